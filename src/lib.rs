@@ -1,0 +1,3 @@
+pub mod message;
+pub mod net;
+pub mod printable;

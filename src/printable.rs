@@ -1,0 +1,55 @@
+//! What a stranger wrote, made safe to show: in a log, on a terminal, on the page.
+
+/// Longest text that [`printable`] returns, in bytes, less the ellipsis.
+pub const LONGEST: usize = 512;
+
+/// Returns `bytes` as printable ASCII: control characters, DEL and bytes outside ASCII become `\xNN`, a
+/// backslash is doubled, and what is longer than [`LONGEST`] ends in `...`.
+///
+/// Everything that came from a network passes through here before a person or a terminal sees it.
+pub fn printable(bytes: impl AsRef<[u8]>) -> String {
+    escape(bytes.as_ref(), LONGEST)
+}
+
+/// As [`printable`], but for names that must stay whole (a UIDL has at most 1 KiB).
+pub fn printable_whole(bytes: &[u8]) -> String {
+    escape(bytes, usize::MAX)
+}
+
+fn escape(bytes: &[u8], longest: usize) -> String {
+    let mut text = String::with_capacity(bytes.len().min(longest) + 3);
+    for &byte in bytes {
+        if text.len() >= longest {
+            text.push_str("...");
+            break;
+        }
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => {
+                text.push_str("\\x");
+                for nibble in [byte >> 4, byte & 15] {
+                    text.push(char::from(b"0123456789ABCDEF"[usize::from(nibble)]));
+                }
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_a_terminal_would_obey() {
+        assert_eq!(printable("+OK \x1b[31mred\r\n"), "+OK \\x1B[31mred\\x0D\\x0A");
+        assert_eq!(printable("Gr\u{fc}\u{df}e \\"), "Gr\\xC3\\xBC\\xC3\\x9Fe \\\\");
+    }
+
+    #[test]
+    fn ends_what_has_no_end() {
+        assert_eq!(printable("a".repeat(9000)).len(), LONGEST + 3);
+        assert_eq!(printable_whole(&[b'a'; 1024]).len(), 1024);
+    }
+}
