@@ -405,6 +405,22 @@ pub struct Route {
     pub mark_read: bool,
 }
 
+/// How long a delivered message stays at its source: the config's `leave_copy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveCopy {
+    Forever,
+    /// Counted from the last delivery or give-up; zero deletes at once.
+    For(Duration),
+}
+
+/// What of a mailbox's old mail is wanted: the config's `import`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    All,
+    /// Only what arrived after the account was first configured.
+    New,
+}
+
 /// A message on its way to one destination, with all that must be the same when it is sent again.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -474,6 +490,12 @@ pub enum Verdict {
     },
     /// Not now, for any message: this destination rests, others go on.
     Unreachable {
+        reason: String,
+        retry_after: Option<Duration>,
+    },
+    /// Not now, for any message, and the destination itself says so: it is tried with one message at a time
+    /// until one succeeds.
+    Paused {
         reason: String,
         retry_after: Option<Duration>,
     },
