@@ -1,3 +1,4 @@
 pub mod message;
 pub mod net;
+pub mod pop3;
 pub mod printable;

@@ -1,0 +1,4 @@
+//! All integration tests, one binary: it links once.
+
+mod ca;
+mod dovecot;
