@@ -1,3 +1,4 @@
+pub mod destination;
 pub mod message;
 pub mod net;
 pub mod pop3;

@@ -1,4 +1,7 @@
-//! All integration tests, one binary: it links once.
+//! All tests that need more than one module: one binary, so that it links once.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
 mod dovecot;
+mod receiver;
+mod webhook;
