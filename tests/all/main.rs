@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
+mod corpus;
+mod deploy;
 mod dovecot;
+mod layers;
 mod receiver;
 mod webhook;

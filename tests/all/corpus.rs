@@ -1,0 +1,35 @@
+//! The 6,046 real messages that `tests/run` puts into target/corpus.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How many messages the corpus holds; `tests/corpus` refuses any other number.
+pub const CORPUS_SIZE: usize = 6_046;
+
+/// Every message of the corpus, as it lies in its file, ordered by path.
+pub fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/corpus/messages");
+    assert!(
+        folder.is_dir(),
+        "the corpus is not here: run tests/run (or tests/corpus alone), which fetches it"
+    );
+    let mut files = message_files(&folder);
+    files.sort();
+    let messages: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    assert_eq!(messages.len(), CORPUS_SIZE, "target/corpus is not whole: delete it and run tests/run");
+    messages
+}
+
+fn message_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { message_files(&path) } else { vec![path] }).collect()
+}
+
+/// The mbox line before a header is not mail: delivered, it would sit in a mailbox as a broken header.
+#[test]
+fn corpus_holds_messages_without_their_mbox_line() {
+    for message in corpus() {
+        assert!(!message.starts_with(b"From "), "{:?}", String::from_utf8_lossy(&message[..40]));
+        assert!(message.len() > 100);
+    }
+}
