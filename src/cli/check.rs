@@ -21,7 +21,7 @@ pub async fn check(
     log: &log::Wish,
 ) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    log.start(&config, log::Level::Warn);
+    log.start();
     let names = fetch::known(&config, accounts)?;
     for warning in &config.warnings {
         print(&format!("warning: {warning}\n"));

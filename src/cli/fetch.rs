@@ -12,18 +12,18 @@ use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
 use crate::daemon::{Answer, Bridge};
-use crate::ledger::{self, Ledger, Request, Visitor};
+use crate::ledger::{self, Ledger, Request};
 use crate::message::AccountName;
 use crate::poll::Progress;
 
-use super::{exit, log, plain, print, stop_on_signal};
+use super::{exit, log, people, plain, print, stop_on_signal};
 
 /// Look-ups further away than this are left to the next poll.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    log.start(&config, log::Level::Warn);
+    log.start();
     let names = known(&config, accounts)?;
     let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
@@ -117,14 +117,14 @@ async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Re
 
 /// Leaves a request for the daemon that holds the ledger, and waits for its answers.
 async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
-    let visitor = Visitor::open(&config.ledger).await?;
+    let visitor = Ledger::visit(&config.ledger).await?;
     let mut requests = Vec::new();
     for name in names {
         requests.push(visitor.request(&Request::Poll { account: Some(name.clone()) }, Utc::now()).await?);
     }
     let mut answers = Vec::new();
     for request in requests {
-        let json = visitor.wait_for_answer(request).await?;
+        let json = people::wait_for_answer(&visitor, request).await?;
         answers.extend(serde_json::from_str::<Vec<Answer>>(&json)?);
     }
     Ok(answers)

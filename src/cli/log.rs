@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
@@ -12,39 +13,29 @@ pub struct Wish {
     pub verbose: u8,
 }
 
-/// How much a command logs when nobody says otherwise.
-#[derive(Clone, Copy)]
-pub enum Level {
-    Warn,
-    Info,
-}
-
 impl Wish {
-    /// Starts the log as the command line, then $RUST_LOG, then the config, then `usual` would have it.
-    pub fn start(&self, config: &Config, usual: Level) {
+    /// Starts the log of the daemon, which goes by the config unless the command line asks for more.
+    pub fn start_daemon(&self, config: &Config) {
         let json = self.json || config.log.format == LogFormat::Json;
-        let level = match (self.verbose, &config.log.level, usual) {
-            (2.., ..) => "trace",
-            (1, ..) => "debug",
-            (0, Some(level), _) => level,
-            (0, None, Level::Info) => "info",
-            (0, None, Level::Warn) => "warn",
-        };
-        start(json, level);
+        start(json, self.level().unwrap_or(config.log.level));
     }
 
-    /// As [`Wish::start`], where there is no config.
-    pub fn start_plain(&self) {
-        let level = match self.verbose {
-            0 => "warn",
-            1 => "debug",
-            _ => "trace",
-        };
-        start(self.json, level);
+    /// Starts the log of a command that prints its results: only what is amiss, unless asked for more.
+    pub fn start(&self) {
+        start(self.json, self.level().unwrap_or(Level::WARN));
+    }
+
+    fn level(&self) -> Option<Level> {
+        match self.verbose {
+            0 => None,
+            1 => Some(Level::INFO),
+            2 => Some(Level::DEBUG),
+            _ => Some(Level::TRACE),
+        }
     }
 }
 
-fn start(json: bool, level: &str) {
+fn start(json: bool, level: Level) {
     // async-imap writes whole commands, passwords included, to its trace log: never, whatever anybody asks for.
     let quiet = "hyper=info,reqwest=info,rustls=info,sqlx=warn,async_imap=info";
     let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());

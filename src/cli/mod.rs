@@ -64,7 +64,7 @@ struct Cli {
     #[arg(long, global = true)]
     log_json: bool,
 
-    /// Log more; twice for the protocols, too (never a password)
+    /// Log more: -v each delivery, -vv the protocols (never a password)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 
@@ -214,7 +214,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Run => {
             let config = config::load(&file).await?;
-            log.start(&config, log::Level::Info);
+            log.start_daemon(&config);
             drop(config);
             daemon::run(&file, stop_on_signal()).await.map(|()| exit::OK)
         }

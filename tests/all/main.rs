@@ -3,8 +3,12 @@
 
 mod ca;
 mod corpus;
+mod corpus_run;
+mod daemon_run;
 mod deploy;
 mod dovecot;
+mod ferry;
 mod layers;
 mod receiver;
+mod trouble;
 mod webhook;
