@@ -21,6 +21,7 @@ pub(super) async fn connect(
         Ok(capabilities) => Ok((channel, capabilities)),
         // Some old servers hang up on a command that they do not know, and some never answer it.
         Err(Error::Closed { .. } | Error::Net(_)) => {
+            drop(channel);
             Ok((greet(connector, deadlines).await?, Capabilities::default()))
         }
         Err(fault) => Err(fault),

@@ -9,6 +9,8 @@ mod deploy;
 mod dovecot;
 mod ferry;
 mod layers;
+mod peer;
+mod pop3;
 mod receiver;
 mod trouble;
 mod webhook;
