@@ -11,14 +11,14 @@ pub struct LineEnds {
 impl LineEnds {
     /// The next chunk of the message in its IMAP form: the same bytes, not a copy, where they are right already.
     pub fn next(&mut self, chunk: &Bytes) -> Bytes {
-        let bare = self.bare(chunk).collect::<Vec<usize>>();
+        let (before, number) = (*self, self.bare(chunk).count());
         self.after_cr = chunk.last().map_or(self.after_cr, |&last| last == b'\r');
-        if bare.is_empty() {
+        if number == 0 {
             return chunk.clone();
         }
-        let mut clean = Vec::with_capacity(chunk.len() + bare.len());
+        let mut clean = Vec::with_capacity(chunk.len() + number);
         let mut done = 0;
-        for at in bare {
+        for at in before.bare(chunk) {
             clean.extend_from_slice(&chunk[done..at]);
             clean.push(b'\r');
             done = at;

@@ -17,13 +17,13 @@ pub struct FolderState {
     pub uid_next: u32,
 }
 
-/// A folder opened read-only, to look around in. Drop it by [`LookUp::close`], or drop the session.
-#[derive(Debug)]
-pub struct LookUp<'a> {
-    session: &'a mut Session,
+/// A folder that is open, read-only.
+#[derive(Clone, Copy, Debug)]
+pub struct Examined {
+    /// 0 where the server says none.
     pub uid_validity: u32,
-    /// How many messages the folder holds.
-    exists: u32,
+    /// How many messages it holds.
+    pub exists: u32,
 }
 
 /// Most messages of a folder that are looked at.
@@ -55,32 +55,40 @@ impl Session {
         Ok(state)
     }
 
-    /// Opens a folder by EXAMINE, which changes nothing in it.
+    /// Opens a folder to look around in it: EXAMINE changes nothing there.
     ///
     /// # Errors
-    /// [`Error::Refused`] where there is no such folder, and those that end the session.
-    pub async fn look_up(&mut self, mailbox: &Mailbox) -> Result<LookUp<'_>, Error> {
-        let (mut uid_validity, mut exists) = (0, 0);
+    /// [`Error::Refused`], and those that end the session.
+    pub async fn examine(&mut self, mailbox: &Mailbox) -> Result<Examined, Error> {
+        let mut folder = Examined { uid_validity: 0, exists: 0 };
         self.run("EXAMINE", &format!("EXAMINE {}", mailbox.as_str()), |response| match response {
-            Response::MailboxData(MailboxDatum::Exists(number)) => exists = *number,
+            Response::MailboxData(MailboxDatum::Exists(number)) => folder.exists = *number,
             Response::Data { outcome, .. } => {
                 if let Some(ResponseCode::UidValidity(number)) = outcome.code {
-                    uid_validity = number;
+                    folder.uid_validity = number;
                 }
             }
             _ => {}
         })
         .await?;
-        Ok(LookUp { session: self, uid_validity, exists })
+        Ok(folder)
     }
-}
 
-impl LookUp<'_> {
-    /// UID and RFC822.SIZE of every message from UID `from` on. A size is in octets on most servers, not on all.
-    pub async fn sizes(&mut self, from: u32) -> Result<Vec<(u32, u64)>, Error> {
+    /// Whether there is such a folder, for when it cannot be opened.
+    pub async fn exists(&mut self, mailbox: &Mailbox) -> Result<bool, Error> {
+        let mut exists = false;
+        self.run("LIST", &format!("LIST \"\" {}", mailbox.as_str()), |response| {
+            exists |= matches!(response, Response::MailboxData(MailboxDatum::List(_)));
+        })
+        .await?;
+        Ok(exists)
+    }
+
+    /// UID and RFC822.SIZE of every message from UID `from` on in the open folder, at most 1,000,000. A size is in octets on most servers, not on all.
+    pub async fn sizes(&mut self, folder: &Examined, from: u32) -> Result<Vec<(u32, u64)>, Error> {
         let mut rows = Vec::new();
         // A range over an empty folder is an error to some servers.
-        if self.exists == 0 {
+        if folder.exists == 0 {
             return Ok(rows);
         }
         let command = format!("UID FETCH {from}:* (UID RFC822.SIZE)");
@@ -102,7 +110,7 @@ impl LookUp<'_> {
         Ok(rows)
     }
 
-    /// The header of each message, less all but its Message-ID.
+    /// The header of each message in the open folder, less all but its Message-ID.
     pub async fn message_ids(&mut self, uids: &[u32]) -> Result<HashMap<u32, Vec<u8>>, Error> {
         let mut headers = HashMap::new();
         for uids in uids.chunks(AT_ONCE) {
@@ -120,7 +128,7 @@ impl LookUp<'_> {
         Ok(headers)
     }
 
-    /// SHA-256 of each body that has exactly the octets given with its UID. Bodies are read in pieces: none is
+    /// SHA-256 of each message in the open folder that has exactly the octets given with its UID. Bodies are read in pieces: none is
     /// ever in memory as a whole.
     pub async fn hashes(&mut self, wanted: &[(u32, u64)]) -> Result<HashMap<u32, [u8; 32]>, Error> {
         let (small, large): (Vec<_>, Vec<_>) =
@@ -173,14 +181,14 @@ impl LookUp<'_> {
     }
 
     async fn fetch(&mut self, command: &str, see: impl FnMut(&Response<'_>)) -> Result<(), Error> {
-        let fetch = self.session.run_patiently("UID FETCH", command, see);
+        let fetch = self.run_patiently("UID FETCH", command, see);
         within(FETCHING, "looking through the folder", fetch).await.map(drop)
     }
 
     /// Leaves the folder, so that the session is as it was.
-    pub async fn close(self) -> Result<(), Error> {
+    pub async fn close(&mut self) -> Result<(), Error> {
         // On a folder opened read-only, CLOSE expunges nothing (RFC 3501 section 6.4.2).
-        self.session.run("CLOSE", "CLOSE", |_| {}).await.map(drop)
+        self.run("CLOSE", "CLOSE", |_| {}).await.map(drop)
     }
 }
 

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::alphabet::IMAP_MUTF7;
 use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
 
+use super::Error;
+
 /// How a server names the user's own folders (RFC 2342).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
@@ -27,17 +29,15 @@ impl Namespace {
     /// The server's name for `folder`, which is in Unicode with `/` between the levels.
     ///
     /// # Errors
-    /// What is wrong with `folder`, as a sentence: it is empty, has an empty level or a control character.
-    pub fn mailbox(&self, folder: &str) -> Result<Mailbox, String> {
+    /// [`Error::Folder`] where it is empty, or has a level without a name or a control character.
+    pub fn mailbox(&self, folder: &str) -> Result<Mailbox, Error> {
         if folder.chars().any(char::is_control) {
-            return Err(format!(
-                "the folder `{}` has a control character in its name",
-                folder.escape_debug()
-            ));
+            let folder = folder.escape_debug();
+            return Err(Error::Folder(format!("the folder `{folder}` has a control character in its name")));
         }
         let mut levels: Vec<&str> = folder.split('/').collect();
         if levels.iter().any(|level| level.is_empty()) {
-            return Err(format!("the folder `{folder}` has a level without a name"));
+            return Err(Error::Folder(format!("the folder `{folder}` has a level without a name")));
         }
         // RFC 3501 section 5.1: INBOX in any case is INBOX.
         if levels[0].eq_ignore_ascii_case("INBOX") {

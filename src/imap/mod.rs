@@ -19,14 +19,14 @@ use crate::net;
 use crate::printable::printable;
 
 pub use append::{Fate, Item, Uid};
-pub use lookup::{FolderState, LookUp};
+pub use lookup::{Examined, FolderState};
 pub use mailbox::{Mailbox, Namespace};
 pub use session::{Capabilities, Session};
 
 /// How long a command may take, unless it carries a message: 60 s.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
-/// Why a session could not go on. All but [`Error::Refused`] end it. Each text is a clause that can follow
+/// Why a session could not go on. All but [`Error::Refused`] and [`Error::Folder`] end it. Each text is a clause that can follow
 /// "host:port: ".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,6 +50,9 @@ pub enum Error {
     /// A tagged NO or BAD. The session is good for more.
     #[error("{command} was refused: {refusal}")]
     Refused { command: &'static str, refusal: Refusal },
+    /// The folder's name can be none. The session is good for more.
+    #[error("{0}")]
+    Folder(String),
     /// The message itself could not be read back in the middle of sending it.
     #[error("the message cannot be read back ({0})")]
     Source(io::Error),
