@@ -1,4 +1,7 @@
 //! All integration tests, one binary: it links once.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
 mod dovecot;
+mod peer;
+mod pop3;
