@@ -186,21 +186,76 @@ async fn json_carries_mail_that_is_not_as_it_should_be() {
     assert_eq!(payload["timestamp"], "2026-11-24T19:59:00Z");
 }
 
-/// Each would cost a parser much more memory than its length, or the process its stack.
+/// Each would cost a parser far more memory or time than its length, or the process its stack.
 #[tokio::test]
 async fn a_message_built_to_hurt_a_parser_arrives_all_the_same() {
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    // Header names may be split, and the words may be in a digest.
+    let split = "C onten t-Type: mesSage/ GLobal\n\n".repeat(100_000);
     let parts = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n".repeat(100_000));
     let fields = "a:\n".repeat(300_000);
-    for bomb in [nested, parts, fields] {
+    let parameters: String = (0..100_000).map(|at| format!(" a{at}*=b;\n")).collect();
+    let parameters = format!("Content-Type: text/plain;\n{parameters}\n\n");
+    for bomb in [&nested, &split, &parts, &fields, &parameters] {
+        let started = Instant::now();
         let payload = payload(bomb.as_bytes()).await;
         assert_eq!(payload["data"]["truncated"], true);
-        assert_eq!(payload["data"]["text"], Value::Null);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
+    // A message in base64 within the message, and messages within that: it is an attachment, whole and unparsed.
+    let payload_of_encoded = payload(in_base64(&nested).as_bytes()).await;
+    assert_eq!(payload_of_encoded["data"]["attachments"][0]["content"], STANDARD.encode(&nested));
+    // Where another part follows, the parser cannot tell where the first ends, and the payload says so.
+    let (first, boundary) = (in_base64("Subject: x\n\ny\n"), "Content-Type: multipart/mixed; boundary=x");
+    let two = format!("{boundary}\n\n--x\n{first}--x\nContent-Type: image/png\n\npng\n--x--\n");
+    assert_eq!(payload(two.as_bytes()).await["data"]["truncated"], true);
     // What is still parsed does not go deeper than the stack.
-    let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(999);
-    let payload = payload(nested.as_bytes()).await;
+    let payload = payload("Content-Type: message/rfc822\r\n\r\n".repeat(2000).as_bytes()).await;
     assert!(payload["data"].get("truncated").is_none());
+}
+
+fn in_base64(message: &str) -> String {
+    let encoded = STANDARD.encode(message);
+    let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap()).collect();
+    let header = "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64";
+    format!("{header}\n\n{}\n", lines.join("\n"))
+}
+
+#[tokio::test]
+async fn json_decodes_transfer_encodings_and_character_sets() {
+    let mail = b"Content-Type: multipart/mixed; boundary=m\r\n\r\n\
+        --m\r\nContent-Type: text/plain; charset=windows-1252\r\n\
+        Content-Transfer-Encoding: Quoted-Printable\r\n\r\n10 =80 =\r\nnet\r\n\
+        --m\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        PGI+R3LD\r\nvMOfZTwvYj4=\r\n\
+        --m\r\nContent-Type: application/pdf; name*=utf-8''M%C3%BCll.pdf\r\n\
+        Content-Transfer-Encoding: base64\r\nContent-Disposition: ATTACHMENT\r\n\r\nAAEC/w==\r\n\
+        --m\r\nContent-Type: image/png\r\nContent-ID: <logo>\r\nContent-Disposition: inline\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nnot base64!\r\n\
+        --m\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--m--\r\n";
+    let payload = payload(mail).await;
+    let data = &payload["data"];
+    assert_eq!(data["text"], "10 \u{20ac} net");
+    assert_eq!(data["html"], "<b>Gr\u{fc}\u{df}e</b>");
+    let attachments = data["attachments"].as_array().unwrap();
+    let seen: Vec<_> = attachments
+        .iter()
+        .map(|attachment| {
+            let content = STANDARD.decode(attachment["content"].as_str().unwrap()).unwrap();
+            (attachment["type"].as_str().unwrap(), content, &attachment["name"], &attachment["cid"])
+        })
+        .collect();
+    let (name, cid, null) = (json!("M\u{fc}ll.pdf"), json!("logo"), Value::Null);
+    assert_eq!(
+        seen,
+        [
+            ("application/pdf", vec![0, 1, 2, 255], &name, &null),
+            ("image/png", b"not base64!".to_vec(), &null, &cid),
+            ("message/rfc822", b"Subject: inner\r\n\r\nbody".to_vec(), &null, &null),
+        ]
+    );
+    assert_eq!(attachments[0]["disposition"], "attachment");
+    assert_eq!(data["hasAttachment"], true);
 }
 
 #[tokio::test]

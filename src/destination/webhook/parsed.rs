@@ -1,12 +1,15 @@
 //! A message taken apart: the only module that knows mail-parser.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::html::html_to_text;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use mail_parser::{Address, Encoding, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Address, HeaderName, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
 use serde::Serialize;
 
 use crate::message;
@@ -46,7 +49,8 @@ pub struct Content {
     pub preview: Option<String>,
     pub has_attachment: bool,
     pub attachments: Vec<Attachment>,
-    /// True where the body was not parsed (too large, or built to hurt a parser): see `raw` for it.
+    /// True where the body was not parsed, or not to its end (too large, or made as no mail program makes it): see
+    /// `raw` for all of it.
     #[serde(skip_serializing_if = "is_false")]
     pub truncated: bool,
 }
@@ -86,12 +90,22 @@ fn is_false(value: &bool) -> bool {
 /// Longest [`Content::preview`], in characters.
 const PREVIEW: usize = 256;
 
+static HEADER: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new().with_address_headers().with_message_ids().header_text(HeaderName::Subject)
+});
+
+/// Transfer encodings are left for [`octets`] to decode: the parser would also parse what it decodes of a message
+/// within a message, to any depth, with a copy of all of it for each that it finds in there.
+static CONTENT: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new().with_mime_headers().ignore_header(HeaderName::ContentTransferEncoding)
+});
+
 /// Reads a header. May panic where the parser does.
 pub fn header(head: &[u8]) -> Header {
-    let parsed = if is_harmless(head) { MessageParser::default().parse_headers(head) } else { None };
+    let parsed = if is_harmless(head) { HEADER.parse_headers(head) } else { None };
     let Some(parsed) = parsed else { return Header::default() };
     Header {
-        message_id: parsed.header("Message-ID").map(ids).unwrap_or_default(),
+        message_id: parsed.header(HeaderName::MessageId).map(ids).unwrap_or_default(),
         in_reply_to: ids(parsed.in_reply_to()),
         references: ids(parsed.references()),
         from: mailboxes(parsed.from()),
@@ -107,31 +121,30 @@ pub fn header(head: &[u8]) -> Header {
 }
 
 /// Reads a whole message. May panic where the parser does.
-pub fn content(bytes: &[u8]) -> Content {
-    if !is_harmless(bytes) {
+pub fn content(message: &[u8]) -> Content {
+    if !is_harmless(message) {
         return Content::default();
     }
-    let Some(parsed) = MessageParser::default().parse(bytes) else {
+    let Some(parsed) = CONTENT.parse(message) else {
         return Content { truncated: false, ..Content::default() };
     };
-    let text = parsed.text_bodies().filter_map(|part| match &part.body {
-        PartType::Text(text) => Some(text.as_ref()),
-        _ => None,
-    });
-    let html = parsed.html_bodies().filter_map(|part| match &part.body {
-        PartType::Html(html) => Some(html.as_ref()),
-        _ => None,
-    });
-    let attachments: Vec<_> =
-        parsed.attachments.iter().filter_map(|&id| Some(attachment(id, parsed.part(id)?, bytes))).collect();
-    Content {
-        text: joined(text),
-        html: joined(html),
-        preview: parsed.body_preview(PREVIEW).map(|text| text.chars().take(PREVIEW).collect()),
-        has_attachment: attachments.iter().any(Attachment::is_attached),
-        attachments,
-        truncated: false,
-    }
+    let parts = |ids: &[u32]| ids.iter().filter_map(|&id| Some((id, parsed.part(id)?))).collect::<Vec<_>>();
+    let is_text = |part: &MessagePart<'_>| matches!(part.body, PartType::Text(_));
+    let is_html = |part: &MessagePart<'_>| matches!(part.body, PartType::Html(_));
+    let text = joined(&parts(&parsed.text_body), is_text, message);
+    let html = joined(&parts(&parsed.html_body), is_html, message);
+    let attachments = parts(&parsed.attachments);
+    // The parser took the encoding of such a part for its text, and may have run on into the next part.
+    let is_encoded_message =
+        |part: &MessagePart<'_>| part.is_message() && encoding(part, message) != Encoding::None;
+    let truncated = attachments.iter().any(|(_, part)| is_encoded_message(part));
+    let attachments: Vec<_> = attachments.iter().map(|(id, part)| attachment(*id, part, message)).collect();
+    let preview = match &text {
+        Some(text) => Some(text.chars().take(PREVIEW).collect()),
+        None => html.as_deref().map(|html| html_to_text(html).chars().take(PREVIEW).collect()),
+    };
+    let has_attachment = attachments.iter().any(Attachment::is_attached);
+    Content { text, html, preview, has_attachment, attachments, truncated }
 }
 
 impl Attachment {
@@ -144,29 +157,63 @@ impl Attachment {
     }
 }
 
-/// Whether the parser can be trusted with it: it spends about 100 octets on a header field, more on a part, and
-/// goes one call deeper for every message within a message, which costs the process its stack and not a panic.
-fn is_harmless(bytes: &[u8]) -> bool {
-    const MOST_FIELDS_OF_PARTS: usize = 1000;
+/// Whether the parser can be trusted with it. It spends about 100 octets on a field and more on a part; it goes one
+/// call deeper for each message within a message, which ends the process and not a task; and it compares every
+/// extended parameter of a field (RFC 2231) with every other.
+fn is_harmless(message: &[u8]) -> bool {
+    const MOST_DEPTH: usize = 2000;
     const MOST_BOUNDARIES: usize = 10_000;
-    const SHORTEST_LINES: (usize, usize) = (65_536, 32);
+    const MOST_EXTENDED: usize = 200;
+    const FEW_LINES: usize = 65_536;
+    const SHORT_LINE: usize = 32;
 
-    let (mut lines, mut boundaries, mut fields) = (0, 0, 0);
-    for line in bytes.split(|&byte| byte == b'\n') {
+    let (mut lines, mut boundaries, mut stars, mut equals) = (0, 0, 0, 0);
+    for line in message.split(|&byte| byte == b'\n') {
         lines += 1;
         boundaries += usize::from(line.starts_with(b"--"));
-        let is_field = line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"Content-Type"));
-        fields += usize::from(is_field);
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            (stars, equals) = (0, 0);
+        }
+        stars += memchr::memchr_iter(b'*', line).count();
+        if stars > MOST_EXTENDED {
+            equals += memchr::memchr_iter(b'=', line).count();
+        }
+        if equals > MOST_EXTENDED {
+            return false;
+        }
     }
-    let (few, octets_each) = SHORTEST_LINES;
-    lines <= few + bytes.len() / octets_each
-        && boundaries <= MOST_BOUNDARIES
-        && fields <= MOST_FIELDS_OF_PARTS
+    // Each message within a message needs one of these words, whatever stands between them.
+    let depth = count(message, b"message").min(count(message, b"rfc822") + count(message, b"global"))
+        + count(message, b"digest");
+    lines <= FEW_LINES + message.len() / SHORT_LINE && boundaries <= MOST_BOUNDARIES && depth <= MOST_DEPTH
 }
 
-fn joined<'a>(parts: impl Iterator<Item = &'a str>) -> Option<String> {
-    let parts: Vec<_> = parts.collect();
-    (!parts.is_empty()).then(|| parts.join("\n"))
+/// How often `word`, in lower case, occurs in any case.
+fn count(text: &[u8], word: &[u8]) -> usize {
+    let (first, rest) = (word[0], &word[1..]);
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), text)
+        .filter(|at| text[at + 1..].get(..rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
+        .count()
+}
+
+fn joined(
+    parts: &[(u32, &MessagePart<'_>)],
+    is_wanted: impl Fn(&MessagePart<'_>) -> bool,
+    message: &[u8],
+) -> Option<String> {
+    let wanted = parts.iter().filter(|(_, part)| is_wanted(part));
+    let texts: Vec<String> = wanted.map(|(_, part)| text(part, message)).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// A part in Unicode.
+fn text(part: &MessagePart<'_>, message: &[u8]) -> String {
+    let octets = octets(part, message);
+    let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
+    match charset.and_then(|charset| charset_decoder(charset.as_bytes())) {
+        Some(decode) => decode(&octets),
+        None => String::from_utf8_lossy(&octets).into_owned(),
+    }
 }
 
 fn ids(value: &HeaderValue<'_>) -> Vec<String> {
@@ -187,8 +234,8 @@ fn mailboxes(addresses: Option<&Address<'_>>) -> Vec<Mailbox> {
         .collect()
 }
 
-fn attachment(id: u32, part: &MessagePart<'_>, bytes: &[u8]) -> Attachment {
-    let content = decoded(part, bytes);
+fn attachment(id: u32, part: &MessagePart<'_>, message: &[u8]) -> Attachment {
+    let content = octets(part, message);
     let r#type = match part.content_type() {
         Some(kind) => format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("octet-stream")),
         None => "text/plain".to_owned(),
@@ -204,15 +251,35 @@ fn attachment(id: u32, part: &MessagePart<'_>, bytes: &[u8]) -> Attachment {
     }
 }
 
-/// The octets of a part without their transfer encoding. The parser also converts text to UTF-8, which would make
-/// an attached file another file.
-fn decoded<'a>(part: &'a MessagePart<'_>, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-    let encoded = bytes.get(part.offset_body as usize..part.offset_end as usize);
-    let octets = match (&part.body, part.encoding, encoded) {
-        (PartType::Binary(_) | PartType::InlineBinary(_) | PartType::Multipart(_), ..) | (.., None) => None,
-        (.., Encoding::None, Some(octets)) => Some(octets.into()),
-        (.., Encoding::QuotedPrintable, Some(octets)) => quoted_printable_decode(octets).map(Cow::Owned),
-        (.., Encoding::Base64, Some(octets)) => base64_decode(octets).map(Cow::Owned),
+/// RFC 2045 section 6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    None,
+    QuotedPrintable,
+    Base64,
+}
+
+fn encoding(part: &MessagePart<'_>, message: &[u8]) -> Encoding {
+    let is_it = |field: &&mail_parser::Header<'_>| field.name == HeaderName::ContentTransferEncoding;
+    let field = part.headers.iter().rfind(is_it);
+    let value = field.and_then(|field| message.get(field.offset_start as usize..field.offset_end as usize));
+    let value = value.unwrap_or_default().trim_ascii();
+    if value.eq_ignore_ascii_case(b"base64") {
+        Encoding::Base64
+    } else if value.eq_ignore_ascii_case(b"quoted-printable") {
+        Encoding::QuotedPrintable
+    } else {
+        Encoding::None
+    }
+}
+
+/// The octets of a part without their transfer encoding; as they stand, where they do not keep to it.
+fn octets<'a>(part: &MessagePart<'_>, message: &'a [u8]) -> Cow<'a, [u8]> {
+    let encoded = message.get(part.offset_body as usize..part.offset_end as usize).unwrap_or_default();
+    let decoded = match encoding(part, message) {
+        Encoding::None => None,
+        Encoding::QuotedPrintable => quoted_printable_decode(encoded),
+        Encoding::Base64 => base64_decode(encoded),
     };
-    octets.unwrap_or_else(|| part.contents().into())
+    decoded.map_or(Cow::Borrowed(encoded), Cow::Owned)
 }
