@@ -1,0 +1,4 @@
+//! Where messages go.
+
+pub mod imap_folder;
+pub mod webhook;
