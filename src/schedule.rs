@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 
 /// When an account is polled: the config's `every`, or `cron` and `time_zone`.
@@ -24,7 +25,7 @@ pub enum Schedule {
 
 /// The shortest and the longest `every`.
 pub const SHORTEST_EVERY: Duration = Duration::from_secs(5);
-pub const LONGEST_EVERY: Duration = Duration::from_secs(31 * 24 * 3600);
+pub const LONGEST_EVERY: Duration = Duration::from_secs(28 * 24 * 3600);
 
 /// What [`Schedule::Auto`] goes by, as the ledger knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +43,8 @@ impl Schedule {
     /// Where `text` is no such line, or names a day that no year has. The text can follow a quotation of it.
     pub fn cron(text: &str, zone: Tz) -> Result<Schedule, String> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        if text.split_whitespace().count() != 5 && !text.starts_with('@') {
-            return Err("does not have the five fields of crontab(5): \
-                        minute, hour, day of month, month, day of week"
-                .into());
-        }
-        let cron = parser.parse(text).map_err(|e| format!("is not a crontab(5) line ({e})"))?;
+        let cron = parser.parse(&both_days(text)?);
+        let cron = cron.map_err(|e| format!("is not a crontab(5) line: {}", bare(&e)))?;
         match cron.find_next_occurrence(&DateTime::UNIX_EPOCH.with_timezone(&zone), false) {
             Ok(_) => Ok(Schedule::Cron { cron: Box::new(cron), zone }),
             Err(_) => Err("never comes round; check the day of month and the month".into()),
@@ -84,6 +81,31 @@ impl Schedule {
             Schedule::Cron { cron, zone } => format!("cron {} {}", cron.as_str(), zone.name()),
         }
     }
+}
+
+/// `text` with the two fields for days as croner wants them. For crontab(5) either day is enough only if neither
+/// field begins with a star; for croner `*/2` is no star, but a `+` before the day of week asks for both.
+fn both_days(text: &str) -> Result<String, String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    match fields[..] {
+        [nickname] if nickname.starts_with('@') => Ok(nickname.to_owned()),
+        [minute, hour, day, month, weekday] => {
+            let is_stepped_star = |field: &str| field.starts_with('*') && field != "*";
+            let is_both = is_stepped_star(day) || is_stepped_star(weekday);
+            let both = if is_both && !weekday.starts_with('+') { "+" } else { "" };
+            Ok(format!("{minute} {hour} {day} {month} {both}{weekday}"))
+        }
+        _ => Err("does not have the five fields of crontab(5): \
+                  minute, hour, day of month, month, day of week"
+            .into()),
+    }
+}
+
+/// The crate's reason without its "Component error: " and full stop.
+fn bare(error: &CronError) -> String {
+    let text = error.to_string();
+    let reason = text.rsplit(": ").next().unwrap_or(&text).trim_end_matches('.');
+    reason.to_lowercase()
 }
 
 /// Up to a tenth more, at most a minute, so that accounts with the same interval drift apart.

@@ -10,7 +10,7 @@ use super::fault::{nearest, quoted, suggestion};
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::{keys, value};
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
+use crate::message::{AccountName, Import, LeaveCopy, Route};
 use crate::poll;
 use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
 
@@ -35,7 +35,7 @@ pub fn account(
     known: &[Known],
     zone: &LocalZone,
 ) -> Option<RawAccount> {
-    section.only(&[keys::ACCOUNT, keys::PEER]);
+    section.only(&[keys::PEER, keys::ACCOUNT]);
     let peer = peer::peer(section, &keys::POP3_PORTS);
     let schedule = schedule(section, zone);
     let imports = [("all", Import::All), ("new", Import::New)];
@@ -119,12 +119,8 @@ fn leave_copy(value: &DeValue<'_>) -> value::Read<LeaveCopy> {
 
 fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
     let example = "[{ to = \"NAME\" }] with the NAME of a [destination.NAME]";
-    let entries = section.list("deliver", example);
-    if entries.is_empty() && section.has("deliver") {
-        section.fault("deliver", format!("names no destination; write deliver = {example}"));
-    }
     let mut routes: Vec<Route> = Vec::new();
-    for entry in entries {
+    for entry in section.list("deliver", example) {
         let Some(route) = route(&entry, known) else { continue };
         if routes.iter().any(|earlier| earlier.to == route.to) {
             entry.fault("to", format!("{} is named twice; keep one of them", quoted(route.to.as_str())));
@@ -154,10 +150,13 @@ fn route(entry: &Section<'_>, known: &[Known]) -> Option<Route> {
 
 fn unknown(name: &str, known: &[Known]) -> String {
     let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
-    if names.is_empty() || DestinationName::new(name).is_none() {
-        return format!("there is no [destination.{name}]", name = quoted(name));
+    if names.is_empty() {
+        return format!(
+            "{} names no destination, for there is none; write a [destination.NAME]",
+            quoted(name)
+        );
     }
-    format!("there is no [destination.{name}]; {}", suggestion(name, &names))
+    format!("{} names no destination; {}", quoted(name), suggestion(name, &names))
 }
 
 /// An IMAP folder, in Unicode with `/` between the levels.

@@ -89,6 +89,9 @@ fn add_drop_ins(
     surroundings: &Surroundings,
 ) -> Result<(), Faults> {
     let known: Vec<Known> = files.main.destinations.iter().map(known).collect();
+    let place = |account: &RawAccount| (account.name.clone(), format!("{}:{}", main.display(), account.line));
+    let taken: HashMap<AccountName, String> =
+        files.accounts.iter().map(|(_, account)| place(account)).collect();
     for path in drop_ins(&dir.path).map_err(|reason| {
         let text = format!("{} {reason}; make that folder, or take the key out", dir.path.display());
         Faults(vec![Fault { file: main.into(), line: Some(dir.line), key: "accounts_dir".into(), text }])
@@ -102,7 +105,7 @@ fn add_drop_ins(
             ));
             continue;
         };
-        match read_drop_in(&path, &name, folder, files, &known, surroundings) {
+        match read_drop_in(&path, &name, folder, &taken, &known, surroundings) {
             Ok((account, warnings)) => {
                 files.warnings.extend(warnings);
                 files.accounts.push((path, account));
@@ -131,23 +134,19 @@ fn read_drop_in(
     path: &Path,
     name: &AccountName,
     folder: &Path,
-    files: &Files,
+    taken: &HashMap<AccountName, String>,
     known: &[Known],
     surroundings: &Surroundings,
 ) -> Result<(RawAccount, Vec<String>), Vec<Fault>> {
-    if let Some((main, other)) = files.accounts.iter().find(|(_, account)| account.name == *name) {
-        let text = format!(
-            "the account {name} is in {}:{} already; take it out of one of the two",
-            main.display(),
-            other.line
-        );
+    if let Some(place) = taken.get(name) {
+        let text = format!("the account {name} is in {place} already; take it out of one of the two");
         return Err(whole_file(path, text).0);
     }
     let (text, exposed) = read_text(path, surroundings).map_err(|reason| whole_file(path, reason).0)?;
     raw::drop_in(&Document::new(path, &text, folder, exposed), name, known, &surroundings.zone)
 }
 
-fn known(destination: &RawDestination) -> Known {
+pub(super) fn known(destination: &RawDestination) -> Known {
     let is_webhook = matches!(destination.kind, RawKind::Webhook(..));
     Known { name: destination.name.clone(), is_webhook }
 }

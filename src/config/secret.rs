@@ -97,12 +97,12 @@ fn inline(section: &Section<'_>, key: &str, text: &str) -> Option<Source> {
 
 fn elsewhere(section: &Section<'_>) -> Option<Source> {
     section.only(&[keys::SECRET]);
-    let present: Vec<&&str> = keys::SECRET.iter().filter(|key| section.has(key)).collect();
-    if present.len() != 1 {
+    let mut present = keys::SECRET.iter().filter(|key| section.has(key));
+    let (Some(source), None) = (present.next(), present.next()) else {
         section.fault("", format!("must be exactly one of {FORMS}"));
         return None;
-    }
-    match *present[0] {
+    };
+    match *source {
         "file" => section.path("file").map(Source::File),
         "env" => section.read("env", value::line).map(|name| Source::Env(name.to_owned())),
         "command" => section.read("command", command_line).map(Source::Command),

@@ -32,16 +32,36 @@ impl<'a> Document<'a> {
     /// All the places that are not TOML; what the rest means is not looked at then.
     pub fn parse(&self) -> Result<Spanned<DeTable<'a>>, Vec<Fault>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in errors {
-            let at = error.span().map_or(0, |span| span.start);
-            let text = format!("is not TOML here: {}", error.message());
-            let line = self.line(at);
-            // What follows on the same line is seldom a fault of its own.
-            if self.faults.borrow().last().is_none_or(|last| last.line != Some(line)) {
-                self.fault(String::new(), line, text);
-            }
+        if errors.is_empty() {
+            return Ok(table);
         }
-        if self.faults.borrow().is_empty() { Ok(table) } else { Err(self.faults()) }
+        let mut last = (0, String::new());
+        for error in errors {
+            let line = self.line(error.span().map_or(0, |span| span.start));
+            let text = match (error.message(), self.unquoted(line)) {
+                ("duplicate key", _) => "is there for the second time; keep one of them".into(),
+                (_, Some(text)) => text,
+                (message, None) => format!("is not TOML: {message}"),
+            };
+            // What follows on the same line, or is said again of the next, is seldom a fault of its own.
+            let follows = line == last.0 || (line == last.0 + 1 && text == last.1);
+            if !follows {
+                self.fault(String::new(), line, text.clone());
+            }
+            last = (line, text);
+        }
+        Err(self.faults())
+    }
+
+    /// The commonest slip has a complaint of its own. It shows the key, not the value, which may be a password.
+    fn unquoted(&self, line: usize) -> Option<String> {
+        let (key, value) = self.text.lines().nth(line - 1)?.split_once('=')?;
+        let key = key.trim();
+        let is_bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let word = value.split_whitespace().next()?.to_lowercase();
+        let is_word = word.starts_with(char::is_alphanumeric) && word.contains(char::is_alphabetic);
+        let is_flag = word == "true" || word == "false";
+        (is_bare && is_word && !is_flag).then(|| format!("{key}: text must stand in quotes: {key} = \"...\""))
     }
 
     pub fn section<'d>(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
@@ -131,10 +151,14 @@ impl<'d> Section<'d> {
         names.filter_map(|name| Some((name, outer.table(name)?))).collect()
     }
 
-    /// The tables in the list under `key`. `example` is what to write.
+    /// The tables in the list under `key`, at least one. `example` is what to write.
     pub fn list(&self, key: &str, example: &str) -> Vec<Section<'d>> {
         let wrong = || format!("must be a list of tables; write {key} = {example}");
-        let list = self.need(key, example, |value| value.as_array().ok_or_else(wrong));
+        let list = self.need(key, example, |value| match value.as_array() {
+            Some(list) if list.is_empty() => Err(format!("is an empty list; write {key} = {example}")),
+            Some(list) => Ok(list),
+            None => Err(wrong()),
+        });
         let sections = list.into_iter().flat_map(|list| list.iter()).filter_map(|entry| {
             let line = self.document.line(entry.span().start);
             let Some(table) = entry.get_ref().as_table() else {
@@ -155,9 +179,8 @@ impl<'d> Section<'d> {
     pub fn only(&self, known: &[&[&str]]) {
         let known = known.concat();
         for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
-            let line = self.document.line(key.span().start);
             let text = format!("is not a key; {}", suggestion(key.get_ref(), &known));
-            self.document.fault(self.path_of(key.get_ref()), line, text);
+            self.fault(key.get_ref(), text);
         }
     }
 

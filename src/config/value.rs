@@ -33,7 +33,9 @@ pub fn flag(value: &DeValue<'_>) -> Read<bool> {
 
 pub fn whole(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Read<u64> {
     let number = integer(value).filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+    number.ok_or_else(|| {
+        format!("must be a whole number from {} to {}, without quotes", range.start(), range.end())
+    })
 }
 
 pub fn port(value: &DeValue<'_>) -> Read<u16> {
