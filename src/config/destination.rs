@@ -65,7 +65,7 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
     let formats = [("json", webhook::Format::Json), ("raw", webhook::Format::Raw)];
     let time = |value| value::duration(value, Duration::from_secs(1)..=Duration::from_secs(600));
     let settings = webhook::Settings {
-        url: url.as_ref().map(|(url, _)| url.clone()).unwrap_or_default(),
+        url: url.as_ref().map(|url| url.text.clone()).unwrap_or_default(),
         format: section.read("format", |v| value::choice(v, &formats)).unwrap_or(webhook::Format::Json),
         secrets: Vec::new(),
         max_bytes: section.read("max_bytes", octets).unwrap_or(keys::MAX_BYTES),
@@ -76,10 +76,14 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
         pin: section.read("pin", value::pin),
         allow_plaintext: section.flag("allow_plaintext"),
     };
-    if let Some((_, Some(host))) = &url {
+    let url = url?;
+    if url.has_login {
+        secret::refuse_exposure(section, "url");
+    }
+    if let Some(host) = &url.plaintext_to {
         peer::plaintext(section, "url", host, settings.allow_plaintext, &["ca_file", "pin"]);
     }
-    url.and(Some(RawKind::Webhook(settings, secrets?)))
+    Some(RawKind::Webhook(settings, secrets?))
 }
 
 /// From a message that says no more than hello to more than POP3 servers hand out.

@@ -42,7 +42,7 @@ pub const POP3_PORTS: Ports = Ports { implicit: 995, plaintext: 110 };
 pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
 
 pub const FOLDER: &str = "INBOX";
-pub const MAX_SIZE: u64 = 150 << 20;
+pub use crate::pop3::MAX_SIZE;
 
 pub const MAX_BYTES: u64 = 25 << 20;
 pub const MAX_IN_FLIGHT: usize = 8;

@@ -195,20 +195,13 @@ async fn fetch_secrets(path: &Path, files: Files, env: Env<'_>) -> Config {
 }
 
 async fn account(file: PathBuf, raw: RawAccount, env: Env<'_>) -> Result<Account, Broken> {
-    let password = raw.peer.password.fetch(env).await;
-    let broken = |fault: Fault| Broken { name: raw.name.clone(), file, reason: fault.to_string() };
-    Ok(Account {
-        pop3: pop3::Settings {
-            password: password.map_err(broken)?,
-            peer: raw.peer.net,
-            user: raw.peer.user,
-            max_size: raw.max_size,
-        },
-        name: raw.name,
-        poll: raw.poll,
-        schedule: raw.schedule,
-        paused: raw.paused,
-    })
+    let password = match raw.peer.password.fetch(env).await {
+        Ok(password) => password,
+        Err(fault) => return Err(Broken { name: raw.name, file, reason: fault.to_string() }),
+    };
+    let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
+    pop3.max_size = raw.max_size;
+    Ok(Account { pop3, name: raw.name, poll: raw.poll, schedule: raw.schedule, paused: raw.paused })
 }
 
 async fn destination(raw: RawDestination, env: Env<'_>) -> Destination {

@@ -30,7 +30,7 @@ use crate::message::{AccountName, DestinationName};
 use crate::schedule::Schedule;
 use crate::{poll, pop3};
 
-/// All that mailferry is told. Its paths are absolute.
+/// All that mailferry is told. Its paths are absolute, but for `file`, which is as it was given.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub file: PathBuf,

@@ -80,19 +80,20 @@ fn from_value(section: &Section<'_>, key: &str, value: &DeValue<'_>) -> Option<S
 }
 
 fn inline(section: &Section<'_>, key: &str, text: &str) -> Option<Source> {
-    if let Some(mode) = section.document.exposed {
-        let file = section.file().display();
-        section.fault(
-            key,
-            format!(
-                "stands in a file that is open to other users (mode {mode:04o}); \
-                 run `chmod 600 {file}`, or write {FORMS}"
-            ),
-        );
-        return None;
-    }
+    refuse_exposure(section, key);
     let secret = checked(text.to_owned());
     secret.map_err(|text| section.fault(key, text)).ok().map(Source::Inline)
+}
+
+/// The value of `key` is a secret itself: a fault, unless no other user can read the file.
+pub fn refuse_exposure(section: &Section<'_>, key: &str) {
+    let Some(mode) = section.document.exposed else { return };
+    let file = section.file().display();
+    let text = format!(
+        "is a secret in a file that is open to other users (mode {mode:04o}); \
+         run `chmod 600 {file}`, or keep it elsewhere: {FORMS}"
+    );
+    section.fault(key, text);
 }
 
 fn elsewhere(section: &Section<'_>) -> Option<Source> {
@@ -136,14 +137,14 @@ impl Secret {
             Source::Inline(secret) => Ok(secret.clone()),
             Source::File(path) => from_file(path.clone(), env).await,
             Source::Env(name) => from_env(name, env),
-            Source::Command(words) => self.from_command(words).await,
+            Source::Command(words) => self.run(words).await,
             Source::Credential(name) => from_credential(name, env).await,
         };
         fetched.map_err(|text| Fault { text, ..self.place.clone() })
     }
 
     /// Runs `words`, without a shell, in the folder of the config. The first line of its output is the secret.
-    async fn from_command(&self, words: &[String]) -> Result<SecretString, String> {
+    async fn run(&self, words: &[String]) -> Result<SecretString, String> {
         let (program, arguments) = words.split_first().ok_or("the command is empty")?;
         let shown = quoted(program);
         // A path is relative to the folder of the config; a bare name is looked up in $PATH.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
+use super::destination::RawKind;
 use super::fault::nearest;
 use super::load::load_in;
 use super::raw::{self, RawConfig};
@@ -95,15 +96,30 @@ fn the_reference_shows_every_key() {
     }
 }
 
+/// All that a file says, to be compared; the settings of a webhook do not show themselves.
+fn shown(config: &RawConfig) -> String {
+    let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
+        RawKind::Webhook(hook, _) => Some(hook),
+        RawKind::Imap(_) => None,
+    });
+    let webhooks: Vec<_> = webhooks
+        .map(|hook| {
+            let limits = (hook.max_bytes, hook.max_in_flight, hook.connect_timeout, hook.timeout);
+            (&hook.url, hook.format, limits, &hook.ca_file, hook.pin, hook.allow_plaintext)
+        })
+        .collect();
+    format!("{config:#?}\n{webhooks:#?}")
+}
+
 #[test]
 fn the_reference_shows_the_defaults() {
-    let shipped = format!("{:#?}", parse("mailferry.toml", REFERENCE).unwrap());
+    let shipped = shown(&parse("mailferry.toml", REFERENCE).unwrap());
     assert_ne!(uncommented(false), REFERENCE);
-    assert_eq!(format!("{:#?}", parse("mailferry.toml", &uncommented(false)).unwrap()), shipped);
+    assert_eq!(shown(&parse("mailferry.toml", &uncommented(false)).unwrap()), shipped);
     let deliver = r#"deliver = [{ to = "home", folder = "INBOX", mark_read = false }, { to = "app" }]"#;
     let spelt_out = REFERENCE.replace(r#"deliver = [{ to = "home" }, { to = "app" }]"#, deliver);
     assert_ne!(spelt_out, REFERENCE);
-    assert_eq!(format!("{:#?}", parse("mailferry.toml", &spelt_out).unwrap()), shipped);
+    assert_eq!(shown(&parse("mailferry.toml", &spelt_out).unwrap()), shipped);
     // The ports that go with the other kinds of TLS, which the comments promise.
     let plain = REFERENCE.replace("#tls = \"implicit\"", "tls = \"starttls\"");
     let plain = parse("mailferry.toml", &plain).unwrap();
@@ -336,7 +352,7 @@ async fn an_inline_secret_must_be_for_no_other_eyes() {
         home.write("mailferry.toml", &main, mode);
         let faults = home.load().await.unwrap_err().to_string();
         let expected = format!(
-            "account.work.password: stands in a file that is open to other users (mode {mode:04o}); run `chmod 600 "
+            "account.work.password: is a secret in a file that is open to other users (mode {mode:04o}); run `chmod 600 "
         );
         assert!(faults.contains(&expected), "{faults}");
         assert!(!faults.contains("hunter2"), "{faults}");
@@ -346,6 +362,19 @@ async fn an_inline_secret_must_be_for_no_other_eyes() {
     let config = home.load().await.unwrap();
     assert_eq!(config.accounts.len(), 1);
     assert!(config.broken[0].reason.contains("open to other users"), "{:?}", config.broken);
+}
+
+#[test]
+fn a_login_in_a_url_is_a_secret_too() {
+    let text = REFERENCE.replace("https://app", "https://me:hunter2@app");
+    let read = |exposed| {
+        let document = Document::new(Path::new("mailferry.toml"), &text, Path::new("/"), exposed);
+        raw::config(&document, &Ok(Tz::UTC)).map_err(|faults| Faults(faults).to_string())
+    };
+    read(None).unwrap();
+    let complaint = read(Some(0o644)).unwrap_err();
+    assert!(complaint.contains("destination.app.url: is a secret in a file that is open"), "{complaint}");
+    assert!(!complaint.contains("hunter2"), "{complaint}");
 }
 
 #[tokio::test]
@@ -529,6 +558,7 @@ fn peers_are_read_as_people_write_them() {
     assert_eq!(config.accounts[0].peer.net.port, 110);
     assert_eq!(config.warnings, [] as [&str; 0], "nobody else can listen on loopback");
     for url in [
+        "http://localhost@evil.example/",
         "http://127.0.0.1.example.org/",
         "http://localhost.example.org/",
         "http://evil.example/?http://localhost/",

@@ -193,33 +193,40 @@ pub fn listen(value: &DeValue<'_>) -> Read<SocketAddr> {
         .map_err(|_| format!("{} is not an address and port; write it like \"127.0.0.1:8025\"", quoted(text)))
 }
 
-/// A webhook's address, and its host where it is plain `http`. No error quotes it: it may bear a token.
-pub fn url(value: &DeValue<'_>) -> Read<(String, Option<String>)> {
-    let url = line(value)?;
-    let lower = url.to_ascii_lowercase();
+/// A webhook's address.
+pub struct Url {
+    pub text: String,
+    /// Its host, where it is plain `http`.
+    pub plaintext_to: Option<String>,
+    /// It bears a user and perhaps a password, for Basic authentication.
+    pub has_login: bool,
+}
+
+/// No error quotes the address: it may bear a token or a password.
+pub fn url(value: &DeValue<'_>) -> Read<Url> {
+    let form = "write it like \"https://app.example.org/inbound\"";
+    let text = line(value)?;
+    let lower = text.to_ascii_lowercase();
     let (is_plain, rest) = match (lower.strip_prefix("https://"), lower.strip_prefix("http://")) {
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
-        (None, None) => {
-            return Err("is not a web address; write it like \"https://app.example.org/inbound\"".into());
-        }
+        (None, None) => return Err(format!("is not a web address; {form}")),
     };
     // A backslash counts as a slash for browsers and their URL parsers, so the host would not be what it seems.
-    if url.contains(|c: char| c.is_whitespace() || c == '\\') {
+    if text.contains(|c: char| c.is_whitespace() || c == '\\') {
         return Err("holds a space or a backslash; write it percent-encoded".into());
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("holds a user or a password; take it out, `secret` signs what is sent".into());
-    }
-    let host = match authority.rsplit_once(':') {
+    let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let host = match address.rsplit_once(':') {
         Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => host,
-        _ => authority,
+        _ => address,
     };
     if host.is_empty() {
-        return Err("has no host; write it like \"https://app.example.org/inbound\"".into());
+        return Err(format!("has no host; {form}"));
     }
-    Ok((url.to_owned(), is_plain.then(|| host.to_owned())))
+    let plaintext_to = is_plain.then(|| host.to_owned());
+    Ok(Url { text: text.to_owned(), plaintext_to, has_login: !login.is_empty() })
 }
 
 pub fn kind(value: &DeValue<'_>) -> &'static str {

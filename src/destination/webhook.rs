@@ -1,5 +1,6 @@
 //! An HTTP webhook.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use secrecy::SecretString;
 use crate::net;
 
 /// An endpoint and how to talk to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub url: String,
     pub format: Format,
@@ -22,6 +23,13 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     pub pin: Option<net::Pin>,
     pub allow_plaintext: bool,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the URL: it may hold a password.
+        f.debug_struct("Settings").field("format", &self.format).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
