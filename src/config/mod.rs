@@ -1,6 +1,6 @@
 //! The config: a file, its drop-ins and its secrets become a [`Config`], or every complaint there is.
 //!
-//! A file becomes a [`raw::RawConfig`] in one walk that stops at nothing; only then are secrets fetched. The main
+//! A file becomes a `RawConfig` in one walk that stops at nothing; only then are secrets fetched. The main
 //! file must be right as a whole. A wrong drop-in, or a secret that cannot be had, costs its account alone.
 
 mod account;

@@ -21,6 +21,9 @@ pub struct Document<'a> {
     warnings: RefCell<Vec<Fault>>,
 }
 
+/// Of a file that is not TOML at all the first lines tell enough.
+const MOST_ERRORS: usize = 50;
+
 impl<'a> Document<'a> {
     pub fn new(file: &'a Path, text: &'a str, folder: &'a Path, exposed: Option<u32>) -> Document<'a> {
         Document { file, text, folder, exposed, faults: RefCell::default(), warnings: RefCell::default() }
@@ -36,7 +39,7 @@ impl<'a> Document<'a> {
             return Ok(table);
         }
         let mut last = (0, String::new());
-        for error in errors {
+        for error in errors.into_iter().take(MOST_ERRORS) {
             let line = self.line(error.span().map_or(0, |span| span.start));
             let text = match (error.message(), self.unquoted(line)) {
                 ("duplicate key", _) => "is there for the second time; keep one of them".into(),
