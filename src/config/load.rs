@@ -14,7 +14,7 @@ use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::{Account, Broken, Config, Destination, Kind, file};
 use crate::destination::{imap_folder, webhook};
-use crate::message::AccountName;
+use crate::message::{AccountName, NAME_RULE};
 use crate::pop3;
 
 /// Reads the config at `path`, its drop-ins and its secrets.
@@ -88,24 +88,24 @@ fn add_drop_ins(
     dir: &AccountsDir,
     surroundings: &Surroundings,
 ) -> Result<(), Faults> {
-    let known: Vec<Known> = files.main.destinations.iter().map(known).collect();
-    let place = |account: &RawAccount| (account.name.clone(), format!("{}:{}", main.display(), account.line));
-    let taken: HashMap<AccountName, String> =
-        files.accounts.iter().map(|(_, account)| place(account)).collect();
-    for path in drop_ins(&dir.path).map_err(|reason| {
+    let paths = drop_ins(&dir.path).map_err(|reason| {
         let text = format!("{} {reason}; make that folder, or take the key out", dir.path.display());
         Faults(vec![Fault { file: main.into(), line: Some(dir.line), key: "accounts_dir".into(), text }])
-    })? {
-        let stem = path.file_stem().and_then(OsStr::to_str);
-        let Some(name) = stem.and_then(AccountName::new) else {
-            files.warnings.push(format!(
-                "{}: is left out: the name of an account has {}",
-                path.display(),
-                crate::message::NAME_RULE
-            ));
+    })?;
+    let place = |account: &RawAccount| (account.name.clone(), format!("{}:{}", main.display(), account.line));
+    let reader = DropIns {
+        folder,
+        known: files.main.destinations.iter().map(known).collect(),
+        taken: files.accounts.iter().map(|(_, account)| place(account)).collect(),
+        surroundings,
+    };
+    for path in paths {
+        let Some(name) = path.file_stem().and_then(OsStr::to_str).and_then(AccountName::new) else {
+            let path = path.display();
+            files.warnings.push(format!("{path}: is left out: the name of an account has {NAME_RULE}"));
             continue;
         };
-        match read_drop_in(&path, &name, folder, &taken, &known, surroundings) {
+        match reader.read(&path, &name) {
             Ok((account, warnings)) => {
                 files.warnings.extend(warnings);
                 files.accounts.push((path, account));
@@ -130,20 +130,26 @@ fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-fn read_drop_in(
-    path: &Path,
-    name: &AccountName,
-    folder: &Path,
-    taken: &HashMap<AccountName, String>,
-    known: &[Known],
-    surroundings: &Surroundings,
-) -> Result<(RawAccount, Vec<String>), Vec<Fault>> {
-    if let Some(place) = taken.get(name) {
-        let text = format!("the account {name} is in {place} already; take it out of one of the two");
-        return Err(whole_file(path, text).0);
+/// Reads one drop-in after the other.
+struct DropIns<'a> {
+    folder: &'a Path,
+    known: Vec<Known>,
+    /// The accounts of the main file, and where they stand in it.
+    taken: HashMap<AccountName, String>,
+    surroundings: &'a Surroundings,
+}
+
+impl DropIns<'_> {
+    fn read(&self, path: &Path, name: &AccountName) -> Result<(RawAccount, Vec<String>), Vec<Fault>> {
+        if let Some(place) = self.taken.get(name) {
+            let text = format!("the account {name} is in {place} already; take it out of one of the two");
+            return Err(whole_file(path, text).0);
+        }
+        let text = read_text(path, self.surroundings).map_err(|reason| whole_file(path, reason).0);
+        let (text, exposed) = text?;
+        let document = Document::new(path, &text, self.folder, exposed);
+        raw::drop_in(&document, name, &self.known, &self.surroundings.zone)
     }
-    let (text, exposed) = read_text(path, surroundings).map_err(|reason| whole_file(path, reason).0)?;
-    raw::drop_in(&Document::new(path, &text, folder, exposed), name, known, &surroundings.zone)
 }
 
 pub(super) fn known(destination: &RawDestination) -> Known {
