@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Terms};
 use crate::message::AccountName;
 use crate::poll::Summary;
+use crate::schedule;
 
 pub use bridge::{Bridge, Polled, build_destination};
 use requests::Requests;
@@ -39,7 +40,7 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 /// A config that cannot be used ([`config::Faults`]), a ledger that cannot be ([`ledger::Error`]), now or later.
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
-    let ledger = Arc::new(Ledger::hold(&config.ledger, Utc::now()).await?);
+    let ledger = Arc::new(hold(&config.ledger).await?);
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -52,12 +53,25 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     outcome
 }
 
+/// Takes the ledger, on the terms that all polls go by.
+///
+/// # Errors
+/// [`ledger::Error::Locked`] where another process has it, or any other.
+pub async fn hold(ledger: &Path) -> Result<Ledger, ledger::Error> {
+    let retry_after = |failures| schedule::retry_after(failures, fastrand::f64());
+    Ledger::hold(ledger, Terms { retry_after, absent_after: ABSENT_AFTER }, Utc::now()).await
+}
+
+/// A message whose answer was lost is believed not to have arrived when it is still not there so long after its last
+/// byte: servers have been seen to show one only then.
+const ABSENT_AFTER: Duration = Duration::from_secs(30);
+
 struct Daemon {
     bridge: Bridge,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
-    running: HashMap<AccountName, Vec<ledger::RequestId>>,
+    running: HashMap<AccountName, Vec<i64>>,
     /// When each account is due, from the ledger; made anew when something happened.
     agenda: Option<BTreeMap<AccountName, DateTime<Utc>>>,
     ended: HashMap<AccountName, Ended>,
@@ -164,8 +178,7 @@ impl Daemon {
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {
         let known = |name: &AccountName| self.bridge.account(name).is_some();
-        let all: Vec<AccountName> = self.bridge.accounts().cloned().collect();
-        if self.requests.take(self.bridge.ledger(), &all, known).await? {
+        if self.requests.take(self.bridge.ledger(), known).await? {
             self.agenda = None;
         }
         Ok(())

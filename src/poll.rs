@@ -16,19 +16,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::destination::Destination;
 use crate::ledger::{
-    Ask, Class, DueDelivery, Identity, Intake, Ledger, MessageId, Past, Retrieved, Settled, Shortcut, State, Terms,
+    Ask, Class, DueDelivery, Identity, Intake, Ledger, MessageId, Past, Retrieved, Settled, Shortcut, State,
 };
 use crate::message::{
     AccountName, DestinationName, Found, Import, LeaveCopy, Listed, Mark, Message, Outgoing, Quirks, Route, Verdict,
 };
 use crate::pop3::{self, Retrieval, Session};
-use crate::schedule::{self, Schedule};
+use crate::schedule::Schedule;
 use crate::{ledger, net};
 
 use batch::{Batch, Item, Numbers, Parcel};
@@ -130,6 +130,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
             limit: PAGE,
             regardless,
         },
+        receipts: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
         resting: Vec::new(),
         summary: Summary::default(),
         messages: 0,
@@ -146,6 +147,8 @@ struct Poll<'a> {
     context: &'a Context,
     account: &'a Account,
     ask: Ask,
+    /// For each route the UIDs that the ledger knows, asked for once if they are needed.
+    receipts: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
     summary: Summary,
@@ -185,8 +188,8 @@ impl Poll<'_> {
         let mut portion = Portion::More;
         while portion == Portion::More && !self.context.stop.is_cancelled() {
             portion = match self.session().await {
-                Err(Failure::Account(pop3::Error::OutOfStep(what))) if !self.out_of_step => {
-                    debug!(account = %self.account.name, what, "out of step: no more pipelining");
+                Err(Failure::Account(error @ pop3::Error::OutOfStep { .. })) if !self.out_of_step => {
+                    debug!(account = %self.account.name, %error, "no more pipelining");
                     self.out_of_step = true;
                     Portion::More
                 }
@@ -211,7 +214,7 @@ impl Poll<'_> {
             taken.dedup();
             let found = destination.look_up(&marks, &taken).await;
             let found = look_ups.iter().map(|look_up| look_up.delivery).zip(found).collect();
-            let settled = self.context.ledger.settle_look_ups(found, self.terms(), self.now()).await?;
+            let settled = self.context.ledger.settle_look_ups(found, self.account.settings.leave_copy, self.now()).await?;
             self.note(Delivered { settled, ..Delivered::default() });
         }
         Ok(())
@@ -236,7 +239,7 @@ impl Poll<'_> {
     async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Listing, Failure> {
         let mut listing = session.uidl().await?;
         let (stat, hash) = (listing.stat, listing.hash);
-        let shortcut = Shortcut { hash, count: stat.count, octets: stat.octets };
+        let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
         let unchanged = past.shortcut.as_ref() == Some(&shortcut);
         if !unchanged {
             session.list(&mut listing.rows).await?;
@@ -247,7 +250,7 @@ impl Poll<'_> {
         self.summary.new += taken_in.new;
         self.messages += taken_in.new;
         self.report();
-        Ok(Listing { rows, retrieved_is_gone: session.capabilities().retrieved_is_gone })
+        Ok(Listing { rows, retrieved_is_gone: session.capabilities().retrieved_is_gone() })
     }
 
     fn intake(
@@ -363,7 +366,7 @@ impl Poll<'_> {
     async fn retrieve(&self, session: &mut Session, items: Vec<Item>) -> Result<Fetched, Failure> {
         let ledger = &self.context.ledger;
         let permit = Arc::clone(&self.context.budget).acquire_many_owned(batch::weight(&items));
-        let permit = keep_alive(session, permit).await?.map_err(|_| ledger::Error::closed())?;
+        let permit = keep_alive(session, permit).await?.expect("nobody closes the budget");
         let opened: Vec<MessageId> = items.iter().map(|item| item.due.id).collect();
         ledger.open_batch(&opened, self.now()).await?;
 
@@ -374,9 +377,13 @@ impl Poll<'_> {
             match retrieval {
                 Retrieval::Message(message) => arrived.push((item, message)),
                 Retrieval::Refused(refused) => {
-                    ledger.not_retrieved(item.due.id, refused.to_string(), self.terms(), self.now()).await?;
+                    ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
                 }
-                Retrieval::TooLarge => {
+                Retrieval::Torn { octets_seen } => {
+                    let reason = format!("it ended after {octets_seen} octets, and then came what is no reply");
+                    ledger.not_retrieved(item.due.id, reason, self.now()).await?;
+                }
+                Retrieval::TooLarge { .. } => {
                     let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
                     ledger.park(item.due.id, reason, self.now()).await?;
                 }
@@ -470,10 +477,10 @@ impl Poll<'_> {
         route: &Route,
         destination: &Destination,
         load: Vec<Load<'p>>,
-        mut marks: Vec<Mark>,
+        marks: Vec<Mark>,
     ) -> Result<(Delivered, Vec<Load<'p>>, Vec<Mark>), Failure> {
         let mut past = Vec::new();
-        for (load, mark) in load.iter().zip(&mut marks) {
+        for (load, mark) in load.iter().zip(&marks) {
             if let Some((uid_validity, uid_next)) = load.delivery.look_from {
                 past.push(Mark { uid_validity, uid_next, ..mark.clone() });
             }
@@ -481,7 +488,8 @@ impl Poll<'_> {
         if past.is_empty() {
             return Ok((Delivered::default(), load, marks));
         }
-        let mut found = destination.look_for_past(&past).await.into_iter();
+        let taken = self.receipts(route, marks[0].uid_validity).await?;
+        let mut found = destination.look_for_past(&past, taken).await.into_iter();
         let (mut settled, mut verdicts, mut rest, mut rest_marks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (load, mark) in load.into_iter().zip(marks) {
             let found = load.delivery.look_from.and_then(|_| found.next());
@@ -503,6 +511,13 @@ impl Poll<'_> {
         Ok((self.settle(route, &settled, verdicts).await?, rest, rest_marks))
     }
 
+    /// UIDs in the route's folder that the ledger knows: they are no unknown past.
+    async fn receipts(&self, route: &Route, uid_validity: u32) -> Result<&[u32], ledger::Error> {
+        let Some(receipts) = self.receipts.get(&route.to) else { return Ok(&[]) };
+        let ask = || self.context.ledger.taken(&route.to, &route.folder, uid_validity, 1);
+        Ok(receipts.get_or_try_init(ask).await?)
+    }
+
     /// Commits the verdicts, and writes the one log line that each has.
     async fn settle(
         &self,
@@ -518,7 +533,7 @@ impl Poll<'_> {
         };
         let resting = if verdicts.iter().any(is_resting) { vec![route.to.clone()] } else { Vec::new() };
         let verdicts = load.iter().map(|load| load.delivery.id).zip(verdicts).collect();
-        let settled = self.context.ledger.settle(&route.to, verdicts, self.terms(), self.now()).await?;
+        let settled = self.context.ledger.settle(&route.to, verdicts, self.account.settings.leave_copy, self.now()).await?;
         for (load, settled) in load.iter().zip(&settled) {
             info!(
                 account = %self.account.name,
@@ -558,10 +573,6 @@ impl Poll<'_> {
             done: self.done,
             bytes: self.summary.bytes,
         });
-    }
-
-    fn terms(&self) -> Terms {
-        Terms { leave_copy: self.account.settings.leave_copy, retry_after: schedule::retry_after }
     }
 
     fn now(&self) -> DateTime<Utc> {

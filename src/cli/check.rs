@@ -80,7 +80,7 @@ async fn log_in(account: &Account, connector: &crate::net::Connector) -> Result<
     session.quit().await?;
     Ok(format!(
         "{} messages, {}{}",
-        HumanCount(stat.count),
+        HumanCount(stat.count.into()),
         HumanBytes(stat.octets),
         certificate.unwrap_or_else(|| "; NOT ENCRYPTED".into())
     ))

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
-use crate::daemon::{Answer, Bridge};
+use crate::daemon::{self, Answer, Bridge};
 use crate::ledger::{self, Ledger, Request};
 use crate::message::AccountName;
 use crate::poll::Progress;
@@ -25,12 +25,15 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let config = config::load(file).await?;
     log.start();
     let names = known(&config, accounts)?;
+    if let Some(paused) = config.accounts.iter().find(|account| account.paused && names.contains(&account.name)) {
+        return Err(plain(exit::USAGE, format!("`{}` is paused in the config; remove `paused` there", paused.name)));
+    }
     let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
-    let answers = match Ledger::hold(&config.ledger, Utc::now()).await {
+    let answers = match daemon::hold(&config.ledger).await {
         Ok(ledger) => poll_here(config, ledger, &names).await?,
-        Err(ledger::Error::Locked { .. }) => ask_holder(&config, &names).await?,
+        Err(ledger::Error::Locked(_)) => ask_holder(&config, &names).await?,
         Err(error) => return Err(error.into()),
     };
     for answer in &answers {
@@ -53,7 +56,9 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
             return Err(plain(exit::USAGE, format!("there is no account `{name}` in the config; it has: {all}")));
         }
     }
-    Ok(all.into_iter().filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
+    let wanted = config.accounts.iter().filter(|account| !account.paused || accounts.contains(&account.name));
+    let wanted = wanted.map(|account| &account.name);
+    Ok(wanted.filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
 }
 
 async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
@@ -120,7 +125,7 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     let visitor = Ledger::visit(&config.ledger).await?;
     let mut requests = Vec::new();
     for name in names {
-        requests.push(visitor.request(&Request::Poll { account: Some(name.clone()) }, Utc::now()).await?);
+        requests.push(visitor.request(&Request::Poll { account: name.clone() }, Utc::now()).await?);
     }
     let mut answers = Vec::new();
     for request in requests {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
 use crate::{config, daemon, ledger};
 
@@ -126,7 +127,7 @@ enum Command {
         account: Option<AccountName>,
         /// Only this message, by its id from `parked`
         #[arg(long, value_name = "ID")]
-        id: Option<i64>,
+        id: Option<MessageId>,
     },
     /// End deliveries of parked messages for good
     ///
@@ -134,7 +135,7 @@ enum Command {
     GiveUp {
         /// Messages, by their ids from `parked`
         #[arg(value_name = "ID", required = true)]
-        ids: Vec<i64>,
+        ids: Vec<MessageId>,
         /// Only the delivery to this destination
         #[arg(long, value_name = "NAME", value_parser = destination_name)]
         destination: Option<DestinationName>,
@@ -143,7 +144,7 @@ enum Command {
     Export {
         /// The message, by its id from `parked`
         #[arg(value_name = "ID")]
-        id: i64,
+        id: MessageId,
         /// Where to write it [default: standard output]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -264,7 +265,8 @@ fn complain(error: &anyhow::Error) -> u8 {
         return plain.code;
     }
     match error.downcast_ref::<ledger::Error>() {
-        Some(ledger::Error::Locked { .. }) => exit::LATER,
+        Some(ledger::Error::Locked(_) | ledger::Error::Busy(_)) => exit::LATER,
+        Some(error) if error.is_usage() => exit::USAGE,
         Some(_) => exit::LEDGER,
         None if error.is::<config::Faults>() => exit::CONFIG,
         None => exit::FAILED,

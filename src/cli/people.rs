@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use chrono::Utc;
 
 use crate::config::{self, Config};
-use crate::ledger::{self, Ledger, Request, Visitor};
+use crate::daemon;
+use crate::ledger::{self, Ledger, MessageId, Request, Visitor};
 use crate::message::{AccountName, DestinationName, Message, Quirks};
 use crate::net::Connectors;
 use crate::pop3::{Retrieval, Session};
@@ -19,15 +20,15 @@ use super::{exit, plain, print};
 /// How often the ledger is asked whether a request was answered.
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(100);
 
-pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<i64>) -> anyhow::Result<u8> {
+pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<MessageId>) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    let count = match Ledger::hold(&config.ledger, Utc::now()).await {
+    let count = match daemon::hold(&config.ledger).await {
         Ok(ledger) => {
             let count = ledger.retry(account.as_ref(), id, Utc::now()).await?;
             ledger.close().await;
             count
         }
-        Err(ledger::Error::Locked { .. }) => ask(&config, &Request::Retry { account, id }).await?,
+        Err(ledger::Error::Locked(_)) => ask(&config, &Request::Retry { account, id }).await?,
         Err(error) => return Err(error.into()),
     };
     if count == 0 && id.is_some() {
@@ -37,17 +38,17 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<i64>) -
     Ok(exit::OK)
 }
 
-pub async fn give_up(file: &Path, ids: &[i64], destination: Option<DestinationName>) -> anyhow::Result<u8> {
+pub async fn give_up(file: &Path, ids: &[MessageId], destination: Option<DestinationName>) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let mut missing = Vec::new();
     for &id in ids {
-        let count = match Ledger::hold(&config.ledger, Utc::now()).await {
+        let count = match daemon::hold(&config.ledger).await {
             Ok(ledger) => {
                 let count = ledger.give_up(id, destination.as_ref(), Utc::now()).await?;
                 ledger.close().await;
                 count
             }
-            Err(ledger::Error::Locked { .. }) => {
+            Err(ledger::Error::Locked(_)) => {
                 ask(&config, &Request::GiveUp { id, destination: destination.clone() }).await?
             }
             Err(error) => return Err(error.into()),
@@ -73,19 +74,19 @@ async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
 }
 
 /// Waits until the holder of the ledger has answered. It looks twice a second.
-pub async fn wait_for_answer(visitor: &Visitor, id: ledger::RequestId) -> anyhow::Result<String> {
+pub async fn wait_for_answer(visitor: &Visitor, request: i64) -> anyhow::Result<String> {
     loop {
-        if let Some(answer) = visitor.answer(id).await? {
+        if let Some(answer) = visitor.answer(request).await? {
             return Ok(answer);
         }
         tokio::time::sleep(LOOK_FOR_ANSWER).await;
     }
 }
 
-pub async fn export(file: &Path, id: i64, output: Option<&Path>) -> anyhow::Result<u8> {
+pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let visitor = Ledger::visit(&config.ledger).await?;
-    let Some(wanted) = visitor.report().find(id).await? else {
+    let Some(wanted) = visitor.report().find(None, id).await? else {
         return Err(plain(exit::USAGE, format!("there is no message {id} in the ledger; see `mailferry parked`")));
     };
     let account = config.accounts.into_iter().find(|account| account.name == wanted.account);
@@ -133,32 +134,20 @@ async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
 
 pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    let ledger = Ledger::hold(&config.ledger, Utc::now()).await?;
+    let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.rename(old, new).await;
     ledger.close().await;
-    match outcome? {
-        ledger::Renamed::Done => print(&format!("`{old}` is now `{new}` in the ledger\n")),
-        ledger::Renamed::NoSuchAccount => return Err(unknown(old)),
-        ledger::Renamed::NameTaken => {
-            let text = format!("the ledger has rows of `{new}` already; `mailferry forget {new}` drops them");
-            return Err(plain(exit::USAGE, text));
-        }
-    }
+    outcome?;
+    print(&format!("`{old}` is now `{new}` in the ledger\n"));
     Ok(exit::OK)
 }
 
 pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    let ledger = Ledger::hold(&config.ledger, Utc::now()).await?;
+    let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.forget(account).await;
     ledger.close().await;
-    if !outcome? {
-        return Err(unknown(account));
-    }
-    print(&format!("the ledger has forgotten `{account}`\n"));
+    let messages = outcome?;
+    print(&format!("the ledger has forgotten `{account}` and its {messages} messages\n"));
     Ok(exit::OK)
-}
-
-fn unknown(account: &AccountName) -> anyhow::Error {
-    plain(exit::USAGE, format!("the ledger knows no account `{account}`; see `mailferry status`"))
 }

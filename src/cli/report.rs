@@ -7,10 +7,10 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::ledger::{self, AccountStatus, Class, DestinationStatus, Fault, Ledger, Report};
+use crate::ledger::{self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
-use super::{exit, plain, print};
+use super::{exit, print};
 
 /// How many polls `history` shows.
 const POLLS: u32 = 100;
@@ -18,8 +18,8 @@ const POLLS: u32 = 100;
 pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let mut status = match open(&config).await? {
-        Some(report) => report.status(Utc::now()).await?,
-        None => ledger::Status::default(),
+        Some(report) => report.status().await?,
+        None => Status::default(),
     };
     add_config(&mut status, &config);
     if json {
@@ -40,23 +40,17 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
 pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let history = match open(&config).await? {
-        Some(report) => report.history(account, POLLS).await?,
-        None => ledger::History::default(),
+        Some(report) => History { polls: report.history(account, POLLS).await? },
+        None => History { polls: Vec::new() },
     };
-    if let Some(account) = account
-        && history.polls.is_empty()
-        && !config.accounts.iter().any(|known| known.name == *account)
-    {
-        return Err(plain(exit::USAGE, format!("there is no account `{account}` in the config or the ledger")));
-    }
     if json {
         return print_json(&history);
     }
     let rows = history.polls.iter().map(|poll| {
         vec![
             poll.account.clone(),
-            local(poll.started),
-            format!("{:.1} s", (poll.ended - poll.started).as_seconds_f64()),
+            poll.started.map(local).unwrap_or_default(),
+            poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started)).unwrap_or_default(),
             HumanCount(poll.new).to_string(),
             HumanCount(poll.delivered).to_string(),
             HumanCount(poll.deleted).to_string(),
@@ -71,8 +65,8 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => report.parked().await?,
-        None => ledger::ParkedList::default(),
+        Some(report) => Parked { parked: report.parked().await? },
+        None => Parked { parked: Vec::new() },
     };
     if json {
         return print_json(&parked);
@@ -87,7 +81,7 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
             parked.account.clone(),
             parked.destination.clone(),
             parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
-            local(parked.since),
+            parked.since.map(local).unwrap_or_default(),
             parked.attempts.to_string(),
             parked.reason.clone(),
         ]
@@ -96,18 +90,30 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
+/// What `history --json` prints.
+#[derive(Serialize)]
+struct History {
+    polls: Vec<Poll>,
+}
+
+/// What `parked --json` prints.
+#[derive(Serialize)]
+struct Parked {
+    parked: Vec<ParkedDelivery>,
+}
+
 /// `None` where nothing has run yet, so that there is no ledger.
 async fn open(config: &Config) -> anyhow::Result<Option<Report>> {
     match Ledger::visit(&config.ledger).await {
-        Ok(visitor) => Ok(Some(visitor.report().clone())),
-        Err(ledger::Error::Missing { .. }) => Ok(None),
+        Ok(visitor) => Ok(Some(visitor.report())),
+        Err(ledger::Error::Missing(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Shows what is configured as well: accounts not yet polled, and those whose config is broken. What is no longer
 /// configured is left out.
-fn add_config(status: &mut ledger::Status, config: &Config) {
+fn add_config(status: &mut Status, config: &Config) {
     let broken = |name: &str| config.broken.iter().find(|broken| broken.name.as_str() == name);
     let names = config.accounts.iter().map(|account| &account.name);
     let mut names: Vec<&AccountName> = names.chain(config.broken.iter().map(|broken| &broken.name)).collect();
@@ -118,7 +124,7 @@ fn add_config(status: &mut ledger::Status, config: &Config) {
         let mut account = at.map(|at| known.remove(at)).unwrap_or_default();
         account.name = name.to_string();
         if let Some(broken) = broken(name.as_str()) {
-            account.error = Some(Fault { class: Class::Account, text: broken.reason.clone() });
+            account.error = Some(Failure { class: "account".into(), text: broken.reason.clone() });
         }
         status.accounts.push(account);
     }

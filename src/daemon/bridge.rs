@@ -20,6 +20,7 @@ use crate::ledger::{self, AccountSetup, Class, DestinationSetup, Ledger, PollRec
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 use crate::poll::{self, Account, Context, Progress, Summary};
+use crate::schedule;
 
 /// Polls at once, over all hosts.
 const POLLS: usize = 64;
@@ -73,6 +74,7 @@ impl Bridge {
         let accounts: BTreeMap<AccountName, Arc<Account>> = config
             .accounts
             .into_iter()
+            .filter(|account| !account.paused)
             .filter_map(|account| build_account(account, &mut connectors))
             .map(|account| (account.name.clone(), Arc::new(account)))
             .collect();
@@ -146,21 +148,20 @@ impl Bridge {
             let outcome = AssertUnwindSafe(poll::poll(&context, &account, regardless)).catch_unwind().await;
             let outcome = match outcome {
                 Ok(outcome) => outcome,
-                Err(panic) => record_panic(&context, &account, panic.as_ref()).await,
+                Err(panic) => record_panic(&context, &account, &what(panic.as_ref())).await,
             };
             Polled { account: account.name.clone(), outcome }
         });
     }
 }
 
-/// A panic is a fault of ours, and costs one poll.
-async fn record_panic(
-    context: &Context,
-    account: &Account,
-    panic: &(dyn std::any::Any + Send),
-) -> Result<Summary, ledger::Error> {
+fn what(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// A panic is a fault of ours, and costs one poll.
+async fn record_panic(context: &Context, account: &Account, text: &str) -> Result<Summary, ledger::Error> {
     let error = (Class::Local, format!("a fault in mailferry ended the poll ({text}); please report it"));
     let now = (context.now)();
     context
@@ -222,16 +223,16 @@ fn account_setup(account: &Account) -> AccountSetup {
         name: account.name.clone(),
         source: format!("{}@{}", account.pop3.user, account.pop3.peer.host),
         schedule: account.schedule.text(),
-        longest: account.schedule.longest(),
+        longest: account.schedule.longest(Utc::now()).max(schedule::LONGEST_BACK_OFF),
         routes: account.settings.routes.iter().map(|route| route.to.clone()).collect(),
     }
 }
 
 fn destination_setup(destination: &config::Destination) -> DestinationSetup {
-    let (kind, fingerprint) = match &destination.kind {
-        Ok(config::Kind::Imap(settings)) => ("imap", format!("{settings:?}")),
-        Ok(config::Kind::Webhook(settings)) => ("webhook", format!("{settings:?}")),
-        Err(_) => ("imap", String::new()),
+    let fingerprint = match &destination.kind {
+        Ok(config::Kind::Imap(settings)) => settings.identity(),
+        Ok(config::Kind::Webhook(settings)) => settings.identity(),
+        Err(_) => String::new(),
     };
-    DestinationSetup { name: destination.name.clone(), kind, fingerprint }
+    DestinationSetup { name: destination.name.clone(), kind: destination.word, fingerprint }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{self, Ledger, Request, RequestId};
+use crate::ledger::{self, Ledger, Request};
 use crate::message::AccountName;
 use crate::poll::Summary;
 
@@ -15,13 +15,13 @@ use super::Answer;
 pub struct Requests {
     /// Accounts to poll for them, and from when on.
     wanted: HashMap<AccountName, Wanted>,
-    /// For each request: accounts still to come, and the answers so far.
-    open: HashMap<RequestId, (usize, Vec<Answer>)>,
+    /// For each request what its polls did so far: there are several where look-ups had to be waited for.
+    open: HashMap<i64, Vec<Answer>>,
 }
 
 struct Wanted {
     from: DateTime<Utc>,
-    requests: Vec<RequestId>,
+    requests: Vec<i64>,
 }
 
 impl Requests {
@@ -29,7 +29,6 @@ impl Requests {
     pub async fn take(
         &mut self,
         ledger: &Ledger,
-        all: &[AccountName],
         is_known: impl Fn(&AccountName) -> bool,
     ) -> Result<bool, ledger::Error> {
         let mut changed = false;
@@ -39,25 +38,21 @@ impl Requests {
             }
             changed = true;
             match request {
-                Request::Poll { account: Some(name) } if !is_known(&name) => {
-                    ledger.answer_request(id, "[]").await?;
+                Request::Poll { account } if !is_known(&account) => {
+                    ledger.answer_request(id, "[]".into()).await?;
                 }
                 Request::Poll { account } => {
-                    let names = account.map_or_else(|| all.to_vec(), |name| vec![name]);
-                    self.open.insert(id, (names.len(), Vec::new()));
-                    for name in names {
-                        let wanted = self.wanted.entry(name);
-                        let wanted = wanted.or_insert(Wanted { from: Utc::now(), requests: Vec::new() });
-                        wanted.requests.push(id);
-                    }
+                    let wanted = Wanted { from: Utc::now(), requests: Vec::new() };
+                    self.wanted.entry(account).or_insert(wanted).requests.push(id);
+                    self.open.insert(id, Vec::new());
                 }
                 Request::Retry { account, id: message } => {
                     let count = ledger.retry(account.as_ref(), message, Utc::now()).await?;
-                    ledger.answer_request(id, &count.to_string()).await?;
+                    ledger.answer_request(id, count.to_string()).await?;
                 }
                 Request::GiveUp { id: message, destination } => {
                     let count = ledger.give_up(message, destination.as_ref(), Utc::now()).await?;
-                    ledger.answer_request(id, &count.to_string()).await?;
+                    ledger.answer_request(id, count.to_string()).await?;
                 }
             }
         }
@@ -73,7 +68,7 @@ impl Requests {
     }
 
     /// A poll of `name` begins: these requests wait for it.
-    pub fn start(&mut self, name: &AccountName) -> Vec<RequestId> {
+    pub fn start(&mut self, name: &AccountName) -> Vec<i64> {
         self.wanted.remove(name).map(|wanted| wanted.requests).unwrap_or_default()
     }
 
@@ -83,23 +78,20 @@ impl Requests {
         ledger: &Ledger,
         name: &AccountName,
         summary: &Summary,
-        waiting: Vec<RequestId>,
+        waiting: Vec<i64>,
         look_up_at: Option<DateTime<Utc>>,
     ) -> Result<(), ledger::Error> {
         for id in waiting {
-            let Some((to_come, answers)) = self.open.get_mut(&id) else { continue };
+            let Some(answers) = self.open.get_mut(&id) else { continue };
             Answer::add(answers, name, summary);
             if let Some(from) = look_up_at {
                 let wanted = self.wanted.entry(name.clone()).or_insert(Wanted { from, requests: Vec::new() });
                 wanted.requests.push(id);
                 continue;
             }
-            *to_come -= 1;
-            if *to_come == 0 {
-                let json = serde_json::to_string(&answers).unwrap_or_default();
-                self.open.remove(&id);
-                ledger.answer_request(id, &json).await?;
-            }
+            let json = serde_json::to_string(&answers).unwrap_or_default();
+            self.open.remove(&id);
+            ledger.answer_request(id, json).await?;
         }
         Ok(())
     }

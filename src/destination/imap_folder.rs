@@ -32,6 +32,13 @@ pub struct Settings {
     pub password: SecretString,
 }
 
+impl Settings {
+    /// Which mailbox this is: when it changes, it deserves a new chance.
+    pub fn identity(&self) -> String {
+        format!("{}@{}:{}", self.user, self.peer.host, self.peer.port)
+    }
+}
+
 /// One user's folders on one server, shared by all who deliver there.
 #[derive(Debug)]
 pub struct ImapFolder {

@@ -71,10 +71,10 @@ impl Destination {
     }
 
     /// Looks for messages that an earlier life of the ledger may have delivered (DESIGN "unknown past"). Each
-    /// mark's UIDNEXT says from where.
-    pub async fn look_for_past(&self, marks: &[Mark]) -> Vec<Found> {
+    /// mark's UIDNEXT says from where; `taken` as in [`Destination::look_up`].
+    pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
         match &self.kind {
-            Kind::ImapFolder(folder) => folder.look_for_past(marks, &[]).await,
+            Kind::ImapFolder(folder) => folder.look_for_past(marks, taken).await,
             // A webhook's receiver recognises a message by its webhook-id, which outlives the ledger.
             Kind::Webhook(_) => vec![Found::Absent; marks.len()],
             Kind::Unusable(reason) => vec![cannot_say(reason); marks.len()],

@@ -73,6 +73,17 @@ impl fmt::Debug for Settings {
     }
 }
 
+impl Settings {
+    /// Which endpoint this is, without its secrets: when it changes, the endpoint deserves a new chance.
+    pub fn identity(&self) -> String {
+        let Ok(mut url) = Url::parse(&self.url) else { return String::new() };
+        // Neither can fail for a URL that has a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        format!("{url} {:?} {}", self.format, self.max_bytes)
+    }
+}
+
 /// The throughput that a request may fall to before it is given up, in octets per second.
 pub const SLOWEST: u64 = 256 << 10;
 

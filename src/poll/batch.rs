@@ -117,13 +117,13 @@ mod tests {
 
     fn item(number: u32, size: u64, to: &[&str]) -> Item {
         let delivery = |name: &&str| DueDelivery {
-            id: crate::ledger::DeliveryId::from(i64::from(number)),
+            id: crate::ledger::DeliveryId(i64::from(number)),
             destination: DestinationName::new(name).unwrap(),
             attempts: 0,
             look_from: None,
         };
         let due = Due {
-            id: MessageId::from(i64::from(number)),
+            id: MessageId(i64::from(number)),
             uidl: Uidl::new(b"u"),
             size: Some(size),
             identified: false,

@@ -6,11 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use crate::ledger::{self, Class, Past, PollRecord};
-use crate::net;
 use crate::pop3;
 use crate::schedule::{self, Recent, Trouble};
 
 use super::{Failure, Poll, Summary};
+
+/// How long to wait where a server wants time between logins but does not say how much.
+const LOGIN_DELAY: Duration = Duration::from_secs(15 * 60);
 
 impl Poll<'_> {
     pub(super) async fn conclude(
@@ -47,14 +49,14 @@ impl Poll<'_> {
     }
 
     fn next_poll_at(&self, past: &Past, error: Option<&pop3::Error>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let polls_without_mail = if self.summary.new > 0 { 0 } else { past.polls_without_mail.saturating_add(1) };
-        let recent = Recent { polls_without_mail };
+        let last_mail = if self.summary.new > 0 { Some(now) } else { past.last_mail };
+        let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
         let regular = self.account.schedule.next(now, &recent, fastrand::f64());
         let wait = match error {
             None => self.login_delay.unwrap_or_default(),
             Some(error) => {
                 let regular = (regular - now).to_std().unwrap_or_default();
-                schedule::back_off(&trouble(error), past.failures, regular, fastrand::f64())
+                schedule::back_off(trouble(error), past.failures_in_a_row + 1, regular, fastrand::f64())
             }
         };
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
@@ -70,10 +72,10 @@ impl Poll<'_> {
         let account = &self.account.name;
         let summary = &self.summary;
         match &summary.error {
-            Some((_, text)) if past.failures == 0 => {
+            Some((_, text)) if past.failures_in_a_row == 0 => {
                 warn!(%account, error = %text, "mail of this account cannot be retrieved");
             }
-            None if past.failures > 0 => warn!(%account, "mail of this account is retrieved again"),
+            None if past.failures_in_a_row > 0 => warn!(%account, "mail of this account is retrieved again"),
             _ => {}
         }
         info!(
@@ -92,26 +94,21 @@ impl Poll<'_> {
 }
 
 fn class(error: &pop3::Error) -> Class {
-    match error {
-        pop3::Error::Disk(_) => Class::Local,
+    match error.class() {
+        pop3::Class::Local => Class::Local,
         _ => Class::Account,
     }
 }
 
 /// What kind of trouble it is decides how soon to try again.
 fn trouble(error: &pop3::Error) -> Trouble {
-    match error {
-        pop3::Error::Auth { .. } | pop3::Error::Insecure(_) => Trouble::Refused,
-        pop3::Error::InUse { .. } => Trouble::InUse,
-        pop3::Error::LoginDelay { .. } => Trouble::LoginDelay(Duration::from_secs(15 * 60)),
-        pop3::Error::Net(net::Error::Certificate(_) | net::Error::CaFile { .. } | net::Error::Tls(_)) => {
-            Trouble::Certificate
-        }
-        pop3::Error::Net(_) | pop3::Error::Closed | pop3::Error::TempUnavailable { .. } => Trouble::Network,
-        pop3::Error::Refused { .. }
-        | pop3::Error::OutOfStep(_)
-        | pop3::Error::TooLong { .. }
-        | pop3::Error::NoUidl => Trouble::Protocol,
-        pop3::Error::Disk(_) => Trouble::Local,
+    match (error, error.class()) {
+        (pop3::Error::LoginDelay { delay, .. }, _) => Trouble::LoginDelay(delay.unwrap_or(LOGIN_DELAY)),
+        (pop3::Error::InUse { .. }, _) => Trouble::InUse,
+        (_, pop3::Class::Login) => Trouble::Refused,
+        (_, pop3::Class::Trust) => Trouble::Certificate,
+        (_, pop3::Class::Network | pop3::Class::Busy) => Trouble::Network,
+        (_, pop3::Class::Server) => Trouble::Protocol,
+        (_, pop3::Class::Local) => Trouble::Local,
     }
 }

@@ -42,7 +42,9 @@ impl Poll<'_> {
         for (number, deletion) in doubtful {
             match self.retrieve_one(session, number).await? {
                 Some(message) if message.content == deletion.content => same.push((deletion.id, number)),
-                Some(_) => ledger.mistaken(deletion.id, &self.ask, self.now()).await?,
+                Some(_) => {
+                    ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
+                }
                 None => debug!(account = %self.account.name, number, "cannot be compared, so it stays"),
             }
         }

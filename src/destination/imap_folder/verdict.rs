@@ -77,7 +77,10 @@ pub fn wants_folder(refusal: &Refusal) -> bool {
 
 /// A tagged NO or BAD to one message. Codes: RFC 5530, RFC 7889, and what servers are known to write.
 fn of_refusal(refusal: &Refusal) -> Verdict {
-    let rejected = |what: &str| Verdict::Rejected { reason: format!("{what}: {refusal}"), park_after: 1 };
+    let rejected = |what: &str, counts_for_destination| {
+        let reason = format!("{what}: {refusal}");
+        Verdict::Rejected { reason, park_after: 1, counts_for_destination }
+    };
     if is_full(refusal) {
         let reason = format!("mailbox full: {refusal}; make room there, or raise its quota");
         return Verdict::Unreachable { reason, retry_after: None };
@@ -87,11 +90,11 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         return Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) };
     }
     if speaks_of_size(refusal) {
-        return rejected("too large for the server");
+        return rejected("too large for the server", false);
     }
     // Dovecot means a size by LIMIT, Yahoo a rate, Cyrus a number of copies.
     if refusal.bad || speaks_of_message(refusal) {
-        return rejected("the server does not take this message");
+        return rejected("the server does not take this message", true);
     }
     Verdict::Deferred { reason: format!("refused for now: {refusal}"), retry_after: None }
 }
