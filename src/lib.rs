@@ -1,3 +1,4 @@
+pub mod ledger;
 pub mod message;
 pub mod net;
 pub mod printable;

@@ -482,6 +482,8 @@ pub enum Verdict {
     Rejected {
         reason: String,
         park_after: u8,
+        /// False where the refusal says nothing of the endpoint (size).
+        counts_for_destination: bool,
     },
     /// Not now, for this message.
     Deferred {
