@@ -1,0 +1,383 @@
+//! What is configured, when an account is due, and what a poll was like.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{digest, int, moment, small, unsigned};
+use super::open::interrupted;
+use super::{Class, Error, Ledger, Outlives, Shortcut};
+use crate::message::{AccountName, DestinationName, unix};
+
+/// An account as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSetup {
+    pub name: AccountName,
+    /// `user@host`: after a change the mailbox may be another one.
+    pub source: String,
+    /// The schedule as text: an edit makes the account due now.
+    pub schedule: String,
+    /// The longest wait that the schedule or a back-off can ask for; a later time is due now.
+    pub longest: Duration,
+    pub routes: Vec<DestinationName>,
+}
+
+/// A destination as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationSetup {
+    pub name: DestinationName,
+    /// `imap` or `webhook`.
+    pub kind: &'static str,
+    /// A digest of all its settings: after a change it is tried afresh, whatever its state.
+    pub fingerprint: String,
+}
+
+/// When an account wants what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agenda {
+    pub account: AccountName,
+    pub next_poll_at: DateTime<Utc>,
+    /// The earliest look-up that is due without a session.
+    pub look_up_at: Option<DateTime<Utc>>,
+    /// The earliest moment at which a delivery of a listed message wants to be sent; it may have passed.
+    pub work_at: Option<DateTime<Utc>>,
+}
+
+/// What a poll has to know of those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Nothing has been listed yet, or nothing since the account's user or host changed.
+    pub first_listing: bool,
+    /// When the account was first configured: where `import = "new"` begins.
+    pub cut_off: DateTime<Utc>,
+    /// What the last listing was like, if one equal to it means nothing new.
+    pub shortcut: Option<Shortcut>,
+    pub no_pipelining: bool,
+    pub first_poll: Option<DateTime<Utc>>,
+    /// When a poll last found new mail.
+    pub last_mail: Option<DateTime<Utc>>,
+    pub failures_in_a_row: u32,
+}
+
+/// What a poll was like, and when the next one is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollRecord {
+    pub account: AccountName,
+    pub started: DateTime<Utc>,
+    pub ended: DateTime<Utc>,
+    pub new: u64,
+    pub delivered: u64,
+    pub deleted: u64,
+    /// Octets retrieved.
+    pub bytes: u64,
+    pub error: Option<(Class, String)>,
+    pub next_poll_at: DateTime<Utc>,
+    /// What was learned of the server; `None` leaves it as it is.
+    pub no_pipelining: Option<bool>,
+}
+
+impl Ledger {
+    /// Makes the config known. What is not in it any more keeps its rows, but is on no agenda.
+    ///
+    /// # Errors
+    /// Only those of the disk, as of every call below.
+    pub async fn configure(
+        &self,
+        accounts: Vec<AccountSetup>,
+        destinations: Vec<DestinationSetup>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { configure(connection, &accounts, &destinations, now).await })
+        })
+        .await
+    }
+
+    /// Every configured account, by name.
+    pub async fn agenda(&self, now: DateTime<Utc>) -> Result<Vec<Agenda>, Error> {
+        let rows: Vec<AgendaRow> = sqlx::query_as(AGENDA)
+            .bind(unix(now))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(rows.into_iter().filter_map(AgendaRow::into_agenda).collect())
+    }
+
+    /// What is known of an account before it is polled.
+    pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
+        let sql = "
+            SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
+                shortcut_octets, no_pipelining, first_poll_at, last_mail_at, failures
+            FROM accounts WHERE name = $1";
+        let row: PastRow = sqlx::query_as(sql)
+            .bind(account.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(row.into())
+    }
+
+    /// Ends a poll: keeps what it was like, and settles what it left open.
+    pub async fn record_poll(&self, record: PollRecord) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { record_poll(connection, &record).await })
+        })
+        .await
+    }
+}
+
+pub(super) async fn account_id(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<i64> {
+    let sql = "SELECT id FROM accounts WHERE name = $1";
+    sqlx::query_scalar(sql).bind(name.as_str()).fetch_one(connection).await
+}
+
+async fn configure(
+    connection: &mut SqliteConnection,
+    accounts: &[AccountSetup],
+    destinations: &[DestinationSetup],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE destinations SET configured = 0").execute(&mut *connection).await?;
+    for destination in destinations {
+        configure_destination(connection, destination).await?;
+    }
+    sqlx::query("UPDATE accounts SET configured = 0").execute(&mut *connection).await?;
+    for account in accounts {
+        configure_account(connection, account, now).await?;
+        configure_routes(connection, account).await?;
+    }
+    Ok(())
+}
+
+async fn configure_destination(
+    connection: &mut SqliteConnection,
+    destination: &DestinationSetup,
+) -> sqlx::Result<()> {
+    let renew = "
+        UPDATE destinations
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
+        WHERE name = $1 AND fingerprint <> $2";
+    sqlx::query(renew)
+        .bind(destination.name.as_str())
+        .bind(&destination.fingerprint)
+        .execute(&mut *connection)
+        .await?;
+    let keep = "
+        INSERT INTO destinations (name, kind, fingerprint) VALUES ($1, $2, $3)
+        ON CONFLICT (name) DO UPDATE
+        SET kind = excluded.kind, fingerprint = excluded.fingerprint, configured = 1";
+    sqlx::query(keep)
+        .bind(destination.name.as_str())
+        .bind(destination.kind)
+        .bind(&destination.fingerprint)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn configure_account(
+    connection: &mut SqliteConnection,
+    account: &AccountSetup,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        INSERT INTO accounts (name, configured_at, source, schedule, next_poll_at) VALUES ($1, $2, $3, $4, $2)
+        ON CONFLICT (name) DO UPDATE SET
+            configured = 1,
+            epoch = epoch + (source <> excluded.source),
+            shortcut_hash = CASE WHEN source = excluded.source THEN shortcut_hash END,
+            next_poll_at = CASE
+                WHEN schedule <> excluded.schedule OR source <> excluded.source THEN $2
+                WHEN next_poll_at > $5 THEN $2
+                ELSE next_poll_at
+            END,
+            source = excluded.source,
+            schedule = excluded.schedule";
+    sqlx::query(sql)
+        .bind(account.name.as_str())
+        .bind(unix(now))
+        .bind(&account.source)
+        .bind(&account.schedule)
+        .bind(unix(now).saturating_add(int(account.longest.as_secs())))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn configure_routes(connection: &mut SqliteConnection, account: &AccountSetup) -> sqlx::Result<()> {
+    let account_id = account_id(connection, &account.name).await?;
+    sqlx::query("DELETE FROM routes WHERE account = $1").bind(account_id).execute(&mut *connection).await?;
+    let sql = "
+        INSERT INTO routes (account, destination)
+        SELECT DISTINCT $1, id FROM destinations WHERE name IN (SELECT value FROM json_each($2))";
+    sqlx::query(sql)
+        .bind(account_id)
+        .bind(super::columns::names(&account.routes))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as well.
+const AGENDA: &str = "
+    WITH waiting AS (
+        SELECT r.account, r.destination, CASE
+            WHEN EXISTS (
+                SELECT 1 FROM deliveries d JOIN messages m ON m.id = d.message
+                WHERE d.account = r.account AND d.state = 'due' AND d.destination = r.destination
+                    AND m.last_listing IS NULL
+            ) THEN $1
+            ELSE (
+                SELECT min(d.retry_at) FROM deliveries d JOIN messages m ON m.id = d.message
+                WHERE d.account = r.account AND d.state = 'deferred' AND d.destination = r.destination
+                    AND m.last_listing IS NULL
+            )
+        END AS at
+        FROM routes r
+    )
+    SELECT a.name, a.next_poll_at,
+        (SELECT min(d.look_up_at) FROM deliveries d
+            WHERE d.account = a.id AND d.state = 'attempting') AS look_up_at,
+        (SELECT min(max(w.at, coalesce(t.rest_until, 0), coalesce(t.asked_until, 0)))
+            FROM waiting w JOIN destinations t ON t.id = w.destination
+            WHERE w.account = a.id AND t.state <> 'disabled') AS work_at
+    FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
+
+#[derive(FromRow)]
+struct AgendaRow {
+    name: String,
+    next_poll_at: i64,
+    look_up_at: Option<i64>,
+    work_at: Option<i64>,
+}
+
+impl AgendaRow {
+    fn into_agenda(self) -> Option<Agenda> {
+        Some(Agenda {
+            account: AccountName::new(&self.name)?,
+            next_poll_at: moment(self.next_poll_at),
+            look_up_at: self.look_up_at.map(moment),
+            work_at: self.work_at.map(moment),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct PastRow {
+    first_listing: bool,
+    configured_at: i64,
+    shortcut_hash: Option<Vec<u8>>,
+    shortcut_count: i64,
+    shortcut_octets: i64,
+    no_pipelining: bool,
+    first_poll_at: Option<i64>,
+    last_mail_at: Option<i64>,
+    failures: i64,
+}
+
+impl From<PastRow> for Past {
+    fn from(row: PastRow) -> Past {
+        let shortcut = row.shortcut_hash.map(|hash| Shortcut {
+            hash: digest(&hash),
+            count: unsigned(row.shortcut_count),
+            octets: unsigned(row.shortcut_octets),
+        });
+        Past {
+            first_listing: row.first_listing,
+            cut_off: moment(row.configured_at),
+            shortcut,
+            no_pipelining: row.no_pipelining,
+            first_poll: row.first_poll_at.map(moment),
+            last_mail: row.last_mail_at.map(moment),
+            failures_in_a_row: small(row.failures),
+        }
+    }
+}
+
+async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> sqlx::Result<()> {
+    let account = account_id(connection, &record.account).await?;
+    let poll = "
+        INSERT INTO polls (account, started, ended, new, delivered, deleted, bytes, error)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    sqlx::query(poll)
+        .bind(account)
+        .bind(unix(record.started))
+        .bind(unix(record.ended))
+        .bind(int(record.new))
+        .bind(int(record.delivered))
+        .bind(int(record.deleted))
+        .bind(int(record.bytes))
+        .bind(record.error.as_ref().map(|(_, text)| text))
+        .execute(&mut *connection)
+        .await?;
+    note_outcome(connection, account, record).await?;
+    close_all(connection, account, record.ended).await?;
+    prune(connection, record.ended).await
+}
+
+async fn note_outcome(
+    connection: &mut SqliteConnection,
+    account: i64,
+    record: &PollRecord,
+) -> sqlx::Result<()> {
+    let (class, text) = match &record.error {
+        Some((class, text)) => (class.as_str(), text.as_str()),
+        None => ("", ""),
+    };
+    let sql = "
+        UPDATE accounts SET
+            next_poll_at = $2,
+            first_poll_at = coalesce(first_poll_at, $3),
+            last_poll_at = $4,
+            last_mail_at = CASE WHEN $5 > 0 THEN $4 ELSE last_mail_at END,
+            no_pipelining = coalesce($6, no_pipelining),
+            last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
+            failing_since = CASE WHEN $7 <> '' THEN coalesce(failing_since, $4) END,
+            failures = CASE WHEN $7 <> '' THEN failures + 1 ELSE 0 END,
+            error_class = $7,
+            error_text = $8
+        WHERE id = $1";
+    sqlx::query(sql)
+        .bind(account)
+        .bind(unix(record.next_poll_at))
+        .bind(unix(record.started))
+        .bind(unix(record.ended))
+        .bind(int(record.new))
+        .bind(record.no_pipelining)
+        .bind(class)
+        .bind(text)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A poll that broke off, or panicked, leaves nothing open: what recovery does after a crash is done for its account.
+async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let close = "UPDATE messages SET opened = 0 WHERE account = $1 AND opened > 0";
+    sqlx::query(close).bind(account).execute(&mut *connection).await?;
+    let release = "
+        UPDATE destinations SET probe = NULL
+        WHERE probe IN (SELECT id FROM deliveries WHERE account = $1)";
+    sqlx::query(release).bind(account).execute(&mut *connection).await?;
+    interrupted(connection, Some(account), now).await
+}
+
+const DAY: i64 = 24 * 3600;
+
+/// Once a day: messages go 400 days after they were last listed, polls after 90, answered requests after one.
+async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let due = "UPDATE ledger SET pruned_at = $1 WHERE pruned_at < $2 OR pruned_at > $1";
+    let due = sqlx::query(due).bind(unix(now)).bind(unix(now) - DAY).execute(&mut *connection).await?;
+    if due.rows_affected() == 0 {
+        return Ok(());
+    }
+    for (sql, days) in [
+        ("DELETE FROM messages WHERE last_listing IS NOT NULL AND last_listed_at < $1", 400),
+        ("DELETE FROM polls WHERE ended < $1", 90),
+        ("DELETE FROM requests WHERE made_at < $1", 1),
+    ] {
+        sqlx::query(sql).bind(unix(now) - days * DAY).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What may be deleted at its source.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{content, leave_copy as age, list, unsigned};
+use super::{Error, Ledger, MessageId, Outlives};
+use crate::message::{AccountName, Content, LeaveCopy, Uidl, unix};
+
+/// A message that may go, and what must be checked against the server's bytes just before its DELE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub id: MessageId,
+    /// What it is listed under now.
+    pub uidl: Uidl,
+    /// Octets according to LIST.
+    pub size: Option<u64>,
+    pub content: Content,
+    pub header: Content,
+    pub octets: u64,
+}
+
+impl Ledger {
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`.
+    pub async fn overdue_deletions(
+        &self,
+        account: &AccountName,
+        leave_copy: LeaveCopy,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Deletion>, Error> {
+        let Some(age) = age(leave_copy) else { return Ok(Vec::new()) };
+        let sql = "
+            SELECT m.id, m.uidl, m.size, m.content, m.header, m.octets
+            FROM messages m JOIN accounts a ON a.id = m.account
+            WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0
+                AND m.content IS NOT NULL AND m.header IS NOT NULL
+                AND (
+                    SELECT count(*) FILTER (WHERE d.state = 'delivered') > 0
+                        AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
+                        AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
+                        AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
+                            + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
+                    FROM deliveries d WHERE d.message = m.id
+                )
+            ORDER BY m.id LIMIT $4";
+        let rows: Vec<DeletionRow> = sqlx::query_as(sql)
+            .bind(account.as_str())
+            .bind(age)
+            .bind(unix(now))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(rows.into_iter().map(Deletion::from).collect())
+    }
+
+    /// Of these, the messages that may go now.
+    pub async fn deletable(
+        &self,
+        ids: &[MessageId],
+        leave_copy: LeaveCopy,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<MessageId>, Error> {
+        let Some(age) = age(leave_copy) else { return Ok(Vec::new()) };
+        let sql = "
+            SELECT d.message FROM json_each($1) j JOIN deliveries d ON d.message = j.value
+            GROUP BY d.message
+            HAVING count(*) FILTER (WHERE d.state = 'delivered') > 0
+                AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
+                AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
+                AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
+                    + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
+            ORDER BY d.message";
+        sqlx::query_scalar(sql)
+            .bind(list(ids.iter().copied()))
+            .bind(age)
+            .bind(unix(now))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())
+    }
+
+    /// Must have returned before the first DELE of these goes out: when one is missed in the next listing, its UIDL may
+    /// come back for another message.
+    pub async fn deleting(&self, ids: &[MessageId], now: DateTime<Utc>) -> Result<(), Error> {
+        let ids = list(ids.iter().copied());
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { deleting(connection, &ids, now).await })
+        })
+        .await
+    }
+}
+
+async fn deleting(connection: &mut SqliteConnection, ids: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let sql = "UPDATE messages SET deleted_at = $2 WHERE id IN (SELECT value FROM json_each($1))";
+    sqlx::query(sql).bind(ids).bind(unix(now)).execute(connection).await?;
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct DeletionRow {
+    id: MessageId,
+    uidl: Vec<u8>,
+    size: Option<i64>,
+    content: Vec<u8>,
+    header: Vec<u8>,
+    octets: i64,
+}
+
+impl From<DeletionRow> for Deletion {
+    fn from(row: DeletionRow) -> Deletion {
+        Deletion {
+            id: row.id,
+            uidl: Uidl::new(&row.uidl),
+            size: row.size.map(unsigned),
+            content: content(&row.content),
+            header: content(&row.header),
+            octets: unsigned(row.octets),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! An attempt and its verdict.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{hex, int, leave_copy as age, list, moment, small};
+use super::destinations::{Destination, asked_until, disable, pause_if_it_refuses_all, recovered, rest};
+use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, State, Terms};
+use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
+
+impl Ledger {
+    /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the same folder
+    /// is unresolved, its UIDs are kept.
+    pub async fn attempting(&self, marks: Vec<(DeliveryId, Mark)>, now: DateTime<Utc>) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { attempting(connection, &marks, now).await })
+        })
+        .await
+    }
+
+    /// Takes in what `destination` said, in the order in which it said it. `leave_copy` is the account's, as it is
+    /// now. Returns what each delivery has become.
+    pub async fn settle(
+        &self,
+        destination: &DestinationName,
+        verdicts: Vec<(DeliveryId, Verdict)>,
+        leave_copy: LeaveCopy,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
+        let (destination, terms) = (destination.clone(), self.terms);
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { settle(connection, &destination, &verdicts, leave_copy, terms, now).await })
+        })
+        .await
+    }
+
+    /// Its RETR was refused: what is due waits; after three sessions it is parked.
+    pub async fn not_retrieved(
+        &self,
+        id: MessageId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let terms = self.terms;
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { not_retrieved(connection, id, &reason, terms, now).await })
+        })
+        .await
+    }
+
+    /// Parks what is due of a message that cannot be taken at all (larger than the config allows).
+    pub async fn park(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { park_all(connection, id, &reason, now).await })
+        })
+        .await
+    }
+}
+
+async fn attempting(
+    connection: &mut SqliteConnection,
+    marks: &[(DeliveryId, Mark)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let row = |(id, mark): &(DeliveryId, Mark)| {
+        let Mark { folder, uid_validity, uid_next, octets, hash, message_id } = mark;
+        json!([id.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id])
+    };
+    let rows = marks.iter().map(row).collect::<Value>().to_string();
+    let sql = "
+        UPDATE deliveries SET
+            state = 'attempting', since = $2,
+            mark_validity = CASE
+                WHEN marked AND folder = j.value ->> 1 THEN mark_validity ELSE j.value ->> 2 END,
+            mark_uid_next = CASE
+                WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
+            folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
+            mark_message_id = j.value ->> 6, marked = 1,
+            sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, look_validity = NULL, look_uid = NULL,
+            probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
+        FROM json_each($1) j
+        WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
+    sqlx::query(sql).bind(&rows).bind(unix(now)).execute(&mut *connection).await?;
+    let folders = "
+        INSERT INTO folders (destination, folder, uid_validity, uid_next)
+        SELECT d.destination, j.value ->> 1, j.value ->> 2, max(j.value ->> 3)
+        FROM json_each($1) j JOIN deliveries d ON d.id = j.value ->> 0
+        WHERE j.value ->> 2 > 0
+        GROUP BY 1, 2, 3
+        ON CONFLICT (destination, folder) DO UPDATE SET
+            uid_next = CASE uid_validity
+                WHEN excluded.uid_validity THEN max(uid_next, excluded.uid_next) ELSE excluded.uid_next END,
+            uid_validity = excluded.uid_validity";
+    sqlx::query(folders).bind(&rows).execute(connection).await?;
+    Ok(())
+}
+
+async fn settle(
+    connection: &mut SqliteConnection,
+    destination: &DestinationName,
+    verdicts: &[(DeliveryId, Verdict)],
+    leave_copy: LeaveCopy,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let found = Destination::named(connection, std::slice::from_ref(destination)).await?;
+    let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+    let both_delivered = |(_, one): &(_, Verdict), (_, next): &(_, Verdict)| {
+        matches!((one, next), (Verdict::Delivered { .. }, Verdict::Delivered { .. }))
+    };
+    for run in verdicts.chunk_by(both_delivered) {
+        let receipts: Vec<(DeliveryId, &Receipt)> = run.iter().filter_map(receipt).collect();
+        match (run, receipts.is_empty()) {
+            ([(id, verdict)], true) => {
+                settle_failure(connection, &destination, *id, verdict, terms, now).await?
+            }
+            _ => {
+                delivered(connection, &receipts, leave_copy, now).await?;
+                recovered(connection, destination.id).await?;
+            }
+        }
+    }
+    sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")
+        .bind(destination.id)
+        .execute(&mut *connection)
+        .await?;
+    let ids: Vec<DeliveryId> = verdicts.iter().map(|(id, _)| *id).collect();
+    settled(connection, &ids).await
+}
+
+fn receipt((id, verdict): &(DeliveryId, Verdict)) -> Option<(DeliveryId, &Receipt)> {
+    match verdict {
+        Verdict::Delivered { receipt } => Some((*id, receipt)),
+        _ => None,
+    }
+}
+
+/// Whatever state they were in: what a destination confirms has happened.
+pub(super) async fn delivered(
+    connection: &mut SqliteConnection,
+    receipts: &[(DeliveryId, &Receipt)],
+    leave_copy: LeaveCopy,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let row = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
+        Receipt::Uid { uid_validity, uid } => json!([id.0, receipt.to_string(), uid_validity, uid]),
+        Receipt::Stored | Receipt::Http(_) => json!([id.0, receipt.to_string(), null, null]),
+    };
+    let rows = receipts.iter().map(row).collect::<Value>().to_string();
+    let sql = "
+        UPDATE deliveries SET
+            state = 'delivered', since = $2, leave_copy = $3, receipt = j.value ->> 1,
+            uid_validity = j.value ->> 2, uid = j.value ->> 3, reason = '', retry_at = NULL, asked_until = NULL,
+            marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
+            look_validity = NULL, look_uid = NULL
+        FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
+    sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
+    let folders = "
+        INSERT INTO folders (destination, folder, uid_validity, uid_next)
+        SELECT d.destination, d.folder, d.uid_validity, max(d.uid) + 1
+        FROM json_each($1) j JOIN deliveries d ON d.id = j.value ->> 0
+        WHERE d.uid IS NOT NULL
+        GROUP BY 1, 2, 3
+        ON CONFLICT (destination, folder) DO UPDATE SET
+            uid_next = CASE uid_validity
+                WHEN excluded.uid_validity THEN max(uid_next, excluded.uid_next) ELSE excluded.uid_next END,
+            uid_validity = excluded.uid_validity";
+    sqlx::query(folders).bind(&rows).execute(connection).await?;
+    Ok(())
+}
+
+async fn settle_failure(
+    connection: &mut SqliteConnection,
+    destination: &Destination,
+    id: DeliveryId,
+    verdict: &Verdict,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    match verdict {
+        Verdict::Delivered { .. } => Ok(()),
+        Verdict::Rejected { reason, park_after, counts_for_destination } => {
+            refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
+            match counts_for_destination {
+                true => pause_if_it_refuses_all(connection, destination.id, reason, now).await,
+                false => Ok(()),
+            }
+        }
+        Verdict::Deferred { reason, retry_after } => {
+            defer(connection, id, reason, *retry_after, terms, now).await
+        }
+        Verdict::Unreachable { reason, retry_after } => {
+            due_again(connection, id, reason, now).await?;
+            rest(connection, destination.id, "failing", reason, *retry_after, now).await
+        }
+        Verdict::Paused { reason, retry_after } => {
+            due_again(connection, id, reason, now).await?;
+            rest(connection, destination.id, "paused", reason, *retry_after, now).await
+        }
+        Verdict::Disabled { reason } => {
+            due_again(connection, id, reason, now).await?;
+            disable(connection, destination.id, reason).await
+        }
+        // A webhook cannot be asked.
+        Verdict::Unknown { reason } if destination.kind != "imap" => {
+            defer(connection, id, reason, None, terms, now).await
+        }
+        Verdict::Unknown { reason } => answer_lost(connection, id, reason, now).await,
+    }
+}
+
+/// A definite no of any kind resolves the mark: the message is not there.
+async fn due_again(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL, marked = 0
+        WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
+    sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
+    Ok(())
+}
+
+async fn refuse(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    park_after: u8,
+    counts_for_destination: bool,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE deliveries SET refusals = refusals + 1, streak = max(streak, $2) WHERE id = $1
+        RETURNING refusals";
+    let refusals: Option<i64> = sqlx::query_scalar(sql)
+        .bind(id)
+        .bind(counts_for_destination)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let exhausted = refusals >= Some(i64::from(park_after));
+    let terms = if exhausted { Terms { retry_after: |_| None, ..terms } } else { terms };
+    defer(connection, id, reason, None, terms, now).await
+}
+
+/// An attempt that counts: the next one follows the schedule, or what the destination asked for if that is later.
+/// When the schedule is exhausted the delivery is parked.
+pub(super) async fn defer(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    retry_after: Option<Duration>,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let attempts = "UPDATE deliveries SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts";
+    let attempts: Option<i64> =
+        sqlx::query_scalar(attempts).bind(id).fetch_optional(&mut *connection).await?;
+    let wait = (terms.retry_after)(small(attempts.unwrap_or(1)));
+    wait_or_park(connection, id, reason, wait, retry_after, now).await
+}
+
+async fn wait_or_park(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    wait: Option<Duration>,
+    retry_after: Option<Duration>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let asked = asked_until(retry_after, now);
+    let retry_at = wait.map(|wait| (unix(now) + int(wait.as_secs())).max(asked.unwrap_or(0)));
+    let sql = "
+        UPDATE deliveries SET
+            state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, marked = 0
+        WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
+    sqlx::query(sql)
+        .bind(id)
+        .bind(unix(now))
+        .bind(retry_at)
+        .bind(asked)
+        .bind(reason)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The server may still be storing it: it is looked for in a second, and again later if it is not there then.
+async fn answer_lost(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE deliveries
+        SET since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3
+        WHERE id = $1 AND state = 'attempting'";
+    sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
+    Ok(())
+}
+
+/// Sessions in which RETR was refused until a message is parked.
+const REFUSED_SESSIONS: u32 = 3;
+
+async fn not_retrieved(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    reason: &str,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let refused = "UPDATE messages SET refused = refused + 1 WHERE id = $1 RETURNING refused";
+    let refused: Option<i64> = sqlx::query_scalar(refused).bind(id).fetch_optional(&mut *connection).await?;
+    let refused = small(refused.unwrap_or(1));
+    let wait = if refused < REFUSED_SESSIONS { (terms.retry_after)(refused) } else { None };
+    for delivery in waiting(connection, id).await? {
+        wait_or_park(connection, delivery, reason, wait, None, now).await?;
+    }
+    Ok(())
+}
+
+async fn park_all(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for delivery in waiting(connection, id).await? {
+        wait_or_park(connection, delivery, reason, None, None, now).await?;
+    }
+    Ok(())
+}
+
+async fn waiting(connection: &mut SqliteConnection, id: MessageId) -> sqlx::Result<Vec<DeliveryId>> {
+    let sql = "SELECT id FROM deliveries WHERE message = $1 AND state IN ('due', 'deferred')";
+    sqlx::query_scalar(sql).bind(id).fetch_all(connection).await
+}
+
+#[derive(FromRow)]
+struct SettledRow {
+    id: DeliveryId,
+    message: MessageId,
+    state: String,
+    text: String,
+    retry_at: Option<i64>,
+}
+
+/// What these deliveries are now, in the order of `ids`.
+pub(super) async fn settled(
+    connection: &mut SqliteConnection,
+    ids: &[DeliveryId],
+) -> sqlx::Result<Vec<Settled>> {
+    let sql = "
+        SELECT d.id, d.message, d.state, d.retry_at,
+            CASE d.state WHEN 'delivered' THEN d.receipt ELSE d.reason END AS text
+        FROM json_each($1) j JOIN deliveries d ON d.id = j.value ORDER BY j.key";
+    let rows: Vec<SettledRow> =
+        sqlx::query_as(sql).bind(list(ids.iter().copied())).fetch_all(connection).await?;
+    let settled = rows.into_iter().map(|row| Settled {
+        delivery: row.id,
+        message: row.message,
+        state: State::parse(&row.state),
+        text: row.text,
+        retry_at: row.retry_at.map(moment),
+    });
+    Ok(settled.collect())
+}

@@ -1,0 +1,199 @@
+//! Which destination takes mail now: a failing one rests, and is then tried with one message at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{int, list, names, small};
+use super::{Ask, DeliveryId};
+use crate::message::{DestinationName, unix};
+
+#[derive(Clone, Debug, FromRow)]
+pub(super) struct Destination {
+    pub(super) id: i64,
+    pub(super) kind: String,
+    state: String,
+    rests: i64,
+    rest_until: Option<i64>,
+    asked_until: Option<i64>,
+    probe: Option<DeliveryId>,
+}
+
+/// What a destination may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    All,
+    /// One message, to see whether it has recovered: this one, or one that is yet to be chosen.
+    Probe(Option<DeliveryId>),
+    Nothing,
+}
+
+impl Destination {
+    pub(super) async fn named(
+        connection: &mut SqliteConnection,
+        names_wanted: &[DestinationName],
+    ) -> sqlx::Result<Vec<Destination>> {
+        let sql = "
+            SELECT id, kind, state, rests, rest_until, asked_until, probe
+            FROM destinations WHERE name IN (SELECT value FROM json_each($1)) ORDER BY id";
+        sqlx::query_as(sql).bind(names(names_wanted)).fetch_all(connection).await
+    }
+
+    /// `regardless` overrules our own back-off, not what the destination asked for.
+    fn takes(&self, regardless: bool, now: i64) -> Takes {
+        let asked = self.asked_until.is_some_and(|until| until > now);
+        let rests = self.rest_until.is_some_and(|until| until > now);
+        match self.state.as_str() {
+            "disabled" => Takes::Nothing,
+            _ if asked || (rests && !regardless) => Takes::Nothing,
+            "ok" => Takes::All,
+            _ => Takes::Probe(self.probe),
+        }
+    }
+}
+
+/// The destinations of an [`Ask`] as SQL takes them: JSON lists of ids.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Destinations that take all.
+    pub(super) destinations: String,
+    /// Deliveries chosen to try the others.
+    pub(super) probes: Vec<DeliveryId>,
+    /// Destinations for which none is chosen yet.
+    pub(super) to_probe: Vec<i64>,
+}
+
+impl Open {
+    pub(super) async fn to(
+        connection: &mut SqliteConnection,
+        ask: &Ask,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Open> {
+        let mut all: Vec<Value> = Vec::new();
+        let (mut probes, mut to_probe) = (Vec::new(), Vec::new());
+        for destination in Destination::named(connection, &ask.routes).await? {
+            match destination.takes(ask.regardless, unix(now)) {
+                Takes::All => all.push(destination.id.into()),
+                Takes::Probe(Some(delivery)) => probes.push(delivery),
+                Takes::Probe(None) => to_probe.push(destination.id),
+                Takes::Nothing => {}
+            }
+        }
+        Ok(Open { destinations: list(all), probes, to_probe })
+    }
+}
+
+/// Longest Retry-After that is believed.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+
+/// When a wait that a destination asked for ends.
+pub(super) fn asked_until(retry_after: Option<Duration>, now: DateTime<Utc>) -> Option<i64> {
+    retry_after.map(|wait| unix(now) + int(wait.min(LONGEST_ASKED).as_secs()))
+}
+
+/// One success ends failing and pausing, and what led there. A disabled one waits for a person.
+pub(super) async fn recovered(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
+    let state = "
+        UPDATE destinations
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL
+        WHERE id = $1 AND state IN ('failing', 'paused')";
+    let streak = "UPDATE deliveries SET streak = 0 WHERE destination = $1 AND streak = 1";
+    let probes = "UPDATE deliveries SET probes = 0 WHERE destination = $1 AND probes > 0";
+    for sql in [state, streak, probes] {
+        sqlx::query(sql).bind(destination).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Lets a destination rest: 5 s after its first failure, four times that after each further one, at most 15 min;
+/// longer if it asks for it. Several failures at once, of one outage, count once.
+pub(super) async fn rest(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    state: &str,
+    reason: &str,
+    retry_after: Option<Duration>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "SELECT id, kind, state, rests, rest_until, asked_until, probe FROM destinations WHERE id = $1";
+    let row: Destination = sqlx::query_as(sql).bind(destination).fetch_one(&mut *connection).await?;
+    let now_s = unix(now);
+    let (rests, wait_until) = match row.rest_until {
+        Some(until) if until > now_s => (row.rests, until),
+        _ => (row.rests + 1, now_s + int(back_off(small(row.rests)).as_secs())),
+    };
+    let asked = asked_until(retry_after, now).max(row.asked_until.filter(|&until| until > now_s));
+    let sql = "
+        UPDATE destinations
+        SET state = $2, error = $3, rests = $4, rest_until = $5, asked_until = $6
+        WHERE id = $1 AND state <> 'disabled'";
+    sqlx::query(sql)
+        .bind(destination)
+        .bind(state)
+        .bind(reason)
+        .bind(rests)
+        .bind(asked.map_or(wait_until, |asked| asked.max(wait_until)))
+        .bind(asked)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn back_off(rests_before: u32) -> Duration {
+    Duration::from_secs(5 * 4_u64.pow(rests_before.min(4))).min(Duration::from_secs(15 * 60))
+}
+
+pub(super) async fn disable(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    reason: &str,
+) -> sqlx::Result<()> {
+    let sql = "UPDATE destinations SET state = 'disabled', error = $2 WHERE id = $1";
+    sqlx::query(sql).bind(destination).bind(reason).execute(connection).await?;
+    Ok(())
+}
+
+/// Different messages refused in a row that are a fault of the endpoint, not of the messages.
+const STREAK: i64 = 3;
+
+/// Where the endpoint refuses everything: pauses it and takes the refusals back.
+pub(super) async fn pause_if_it_refuses_all(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "SELECT count(*) FROM deliveries WHERE destination = $1 AND streak = 1";
+    let streak: i64 = sqlx::query_scalar(sql).bind(destination).fetch_one(&mut *connection).await?;
+    if streak < STREAK {
+        return Ok(());
+    }
+    rest(connection, destination, "paused", reason, None, now).await?;
+    // They stay in the streak: while it lasts, no refusal counts.
+    let uncount = "
+        UPDATE deliveries
+        SET state = 'due', since = $2, attempts = attempts - refusals, refusals = 0, retry_at = NULL
+        WHERE destination = $1 AND streak = 1 AND state IN ('due', 'deferred', 'parked')";
+    sqlx::query(uncount).bind(destination).bind(unix(now)).execute(connection).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_longer_each_time_up_to_a_quarter_of_an_hour() {
+        let seconds: Vec<u64> = (0..7).map(|rests| back_off(rests).as_secs()).collect();
+        assert_eq!(seconds, [5, 20, 80, 320, 900, 900, 900]);
+    }
+
+    #[test]
+    fn believes_no_endless_wait() {
+        let now = DateTime::UNIX_EPOCH;
+        assert_eq!(asked_until(Some(Duration::MAX), now), Some(24 * 3600));
+        assert_eq!(asked_until(None, now), None);
+    }
+}

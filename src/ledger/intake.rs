@@ -1,0 +1,335 @@
+//! From a listing to rows: what is new gets one, what is gone is noted, what is known stays untouched.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{hex, int, unsigned};
+use super::{Error, Ledger, Outlives};
+use crate::message::{AccountName, DestinationName, Listed, Uidl, unix};
+
+/// A listing, taken in as a whole.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    pub account: AccountName,
+    pub routes: Vec<DestinationName>,
+    /// Parallel to `routes`: the folder of an IMAP destination.
+    pub folders: Vec<String>,
+    /// All that decides what a listing means: after a change no listing counts as unchanged.
+    pub config_text: String,
+    pub listing: Arc<Vec<Listed>>,
+    /// The listing equals [`Past::shortcut`](super::Past::shortcut).
+    pub unchanged: bool,
+    /// What the next listing must equal to count as unchanged.
+    pub shortcut: Option<Shortcut>,
+    /// `import = "new"`: the numbers of what is wanted among the unknown; `None` wants all.
+    pub fresh: Option<HashSet<u32>>,
+    pub now: DateTime<Utc>,
+}
+
+/// What a listing was like: hash of the UIDL reply, and STAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    pub hash: [u8; 32],
+    pub count: u64,
+    pub octets: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenIn {
+    /// Messages that were not known and are wanted.
+    pub new: u64,
+    /// Messages that were in the previous listing and are not in this one.
+    pub gone: u64,
+}
+
+impl Ledger {
+    /// At least 20 messages are listed, and under 20 % of them are known: this may be another mailbox.
+    pub async fn is_mostly_unknown(
+        &self,
+        account: &AccountName,
+        listing: &Arc<Vec<Listed>>,
+    ) -> Result<bool, Error> {
+        if listing.len() < 20 {
+            return Ok(false);
+        }
+        let (account, listing) = (account.clone(), Arc::clone(listing));
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move {
+                let account = Account::of(connection, &account).await?;
+                fill(connection, &listing, None).await?;
+                match_known(connection, &account).await?;
+                let sql = "SELECT count(*) FROM listing WHERE message IS NOT NULL";
+                let known: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+                sqlx::query("DELETE FROM listing").execute(connection).await?;
+                Ok(unsigned(known) * 5 < listing.len() as u64)
+            })
+        })
+        .await
+    }
+
+    /// Takes in a listing. What is not known gets a row, with a delivery for each route.
+    pub async fn take_in(&self, intake: Intake) -> Result<TakenIn, Error> {
+        let account = intake.account.clone();
+        let unknown_past = !self.has_listed(&account);
+        let taken_in = self
+            .write(Outlives::Power, move |connection| {
+                Box::pin(async move { take_in(connection, &intake, unknown_past).await })
+            })
+            .await?;
+        self.note_listed(account);
+        Ok(taken_in)
+    }
+}
+
+#[derive(FromRow)]
+struct Account {
+    id: i64,
+    epoch: i64,
+    listing: i64,
+    listed_at: Option<i64>,
+    config_text: String,
+}
+
+impl Account {
+    async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
+        let sql = "SELECT id, epoch, listing, listed_at, config_text FROM accounts WHERE name = $1";
+        sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
+    }
+}
+
+async fn take_in(
+    connection: &mut SqliteConnection,
+    intake: &Intake,
+    unknown_past: bool,
+) -> sqlx::Result<TakenIn> {
+    let account = Account::of(connection, &intake.account).await?;
+    if intake.unchanged && account.config_text == intake.config_text {
+        let seen = "UPDATE accounts SET listed_at = $2 WHERE id = $1";
+        sqlx::query(seen).bind(account.id).bind(unix(intake.now)).execute(connection).await?;
+        return Ok(TakenIn::default());
+    }
+    fill(connection, &intake.listing, intake.fresh.as_ref()).await?;
+    match_known(connection, &account).await?;
+    let gone = leave(connection, &account).await?;
+    let new = add_unknown(connection, &account, intake, unknown_past).await?;
+    note_listing(connection, &account, intake).await?;
+    sqlx::query("DELETE FROM listing").execute(connection).await?;
+    Ok(TakenIn { new, gone })
+}
+
+/// Statements of this size, whatever a server sends.
+const CHUNK: usize = 256 << 10;
+
+async fn fill(
+    connection: &mut SqliteConnection,
+    listing: &[Listed],
+    fresh: Option<&HashSet<u32>>,
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM listing").execute(&mut *connection).await?;
+    let nths = nths(listing);
+    let mut rows = listing.iter().zip(&nths).peekable();
+    while rows.peek().is_some() {
+        let mut chunk = String::from("[");
+        while chunk.len() < CHUNK
+            && let Some((listed, nth)) = rows.next()
+        {
+            let wanted = fresh.is_none_or(|fresh| fresh.contains(&listed.number));
+            let comma = if chunk.len() > 1 { "," } else { "" };
+            let row: Value =
+                json!([hex(listed.uidl.as_bytes()), listed.size.map(int), nth, i32::from(wanted)]);
+            chunk.push_str(comma);
+            chunk.push_str(&row.to_string());
+        }
+        chunk.push(']');
+        let sql = "
+            INSERT INTO listing (uidl, size, nth, wanted)
+            SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
+        sqlx::query(sql).bind(chunk).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only content
+/// does. A blank UIDL tells nothing.
+fn nths(listing: &[Listed]) -> Vec<u32> {
+    let mut bearers: HashMap<&Uidl, Vec<usize>> = HashMap::with_capacity(listing.len());
+    for (at, listed) in listing.iter().enumerate() {
+        bearers.entry(&listed.uidl).or_default().push(at);
+    }
+    let mut nths = vec![0; listing.len()];
+    for (uidl, bearers) in bearers {
+        let is_vague = |at: usize| {
+            let alike = |&other: &usize| {
+                let sizes = (listing[at].size, listing[other].size);
+                other != at && (sizes.0 == sizes.1 || sizes.0.is_none() || sizes.1.is_none())
+            };
+            uidl.as_bytes().is_empty() || bearers.iter().any(alike)
+        };
+        let mut places: HashMap<Option<u64>, u32> = HashMap::new();
+        for &at in bearers.iter().filter(|&&at| is_vague(at)) {
+            let place = places.entry(listing[at].size).or_default();
+            *place += 1;
+            nths[at] = *place;
+        }
+    }
+    nths
+}
+
+/// Finds the row of each listed message that UIDL, size and epoch tell for certain.
+async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
+    // 0 where several rows would do. Those in the previous listing come first.
+    let in_the_previous = "
+        UPDATE listing SET message = (
+            SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
+            WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NULL
+                AND (m.size = listing.size OR listing.size IS NULL)
+        )
+        WHERE nth = 0";
+    // What we deleted and then missed is gone: under its UIDL comes another message.
+    let in_an_earlier = "
+        UPDATE listing SET message = (
+            SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
+            WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NOT NULL
+                AND m.deleted_at IS NULL AND (m.size = listing.size OR listing.size IS NULL)
+        )
+        WHERE nth = 0 AND message IS NULL";
+    for sql in [in_the_previous, in_an_earlier] {
+        sqlx::query(sql).bind(account.id).bind(account.epoch).execute(&mut *connection).await?;
+    }
+    let vague = "UPDATE listing SET nth = 1, message = NULL WHERE message = 0";
+    sqlx::query(vague).execute(&mut *connection).await?;
+    match_vague(connection, account).await
+}
+
+/// Messages that only content tells apart are retrieved at every listing, and nobody knows which row they are until
+/// then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
+async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE listing SET message = (
+            SELECT known.id FROM (
+                SELECT m.id, row_number() OVER (ORDER BY m.last_listing IS NOT NULL, m.id) AS place
+                FROM messages m
+                WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.content IS NULL
+                    AND (m.size = listing.size OR listing.size IS NULL)
+            ) AS known
+            WHERE known.place = listing.nth
+        )
+        WHERE nth > 0";
+    sqlx::query(sql).bind(account.id).bind(account.epoch).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes what is not listed any more, and what is listed again. Returns how many are not.
+async fn leave(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
+    let gone = "
+        UPDATE messages SET last_listing = $2, last_listed_at = $3
+        WHERE account = $1 AND last_listing IS NULL
+            AND id NOT IN (SELECT message FROM listing WHERE message IS NOT NULL)";
+    let gone = sqlx::query(gone)
+        .bind(account.id)
+        .bind(account.listing)
+        .bind(account.listed_at)
+        .execute(&mut *connection)
+        .await?;
+    let back = "
+        UPDATE messages SET last_listing = NULL, last_listed_at = NULL
+        WHERE id IN (SELECT message FROM listing WHERE message IS NOT NULL) AND last_listing IS NOT NULL";
+    sqlx::query(back).execute(connection).await?;
+    Ok(gone.rows_affected())
+}
+
+/// Gives a row to each listed message without one, the wanted before the others, each in the server's order:
+/// ids grow with it, and `due` goes by them. Returns how many are wanted.
+async fn add_unknown(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    intake: &Intake,
+    unknown_past: bool,
+) -> sqlx::Result<u64> {
+    let mut new = 0;
+    for (wanted, state) in [(1, "due"), (0, "skipped")] {
+        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM messages")
+            .fetch_one(&mut *connection)
+            .await?;
+        let sql = "
+            INSERT INTO messages (account, uidl, first_uidl, size, epoch, first_listing)
+            SELECT $1, uidl, uidl, size, $2, $3 FROM listing
+            WHERE message IS NULL AND wanted = $4 ORDER BY position";
+        let added = sqlx::query(sql)
+            .bind(account.id)
+            .bind(account.epoch)
+            .bind(account.listing + 1)
+            .bind(wanted)
+            .execute(&mut *connection)
+            .await?;
+        if added.rows_affected() > 0 {
+            add_deliveries(connection, newest, state, intake, unknown_past).await?;
+        }
+        new += if wanted == 1 { added.rows_affected() } else { 0 };
+    }
+    Ok(new)
+}
+
+/// For messages newer than `newest`.
+async fn add_deliveries(
+    connection: &mut SqliteConnection,
+    newest: i64,
+    state: &str,
+    intake: &Intake,
+    unknown_past: bool,
+) -> sqlx::Result<()> {
+    let routes = intake.routes.iter().zip(&intake.folders);
+    let routes: Value = routes.map(|(route, folder)| json!([route.as_str(), folder])).collect();
+    let sql = "
+        INSERT INTO deliveries (account, message, destination, state, since, folder, look_validity, look_uid)
+        SELECT m.account, m.id, t.id, $2, $3, r.value ->> 1,
+            CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.uid_validity, 0) END,
+            CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.uid_next, 1) END
+        FROM messages m
+        JOIN json_each($4) r
+        JOIN destinations t ON t.name = r.value ->> 0
+        LEFT JOIN folders f ON f.destination = t.id AND f.folder = r.value ->> 1
+        WHERE m.id > $1
+        ORDER BY m.id, t.id
+        ON CONFLICT DO NOTHING";
+    sqlx::query(sql)
+        .bind(newest)
+        .bind(state)
+        .bind(unix(intake.now))
+        .bind(routes.to_string())
+        .bind(unknown_past)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn note_listing(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    intake: &Intake,
+) -> sqlx::Result<()> {
+    let vague: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listing WHERE nth > 0)")
+        .fetch_one(&mut *connection)
+        .await?;
+    let shortcut = intake.shortcut.filter(|_| !vague);
+    let sql = "
+        UPDATE accounts SET
+            listing = $2, listed_at = $3, listed_epoch = epoch, config_text = $4,
+            shortcut_hash = $5, shortcut_count = $6, shortcut_octets = $7
+        WHERE id = $1";
+    sqlx::query(sql)
+        .bind(account.id)
+        .bind(account.listing + 1)
+        .bind(unix(intake.now))
+        .bind(&intake.config_text)
+        .bind(shortcut.map(|shortcut| shortcut.hash.to_vec()))
+        .bind(shortcut.map_or(0, |shortcut| int(shortcut.count)))
+        .bind(shortcut.map_or(0, |shortcut| int(shortcut.octets)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The lock belongs to whoever polls. The kernel releases it when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Locks `<ledger>.lock`, for at a kill the ledger itself must be free of any lock of ours.
+    pub(super) fn take(ledger: &Path) -> Result<Lock, Error> {
+        refuse_network_file_system(ledger)?;
+        let file = private_file(&beside(ledger, ".lock")).map_err(|e| Error::io(ledger, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(ledger.to_owned())),
+            Err(TryLockError::Error(e)) => Err(Error::io(ledger, &e)),
+        }
+    }
+}
+
+/// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            file.set_permissions(PermissionsExt::from_mode(0o600))?;
+            Ok(file)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => options.open(path),
+        Err(e) => Err(e),
+    }
+}
+
+fn beside(ledger: &Path, suffix: &str) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The folder that `ledger` is in.
+pub(super) fn folder_of(ledger: &Path) -> &Path {
+    match ledger.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// flock and the shared memory of WAL hold on one machine only.
+fn refuse_network_file_system(ledger: &Path) -> Result<(), Error> {
+    let stat = rustix::fs::statfs(folder_of(ledger)).map_err(|e| Error::io(ledger, &e.into()))?;
+    match network_file_system(i128::from(stat.f_type)) {
+        Some(kind) => Err(Error::NetworkFileSystem { path: ledger.to_owned(), kind }),
+        None => Ok(()),
+    }
+}
+
+/// Magic numbers of statfs(2) and linux/magic.h. FUSE is refused as a whole: sshfs and rclone look like any
+/// other of its kind.
+fn network_file_system(magic: i128) -> Option<&'static str> {
+    match magic & 0xffff_ffff {
+        0x6969 => Some("NFS"),
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
+        0x0102_1997 => Some("9P"),
+        0x6573_5546 => Some("FUSE"),
+        0x00c3_6400 => Some("Ceph"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x7375_7245 => Some("Coda"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_network_file_systems_by_their_magic() {
+        assert_eq!(network_file_system(0x6969), Some("NFS"));
+        // A signed 32-bit f_type sign-extends.
+        assert_eq!(network_file_system(i128::from(0xff53_4d42_u32.cast_signed())), Some("SMB"));
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630] {
+            assert_eq!(network_file_system(local), None, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn makes_files_that_only_their_owner_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mode = private_file(&path).unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,191 @@
+//! Deliveries whose answer was lost: where to look for them, and when to believe that they are not there.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{digest, int, small, unsigned};
+use super::deliveries::{delivered, settled};
+use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
+use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, unix};
+
+/// A delivery to be looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookUp {
+    pub delivery: DeliveryId,
+    pub destination: DestinationName,
+    pub mark: Mark,
+    /// UIDs from the mark on that are the receipts of other deliveries: a UID proves one delivery only.
+    pub taken: Vec<u32>,
+}
+
+impl Ledger {
+    /// The account's look-ups whose time has come.
+    pub async fn look_ups_due(
+        &self,
+        account: &AccountName,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<LookUp>, Error> {
+        let sql = "
+            SELECT d.id, t.name AS destination, d.folder, d.mark_validity, d.mark_uid_next, d.mark_octets,
+                d.mark_hash, d.mark_message_id
+            FROM deliveries d JOIN accounts a ON a.id = d.account JOIN destinations t ON t.id = d.destination
+            WHERE a.name = $1 AND d.state = 'attempting' AND d.look_up_at <= $2
+            ORDER BY d.id";
+        let rows: Vec<LookUpRow> = sqlx::query_as(sql)
+            .bind(account.as_str())
+            .bind(unix(now))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        let mut look_ups = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(destination) = DestinationName::new(&row.destination) else { continue };
+            let mark = row.mark();
+            let taken = self.taken(&destination, &mark.folder, mark.uid_validity, mark.uid_next).await?;
+            look_ups.push(LookUp { delivery: row.id, destination, mark, taken });
+        }
+        Ok(look_ups)
+    }
+
+    /// UIDs at or above `uid_next` that are the receipts of deliveries to that folder.
+    pub async fn taken(
+        &self,
+        destination: &DestinationName,
+        folder: &str,
+        uid_validity: u32,
+        uid_next: u32,
+    ) -> Result<Vec<u32>, Error> {
+        let sql = "
+            SELECT d.uid FROM deliveries d JOIN destinations t ON t.id = d.destination
+            WHERE t.name = $1 AND d.folder = $2 AND d.uid_validity = $3 AND d.uid >= $4 ORDER BY d.uid";
+        sqlx::query_scalar(sql)
+            .bind(destination.as_str())
+            .bind(folder)
+            .bind(i64::from(uid_validity))
+            .bind(i64::from(uid_next))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())
+    }
+
+    /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others are
+    /// looked for again later. `leave_copy` is the account's, as it is now.
+    pub async fn settle_look_ups(
+        &self,
+        found: Vec<(DeliveryId, Found)>,
+        leave_copy: LeaveCopy,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
+        let terms = self.terms;
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { settle_look_ups(connection, &found, leave_copy, terms, now).await })
+        })
+        .await
+    }
+}
+
+#[derive(FromRow)]
+struct LookUpRow {
+    id: DeliveryId,
+    destination: String,
+    folder: String,
+    mark_validity: i64,
+    mark_uid_next: i64,
+    mark_octets: i64,
+    mark_hash: Option<Vec<u8>>,
+    mark_message_id: Option<String>,
+}
+
+impl LookUpRow {
+    fn mark(&self) -> Mark {
+        Mark {
+            folder: self.folder.clone(),
+            uid_validity: small(self.mark_validity),
+            uid_next: small(self.mark_uid_next),
+            octets: unsigned(self.mark_octets),
+            hash: self.mark_hash.as_deref().map_or([0; 32], digest),
+            message_id: self.mark_message_id.clone(),
+        }
+    }
+}
+
+async fn settle_look_ups(
+    connection: &mut SqliteConnection,
+    found: &[(DeliveryId, Found)],
+    leave_copy: LeaveCopy,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let mut ended = Vec::new();
+    for (id, found) in found {
+        let has_ended = match found {
+            Found::Found { receipt } => {
+                delivered(connection, &[(*id, receipt)], leave_copy, now).await?;
+                true
+            }
+            Found::Absent => absent(connection, *id, terms, now).await?,
+            Found::CannotSay { reason } => cannot_say(connection, *id, reason, now).await?,
+        };
+        if has_ended {
+            ended.push(*id);
+        }
+    }
+    settled(connection, &ended).await
+}
+
+/// Believed at the second look, made long enough after the last byte: a server may still be storing what it has
+/// received. Nothing is counted. Returns whether it is due again.
+async fn absent(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let wait = int(terms.absent_after.as_secs());
+    let believe = "
+        UPDATE deliveries SET
+            state = 'due', since = $2, marked = 0, retry_at = NULL, sent_at = NULL, look_up_at = NULL,
+            absences = 0, blind = 0
+        WHERE id = $1 AND state = 'attempting' AND absences > 0 AND sent_at + $3 <= $2";
+    let believed = sqlx::query(believe).bind(id).bind(unix(now)).bind(wait).execute(&mut *connection).await?;
+    if believed.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let again = "
+        UPDATE deliveries
+        SET absences = absences + 1, blind = 0, look_up_at = max(sent_at + $3, $2 + 1)
+        WHERE id = $1 AND state = 'attempting'";
+    sqlx::query(again).bind(id).bind(unix(now)).bind(wait).execute(connection).await?;
+    Ok(false)
+}
+
+/// Waits between look-ups that could not be made, in seconds. After the last of them nobody will ever know.
+const BLIND: [i64; 3] = [60, 5 * 60, 15 * 60];
+
+/// Returns whether it is due again.
+async fn cannot_say(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let blind = "
+        UPDATE deliveries SET blind = blind + 1, reason = $2 WHERE id = $1 AND state = 'attempting'
+        RETURNING blind";
+    let blind: Option<i64> =
+        sqlx::query_scalar(blind).bind(id).bind(reason).fetch_optional(&mut *connection).await?;
+    let Some(blind) = blind else { return Ok(false) };
+    let Some(wait) = usize::try_from(blind - 1).ok().and_then(|nth| BLIND.get(nth)) else {
+        // The mark stays: if the next answer is lost too, this attempt is looked for as well.
+        let give_up = "
+            UPDATE deliveries SET
+                state = 'due', since = $2, unverified = 1, retry_at = NULL, sent_at = NULL, look_up_at = NULL,
+                absences = 0, blind = 0
+            WHERE id = $1";
+        sqlx::query(give_up).bind(id).bind(unix(now)).execute(connection).await?;
+        return Ok(true);
+    };
+    let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1";
+    sqlx::query(again).bind(id).bind(unix(now) + wait).execute(connection).await?;
+    Ok(false)
+}

@@ -1,0 +1,233 @@
+//! What happened, on disk: every message that was seen, and what became of it at each destination.
+//!
+//! What the ledger promises:
+//!
+//! - **Before a byte goes out, it says so** ([`Ledger::attempting`]); before a DELE goes out, it says that the
+//!   message was delivered ([`Ledger::settle`], [`Ledger::deleting`]). These commits survive a power failure.
+//! - **What is due is the listing minus the ledger** ([`Ledger::take_in`], [`Ledger::identify`]): never a cursor,
+//!   never a message-number of another session.
+//! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that error.
+//!
+//! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `open`, `lock`, `writer` | the file, who may write it, and the one task that does |
+//! | `accounts` | what is configured, when an account is due, what a poll was like |
+//! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
+//! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
+//! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go at the source |
+//! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
+
+mod accounts;
+mod columns;
+mod deletions;
+mod deliveries;
+mod destinations;
+mod due;
+mod error;
+mod identify;
+mod intake;
+mod lock;
+mod look_ups;
+mod open;
+mod people;
+mod report;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use sqlx::{SqliteConnection, SqlitePool};
+
+pub use accounts::{AccountSetup, Agenda, DestinationSetup, Past, PollRecord};
+pub use deletions::Deletion;
+pub use due::{Ask, Due, DueDelivery};
+pub use error::Error;
+pub use identify::{Identity, Retrieved};
+pub use intake::{Intake, Shortcut, TakenIn};
+pub use look_ups::LookUp;
+pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};
+pub use requests::{Request, Visitor};
+
+use crate::message::AccountName;
+use lock::Lock;
+use writer::{Outlives, Writer};
+
+/// A message's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct MessageId(i64);
+
+/// A delivery's row: one message to one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct DeliveryId(i64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<MessageId, Self::Err> {
+        text.parse().map(MessageId)
+    }
+}
+
+/// How far a delivery has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    Due,
+    /// Perhaps sent: its outcome is not known yet.
+    Attempting,
+    Delivered,
+    /// To be tried again later.
+    Deferred,
+    /// Given up for now; a person decides.
+    Parked,
+    /// Old mail that nobody asked for (`import = "new"`).
+    Skipped,
+    GivenUp,
+}
+
+/// Who or what an error concerns: only that stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    Message,
+    Destination,
+    Account,
+    /// This machine: its disk, its ledger.
+    Local,
+}
+
+impl Class {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Message => "message",
+            Class::Destination => "destination",
+            Class::Account => "account",
+            Class::Local => "local",
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub delivery: DeliveryId,
+    pub message: MessageId,
+    pub state: State,
+    /// The receipt if it is delivered, else the reason.
+    pub text: String,
+    /// Where it is deferred.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// The waits that the ledger goes by but does not decide.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How long to wait after so many failed attempts (1 after the first); `None` once it is to be parked.
+    pub retry_after: fn(u32) -> Option<Duration>,
+    /// How long after the last byte a message that is not found counts as absent (DESIGN: 30 s).
+    pub absent_after: Duration,
+}
+
+/// A ledger that this process holds: the only one to write it, and to poll.
+pub struct Ledger {
+    writer: Writer,
+    readers: SqlitePool,
+    path: std::path::PathBuf,
+    terms: Terms,
+    /// Accounts with a listing since [`Ledger::hold`]: the past of their further messages is known.
+    listed: Mutex<HashSet<AccountName>>,
+}
+
+impl Ledger {
+    /// Takes the lock, makes the ledger if there is none, upgrades it, and settles what an earlier process left
+    /// open: starting is recovering.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound ledger on a
+    /// local disk.
+    pub async fn hold(path: &Path, terms: Terms, now: DateTime<Utc>) -> Result<Ledger, Error> {
+        let lock = Lock::take(path)?;
+        let mut connection = open::for_writing(path).await?;
+        open::recover(&mut connection, terms, now).await.map_err(|e| Error::sql(path, &e))?;
+        Ok(Ledger {
+            writer: Writer::start(connection, path, lock),
+            readers: open::readers(path),
+            path: path.to_owned(),
+            terms,
+            listed: Mutex::default(),
+        })
+    }
+
+    /// Opens an existing ledger that another process may hold: to read it, and to leave requests.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where there is none; [`Error::Newer`], [`Error::Older`] and [`Error::NotALedger`].
+    pub async fn visit(path: &Path) -> Result<Visitor, Error> {
+        Visitor::new(path).await
+    }
+
+    /// Ends in order: all is on disk, and the lock is free.
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Resolves when the ledger can no longer be written; until the process ends, every call returns that error.
+    pub async fn failed(&self) -> Error {
+        self.writer.failed().await
+    }
+
+    /// What people see of it.
+    pub fn report(&self) -> Report {
+        Report::new(self.readers.clone(), &self.path)
+    }
+
+    async fn write<T, F>(&self, outlives: Outlives, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+    {
+        self.writer.write(outlives, work).await
+    }
+
+    fn sql_error(&self) -> impl Fn(sqlx::Error) -> Error {
+        |e| Error::sql(&self.path, &e)
+    }
+
+    fn has_listed(&self, account: &AccountName) -> bool {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).contains(account)
+    }
+
+    fn note_listed(&self, account: AccountName) {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! Opening the file, bringing its schema up to date, and recovering from however the last process ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+use super::deliveries::defer;
+use super::lock::private_file;
+use super::{DeliveryId, Error, Terms};
+use crate::message::unix;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// `PRAGMA application_id` of a ledger, see the first migration.
+const APPLICATION_ID: i64 = 1_835_426_418;
+
+/// The holder's connection, with the schema up to date.
+pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> {
+    private_file(path).map_err(|e| Error::io(path, &e))?;
+    let mut connection = connect(options(path)).await.map_err(|e| Error::sql(path, &e))?;
+    let fault = |e| Error::sql(path, &e);
+    if !is_ours(&mut connection).await.map_err(fault)? {
+        return Err(Error::NotALedger(path.to_owned()));
+    }
+    MIGRATIONS.run(&mut connection).await.map_err(|e| migration_error(path, e))?;
+    check_after_a_crash(&mut connection, path).await?;
+    sqlx::query(SCRATCH).execute(&mut connection).await.map_err(fault)?;
+    Ok(connection)
+}
+
+/// A visitor's connection: to a ledger that exists and has just the schema we know.
+pub(super) async fn for_visiting(path: &Path) -> Result<SqliteConnection, Error> {
+    if !path.exists() {
+        return Err(Error::Missing(path.to_owned()));
+    }
+    let fault = |e| Error::sql(path, &e);
+    let mut connection = connect(options(path)).await.map_err(fault)?;
+    if !is_ours(&mut connection).await.map_err(fault)? {
+        return Err(Error::NotALedger(path.to_owned()));
+    }
+    let ours = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match version(&mut connection).await.map_err(fault)? {
+        theirs if theirs > ours => Err(Error::Newer(path.to_owned())),
+        theirs if theirs < ours => Err(Error::Older(path.to_owned())),
+        _ => Ok(connection),
+    }
+}
+
+/// For reading only; a connection is opened when somebody reads.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    let options = options(path).read_only(true).pragma("cache_size", "-1024");
+    SqlitePoolOptions::new()
+        .max_connections(2)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_lazy_with(options)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        // A backup, a shell or a visitor may hold the lock for a moment.
+        .busy_timeout(Duration::from_secs(30))
+        .pragma("cache_size", "-4096")
+        // A listing is compared in a temporary table, and a container may have no /tmp.
+        .pragma("temp_store", "MEMORY")
+        .pragma("journal_size_limit", "16777216")
+        .disable_statement_logging()
+}
+
+async fn connect(options: SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    options.journal_mode(SqliteJournalMode::Wal).connect().await
+}
+
+/// An empty file is ours to fill.
+async fn is_ours(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
+    Ok(id == APPLICATION_ID || (id == 0 && tables == 0))
+}
+
+async fn version(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    if sqlx::query_scalar::<_, i64>(tables).fetch_one(&mut *connection).await? == 0 {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await
+}
+
+fn migration_error(path: &Path, error: MigrateError) -> Error {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Error::Newer(path.to_owned()),
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => Error::sql(path, &e),
+        other => Error::Statement(other.to_string()),
+    }
+}
+
+/// A full check reads the whole file: only where the last process did not end in order.
+async fn check_after_a_crash(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    let fault = |e| Error::sql(path, &e);
+    let held: i64 =
+        sqlx::query_scalar("SELECT held FROM ledger").fetch_one(&mut *connection).await.map_err(fault)?;
+    if held == 0 {
+        return Ok(());
+    }
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(fault)?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Error::Broken { path: path.to_owned(), reason: verdict }),
+    }
+}
+
+/// Where a listing is compared with the ledger: lives as long as the writer's connection.
+const SCRATCH: &str = "
+    CREATE TEMP TABLE listing (
+        position INTEGER PRIMARY KEY,
+        uidl BLOB NOT NULL,
+        size INTEGER,
+        nth INTEGER NOT NULL,
+        wanted INTEGER NOT NULL,
+        message INTEGER
+    ) STRICT";
+
+/// Settles what an earlier process left open. Nothing has been sent since, and nothing will be before this is
+/// committed.
+pub(super) async fn recover(
+    connection: &mut SqliteConnection,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+    sqlx::query("UPDATE ledger SET held = 1").execute(&mut *transaction).await?;
+    sqlx::query("UPDATE destinations SET probe = NULL").execute(&mut *transaction).await?;
+    interrupted(&mut transaction, None, now).await?;
+    crashed_alone(&mut transaction, terms, now).await?;
+    let in_a_batch = "UPDATE messages SET alone = 1, opened = 0 WHERE opened > 0";
+    sqlx::query(in_a_batch).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets the
+/// same id and the same bytes again.
+pub(super) async fn interrupted(
+    connection: &mut SqliteConnection,
+    account: Option<i64>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    // Where the answer was lost earlier, the times are known already.
+    let ask = "
+        UPDATE deliveries SET
+            sent_at = coalesce(sent_at, $1),
+            look_up_at = coalesce(look_up_at, $1)
+        WHERE state = 'attempting' AND account = coalesce($2, account)
+            AND destination IN (SELECT id FROM destinations WHERE kind = 'imap')";
+    sqlx::query(ask).bind(unix(now)).bind(account).execute(&mut *connection).await?;
+    let again = "
+        UPDATE deliveries SET state = 'due', since = $1
+        WHERE state = 'attempting' AND account = coalesce($2, account)
+            AND destination NOT IN (SELECT id FROM destinations WHERE kind = 'imap')";
+    sqlx::query(again).bind(unix(now)).bind(account).execute(connection).await?;
+    Ok(())
+}
+
+/// A message that was by itself when the process ended may have ended it.
+async fn crashed_alone(
+    connection: &mut SqliteConnection,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let suspects = "
+        SELECT d.id FROM messages m JOIN deliveries d ON d.message = m.id
+        WHERE m.opened = 2 AND d.state IN ('due', 'deferred')";
+    let suspects: Vec<DeliveryId> = sqlx::query_scalar(suspects).fetch_all(&mut *connection).await?;
+    for suspect in suspects {
+        let reason = "mailferry ended while handling this message";
+        defer(connection, suspect, reason, None, terms, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What people decide: retry, give up, rename, forget.
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+
+use super::{Error, Ledger, MessageId, Outlives};
+use crate::message::{AccountName, DestinationName, unix};
+
+impl Ledger {
+    /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again: of one
+    /// account or all, of one message or all. Returns how many deliveries that is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
+    pub async fn retry(
+        &self,
+        account: Option<&AccountName>,
+        id: Option<MessageId>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, Error> {
+        if let Some(account) = account {
+            self.must_know(account).await?;
+        }
+        if let Some(id) = id {
+            self.must_have(account, id).await?;
+        }
+        let account = account.cloned();
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { retry(connection, account.as_ref(), id, now).await })
+        })
+        .await
+    }
+
+    /// Ends the parked deliveries of a message, and those to destinations that its account no longer has; with
+    /// `destination` whatever is not delivered there. Returns how many deliveries that is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`].
+    pub async fn give_up(
+        &self,
+        id: MessageId,
+        destination: Option<&DestinationName>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, Error> {
+        self.must_have(None, id).await?;
+        let destination = destination.cloned();
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { give_up(connection, id, destination.as_ref(), now).await })
+        })
+        .await
+    }
+
+    /// Moves an account's rows to a new name. A new account of that name that has no messages yet makes room.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`], [`Error::AccountExists`].
+    pub async fn rename(&self, old: &AccountName, new: &AccountName) -> Result<(), Error> {
+        self.must_know(old).await?;
+        if old == new {
+            return Ok(());
+        }
+        let names = (old.clone(), new.clone());
+        let renamed = self
+            .write(Outlives::Power, move |connection| {
+                Box::pin(async move { rename(connection, &names.0, &names.1).await })
+            })
+            .await?;
+        if renamed { Ok(()) } else { Err(Error::AccountExists(new.to_string())) }
+    }
+
+    /// Drops an account and all that is known of it. Returns how many messages that were.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn forget(&self, account: &AccountName) -> Result<u64, Error> {
+        self.must_know(account).await?;
+        let account = account.clone();
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { forget(connection, &account).await })
+        })
+        .await
+    }
+
+    async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
+        let sql = "SELECT id FROM accounts WHERE name = $1";
+        let id: Option<i64> = sqlx::query_scalar(sql)
+            .bind(account.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        id.map(drop).ok_or_else(|| Error::NoSuchAccount(account.to_string()))
+    }
+
+    async fn must_have(&self, account: Option<&AccountName>, id: MessageId) -> Result<(), Error> {
+        match self.report().find(account, id).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::NoSuchMessage(id.0)),
+        }
+    }
+}
+
+async fn retry(
+    connection: &mut SqliteConnection,
+    account: Option<&AccountName>,
+    id: Option<MessageId>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let enable = "
+        UPDATE destinations
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
+        WHERE id IN (
+            SELECT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
+            WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
+                AND d.state IN ('due', 'deferred', 'parked')
+        )";
+    let fresh = "
+        UPDATE messages SET refused = 0
+        WHERE refused > 0 AND id = coalesce($2, id)
+            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
+    let due = "
+        UPDATE deliveries SET
+            state = 'due', since = $3, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
+            streak = 0, probes = 0
+        WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
+            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
+    let account = account.map(AccountName::as_str);
+    for sql in [enable, fresh] {
+        sqlx::query(sql).bind(account).bind(id).execute(&mut *connection).await?;
+    }
+    let due = sqlx::query(due).bind(account).bind(id).bind(unix(now)).execute(connection).await?;
+    Ok(due.rows_affected())
+}
+
+async fn give_up(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    destination: Option<&DestinationName>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let sql = "
+        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, streak = 0
+        WHERE message = $1 AND state IN ('due', 'deferred', 'parked') AND CASE
+            WHEN $3 IS NOT NULL THEN destination = (SELECT id FROM destinations WHERE name = $3)
+            ELSE state = 'parked'
+                OR destination NOT IN (SELECT r.destination FROM routes r WHERE r.account = deliveries.account)
+        END";
+    let ended = sqlx::query(sql)
+        .bind(id)
+        .bind(unix(now))
+        .bind(destination.map(DestinationName::as_str))
+        .execute(connection)
+        .await?;
+    Ok(ended.rows_affected())
+}
+
+/// Returns whether there was room under the new name.
+async fn rename(
+    connection: &mut SqliteConnection,
+    old: &AccountName,
+    new: &AccountName,
+) -> sqlx::Result<bool> {
+    let taken = "
+        SELECT EXISTS (SELECT 1 FROM messages m JOIN accounts a ON a.id = m.account WHERE a.name = $1)";
+    if sqlx::query_scalar(taken).bind(new.as_str()).fetch_one(&mut *connection).await? {
+        return Ok(false);
+    }
+    let room = "DELETE FROM accounts WHERE name = $1";
+    sqlx::query(room).bind(new.as_str()).execute(&mut *connection).await?;
+    let rename = "UPDATE accounts SET name = $2 WHERE name = $1";
+    sqlx::query(rename).bind(old.as_str()).bind(new.as_str()).execute(connection).await?;
+    Ok(true)
+}
+
+async fn forget(connection: &mut SqliteConnection, account: &AccountName) -> sqlx::Result<u64> {
+    let messages = "DELETE FROM messages WHERE account = (SELECT id FROM accounts WHERE name = $1)";
+    let messages = sqlx::query(messages).bind(account.as_str()).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM accounts WHERE name = $1").bind(account.as_str()).execute(connection).await?;
+    Ok(messages.rows_affected())
+}

@@ -1,0 +1,316 @@
+//! What people see: status, history, parked. Reads only. The field names are a contract (DESIGN section 13).
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use sqlx::{FromRow, SqlitePool};
+
+use super::columns::{content, moment, unsigned};
+use super::{Error, MessageId};
+use crate::message::{AccountName, Content, Uidl};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub accounts: Vec<AccountStatus>,
+    pub destinations: Vec<DestinationStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountStatus {
+    pub name: String,
+    #[serde(serialize_with = "rfc3339")]
+    pub last_checked: Option<DateTime<Utc>>,
+    /// The last poll without an error.
+    #[serde(serialize_with = "rfc3339")]
+    pub last_success: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    pub next_check: Option<DateTime<Utc>>,
+    pub delivered: u64,
+    /// Due, attempting or deferred, among what was listed last.
+    pub pending: u64,
+    pub parked: u64,
+    #[serde(serialize_with = "rfc3339")]
+    pub failing_since: Option<DateTime<Utc>>,
+    pub error: Option<Failure>,
+}
+
+/// What the last poll failed of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    pub class: String,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DestinationStatus {
+    pub name: String,
+    pub kind: String,
+    /// ok, failing, paused or disabled.
+    pub state: String,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Poll {
+    pub account: String,
+    #[serde(serialize_with = "rfc3339")]
+    pub started: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    pub ended: Option<DateTime<Utc>>,
+    pub new: u64,
+    pub delivered: u64,
+    pub deleted: u64,
+    pub bytes: u64,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParkedDelivery {
+    /// The message's: what `retry`, `give-up` and `export` take.
+    pub id: i64,
+    pub account: String,
+    pub destination: String,
+    /// Bytes outside printable ASCII are `\xNN`.
+    pub uidl: String,
+    pub size: Option<u64>,
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Option<DateTime<Utc>>,
+    pub attempts: u64,
+    pub reason: String,
+}
+
+/// A message that the ledger knows: enough to find it at its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub id: MessageId,
+    pub account: AccountName,
+    /// What it was last listed under.
+    pub uidl: Uidl,
+    pub size: Option<u64>,
+    /// `None` until it was first retrieved.
+    pub content: Option<Content>,
+    /// It is in the latest listing.
+    pub listed: bool,
+}
+
+/// RFC 3339 in UTC, whole seconds; null where not yet known.
+fn rfc3339<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
+}
+
+/// Reads the ledger for people.
+#[derive(Clone, Debug)]
+pub struct Report {
+    readers: SqlitePool,
+    path: PathBuf,
+}
+
+impl Report {
+    pub(super) fn new(readers: SqlitePool, path: &Path) -> Report {
+        Report { readers, path: path.to_owned() }
+    }
+
+    /// All that is in the config, by name.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let accounts = "
+            SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
+                a.error_text,
+                (SELECT count(*) FROM deliveries d
+                    WHERE d.account = a.id AND d.state = 'delivered') AS delivered,
+                (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
+                    WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
+                        AND m.last_listing IS NULL) AS pending,
+                (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked
+            FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
+        let accounts: Vec<AccountRow> =
+            sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
+        let destinations = "
+            SELECT name, kind, state, error FROM destinations WHERE configured = 1 ORDER BY name";
+        let destinations: Vec<(String, String, String, String)> =
+            sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.fault())?;
+        let destination = |(name, kind, state, error): (_, _, _, String)| DestinationStatus {
+            name,
+            kind,
+            state,
+            error: Some(error).filter(|error| !error.is_empty()),
+        };
+        Ok(Status {
+            accounts: accounts.into_iter().map(AccountStatus::from).collect(),
+            destinations: destinations.into_iter().map(destination).collect(),
+        })
+    }
+
+    /// The latest polls, the newest first, at most `limit`: of one account or all.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn history(&self, account: Option<&AccountName>, limit: u32) -> Result<Vec<Poll>, Error> {
+        if let Some(account) = account {
+            self.must_know(account).await?;
+        }
+        let sql = "
+            SELECT a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+            FROM polls p JOIN accounts a ON a.id = p.account
+            WHERE a.name = coalesce($1, a.name) ORDER BY p.id DESC LIMIT $2";
+        let rows: Vec<PollRow> = sqlx::query_as(sql)
+            .bind(account.map(AccountName::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.fault())?;
+        Ok(rows.into_iter().map(Poll::from).collect())
+    }
+
+    /// All that was given up for now, the oldest first.
+    pub async fn parked(&self) -> Result<Vec<ParkedDelivery>, Error> {
+        let sql = "
+            SELECT m.id, a.name AS account, t.name AS destination, m.uidl, coalesce(m.size, m.octets) AS size,
+                d.since, d.attempts, d.reason
+            FROM deliveries d
+            JOIN messages m ON m.id = d.message
+            JOIN accounts a ON a.id = d.account
+            JOIN destinations t ON t.id = d.destination
+            WHERE d.state = 'parked' ORDER BY d.since, d.id";
+        let rows: Vec<ParkedRow> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+        Ok(rows.into_iter().map(ParkedDelivery::from).collect())
+    }
+
+    /// A message by its id, in one account or any.
+    pub async fn find(&self, account: Option<&AccountName>, id: MessageId) -> Result<Option<Kept>, Error> {
+        let sql = "
+            SELECT m.id, a.name AS account, m.uidl, m.size, m.content, m.last_listing IS NULL AS listed
+            FROM messages m JOIN accounts a ON a.id = m.account
+            WHERE m.id = $1 AND a.name = coalesce($2, a.name)";
+        let row: Option<KeptRow> = sqlx::query_as(sql)
+            .bind(id)
+            .bind(account.map(AccountName::as_str))
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(self.fault())?;
+        Ok(row.and_then(KeptRow::into_kept))
+    }
+
+    async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE name = $1)";
+        let known: bool = sqlx::query_scalar(sql)
+            .bind(account.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.fault())?;
+        if known { Ok(()) } else { Err(Error::NoSuchAccount(account.to_string())) }
+    }
+
+    fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
+        |e| Error::sql(&self.path, &e)
+    }
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    name: String,
+    last_poll_at: Option<i64>,
+    last_success_at: Option<i64>,
+    next_poll_at: i64,
+    delivered: i64,
+    pending: i64,
+    parked: i64,
+    failing_since: Option<i64>,
+    error_class: String,
+    error_text: String,
+}
+
+impl From<AccountRow> for AccountStatus {
+    fn from(row: AccountRow) -> AccountStatus {
+        let failed = !row.error_class.is_empty();
+        AccountStatus {
+            name: row.name,
+            last_checked: row.last_poll_at.map(moment),
+            last_success: row.last_success_at.map(moment),
+            next_check: Some(moment(row.next_poll_at)),
+            delivered: unsigned(row.delivered),
+            pending: unsigned(row.pending),
+            parked: unsigned(row.parked),
+            failing_since: row.failing_since.map(moment),
+            error: failed.then_some(Failure { class: row.error_class, text: row.error_text }),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct PollRow {
+    name: String,
+    started: i64,
+    ended: i64,
+    new: i64,
+    delivered: i64,
+    deleted: i64,
+    bytes: i64,
+    error: Option<String>,
+}
+
+impl From<PollRow> for Poll {
+    fn from(row: PollRow) -> Poll {
+        Poll {
+            account: row.name,
+            started: Some(moment(row.started)),
+            ended: Some(moment(row.ended)),
+            new: unsigned(row.new),
+            delivered: unsigned(row.delivered),
+            deleted: unsigned(row.deleted),
+            bytes: unsigned(row.bytes),
+            error: row.error,
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct ParkedRow {
+    id: i64,
+    account: String,
+    destination: String,
+    uidl: Vec<u8>,
+    size: Option<i64>,
+    since: i64,
+    attempts: i64,
+    reason: String,
+}
+
+impl From<ParkedRow> for ParkedDelivery {
+    fn from(row: ParkedRow) -> ParkedDelivery {
+        ParkedDelivery {
+            id: row.id,
+            account: row.account,
+            destination: row.destination,
+            uidl: Uidl::new(&row.uidl).to_string(),
+            size: row.size.map(unsigned),
+            since: Some(moment(row.since)),
+            attempts: unsigned(row.attempts),
+            reason: row.reason,
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct KeptRow {
+    id: MessageId,
+    account: String,
+    uidl: Vec<u8>,
+    size: Option<i64>,
+    content: Option<Vec<u8>>,
+    listed: bool,
+}
+
+impl KeptRow {
+    fn into_kept(self) -> Option<Kept> {
+        Some(Kept {
+            id: self.id,
+            account: AccountName::new(&self.account)?,
+            uidl: Uidl::new(&self.uidl),
+            size: self.size.map(unsigned),
+            content: self.content.as_deref().map(content),
+            listed: self.listed,
+        })
+    }
+}
