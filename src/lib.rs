@@ -1,3 +1,5 @@
+pub mod destination;
+pub mod imap;
 pub mod message;
 pub mod net;
 pub mod pop3;

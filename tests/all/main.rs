@@ -3,5 +3,6 @@
 
 mod ca;
 mod dovecot;
+mod imap_folder;
 mod peer;
 mod pop3;
