@@ -32,7 +32,7 @@ pub const COMMAND: Duration = Duration::from_secs(60);
 pub enum Error {
     #[error(transparent)]
     Net(#[from] net::Error),
-    #[error("the server closed the connection while {0}")]
+    #[error("the server closed the connection ({0})")]
     Closed(&'static str),
     /// The server said goodbye (RFC 3501 section 7.1.5).
     #[error("the server ended the session ({})", printable(.0))]
@@ -84,6 +84,3 @@ impl fmt::Display for Refusal {
         write!(f, " {}", printable(&self.text))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -253,7 +253,7 @@ impl Session {
         command: &str,
         see: impl FnMut(&Response<'_>),
     ) -> Result<Done, Error> {
-        within(COMMAND, name, self.run_patiently(name, command, see)).await
+        within(COMMAND, "waiting for an answer", self.run_patiently(name, command, see)).await
     }
 
     /// As [`Session::run`], where the caller says how long.

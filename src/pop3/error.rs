@@ -23,7 +23,7 @@ pub enum Error {
     /// User or password cannot be sent: a line break would begin a new command.
     #[error("`{field}` holds a line break or a NUL, which POP3 cannot carry")]
     Unsendable { field: &'static str },
-    /// Another session holds the mailbox (RFC 2449 section 8.1.1).
+    /// Another session holds the mailbox (RFC 2449 section 8.1.2).
     #[error("another session has the mailbox open (`{text}`); it is tried again later")]
     InUse { text: String },
     /// The last login was too short ago (RFC 2449 section 8.1.1).

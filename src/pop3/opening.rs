@@ -18,7 +18,7 @@ pub(super) async fn connect(
     let deadlines = &settings.deadlines;
     let mut channel = greet(connector, deadlines).await?;
     match capabilities(&mut channel, deadlines).await {
-        Ok(capabilities) => Ok((channel, capabilities)),
+        Ok(capabilities) => Ok((channel, capabilities.unwrap_or_default())),
         // Some old servers hang up on a command that they do not know, and some never answer it.
         Err(Error::Closed { .. } | Error::Net(_)) => {
             drop(channel);
@@ -67,23 +67,20 @@ async fn start_tls(
     Ok(Channel::new(connector.start_tls(stream, deadlines.connect).await?))
 }
 
-/// What the server can do; nothing where it refuses to say.
-pub(super) async fn capabilities(
-    channel: &mut Channel,
-    deadlines: &Deadlines,
-) -> Result<Capabilities, Error> {
+/// What the server can do, `None` where it refuses to say.
+async fn capabilities(channel: &mut Channel, deadlines: &Deadlines) -> Result<Option<Capabilities>, Error> {
     let during = "asking for capabilities";
     within(deadlines.reply, during, async {
         channel.send("CAPA\r\n", 1, during).await?;
         let mut capabilities = Capabilities::default();
         if channel.status("CAPA", during).await?.is_err() {
-            return Ok(capabilities);
+            return Ok(None);
         }
         for _ in 0..=CAPABILITY_LINES {
             let line = channel.line(LINE, "a capability", during).await?;
             if line == b"." {
                 channel.answered();
-                return Ok(capabilities);
+                return Ok(Some(capabilities));
             }
             capabilities.learn(line);
         }
@@ -126,8 +123,11 @@ pub(super) async fn log_in(
     };
     match within(settings.deadlines.login, "logging in", login).await? {
         Err(refused) => Err(refused_login(refused, capabilities.login_delay)),
-        // RFC 2449 section 6.5: what is USER's own may be asked for after the login.
-        Ok(()) if capabilities.per_user => self::capabilities(channel, &settings.deadlines).await,
+        // What differs from user to user is known after the login (RFC 2449 sections 6.5 and 6.7).
+        Ok(()) if capabilities.per_user => {
+            let known = self::capabilities(channel, &settings.deadlines).await?;
+            Ok(known.unwrap_or(capabilities))
+        }
         Ok(()) => Ok(capabilities),
     }
 }

@@ -76,12 +76,13 @@ impl Session {
         self.channel.stream().certificate()
     }
 
+    /// STAT: how much mail there is.
+    ///
     /// # Errors
     /// [`Error::Refused`] or the end of the session.
     pub async fn stat(&mut self) -> Result<Stat, Error> {
         self.channel.begin(LISTING_MAIL)?;
-        let deadline = self.deadlines.reply;
-        within(deadline, LISTING_MAIL, async {
+        within(self.deadlines.reply, LISTING_MAIL, async {
             self.channel.send("STAT\r\n", 1, LISTING_MAIL).await?;
             self.read_stat().await
         })
@@ -130,8 +131,8 @@ impl Session {
         Ok(UidlListing { stat, rows, hash: hash.finalize().into() })
     }
 
-    /// LIST: fills in the sizes of `rows`, as far as the server tells them. What is not in `rows` is ignored:
-    /// it has come in since.
+    /// LIST: fills in the sizes of `rows`, which are all the rows of the listing, as far as the server tells
+    /// them. What is not in `rows` is ignored: it has come in since.
     ///
     /// # Errors
     /// As [`Session::uidl`], but [`Error::Refused`] where the server refuses.

@@ -8,6 +8,7 @@ mod daemon_run;
 mod deploy;
 mod dovecot;
 mod ferry;
+mod imap_folder;
 mod layers;
 mod peer;
 mod pop3;

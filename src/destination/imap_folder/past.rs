@@ -39,8 +39,7 @@ impl ImapFolder {
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             let past = pasts.entry(folder.to_owned()).or_default();
-            past.given.extend(taken);
-            let found = self.look_into(past, folder, &theirs).await;
+            let found = self.look_into(past, folder, &theirs, taken).await;
             for (n, found) in ours.into_iter().zip(self.answers(found, theirs.len())) {
                 answers[n] = found;
             }
@@ -48,13 +47,20 @@ impl ImapFolder {
         answers
     }
 
-    async fn look_into(&self, past: &mut Past, folder: &str, marks: &[&Mark]) -> Result<Vec<Found>, Error> {
+    async fn look_into(
+        &self,
+        past: &mut Past,
+        folder: &str,
+        marks: &[&Mark],
+        taken: &[u32],
+    ) -> Result<Vec<Found>, Error> {
+        past.given.extend(taken);
         if past.covers(marks) && past.candidates(marks).is_empty() {
             return Ok(vec![Found::Absent; marks.len()]);
         }
         let mut lease = self.lease().await?;
         let mailbox = self.mailbox(&mut lease.session, folder).await?;
-        let found = past.find(&mut lease.session, &mailbox, marks).await?;
+        let found = past.find(&mut lease.session, &mailbox, marks, taken).await?;
         self.keep(lease);
         Ok(found)
     }
@@ -75,12 +81,14 @@ impl Past {
         session: &mut Session,
         mailbox: &Mailbox,
         marks: &[&Mark],
+        taken: &[u32],
     ) -> Result<Vec<Found>, Error> {
         let Some(folder) = open(session, mailbox).await? else {
             return Ok(vec![Found::Absent; marks.len()]);
         };
         if folder.uid_validity != self.uid_validity {
-            *self = Past { uid_validity: folder.uid_validity, ..Past::default() };
+            let given = taken.iter().copied().collect();
+            *self = Past { uid_validity: folder.uid_validity, given, ..Past::default() };
         }
         if !self.covers(marks) {
             self.index(session, &folder, self.start(marks)).await?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mailferry::net::{self, Tls};
 use mailferry::pop3::{Class, Error, Retrieval, Session, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::{logged_in, open, session, settings};
 use crate::peer::Peer;
@@ -246,9 +248,44 @@ async fn nothing_is_deleted_after_unasked_words() {
 }
 
 #[tokio::test]
+async fn unasked_words_are_noticed_however_late_they_come() {
+    for (words, out_of_step) in
+        [("+OK\r\n", true), ("-ERR Disconnected for inactivity.\r\n", false), ("", false)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = settings(listener.local_addr().unwrap().port(), Tls::None);
+        let serving = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            for answer in ["+OK\r\n", "-ERR no CAPA\r\n", "+OK\r\n"] {
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+                assert!(tcp.read(&mut [0; 512]).await.unwrap() > 0);
+            }
+            tcp.write_all(b"+OK\r\n").await.unwrap();
+            tcp
+        };
+        let (mut tcp, session) = tokio::join!(serving, open(&settings));
+        let mut session = session.unwrap();
+        tcp.write_all(words.as_bytes()).await.unwrap();
+        tcp.shutdown().await.unwrap();
+        // Lets the runtime see what has come in.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let error = session.delete(&[1]).await.unwrap_err();
+        assert_eq!(matches!(error, Error::OutOfStep { .. }), out_of_step, "{words}: {error}");
+        assert_eq!(matches!(error, Error::Closed { .. }), !out_of_step, "{words}: {error}");
+        drop(session);
+        let mut said = String::new();
+        // It may be reset, since the client has not read everything.
+        let _ = tcp.read_to_string(&mut said).await;
+        assert_eq!(said, "", "the client asked for deletions all the same");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_was_left_in_the_middle_says_no_more() {
     let (peer, mut session) = session("TOP", "C: RETR 1\nS: +OK\nS: a\nstall").await;
-    let left = tokio::time::timeout(Duration::from_millis(50), session.retrieve(&[1], temp())).await;
+    let left = tokio::time::timeout(Duration::from_millis(250), session.retrieve(&[1], temp())).await;
     assert!(left.is_err());
     assert!(matches!(session.delete(&[1]).await, Err(Error::Closed { .. })));
     drop(session);
@@ -256,7 +293,7 @@ async fn a_session_that_was_left_in_the_middle_says_no_more() {
 }
 
 fn impatient(settings: &mut Settings) {
-    let soon = Duration::from_millis(40);
+    let soon = Duration::from_millis(250);
     settings.deadlines.greeting = soon;
     settings.deadlines.login = soon;
     settings.deadlines.reply = soon;

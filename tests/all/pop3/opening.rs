@@ -83,29 +83,31 @@ async fn a_server_without_capa_is_a_server_all_the_same() {
 
 #[tokio::test]
 async fn what_depends_on_the_user_is_asked_again_after_the_login() {
-    let dialog = "
-        S: +OK
-        C: CAPA
-        S: +OK
-        S: EXPIRE 0 USER
-        S: LOGIN-DELAY 900 USER
-        S: .
-        C: USER ann
-        S: +OK
-        C: PASS secret
-        S: +OK
-        C: CAPA
-        S: +OK
-        S: EXPIRE 30
-        S: LOGIN-DELAY 60
-        S: .";
-    let peer = Peer::play(dialog).await;
-    let session = open(&settings(peer.port, Tls::None)).await.unwrap();
-    let capabilities = session.capabilities();
-    assert_eq!(capabilities.expire, Some(Expire::Days(30)));
-    assert_eq!(capabilities.login_delay, Some(Duration::from_secs(60)));
-    drop(session);
-    peer.finish().await;
+    for (answer, expire, delay) in
+        [("S: +OK\nS: EXPIRE 30\nS: LOGIN-DELAY 60\nS: .", 30, 60), ("S: -ERR not now", 0, 900)]
+    {
+        let dialog = format!(
+            "S: +OK
+             C: CAPA
+             S: +OK
+             S: EXPIRE 0 USER
+             S: LOGIN-DELAY 900 USER
+             S: .
+             C: USER ann
+             S: +OK
+             C: PASS secret
+             S: +OK
+             C: CAPA
+             {answer}"
+        );
+        let peer = Peer::play(&dialog).await;
+        let session = open(&settings(peer.port, Tls::None)).await.unwrap();
+        let capabilities = session.capabilities();
+        assert_eq!(capabilities.expire, Some(Expire::Days(expire)));
+        assert_eq!(capabilities.login_delay, Some(Duration::from_secs(delay)));
+        drop(session);
+        peer.finish().await;
+    }
 }
 
 #[tokio::test]

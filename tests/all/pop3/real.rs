@@ -78,9 +78,14 @@ async fn a_dropped_session_deletes_nothing() {
     dovecot.put("ann", &messages()[..3]);
     let settings = mailbox(&dovecot, Tls::Implicit);
     let mut session = open(&settings).await.unwrap();
-    let before = session.uidl().await.unwrap();
-    assert_eq!(session.delete(&[1, 2, 3]).await.unwrap().len(), 3);
-    drop(session);
+    // In a task of its own: a session must be able to move between threads.
+    let deleting = tokio::spawn(async move {
+        let listing = session.uidl().await.unwrap();
+        assert_eq!(session.delete(&[1, 2, 3]).await.unwrap().len(), 3);
+        assert!(session.retrieve(&[], &std::env::temp_dir()).await.error.is_none());
+        listing
+    });
+    let before = deleting.await.unwrap();
     let mut session = open(&settings).await.unwrap();
     assert_eq!(session.uidl().await.unwrap(), before);
     assert_eq!(dovecot.count("ann", "INBOX"), 3);

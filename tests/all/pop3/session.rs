@@ -219,3 +219,27 @@ async fn a_server_that_knows_no_crlf_is_understood() {
     drop(session);
     peer.finish().await;
 }
+
+/// The writer of a mail must not be able to end it where he likes, only because the server was careless once.
+#[tokio::test]
+async fn after_the_first_crlf_lf_dot_lf_is_text() {
+    let dialog = "
+        S~ +OK\\n
+        C: CAPA
+        S~ -ERR\\n
+        C: USER ann
+        S~ +OK\\n
+        C: PASS secret
+        S~ +OK\\n
+        C: RETR 1
+        S~ +OK\\na\\r\\n.\\r\\n
+        C: RETR 2
+        S~ +OK\\nb\\n.\\n+OK\\r\\n.\\r\\n";
+    let peer = Peer::play(dialog).await;
+    let mut session = open_with(&settings(peer.port, Tls::None), Quirks::default()).await.unwrap();
+    let retrieved = session.retrieve(&[1, 2], &std::env::temp_dir()).await;
+    let expected = [(1, "a\r\n".into()), (2, "b\n.\n+OK\r\n".into())];
+    assert_eq!(shown(&retrieved.messages).await, expected);
+    drop(session);
+    peer.finish().await;
+}

@@ -1,0 +1,56 @@
+//! Deliveries of an unknown past, on a real Dovecot.
+
+use mailferry::message::{Found, Mark, Receipt};
+use mailferry::net::Tls;
+
+use super::{all_delivered, deliver, folders_of, marks, messages, route};
+use crate::dovecot::Dovecot;
+
+fn uid(found: &Found) -> Option<u32> {
+    match found {
+        Found::Found { receipt: Receipt::Uid { uid, .. } } => Some(*uid),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_found_once_and_nothing_else() {
+    let dovecot = Dovecot::start();
+    let imap = folders_of("ann", dovecot.imap, Tls::None, None);
+    let mail = |n: usize| format!("Message-ID: <{n}@x>\r\n\r\n{}\r\n", n % 10);
+    let mails = messages(&(0..100).map(mail).collect::<Vec<_>>()).await;
+    assert!(all_delivered(&deliver(&imap, &route("INBOX"), &mails[..60]).await));
+    let mut marked = marks(&imap, &route("INBOX"), &mails).await;
+    // Nothing is known of the folder: it is looked through from the start.
+    for mark in &mut marked {
+        mark.uid_next = 1;
+    }
+    let found: Vec<Option<u32>> = imap.look_for_past(&marked, &[7]).await.iter().map(uid).collect();
+    let mut wanted: Vec<Option<u32>> = (1..=60).map(Some).chain([None; 40]).collect();
+    wanted[6] = None;
+    assert_eq!(found, wanted, "UID 7 is another delivery's, and 40 were never delivered");
+
+    let again = imap.look_for_past(&marked, &[]).await;
+    assert!(again.iter().all(|found| *found == Found::Absent), "a UID is given out once: {again:?}");
+}
+
+#[tokio::test]
+async fn only_the_unknown_part_of_the_past_is_looked_through() {
+    let dovecot = Dovecot::start();
+    let imap = folders_of("ann", dovecot.imap, Tls::None, None);
+    let same = "Message-ID: <1@x>\r\n\r\nthe same\r\n";
+    let mails = messages(&[same]).await;
+    for _ in 0..3 {
+        assert!(all_delivered(&deliver(&imap, &route("INBOX"), &mails).await));
+    }
+    let mark = Mark { uid_next: 3, ..marks(&imap, &route("INBOX"), &mails).await[0].clone() };
+    let look = async |mark: &Mark| uid(&imap.look_for_past(std::slice::from_ref(mark), &[]).await[0]);
+    assert_eq!(look(&mark).await, Some(3));
+    assert_eq!(look(&mark).await, None, "1 and 2 are known to the ledger");
+    // Another account knows less, so the index grows backwards, but not over what came since.
+    assert!(all_delivered(&deliver(&imap, &route("INBOX"), &mails).await));
+    let other = Mark { uid_validity: mark.uid_validity + 1, ..mark.clone() };
+    assert_eq!(look(&other).await, Some(1));
+    assert_eq!(look(&other).await, Some(2));
+    assert_eq!(look(&other).await, None);
+}
