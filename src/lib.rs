@@ -1,3 +1,4 @@
+pub mod demo;
 pub mod destination;
 pub mod message;
 pub mod net;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
+mod demo;
 mod receiver;
 mod webhook;
