@@ -2,4 +2,5 @@ pub mod demo;
 pub mod destination;
 pub mod message;
 pub mod net;
+pub mod pop3;
 pub mod printable;

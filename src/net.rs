@@ -267,9 +267,12 @@ fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> 
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("the server's certificate is not for `{name}`; {other_name}")
         }
-        CertificateError::UnknownIssuer => "the server's certificate is from an unknown issuer; \
+        // A bad signature is how an authority of a known name but with another key shows.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the server's certificate is from an unknown issuer; \
              if it is your own server, set `ca_file` or `pin`"
-            .into(),
+                .into()
+        }
         CertificateError::ApplicationVerificationFailure => {
             "the server's certificate is not the one in `pin`; \
              if the server got a new one, check it and set the new fingerprint"

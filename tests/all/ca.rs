@@ -30,13 +30,28 @@ impl Ca {
 
     /// Issues a certificate for `names` (host names or addresses): the files of the chain and of the key.
     pub fn issue(&self, names: &[&str]) -> (PathBuf, PathBuf) {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let stem = names[0].replace(['*', '/', ':'], "_");
+        self.issue_as(names[0], &params_for(names))
+    }
+
+    /// As [`Ca::issue`], but the certificate expired long ago.
+    pub fn issue_expired(&self, names: &[&str]) -> (PathBuf, PathBuf) {
+        let mut params = params_for(names);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.issue_as("expired", &params)
+    }
+
+    fn issue_as(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
+        let stem = name.replace(['*', '/', ':'], "_");
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files = (self.folder.join(format!("{stem}.pem")), self.folder.join(format!("{stem}.key")));
         std::fs::write(&files.0, certificate.pem()).unwrap();
         std::fs::write(&files.1, key.serialize_pem()).unwrap();
         files
     }
+}
+
+fn params_for(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap()
 }

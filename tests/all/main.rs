@@ -1,7 +1,10 @@
-//! All tests that need more than one module: one binary, so that it links once.
+//! All integration tests, one binary: it links once.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
 mod demo;
+mod dovecot;
+mod peer;
+mod pop3;
 mod receiver;
 mod webhook;
