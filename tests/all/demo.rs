@@ -1,17 +1,18 @@
-//! The demo with a small bridge of the test's own: it sees what is wrong, and its mailbox is a POP3 server.
+//! The demo with a small bridge of the test's own, which can be told to go wrong.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailferry::demo::demo;
 use mailferry::destination::webhook::{Format, Settings, Webhook};
-use mailferry::message::{AccountName, DestinationName, Mark, Outgoing, Receipt, Spool, Uidl, Verdict};
-use mailferry::net::Connectors;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
-use tokio::net::TcpStream;
+use mailferry::message::{
+    AccountName, DestinationName, Listed, Mark, Message, Outgoing, Quirks, Receipt, Spool, Uidl, Verdict,
+};
+use mailferry::net::{self, Connectors, Tls};
+use mailferry::pop3::{self, Retrieval, Session};
 use tokio_util::sync::CancellationToken;
 
-/// What the bridge does wrong, with one message.
+/// What the bridge does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -21,47 +22,21 @@ enum Fault {
     Leaves,
 }
 
-struct Pop3(BufStream<TcpStream>);
-
-impl Pop3 {
-    async fn line(&mut self) -> Vec<u8> {
-        let mut line = Vec::new();
-        self.0.read_until(b'\n', &mut line).await.unwrap();
-        assert!(line.ends_with(b"\r\n") || line.ends_with(b"\n"), "the connection broke");
-        line
-    }
-
-    async fn command(&mut self, command: &str) -> String {
-        self.0.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
-        self.0.flush().await.unwrap();
-        let answer = String::from_utf8(self.line().await).unwrap();
-        assert!(answer.starts_with("+OK"), "{command}: {answer}");
-        answer
-    }
-
-    async fn lines(&mut self, command: &str) -> Vec<u8> {
-        self.command(command).await;
-        let mut all = Vec::new();
-        loop {
-            let line = self.line().await;
-            match line.as_slice() {
-                b".\r\n" => return all,
-                [b'.', rest @ ..] => all.extend_from_slice(rest),
-                line => all.extend_from_slice(line),
-            }
-        }
-    }
-}
-
-async fn log_in(config: &toml::Table) -> Pop3 {
+async fn log_in(config: &toml::Table) -> Session {
     let account = &config["account"]["demo"];
-    let port = u16::try_from(account["port"].as_integer().unwrap()).unwrap();
-    let stream = TcpStream::connect((account["host"].as_str().unwrap(), port)).await.unwrap();
-    let mut pop3 = Pop3(BufStream::new(stream));
-    pop3.line().await;
-    pop3.command(&format!("USER {}", account["user"].as_str().unwrap())).await;
-    pop3.command(&format!("PASS {}", account["password"].as_str().unwrap())).await;
-    pop3
+    let peer = net::Settings {
+        host: account["host"].as_str().unwrap().to_owned(),
+        port: u16::try_from(account["port"].as_integer().unwrap()).unwrap(),
+        tls: Tls::None,
+        ca_file: None,
+        server_name: None,
+        pin: None,
+        allow_plaintext: false,
+    };
+    let connector = Connectors::default().connector(&peer).unwrap();
+    let (user, password) = (account["user"].as_str().unwrap(), account["password"].as_str().unwrap());
+    let settings = pop3::Settings::new(peer, user, password.into());
+    Session::open(&connector, &settings, Quirks::default()).await.unwrap()
 }
 
 fn webhook(config: &toml::Table, fault: Fault) -> Webhook {
@@ -84,42 +59,46 @@ fn webhook(config: &toml::Table, fault: Fault) -> Webhook {
 
 /// Carries the mailbox once, and waits for the end.
 async fn carry(config: PathBuf, cancel: CancellationToken, fault: Fault) -> anyhow::Result<()> {
+    let folder = config.parent().unwrap().to_owned();
     let config: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
-    let (mut pop3, webhook) = (log_in(&config).await, webhook(&config, fault));
-    let listing = String::from_utf8(pop3.lines("UIDL").await).unwrap();
-    for row in listing.lines() {
-        let (number, uidl) = row.split_once(' ').unwrap();
-        let mut bytes = pop3.lines(&format!("RETR {number}")).await;
-        let announced = pop3.command(&format!("LIST {number}")).await;
-        assert_eq!(announced.trim_end(), format!("+OK {number} {}", bytes.len()));
-        let is_chosen = number == "7";
-        if is_chosen && fault == Fault::ChangesAByte {
-            *bytes.last_mut().unwrap() = b' ';
-        }
-        let outgoing = outgoing(uidl, &bytes).await;
-        for _ in 0..if is_chosen && fault == Fault::SendsTwice { 2 } else { 1 } {
-            let [verdict] = webhook.deliver(std::slice::from_ref(&outgoing)).await.try_into().unwrap();
-            let delivered = Verdict::Delivered { receipt: Receipt::Http(204) };
-            assert_eq!(verdict == delivered, fault != Fault::Forges, "{verdict:?}");
-        }
-        if is_chosen && fault == Fault::Leaves {
-            return Ok(());
+    let (mut session, webhook) = (log_in(&config).await, webhook(&config, fault));
+    let mut rows = session.uidl().await.unwrap().rows;
+    session.list(&mut rows).await.unwrap();
+    for batch in rows.chunks(40) {
+        let numbers: Vec<u32> = batch.iter().map(|row| row.number).collect();
+        for (number, retrieval) in session.retrieve(&numbers, &folder).await.messages {
+            let Retrieval::Message(message) = retrieval else { panic!("{number} cannot be retrieved") };
+            let row = batch.iter().find(|row| row.number == number).unwrap();
+            assert_eq!(row.size, Some(message.octets()));
+            if number == 7 && fault == Fault::Leaves {
+                return Ok(());
+            }
+            let message =
+                if number == 7 && fault == Fault::ChangesAByte { spoilt(&message).await } else { message };
+            deliver(&webhook, row.uidl.clone(), message, fault).await;
         }
     }
     cancel.cancelled().await;
+    session.quit().await.unwrap();
     Ok(())
 }
 
-async fn outgoing(uidl: &str, bytes: &[u8]) -> Outgoing {
-    let mut spool = Spool::new(&std::env::temp_dir());
-    spool.write(bytes).await.unwrap();
-    Outgoing {
-        message: spool.finish().await.unwrap(),
-        account: AccountName::new("demo").unwrap(),
-        uidl: Uidl::new(uidl.as_bytes()),
-        mark: Mark::default(),
-        attempts: 0,
+async fn deliver(webhook: &Webhook, uidl: Uidl, message: Message, fault: Fault) {
+    let account = AccountName::new("demo").unwrap();
+    let outgoing = [Outgoing { message, account, uidl, mark: Mark::default(), attempts: 0 }];
+    for _ in 0..if fault == Fault::SendsTwice { 2 } else { 1 } {
+        let verdicts = webhook.deliver(&outgoing).await;
+        let delivered = [Verdict::Delivered { receipt: Receipt::Http(204) }];
+        assert_eq!(verdicts == delivered, fault != Fault::Forges, "{verdicts:?}");
     }
+}
+
+async fn spoilt(message: &Message) -> Message {
+    let mut spool = Spool::new(&std::env::temp_dir());
+    let bytes = message.bytes().unwrap();
+    spool.write(&bytes[..bytes.len() - 1]).await.unwrap();
+    spool.write(b" ").await.unwrap();
+    spool.finish().await.unwrap()
 }
 
 /// Returns what the demo wrote, and how it ended.
@@ -170,4 +149,28 @@ async fn the_demo_lets_the_bridge_end_when_it_is_stopped() {
     // What is under way when it is stopped is still taken in, else the bridge would wait for ever.
     demo(false, &mut out, stop.clone(), bridge).await.unwrap();
     assert!(String::from_utf8(out).unwrap().contains("\n200 messages, "));
+}
+
+#[tokio::test]
+async fn what_is_deleted_in_the_demo_mailbox_goes_when_its_client_quits() {
+    let bridge = async |config: PathBuf, _| {
+        let config: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
+        let mut broken_off = log_in(&config).await;
+        assert_eq!(broken_off.uidl().await.unwrap().rows.len(), 200);
+        broken_off.delete(&[1, 2]).await.unwrap();
+        drop(broken_off);
+
+        let mut session = log_in(&config).await;
+        let before = session.uidl().await.unwrap().rows;
+        assert_eq!(before.len(), 200);
+        session.delete(&[1, 200]).await.unwrap();
+        session.quit().await.unwrap();
+
+        let after = log_in(&config).await.uidl().await.unwrap().rows;
+        let uidls = |rows: &[Listed]| rows.iter().map(|row| row.uidl.clone()).collect::<Vec<_>>();
+        assert_eq!(uidls(&after), uidls(&before[1..199]));
+        anyhow::bail!("this bridge carries nothing")
+    };
+    let error = demo(true, &mut Vec::new(), CancellationToken::new(), bridge).await.unwrap_err();
+    assert_eq!(error.to_string(), "this bridge carries nothing");
 }
