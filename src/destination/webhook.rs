@@ -216,10 +216,11 @@ impl Webhook {
             Err(fault) => return unreadable(&fault),
         };
         let octets = body.octets();
+        let timeout = self.settings.timeout + Duration::from_secs(octets / SLOWEST);
         let request = self
             .client
             .post(self.url.clone())
-            .timeout(self.settings.timeout + Duration::from_secs(octets / SLOWEST))
+            .timeout(timeout)
             .header(CONTENT_TYPE, self.settings.format.content_type())
             .header(CONTENT_LENGTH, octets)
             .header("webhook-timestamp", timestamp)
@@ -231,7 +232,7 @@ impl Webhook {
             .body(body.into_request());
         match request.send().await {
             Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
-            Err(fault) => self.fault(&fault),
+            Err(fault) => self.fault(&fault, timeout),
         }
     }
 
@@ -260,8 +261,8 @@ impl Webhook {
         }
     }
 
-    /// Why no answer came.
-    fn fault(&self, fault: &reqwest::Error) -> Verdict {
+    /// Why no answer came within `timeout`.
+    fn fault(&self, fault: &reqwest::Error, timeout: Duration) -> Verdict {
         let peer = &self.peer;
         let why = innermost(fault);
         if fault.is_connect() {
@@ -275,7 +276,7 @@ impl Webhook {
             return Verdict::Unreachable { reason: format!("{peer}: {why}"), retry_after: None };
         }
         let why = if fault.is_timeout() {
-            format!("no answer within {} s", self.settings.timeout.as_secs())
+            format!("no answer within {} s", timeout.as_secs())
         } else {
             format!("the connection broke before the answer ({why})")
         };

@@ -497,6 +497,29 @@ async fn an_answer_that_breaks_off_is_no_delivery() {
     assert!(reason.contains("the disk"), "{reason}");
 }
 
+/// Servers refuse what is too large before they have read it.
+#[tokio::test]
+async fn a_refusal_is_heard_while_the_message_is_still_going_out() {
+    for lingers in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1000];
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+            let refusal = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+            if lingers {
+                stream.shutdown().await.unwrap();
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
+            }
+        });
+        let verdict = deliver(&webhook(&url, Format::Raw), &vec![b'x'; 20 << 20]).await;
+        let Verdict::Rejected { reason, .. } = verdict else { panic!("{lingers}: {verdict:?}") };
+        assert!(reason.starts_with("HTTP 413"), "{reason}");
+    }
+}
+
 /// An endpoint that sends `beginning` and then `more` for ever, but reads the request first if it is told to.
 async fn endless(beginning: &'static [u8], more: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
