@@ -76,6 +76,9 @@ impl fmt::Debug for Settings {
 /// The throughput that a request may fall to before it is given up, in octets per second.
 pub const SLOWEST: u64 = 256 << 10;
 
+/// From here on, in octets, a request may be too large for an endpoint: the limit of a fresh nginx is 1 MiB.
+const LARGE: u64 = 1 << 20;
+
 /// How much of an answer is read, and how much of that is quoted.
 const ANSWER_READ: usize = 64 << 10;
 const ANSWER_QUOTED: usize = 512;
@@ -232,7 +235,7 @@ impl Webhook {
             .body(body.into_request());
         match request.send().await {
             Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
-            Err(fault) => self.fault(&fault, timeout),
+            Err(fault) => self.fault(&fault, timeout, octets),
         }
     }
 
@@ -261,8 +264,8 @@ impl Webhook {
         }
     }
 
-    /// Why no answer came within `timeout`.
-    fn fault(&self, fault: &reqwest::Error, timeout: Duration) -> Verdict {
+    /// Why no answer came within `timeout` to a request of so many octets.
+    fn fault(&self, fault: &reqwest::Error, timeout: Duration, octets: u64) -> Verdict {
         let peer = &self.peer;
         let why = innermost(fault);
         if fault.is_connect() {
@@ -277,6 +280,9 @@ impl Webhook {
         }
         let why = if fault.is_timeout() {
             format!("no answer within {} s", timeout.as_secs())
+        } else if octets > LARGE {
+            // A server that refuses it and closes at once destroys its own answer (RFC 9112 section 9.6).
+            format!("the connection broke before the answer ({why}); {octets} bytes may be too large for it")
         } else {
             format!("the connection broke before the answer ({why})")
         };
