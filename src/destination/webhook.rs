@@ -87,6 +87,9 @@ impl Settings {
 /// The throughput that a request may fall to before it is given up, in octets per second.
 pub const SLOWEST: u64 = 256 << 10;
 
+/// From here on, in octets, a request may be too large for an endpoint: the limit of a fresh nginx is 1 MiB.
+const LARGE: u64 = 1 << 20;
+
 /// How much of an answer is read, and how much of that is quoted.
 const ANSWER_READ: usize = 64 << 10;
 const ANSWER_QUOTED: usize = 512;
@@ -227,10 +230,11 @@ impl Webhook {
             Err(fault) => return unreadable(&fault),
         };
         let octets = body.octets();
+        let timeout = self.settings.timeout + Duration::from_secs(octets / SLOWEST);
         let request = self
             .client
             .post(self.url.clone())
-            .timeout(self.settings.timeout + Duration::from_secs(octets / SLOWEST))
+            .timeout(timeout)
             .header(CONTENT_TYPE, self.settings.format.content_type())
             .header(CONTENT_LENGTH, octets)
             .header("webhook-timestamp", timestamp)
@@ -242,7 +246,7 @@ impl Webhook {
             .body(body.into_request());
         match request.send().await {
             Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
-            Err(fault) => self.fault(&fault),
+            Err(fault) => self.fault(&fault, timeout, octets),
         }
     }
 
@@ -271,8 +275,8 @@ impl Webhook {
         }
     }
 
-    /// Why no answer came.
-    fn fault(&self, fault: &reqwest::Error) -> Verdict {
+    /// Why no answer came within `timeout` to a request of so many octets.
+    fn fault(&self, fault: &reqwest::Error, timeout: Duration, octets: u64) -> Verdict {
         let peer = &self.peer;
         let why = innermost(fault);
         if fault.is_connect() {
@@ -286,7 +290,10 @@ impl Webhook {
             return Verdict::Unreachable { reason: format!("{peer}: {why}"), retry_after: None };
         }
         let why = if fault.is_timeout() {
-            format!("no answer within {} s", self.settings.timeout.as_secs())
+            format!("no answer within {} s", timeout.as_secs())
+        } else if octets > LARGE {
+            // A server that refuses it and closes at once destroys its own answer (RFC 9112 section 9.6).
+            format!("the connection broke before the answer ({why}); {octets} bytes may be too large for it")
         } else {
             format!("the connection broke before the answer ({why})")
         };

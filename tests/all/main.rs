@@ -5,6 +5,7 @@ mod ca;
 mod corpus;
 mod corpus_run;
 mod daemon_run;
+mod demo;
 mod deploy;
 mod dovecot;
 mod ferry;

@@ -497,6 +497,35 @@ async fn an_answer_that_breaks_off_is_no_delivery() {
     assert!(reason.contains("the disk"), "{reason}");
 }
 
+/// An endpoint that answers 413 to the header of one request, as servers do.
+async fn refusing(lingers: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1000];
+        assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        // RFC 9112 section 9.6: closing at once may destroy the answer on its way.
+        while lingers && stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_while_the_message_is_still_going_out() {
+    let large = vec![b'x'; 20 << 20];
+    let verdict = deliver(&webhook(&refusing(true).await, Format::Raw), &large).await;
+    let Verdict::Rejected { reason, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(reason.starts_with("HTTP 413"), "{reason}");
+
+    let verdict = deliver(&webhook(&refusing(false).await, Format::Raw), &large).await;
+    let (Verdict::Rejected { reason, .. } | Verdict::Deferred { reason, .. }) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert!(reason.starts_with("HTTP 413") || reason.contains("20971520 bytes may be too large"), "{reason}");
+}
+
 /// An endpoint that sends `beginning` and then `more` for ever, but reads the request first if it is told to.
 async fn endless(beginning: &'static [u8], more: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

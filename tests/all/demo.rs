@@ -1,0 +1,176 @@
+//! The demo with a small bridge of the test's own, which can be told to go wrong.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mailferry::demo::demo;
+use mailferry::destination::webhook::{Format, Settings, Webhook};
+use mailferry::message::{
+    AccountName, DestinationName, Listed, Mark, Message, Outgoing, Quirks, Receipt, Spool, Uidl, Verdict,
+};
+use mailferry::net::{self, Connectors, Tls};
+use mailferry::pop3::{self, Retrieval, Session};
+use tokio_util::sync::CancellationToken;
+
+/// What the bridge does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    ChangesAByte,
+    SendsTwice,
+    Forges,
+    Leaves,
+}
+
+async fn log_in(config: &toml::Table) -> Session {
+    let account = &config["account"]["demo"];
+    let peer = net::Settings {
+        host: account["host"].as_str().unwrap().to_owned(),
+        port: u16::try_from(account["port"].as_integer().unwrap()).unwrap(),
+        tls: Tls::None,
+        ca_file: None,
+        server_name: None,
+        pin: None,
+        allow_plaintext: false,
+    };
+    let connector = Connectors::default().connector(&peer).unwrap();
+    let (user, password) = (account["user"].as_str().unwrap(), account["password"].as_str().unwrap());
+    let settings = pop3::Settings::new(peer, user, password.into());
+    Session::open(&connector, &settings, Quirks::default()).await.unwrap()
+}
+
+fn webhook(config: &toml::Table, fault: Fault) -> Webhook {
+    let app = &config["destination"]["app"];
+    let secret = if fault == Fault::Forges { "another secret" } else { app["secret"].as_str().unwrap() };
+    let settings = Settings {
+        url: app["url"].as_str().unwrap().to_owned(),
+        format: Format::Json,
+        secrets: vec![secret.into()],
+        max_bytes: 64 << 20,
+        max_in_flight: 4,
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(30),
+        ca_file: None,
+        pin: None,
+        allow_plaintext: false,
+    };
+    Webhook::new(&DestinationName::new("app").unwrap(), settings, &mut Connectors::default()).unwrap()
+}
+
+/// Carries the mailbox once, and waits for the end.
+async fn carry(config: PathBuf, cancel: CancellationToken, fault: Fault) -> anyhow::Result<()> {
+    let folder = config.parent().unwrap().to_owned();
+    let config: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
+    let (mut session, webhook) = (log_in(&config).await, webhook(&config, fault));
+    let mut rows = session.uidl().await.unwrap().rows;
+    session.list(&mut rows).await.unwrap();
+    for batch in rows.chunks(40) {
+        let numbers: Vec<u32> = batch.iter().map(|row| row.number).collect();
+        for (number, retrieval) in session.retrieve(&numbers, &folder).await.messages {
+            let Retrieval::Message(message) = retrieval else { panic!("{number} cannot be retrieved") };
+            let row = batch.iter().find(|row| row.number == number).unwrap();
+            assert_eq!(row.size, Some(message.octets()));
+            if number == 7 && fault == Fault::Leaves {
+                return Ok(());
+            }
+            let message =
+                if number == 7 && fault == Fault::ChangesAByte { spoilt(&message).await } else { message };
+            deliver(&webhook, row.uidl.clone(), message, fault).await;
+        }
+    }
+    cancel.cancelled().await;
+    session.quit().await.unwrap();
+    Ok(())
+}
+
+async fn deliver(webhook: &Webhook, uidl: Uidl, message: Message, fault: Fault) {
+    let account = AccountName::new("demo").unwrap();
+    let outgoing = [Outgoing { message, account, uidl, mark: Mark::default(), attempts: 0 }];
+    for _ in 0..if fault == Fault::SendsTwice { 2 } else { 1 } {
+        let verdicts = webhook.deliver(&outgoing).await;
+        let delivered = [Verdict::Delivered { receipt: Receipt::Http(204) }];
+        assert_eq!(verdicts == delivered, fault != Fault::Forges, "{verdicts:?}");
+    }
+}
+
+async fn spoilt(message: &Message) -> Message {
+    let mut spool = Spool::new(&std::env::temp_dir());
+    let bytes = message.bytes().unwrap();
+    spool.write(&bytes[..bytes.len() - 1]).await.unwrap();
+    spool.write(b" ").await.unwrap();
+    spool.finish().await.unwrap()
+}
+
+/// Returns what the demo wrote, and how it ended.
+async fn run(fault: Fault) -> (String, anyhow::Result<()>) {
+    let (mut out, mut folder) = (Vec::new(), PathBuf::new());
+    let bridge = |config: PathBuf, cancel| {
+        config.parent().unwrap().clone_into(&mut folder);
+        carry(config, cancel, fault)
+    };
+    let outcome = demo(true, &mut out, CancellationToken::new(), bridge).await;
+    assert!(folder != Path::new("") && !folder.exists(), "{} was left behind", folder.display());
+    (String::from_utf8(out).unwrap(), outcome)
+}
+
+#[tokio::test]
+async fn the_demo_ends_when_all_has_arrived() {
+    let (out, outcome) = run(Fault::None).await;
+    outcome.unwrap();
+    assert!(out.contains("\n200 messages, ") && out.contains("Every byte and every signature was right"));
+    assert!(out.contains("J\u{fc}rgen M\u{fc}ller"), "{out}");
+    for line in out.lines() {
+        assert!(line.chars().count() <= 80 && !line.contains(char::is_control), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_sees_what_a_bridge_does_wrong() {
+    for (fault, expected) in [
+        (Fault::ChangesAByte, "other bytes"),
+        (Fault::SendsTwice, "arrived twice"),
+        (Fault::Forges, "signature is wrong"),
+        (Fault::Leaves, "ended before"),
+    ] {
+        let (out, outcome) = run(fault).await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(expected), "{fault:?}: {error}");
+        assert!(!out.contains("Every byte"), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_lets_the_bridge_end_when_it_is_stopped() {
+    let (mut out, stop) = (Vec::new(), CancellationToken::new());
+    let bridge = |config, cancel| {
+        stop.cancel();
+        carry(config, cancel, Fault::None)
+    };
+    // What is under way when it is stopped is still taken in, else the bridge would wait for ever.
+    demo(false, &mut out, stop.clone(), bridge).await.unwrap();
+    assert!(String::from_utf8(out).unwrap().contains("\n200 messages, "));
+}
+
+#[tokio::test]
+async fn what_is_deleted_in_the_demo_mailbox_goes_when_its_client_quits() {
+    let bridge = async |config: PathBuf, _| {
+        let config: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
+        let mut broken_off = log_in(&config).await;
+        assert_eq!(broken_off.uidl().await.unwrap().rows.len(), 200);
+        broken_off.delete(&[1, 2]).await.unwrap();
+        drop(broken_off);
+
+        let mut session = log_in(&config).await;
+        let before = session.uidl().await.unwrap().rows;
+        assert_eq!(before.len(), 200);
+        session.delete(&[1, 200]).await.unwrap();
+        session.quit().await.unwrap();
+
+        let after = log_in(&config).await.uidl().await.unwrap().rows;
+        let uidls = |rows: &[Listed]| rows.iter().map(|row| row.uidl.clone()).collect::<Vec<_>>();
+        assert_eq!(uidls(&after), uidls(&before[1..199]));
+        anyhow::bail!("this bridge carries nothing")
+    };
+    let error = demo(true, &mut Vec::new(), CancellationToken::new(), bridge).await.unwrap_err();
+    assert_eq!(error.to_string(), "this bridge carries nothing");
+}
