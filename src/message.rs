@@ -376,13 +376,27 @@ fn is_field(field: &[u8], name: &[u8]) -> bool {
         && matches!(field.get(name.len()), Some(b':' | b' ' | b'\t'))
 }
 
+/// The fields of a header in their order: each name, and its value unfolded, trimmed, not decoded. Lines that are
+/// no field are left out.
+pub fn fields(header: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
+    Fields(&header[..header_len(header)]).filter_map(|field| {
+        let colon = memchr::memchr(b':', field)?;
+        let name = field[..colon].trim_ascii_end();
+        let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+        is_name.then(|| (name, unfolded(&field[colon + 1..])))
+    })
+}
+
 /// The value of the topmost field `name` in a header: unfolded, trimmed, not decoded.
 pub fn field(header: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut fields = Fields(&header[..header_len(header)]);
     let field = fields.find(|field| is_field(field, name.as_bytes()))?;
-    let value = &field[field.iter().position(|&byte| byte == b':')? + 1..];
+    Some(unfolded(&field[memchr::memchr(b':', field)? + 1..]))
+}
+
+fn unfolded(value: &[u8]) -> Vec<u8> {
     let unfolded: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    Some(unfolded.trim_ascii().to_owned())
+    unfolded.trim_ascii().to_owned()
 }
 
 /// The date of the topmost Received field in a header, which is the text after its last `;`.
@@ -482,6 +496,8 @@ pub enum Verdict {
     Rejected {
         reason: String,
         park_after: u8,
+        /// False where the refusal says nothing of the endpoint (size).
+        counts_for_destination: bool,
     },
     /// Not now, for this message.
     Deferred {

@@ -4,10 +4,11 @@
 //! goes over a stream before its certificate has been verified: callers ask [`Stream::may_carry_secrets`].
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin as StdPin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -105,19 +106,31 @@ impl Connectors {
     pub fn connector(&mut self, settings: &Settings) -> Result<Connector, Error> {
         let tls = match settings.tls {
             Tls::None => None,
-            Tls::Implicit | Tls::StartTls => Some(self.tls_config(settings)?),
+            Tls::Implicit | Tls::StartTls => {
+                Some(self.tls_config(settings.ca_file.as_deref(), settings.pin)?)
+            }
         };
         Ok(Connector { settings: settings.clone(), tls })
     }
 
-    fn tls_config(&mut self, settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
-        let key = (settings.ca_file.clone(), settings.pin);
+    /// The same trust for an HTTPS client, which takes it by `tls_backend_preconfigured`. It speaks HTTP/1.1.
+    ///
+    /// # Errors
+    /// As [`Connectors::connector`].
+    pub fn https(&mut self, ca_file: Option<&Path>, pin: Option<Pin>) -> Result<ClientConfig, Error> {
+        let mut config = ClientConfig::clone(&*self.tls_config(ca_file, pin)?);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    fn tls_config(&mut self, ca_file: Option<&Path>, pin: Option<Pin>) -> Result<Arc<ClientConfig>, Error> {
+        let key = (ca_file.map(Path::to_owned), pin);
         if let Some(config) = self.configs.get(&key) {
             return Ok(Arc::clone(config));
         }
         let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match (&settings.pin, &settings.ca_file) {
-            (Some(pin), _) => Arc::new(PinVerifier { pin: *pin, provider: Arc::clone(&provider) }),
+        let verifier: Arc<dyn ServerCertVerifier> = match (pin, ca_file) {
+            (Some(pin), _) => Arc::new(PinVerifier { pin, provider: Arc::clone(&provider) }),
             (None, Some(path)) => ca_file_verifier(path, &provider)?,
             (None, None) => {
                 Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(|e| {
@@ -138,7 +151,7 @@ impl Connectors {
 }
 
 fn ca_file_verifier(
-    path: &std::path::Path,
+    path: &Path,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let fault = |reason: String| Error::CaFile { path: path.to_owned(), reason };
@@ -216,32 +229,57 @@ impl Connector {
     }
 
     fn tls_error(&self, error: &io::Error) -> Error {
-        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-            return Error::Tls(error.to_string());
-        };
-        let rustls::Error::InvalidCertificate(fault) = tls else { return Error::Tls(tls.to_string()) };
         let name = self.settings.server_name.as_deref().unwrap_or(&self.settings.host);
-        Error::Certificate(match fault {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the server's certificate has expired; its owner must renew it".into()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet; check the clock of this machine".into()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
-                "the server's certificate is not for `{name}`; use a name it bears as `host`, or set `server_name`"
-            ),
-            CertificateError::UnknownIssuer => "the server's certificate is from an unknown issuer; \
-                 if it is your own server, set `ca_file` or `pin`"
-                .into(),
-            CertificateError::ApplicationVerificationFailure => {
-                "the server's certificate is not the one in `pin`; \
-                 if the server got a new one, check it and set the new fingerprint"
-                    .into()
-            }
-            other => format!("the server's certificate was refused ({other:?})"),
-        })
+        tls_fault(error, name, "use a name it bears as `host`, or set `server_name`")
+            .unwrap_or_else(|| Error::Tls(error.to_string()))
     }
+}
+
+/// What TLS itself complains of, if that is at the bottom of `error`: [`Error::Certificate`] or [`Error::Tls`].
+/// `other_name` is what to do where the certificate is not for `name`.
+pub fn tls_fault(error: &(dyn StdError + 'static), name: &str, other_name: &str) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(fault) = error.downcast_ref::<rustls::Error>() {
+            return Some(match fault {
+                rustls::Error::InvalidCertificate(fault) => certificate_fault(fault, name, other_name),
+                other => Error::Tls(other.to_string()),
+            });
+        }
+        // An io::Error passes over the error it wraps when it is asked for its source.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> Error {
+    Error::Certificate(match fault {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired; its owner must renew it".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; check the clock of this machine".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the server's certificate is not for `{name}`; {other_name}")
+        }
+        // A bad signature is how an authority of a known name but with another key shows.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the server's certificate is from an unknown issuer; \
+             if it is your own server, set `ca_file` or `pin`"
+                .into()
+        }
+        CertificateError::ApplicationVerificationFailure => {
+            "the server's certificate is not the one in `pin`; \
+             if the server got a new one, check it and set the new fingerprint"
+                .into()
+        }
+        other => format!("the server's certificate was refused ({other:?})"),
+    })
 }
 
 /// Whether `host` is this machine by its very name, without a look-up that somebody else could answer.

@@ -1,6 +1,16 @@
 //! All tests that need more than one module: one binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
+mod ca;
 mod corpus;
+mod corpus_run;
+mod daemon_run;
 mod deploy;
+mod dovecot;
+mod ferry;
 mod layers;
+mod peer;
+mod pop3;
+mod receiver;
+mod trouble;
+mod webhook;

@@ -1,0 +1,180 @@
+//! `mailferry fetch`: one poll of each account, now.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinSet;
+
+use crate::config::{self, Config};
+use crate::daemon::{Answer, Bridge};
+use crate::ledger::{self, Ledger, Request};
+use crate::message::AccountName;
+use crate::poll::Progress;
+
+use super::{exit, log, people, plain, print, stop_on_signal};
+
+/// Look-ups further away than this are left to the next poll.
+const PATIENCE: TimeDelta = TimeDelta::minutes(2);
+
+pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    log.start();
+    let names = known(&config, accounts)?;
+    let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
+    let broken: Vec<(String, String)> =
+        broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
+    let answers = match Ledger::hold(&config.ledger, Utc::now()).await {
+        Ok(ledger) => poll_here(config, ledger, &names).await?,
+        Err(ledger::Error::Locked { .. }) => ask_holder(&config, &names).await?,
+        Err(error) => return Err(error.into()),
+    };
+    for answer in &answers {
+        print(&line(answer));
+    }
+    for (name, reason) in &broken {
+        print(&format!("{name}: not polled: {reason}\n"));
+    }
+    let failing = answers.iter().any(|answer| answer.error.is_some() || answer.deferred > 0);
+    Ok(if failing || !broken.is_empty() { exit::LATER } else { exit::OK })
+}
+
+/// The accounts that were named, or all; a name that is not in the config is a mistake.
+pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<AccountName>> {
+    let all: Vec<&AccountName> = config.accounts.iter().map(|account| &account.name).collect();
+    for name in accounts {
+        let is_broken = config.broken.iter().any(|broken| broken.name == *name);
+        if !all.contains(&name) && !is_broken {
+            let all = all.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(plain(exit::USAGE, format!("there is no account `{name}` in the config; it has: {all}")));
+        }
+    }
+    Ok(all.into_iter().filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
+}
+
+async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
+    let stop = stop_on_signal();
+    let ledger = Arc::new(ledger);
+    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
+    let mut bar = Bar::new();
+    let mut answers = Vec::new();
+    let mut round: Vec<AccountName> = names.to_vec();
+    while !round.is_empty() {
+        poll_round(&bridge, &round, &mut bar, &mut answers).await?;
+        round = if stop.is_cancelled() { Vec::new() } else { wait_for_look_ups(&ledger, names).await? };
+    }
+    bar.end();
+    drop(bridge);
+    if let Some(ledger) = Arc::into_inner(ledger) {
+        ledger.close().await;
+    }
+    Ok(answers)
+}
+
+async fn poll_round(
+    bridge: &Bridge,
+    names: &[AccountName],
+    bar: &mut Bar,
+    answers: &mut Vec<Answer>,
+) -> anyhow::Result<()> {
+    let mut progress = bridge.progress();
+    let mut polls = JoinSet::new();
+    for name in names {
+        bridge.spawn_poll(&mut polls, name, true);
+    }
+    loop {
+        tokio::select! {
+            biased;
+            Ok(news) = progress.recv() => bar.show(news),
+            finished = polls.join_next() => {
+                let Some(finished) = finished else { return Ok(()) };
+                let finished = finished?;
+                Answer::add(answers, &finished.account, &finished.outcome?);
+            }
+        }
+    }
+}
+
+/// Waits until deliveries whose answer was lost can be looked up, and says whose they are.
+async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Result<Vec<AccountName>> {
+    let now = Utc::now();
+    let agenda = ledger.agenda(now).await?;
+    let waiting: Vec<_> = agenda
+        .into_iter()
+        .filter(|entry| names.contains(&entry.account))
+        .filter_map(|entry| Some((entry.account, entry.look_up_at?)))
+        .filter(|(_, at)| *at < now + PATIENCE)
+        .collect();
+    if let Some(at) = waiting.iter().map(|(_, at)| *at).min() {
+        tokio::time::sleep((at - now).to_std().unwrap_or_default()).await;
+    }
+    Ok(waiting.into_iter().map(|(account, _)| account).collect())
+}
+
+/// Leaves a request for the daemon that holds the ledger, and waits for its answers.
+async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
+    let visitor = Ledger::visit(&config.ledger).await?;
+    let mut requests = Vec::new();
+    for name in names {
+        requests.push(visitor.request(&Request::Poll { account: Some(name.clone()) }, Utc::now()).await?);
+    }
+    let mut answers = Vec::new();
+    for request in requests {
+        let json = people::wait_for_answer(&visitor, request).await?;
+        answers.extend(serde_json::from_str::<Vec<Answer>>(&json)?);
+    }
+    Ok(answers)
+}
+
+fn line(answer: &Answer) -> String {
+    let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
+    line += &format!(", {} delivered ({})", HumanCount(answer.delivered), HumanBytes(answer.bytes));
+    for (count, word) in [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")] {
+        if count > 0 {
+            line += &format!(", {} {word}", HumanCount(count));
+        }
+    }
+    if let Some(error) = &answer.error {
+        line += &format!("; failed: {error}");
+    }
+    line + "\n"
+}
+
+/// One progress bar for all accounts, on a terminal only.
+struct Bar {
+    bar: ProgressBar,
+    accounts: HashMap<AccountName, Progress>,
+}
+
+impl Bar {
+    fn new() -> Bar {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} messages, {msg} {per_sec}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar { bar, accounts: HashMap::new() }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        self.accounts.insert(progress.account.clone(), progress);
+        let sum = |part: fn(&Progress) -> u64| self.accounts.values().map(part).sum::<u64>();
+        self.bar.set_length(sum(|progress| progress.messages));
+        self.bar.set_position(sum(|progress| progress.done));
+        self.bar.set_message(HumanBytes(sum(|progress| progress.bytes)).to_string());
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,52 @@
+//! The log: text or JSON on standard error.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// What the command line says of the log.
+pub struct Wish {
+    pub json: bool,
+    pub verbose: u8,
+}
+
+impl Wish {
+    /// Starts the log of the daemon, which goes by the config unless the command line asks for more.
+    pub fn start_daemon(&self, config: &Config) {
+        let json = self.json || config.log.format == LogFormat::Json;
+        start(json, self.level().unwrap_or(config.log.level));
+    }
+
+    /// Starts the log of a command that prints its results: only what is amiss, unless asked for more.
+    pub fn start(&self) {
+        start(self.json, self.level().unwrap_or(Level::WARN));
+    }
+
+    fn level(&self) -> Option<Level> {
+        match self.verbose {
+            0 => None,
+            1 => Some(Level::INFO),
+            2 => Some(Level::DEBUG),
+            _ => Some(Level::TRACE),
+        }
+    }
+}
+
+fn start(json: bool, level: Level) {
+    // async-imap writes whole commands, passwords included, to its trace log: never, whatever anybody asks for.
+    let quiet = "hyper=info,reqwest=info,rustls=info,sqlx=warn,async_imap=info";
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.unwrap_or_else(|| format!("{level},{quiet}"));
+    let filter = EnvFilter::try_new(format!("{wanted},async_imap=info"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{level},{quiet}")));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that is set up already stays as it is.
+    let _ = if json {
+        builder.json().flatten_event(true).with_current_span(false).with_target(false).try_init()
+    } else {
+        builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
+    };
+}

@@ -1,0 +1,285 @@
+//! Arguments, and what each command prints.
+
+mod check;
+mod demo;
+mod fetch;
+mod log;
+mod people;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::message::{AccountName, DestinationName};
+use crate::{config, daemon, ledger};
+
+/// Exit codes of every command; the numbers are sysexits.h's.
+pub mod exit {
+    pub const OK: u8 = 0;
+    /// A test of ours failed: only `demo --once` ends like this.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong, or names an account or a message that is not there.
+    pub const USAGE: u8 = 64;
+    /// The ledger cannot be used.
+    pub const LEDGER: u8 = 74;
+    /// Somebody else holds the ledger, or something is left failing: try again later.
+    pub const LATER: u8 = 75;
+    /// The config cannot be used.
+    pub const CONFIG: u8 = 78;
+}
+
+/// An end that a person caused or can mend: printed as one sentence, without a trace.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Plain {
+    code: u8,
+    text: String,
+}
+
+fn plain(code: u8, text: impl Into<String>) -> anyhow::Error {
+    Plain { code, text: text.into() }.into()
+}
+
+#[derive(Parser)]
+#[command(
+    name = "mailferry",
+    version,
+    about = "Brings mail home: carries new messages from POP3 accounts to an IMAP folder or an HTTP webhook.",
+    after_help = "Start with `mailferry demo`: it needs no set-up. Then write a config (the reference is \
+                  config/mailferry.toml), try it with `mailferry check`, and let it run with `mailferry run`.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    /// The config file. Without it: $MAILFERRY_CONFIG, ./mailferry.toml, mailferry/mailferry.toml in your config
+    /// folder, /etc/mailferry/mailferry.toml
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Write the log as JSON, one object a line, whatever the config says
+    #[arg(long, global = true)]
+    log_json: bool,
+
+    /// Log more: -v each delivery, -vv the protocols (never a password)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Poll all accounts on their schedules, until stopped
+    ///
+    /// SIGTERM or Ctrl-C stops in order: what is being delivered is finished, what was delivered is deleted where
+    /// that is wanted. SIGHUP reloads the config; a broken one leaves the old one running.
+    Run,
+    /// Poll accounts once, now
+    ///
+    /// Deferred messages and resting destinations are tried again, save where a destination said when. If a daemon
+    /// runs on the same ledger, it does the polling. Exit code 75: something is left failing; see `mailferry status`.
+    Fetch {
+        /// Accounts to poll [default: all]
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        accounts: Vec<AccountName>,
+    },
+    /// Check the config, then log in everywhere without moving mail
+    ///
+    /// Exit code 78: the config is wrong. 75: a server refused.
+    Check {
+        /// Accounts to log in to [default: all, and all destinations]
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        accounts: Vec<AccountName>,
+        /// Only read the config
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show how each account and destination is doing
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show past polls, newest first
+    History {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: Option<AccountName>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show messages that were given up for now, and why
+    ///
+    /// They are still at their source. Try them again with `retry`, look at one with `export`, end the matter with
+    /// `give-up`.
+    Parked {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make deferred and parked messages due now, and re-enable destinations
+    Retry {
+        /// Only this account's
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: Option<AccountName>,
+        /// Only this message, by its id from `parked`
+        #[arg(long, value_name = "ID")]
+        id: Option<i64>,
+    },
+    /// End deliveries of parked messages for good
+    ///
+    /// The message stays at its source, unless another destination has it and the account's leave_copy lets it go.
+    GiveUp {
+        /// Messages, by their ids from `parked`
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<i64>,
+        /// Only the delivery to this destination
+        #[arg(long, value_name = "NAME", value_parser = destination_name)]
+        destination: Option<DestinationName>,
+    },
+    /// Fetch a message from its source into an .eml file
+    Export {
+        /// The message, by its id from `parked`
+        #[arg(value_name = "ID")]
+        id: i64,
+        /// Where to write it [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Give an account a new name in the ledger
+    ///
+    /// Do this when you rename it in the config, or all its mail counts as new. The daemon must be stopped.
+    Rename {
+        #[arg(value_parser = account_name)]
+        old: AccountName,
+        #[arg(value_parser = account_name)]
+        new: AccountName,
+    },
+    /// Drop what the ledger knows of an account
+    ///
+    /// If the account is still configured, all its mail counts as new. The daemon must be stopped.
+    Forget {
+        #[arg(value_parser = account_name)]
+        account: AccountName,
+    },
+    /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
+    Demo {
+        /// End when all has arrived and is verified
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+#[derive(Args)]
+struct Output {
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+fn account_name(text: &str) -> Result<AccountName, String> {
+    AccountName::new(text).ok_or_else(|| format!("a name is {}", crate::message::NAME_RULE))
+}
+
+fn destination_name(text: &str) -> Result<DestinationName, String> {
+    DestinationName::new(text).ok_or_else(|| format!("a name is {}", crate::message::NAME_RULE))
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(cli)),
+        Err(error) => Err(anyhow::Error::new(error).context("no runtime")),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|error| complain(&error)))
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
+    let log = log::Wish { json: cli.log_json, verbose: cli.verbose };
+    if let Command::Demo { once } = cli.command {
+        return demo::demo(once, &log).await;
+    }
+    let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
+    match cli.command {
+        Command::Run => {
+            let config = config::load(&file).await?;
+            log.start_daemon(&config);
+            drop(config);
+            daemon::run(&file, stop_on_signal()).await.map(|()| exit::OK)
+        }
+        Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
+        Command::Check { accounts, offline } => check::check(&file, &accounts, offline, &log).await,
+        Command::Status { output } => report::status(&file, output.json).await,
+        Command::History { account, output } => report::history(&file, account.as_ref(), output.json).await,
+        Command::Parked { output } => report::parked(&file, output.json).await,
+        Command::Retry { account, id } => people::retry(&file, account, id).await,
+        Command::GiveUp { ids, destination } => people::give_up(&file, &ids, destination).await,
+        Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
+        Command::Rename { old, new } => people::rename(&file, &old, &new).await,
+        Command::Forget { account } => people::forget(&file, &account).await,
+        Command::Demo { .. } => Ok(exit::OK),
+    }
+}
+
+/// SIGTERM and Ctrl-C ask for an ordered stop; a second one does not wait for it.
+fn stop_on_signal() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        for code in [None, Some(130)] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if let Some(code) = code {
+                std::process::exit(code);
+            }
+            told.cancel();
+        }
+    });
+    stop
+}
+
+/// Prints why it did not work, and finds the exit code that says so to a script.
+fn complain(error: &anyhow::Error) -> u8 {
+    eprint(&format!("{error:#}"));
+    if let Some(plain) = error.downcast_ref::<Plain>() {
+        return plain.code;
+    }
+    match error.downcast_ref::<ledger::Error>() {
+        Some(ledger::Error::Locked { .. }) => exit::LATER,
+        Some(_) => exit::LEDGER,
+        None if error.is::<config::Faults>() => exit::CONFIG,
+        None => exit::FAILED,
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that complains")]
+fn eprint(text: &str) {
+    for line in text.lines() {
+        eprintln!("mailferry: {line}");
+    }
+}
+
+/// Prints to standard output. A reader that has gone away (`mailferry status | head`) is no fault.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,164 @@
+//! What a person decides: retry, give up, export, rename, forget.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+
+use crate::config::{self, Config};
+use crate::ledger::{self, Ledger, Request, Visitor};
+use crate::message::{AccountName, DestinationName, Message, Quirks};
+use crate::net::Connectors;
+use crate::pop3::{Retrieval, Session};
+
+use super::{exit, plain, print};
+
+/// How often the ledger is asked whether a request was answered.
+const LOOK_FOR_ANSWER: Duration = Duration::from_millis(100);
+
+pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<i64>) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let count = match Ledger::hold(&config.ledger, Utc::now()).await {
+        Ok(ledger) => {
+            let count = ledger.retry(account.as_ref(), id, Utc::now()).await?;
+            ledger.close().await;
+            count
+        }
+        Err(ledger::Error::Locked { .. }) => ask(&config, &Request::Retry { account, id }).await?,
+        Err(error) => return Err(error.into()),
+    };
+    if count == 0 && id.is_some() {
+        return Err(plain(exit::USAGE, "there is nothing to retry under this id; see `mailferry parked`"));
+    }
+    print(&format!("{count} deliveries are due now\n"));
+    Ok(exit::OK)
+}
+
+pub async fn give_up(file: &Path, ids: &[i64], destination: Option<DestinationName>) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let mut missing = Vec::new();
+    for &id in ids {
+        let count = match Ledger::hold(&config.ledger, Utc::now()).await {
+            Ok(ledger) => {
+                let count = ledger.give_up(id, destination.as_ref(), Utc::now()).await?;
+                ledger.close().await;
+                count
+            }
+            Err(ledger::Error::Locked { .. }) => {
+                ask(&config, &Request::GiveUp { id, destination: destination.clone() }).await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match count {
+            0 => missing.push(id.to_string()),
+            _ => print(&format!("{id}: {count} deliveries given up\n")),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(exit::OK);
+    }
+    let missing = missing.join(", ");
+    Err(plain(exit::USAGE, format!("nothing to give up under {missing}; see `mailferry parked`")))
+}
+
+/// Leaves a request with whoever holds the ledger, and waits for the count that it answers.
+async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
+    let visitor = Ledger::visit(&config.ledger).await?;
+    let id = visitor.request(request, Utc::now()).await?;
+    let answer = wait_for_answer(&visitor, id).await?;
+    answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
+}
+
+/// Waits until the holder of the ledger has answered. It looks twice a second.
+pub async fn wait_for_answer(visitor: &Visitor, id: ledger::RequestId) -> anyhow::Result<String> {
+    loop {
+        if let Some(answer) = visitor.answer(id).await? {
+            return Ok(answer);
+        }
+        tokio::time::sleep(LOOK_FOR_ANSWER).await;
+    }
+}
+
+pub async fn export(file: &Path, id: i64, output: Option<&Path>) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let visitor = Ledger::visit(&config.ledger).await?;
+    let Some(wanted) = visitor.report().find(id).await? else {
+        return Err(plain(exit::USAGE, format!("there is no message {id} in the ledger; see `mailferry parked`")));
+    };
+    let account = config.accounts.into_iter().find(|account| account.name == wanted.account);
+    let Some(account) = account else {
+        let text = format!("message {id} is of account `{}`, which is not in the config", wanted.account);
+        return Err(plain(exit::USAGE, text));
+    };
+    let failed = |error: &dyn std::fmt::Display| plain(exit::LATER, format!("{}: {error}", account.name));
+    let connector = Connectors::default().connector(&account.pop3.peer).map_err(|error| failed(&error))?;
+    let mut session =
+        Session::open(&connector, &account.pop3, Quirks::default()).await.map_err(|error| failed(&error))?;
+    let listing = session.uidl().await.map_err(|error| failed(&error))?;
+    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl).map(|row| row.number);
+    let spool = std::env::temp_dir();
+    let retrieved = session.retrieve(&bearers.collect::<Vec<_>>(), &spool).await;
+    for (_, retrieval) in retrieved.messages {
+        if let Retrieval::Message(message) = retrieval
+            && wanted.content.is_none_or(|content| content == message.content)
+        {
+            write(&message, output).await?;
+            return Ok(exit::OK);
+        }
+    }
+    Err(match retrieved.error {
+        Some(error) => failed(&error),
+        None => failed(&format!("message {id} is no longer there")),
+    })
+}
+
+async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
+    let mut sink: Box<dyn std::io::Write + Send> = match output {
+        None => Box::new(std::io::stdout()),
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            Box::new(file.with_context(|| format!("{} cannot be written", path.display()))?)
+        }
+    };
+    let mut chunks = message.chunks();
+    while let Some(chunk) = chunks.next().await? {
+        sink.write_all(&chunk)?;
+    }
+    sink.flush()?;
+    Ok(())
+}
+
+pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let ledger = Ledger::hold(&config.ledger, Utc::now()).await?;
+    let outcome = ledger.rename(old, new).await;
+    ledger.close().await;
+    match outcome? {
+        ledger::Renamed::Done => print(&format!("`{old}` is now `{new}` in the ledger\n")),
+        ledger::Renamed::NoSuchAccount => return Err(unknown(old)),
+        ledger::Renamed::NameTaken => {
+            let text = format!("the ledger has rows of `{new}` already; `mailferry forget {new}` drops them");
+            return Err(plain(exit::USAGE, text));
+        }
+    }
+    Ok(exit::OK)
+}
+
+pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let ledger = Ledger::hold(&config.ledger, Utc::now()).await?;
+    let outcome = ledger.forget(account).await;
+    ledger.close().await;
+    if !outcome? {
+        return Err(unknown(account));
+    }
+    print(&format!("the ledger has forgotten `{account}`\n"));
+    Ok(exit::OK)
+}
+
+fn unknown(account: &AccountName) -> anyhow::Error {
+    plain(exit::USAGE, format!("the ledger knows no account `{account}`; see `mailferry status`"))
+}

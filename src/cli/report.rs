@@ -1,0 +1,207 @@
+//! What the ledger shows: status, history, parked.
+
+use std::path::Path;
+
+use chrono::{DateTime, Local, TimeDelta, Utc};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::config::{self, Config};
+use crate::ledger::{self, AccountStatus, Class, DestinationStatus, Fault, Ledger, Report};
+use crate::message::AccountName;
+
+use super::{exit, plain, print};
+
+/// How many polls `history` shows.
+const POLLS: u32 = 100;
+
+pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let mut status = match open(&config).await? {
+        Some(report) => report.status(Utc::now()).await?,
+        None => ledger::Status::default(),
+    };
+    add_config(&mut status, &config);
+    if json {
+        return print_json(&status);
+    }
+    let now = Utc::now();
+    let accounts = status.accounts.iter().map(|account| account_row(account, now));
+    print(&table(&["ACCOUNT", "LAST CHECKED", "NEXT CHECK", "DELIVERED", "PENDING", "PARKED", "STATE"], accounts));
+    print("\n");
+    let destinations = status.destinations.iter().map(destination_row);
+    print(&table(&["DESTINATION", "KIND", "STATE"], destinations));
+    for warning in &config.warnings {
+        print(&format!("\nwarning: {warning}\n"));
+    }
+    Ok(exit::OK)
+}
+
+pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let history = match open(&config).await? {
+        Some(report) => report.history(account, POLLS).await?,
+        None => ledger::History::default(),
+    };
+    if let Some(account) = account
+        && history.polls.is_empty()
+        && !config.accounts.iter().any(|known| known.name == *account)
+    {
+        return Err(plain(exit::USAGE, format!("there is no account `{account}` in the config or the ledger")));
+    }
+    if json {
+        return print_json(&history);
+    }
+    let rows = history.polls.iter().map(|poll| {
+        vec![
+            poll.account.clone(),
+            local(poll.started),
+            format!("{:.1} s", (poll.ended - poll.started).as_seconds_f64()),
+            HumanCount(poll.new).to_string(),
+            HumanCount(poll.delivered).to_string(),
+            HumanCount(poll.deleted).to_string(),
+            HumanBytes(poll.bytes).to_string(),
+            poll.error.clone().unwrap_or_default(),
+        ]
+    });
+    print(&table(&["ACCOUNT", "STARTED", "TOOK", "NEW", "DELIVERED", "DELETED", "SIZE", "ERROR"], rows));
+    Ok(exit::OK)
+}
+
+pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
+    let config = config::load(file).await?;
+    let parked = match open(&config).await? {
+        Some(report) => report.parked().await?,
+        None => ledger::ParkedList::default(),
+    };
+    if json {
+        return print_json(&parked);
+    }
+    if parked.parked.is_empty() {
+        print("nothing is parked\n");
+        return Ok(exit::OK);
+    }
+    let rows = parked.parked.iter().map(|parked| {
+        vec![
+            parked.id.to_string(),
+            parked.account.clone(),
+            parked.destination.clone(),
+            parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+            local(parked.since),
+            parked.attempts.to_string(),
+            parked.reason.clone(),
+        ]
+    });
+    print(&table(&["ID", "ACCOUNT", "DESTINATION", "SIZE", "SINCE", "TRIES", "REASON"], rows));
+    Ok(exit::OK)
+}
+
+/// `None` where nothing has run yet, so that there is no ledger.
+async fn open(config: &Config) -> anyhow::Result<Option<Report>> {
+    match Ledger::visit(&config.ledger).await {
+        Ok(visitor) => Ok(Some(visitor.report().clone())),
+        Err(ledger::Error::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Shows what is configured as well: accounts not yet polled, and those whose config is broken. What is no longer
+/// configured is left out.
+fn add_config(status: &mut ledger::Status, config: &Config) {
+    let broken = |name: &str| config.broken.iter().find(|broken| broken.name.as_str() == name);
+    let names = config.accounts.iter().map(|account| &account.name);
+    let mut names: Vec<&AccountName> = names.chain(config.broken.iter().map(|broken| &broken.name)).collect();
+    names.sort();
+    let mut known = std::mem::take(&mut status.accounts);
+    for name in names {
+        let at = known.iter().position(|account| account.name == name.as_str());
+        let mut account = at.map(|at| known.remove(at)).unwrap_or_default();
+        account.name = name.to_string();
+        if let Some(broken) = broken(name.as_str()) {
+            account.error = Some(Fault { class: Class::Account, text: broken.reason.clone() });
+        }
+        status.accounts.push(account);
+    }
+    let mut known = std::mem::take(&mut status.destinations);
+    for destination in &config.destinations {
+        let at = known.iter().position(|known| known.name == destination.name.as_str());
+        let mut row = at.map(|at| known.remove(at)).unwrap_or_default();
+        row.name = destination.name.to_string();
+        row.kind = destination.word.to_owned();
+        if let Err(reason) = &destination.kind {
+            row.state = "failing".into();
+            row.error = Some(reason.clone());
+        }
+        status.destinations.push(row);
+    }
+}
+
+fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
+    let state = match (&account.error, account.failing_since) {
+        (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
+        (Some(error), None) => format!("failing: {}", error.text),
+        (None, _) if account.parked > 0 => "ok, see `mailferry parked`".into(),
+        (None, _) => "ok".into(),
+    };
+    vec![
+        account.name.clone(),
+        account.last_checked.map_or("never".into(), |at| ago(now - at)),
+        account.next_check.map_or("-".into(), |at| from_now(at - now)),
+        HumanCount(account.delivered).to_string(),
+        HumanCount(account.pending).to_string(),
+        HumanCount(account.parked).to_string(),
+        state,
+    ]
+}
+
+fn destination_row(destination: &DestinationStatus) -> Vec<String> {
+    let state = match &destination.error {
+        Some(error) => format!("{}: {error}", destination.state),
+        None => destination.state.clone(),
+    };
+    vec![destination.name.clone(), destination.kind.clone(), state]
+}
+
+/// Columns as wide as they must be; the last one as long as it likes.
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (cell, width) in line.iter().zip(&widths) {
+            row += &format!("{cell:width$}  ");
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn local(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn ago(time: TimeDelta) -> String {
+    format!("{} ago", span(time))
+}
+
+fn from_now(time: TimeDelta) -> String {
+    if time <= TimeDelta::zero() { "now".into() } else { format!("in {}", span(time)) }
+}
+
+fn span(time: TimeDelta) -> String {
+    match time.num_seconds().max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"));
+    Ok(exit::OK)
+}

@@ -1,0 +1,169 @@
+//! `[account.NAME]`, or a drop-in of that name.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::destination::{Known, octets};
+use super::fault::{nearest, quoted, suggestion};
+use super::peer::{self, Peer};
+use super::section::Section;
+use super::{keys, value};
+use crate::message::{AccountName, Import, LeaveCopy, Route};
+use crate::poll;
+use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
+
+/// The time zone of this machine, or why it is not known.
+pub type LocalZone = Result<Tz, String>;
+
+#[derive(Debug)]
+pub struct RawAccount {
+    pub name: AccountName,
+    pub peer: Peer,
+    pub max_size: u64,
+    pub poll: poll::Settings,
+    pub schedule: Schedule,
+    pub paused: bool,
+    /// Where it begins in its file.
+    pub line: usize,
+}
+
+pub fn account(
+    name: &AccountName,
+    section: &Section<'_>,
+    known: &[Known],
+    zone: &LocalZone,
+) -> Option<RawAccount> {
+    section.only(&[keys::PEER, keys::ACCOUNT]);
+    let peer = peer::peer(section, &keys::POP3_PORTS);
+    let schedule = schedule(section, zone);
+    let imports = [("all", Import::All), ("new", Import::New)];
+    let poll = poll::Settings {
+        leave_copy: section.read("leave_copy", leave_copy).unwrap_or(LeaveCopy::Forever),
+        import: section.read("import", |v| value::choice(v, &imports)).unwrap_or(Import::All),
+        routes: routes(section, known),
+    };
+    Some(RawAccount {
+        name: name.clone(),
+        peer: peer?,
+        max_size: section.read("max_size", octets).unwrap_or(keys::MAX_SIZE),
+        poll,
+        schedule: schedule?,
+        paused: section.flag("paused"),
+        line: section.line_of(""),
+    })
+}
+
+fn schedule(section: &Section<'_>, zone: &LocalZone) -> Option<Schedule> {
+    let time_zone = section.read("time_zone", time_zone);
+    if !section.has("cron") {
+        if section.has("time_zone") {
+            section.fault("time_zone", "is for cron only; add cron, or take it out");
+        }
+        return if section.has("every") { section.read("every", every) } else { Some(Schedule::Auto) };
+    }
+    if section.has("every") {
+        section.fault("cron", "and every are both given; keep one of them");
+        return None;
+    }
+    let zone = match (section.has("time_zone"), zone) {
+        (true, _) => time_zone?,
+        (false, Ok(zone)) => *zone,
+        (false, Err(reason)) => {
+            section.fault("cron", format!("needs a time zone: {reason}; set time_zone = \"Europe/Berlin\""));
+            return None;
+        }
+    };
+    section.read("cron", |value| {
+        let text = value::text(value)?;
+        Schedule::cron(text, zone).map_err(|reason| format!("{} {reason}", quoted(text)))
+    })
+}
+
+fn every(value: &DeValue<'_>) -> value::Read<Schedule> {
+    if let Some(word) = value.as_str()
+        && nearest(word, &["auto"]).is_some()
+        && !word.contains(|c: char| c.is_ascii_digit())
+    {
+        return value::choice(value, &[("auto", ())]).map(|()| Schedule::Auto);
+    }
+    value::duration(value, SHORTEST_EVERY..=LONGEST_EVERY).map(Schedule::Every)
+}
+
+fn time_zone(value: &DeValue<'_>) -> value::Read<Tz> {
+    let name = value::text(value)?;
+    name.parse().map_err(|_| {
+        let zones: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+        let hint = match nearest(name, &zones) {
+            Some(zone) => format!("did you mean `{zone}`?"),
+            None => "write it like \"Europe/Berlin\"".into(),
+        };
+        format!("{} is not a time zone; {hint}", quoted(name))
+    })
+}
+
+fn leave_copy(value: &DeValue<'_>) -> value::Read<LeaveCopy> {
+    match value {
+        DeValue::Boolean(true) => Ok(LeaveCopy::Forever),
+        DeValue::Boolean(false) => Ok(LeaveCopy::For(Duration::ZERO)),
+        DeValue::String(_) => {
+            value::duration(value, Duration::ZERO..=Duration::from_secs(100 * 366 * 24 * 3600))
+                .map(LeaveCopy::For)
+        }
+        other => {
+            Err(format!("must be true, false or a duration such as \"14d\", not {}", value::kind(other)))
+        }
+    }
+}
+
+fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
+    let example = "[{ to = \"NAME\" }] with the NAME of a [destination.NAME]";
+    let mut routes: Vec<Route> = Vec::new();
+    for entry in section.list("deliver", example) {
+        let Some(route) = route(&entry, known) else { continue };
+        if routes.iter().any(|earlier| earlier.to == route.to) {
+            entry.fault("to", format!("{} is named twice; keep one of them", quoted(route.to.as_str())));
+        }
+        routes.push(route);
+    }
+    routes
+}
+
+fn route(entry: &Section<'_>, known: &[Known]) -> Option<Route> {
+    entry.only(&[keys::DELIVER]);
+    let folder = entry.read("folder", folder).unwrap_or_else(|| keys::FOLDER.to_owned());
+    let mark_read = entry.flag("mark_read");
+    let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
+        let name = value::text(value)?;
+        let found = known.iter().find(|known| known.name.as_str() == name);
+        found.ok_or_else(|| unknown(name, known))
+    })?;
+    for key in ["folder", "mark_read"].iter().filter(|key| to.is_webhook && entry.has(key)) {
+        entry.fault(
+            key,
+            format!("is for IMAP only, and {} is a webhook; take it out", quoted(to.name.as_str())),
+        );
+    }
+    Some(Route { to: to.name.clone(), folder, mark_read })
+}
+
+fn unknown(name: &str, known: &[Known]) -> String {
+    let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+    if names.is_empty() {
+        return format!(
+            "{} names no destination, for there is none; write a [destination.NAME]",
+            quoted(name)
+        );
+    }
+    format!("{} names no destination; {}", quoted(name), suggestion(name, &names))
+}
+
+/// An IMAP folder, in Unicode with `/` between the levels.
+fn folder(value: &DeValue<'_>) -> value::Read<String> {
+    let folder = value::line(value)?;
+    if folder.split('/').any(str::is_empty) {
+        return Err(format!("{} has an empty level; write it like \"Archive/Work\"", quoted(folder)));
+    }
+    Ok(folder.to_owned())
+}

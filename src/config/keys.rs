@@ -1,0 +1,50 @@
+//! Every key there is, and every default. `config/mailferry.toml` shows them, and a test keeps it so.
+
+use std::time::Duration;
+
+pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "destination", "account"];
+pub const WEB: &[&str] = &["listen"];
+pub const LOG: &[&str] = &["format", "level"];
+/// The keys of a peer, which `[account.NAME]` and an IMAP `[destination.NAME]` share.
+pub const PEER: &[&str] =
+    &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
+/// Beside those of [`PEER`].
+pub const ACCOUNT: &[&str] =
+    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "deliver", "paused"];
+pub const DELIVER: &[&str] = &["to", "folder", "mark_read"];
+/// Beside those of [`PEER`].
+pub const IMAP: &[&str] = &["kind"];
+pub const WEBHOOK: &[&str] = &[
+    "kind",
+    "url",
+    "format",
+    "secret",
+    "max_bytes",
+    "max_in_flight",
+    "connect_timeout",
+    "timeout",
+    "ca_file",
+    "pin",
+    "allow_plaintext",
+];
+pub const SECRET: &[&str] = &["file", "env", "command", "credential"];
+
+pub const LEDGER: &str = "mailferry.db";
+pub const LISTEN: &str = "127.0.0.1:8025";
+
+/// Ports for TLS from the first byte, and for the plaintext that STARTTLS begins with.
+pub struct Ports {
+    pub implicit: u16,
+    pub plaintext: u16,
+}
+
+pub const POP3_PORTS: Ports = Ports { implicit: 995, plaintext: 110 };
+pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
+
+pub const FOLDER: &str = "INBOX";
+pub use crate::pop3::MAX_SIZE;
+
+pub const MAX_BYTES: u64 = 25 << 20;
+pub const MAX_IN_FLIGHT: usize = 8;
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(30);

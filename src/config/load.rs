@@ -1,0 +1,237 @@
+//! From a path to a [`Config`]: read the files, then fetch the secrets.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use futures_util::{StreamExt, stream};
+
+use super::account::{LocalZone, RawAccount};
+use super::destination::{Known, RawDestination, RawKind};
+use super::fault::{Fault, Faults};
+use super::raw::{self, AccountsDir, RawConfig};
+use super::section::Document;
+use super::surroundings::{Env, credentials_folder, local_zone};
+use super::{Account, Broken, Config, Destination, Kind, file};
+use crate::destination::{imap_folder, webhook};
+use crate::message::{AccountName, NAME_RULE};
+use crate::pop3;
+
+/// Reads the config at `path`, its drop-ins and its secrets.
+///
+/// # Errors
+/// All that is wrong with the main file. What is wrong with one account or one destination alone is in
+/// [`Config::broken`] and [`Destination::kind`].
+pub async fn load(path: &Path) -> Result<Config, Faults> {
+    load_in(path, &|name| std::env::var_os(name)).await
+}
+
+pub(super) async fn load_in(path: &Path, env: Env<'_>) -> Result<Config, Faults> {
+    let surroundings = Surroundings { zone: local_zone(env), credentials: credentials_folder(env) };
+    let file = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || gather(&file, &surroundings));
+    let files = reading.await.map_err(|e| whole_file(path, e.to_string()))??;
+    Ok(fetch_secrets(path, files, env).await)
+}
+
+/// What the reading of files depends on, beside the files.
+struct Surroundings {
+    zone: LocalZone,
+    credentials: Option<PathBuf>,
+}
+
+/// All the files, read and understood.
+struct Files {
+    main: RawConfig,
+    /// Every account with the file it is from.
+    accounts: Vec<(PathBuf, RawAccount)>,
+    broken: Vec<Broken>,
+    warnings: Vec<String>,
+}
+
+/// The longest config file. A thousand accounts in one file take about 300 KiB.
+const LONGEST: u64 = 16 << 20;
+
+fn gather(path: &Path, surroundings: &Surroundings) -> Result<Files, Faults> {
+    let folder = std::path::absolute(path).map_err(|e| whole_file(path, file::why(&e)))?;
+    let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
+    let (text, exposed) = read_text(path, surroundings).map_err(|reason| whole_file(path, reason))?;
+    let document = Document::new(path, &text, &folder, exposed);
+    let mut main = raw::config(&document, &surroundings.zone).map_err(Faults)?;
+    let accounts = std::mem::take(&mut main.accounts);
+    let warnings = std::mem::take(&mut main.warnings);
+    let accounts = accounts.into_iter().map(|account| (path.to_owned(), account)).collect();
+    let mut files = Files { main, accounts, broken: Vec::new(), warnings };
+    if let Some(dir) = files.main.accounts_dir.take() {
+        add_drop_ins(&mut files, path, &folder, &dir, surroundings)?;
+    }
+    if files.accounts.is_empty() && files.broken.is_empty() {
+        files.warnings.push(format!("{}: there is no account, so nothing is polled", path.display()));
+    }
+    warn_of_shared_mailboxes(&mut files);
+    Ok(files)
+}
+
+fn read_text(path: &Path, surroundings: &Surroundings) -> Result<(String, Option<u32>), String> {
+    let read = file::read(path, LONGEST, surroundings.credentials.as_deref())?;
+    let text = String::from_utf8(read.bytes).map_err(|e| {
+        let line = memchr::memchr_iter(b'\n', &e.as_bytes()[..e.utf8_error().valid_up_to()]).count() + 1;
+        format!("is not UTF-8 text in line {line}; save it as UTF-8")
+    })?;
+    Ok((text, read.exposed))
+}
+
+fn add_drop_ins(
+    files: &mut Files,
+    main: &Path,
+    folder: &Path,
+    dir: &AccountsDir,
+    surroundings: &Surroundings,
+) -> Result<(), Faults> {
+    let paths = drop_ins(&dir.path).map_err(|reason| {
+        let text = format!("{} {reason}; make that folder, or take the key out", dir.path.display());
+        Faults(vec![Fault { file: main.into(), line: Some(dir.line), key: "accounts_dir".into(), text }])
+    })?;
+    let place = |account: &RawAccount| (account.name.clone(), format!("{}:{}", main.display(), account.line));
+    let reader = DropIns {
+        folder,
+        known: files.main.destinations.iter().map(known).collect(),
+        taken: files.accounts.iter().map(|(_, account)| place(account)).collect(),
+        surroundings,
+    };
+    for path in paths {
+        let Some(name) = path.file_stem().and_then(OsStr::to_str).and_then(AccountName::new) else {
+            let path = path.display();
+            files.warnings.push(format!("{path}: is left out: the name of an account has {NAME_RULE}"));
+            continue;
+        };
+        match reader.read(&path, &name) {
+            Ok((account, warnings)) => {
+                files.warnings.extend(warnings);
+                files.accounts.push((path, account));
+            }
+            Err(faults) => files.broken.push(Broken { name, file: path, reason: in_one_line(&faults) }),
+        }
+    }
+    Ok(())
+}
+
+/// The `*.toml` of a folder, in the order of their names.
+fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let is_drop_in = |path: &PathBuf| {
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        path.extension() == Some(OsStr::new("toml")) && !is_hidden
+    };
+    let entries = std::fs::read_dir(dir).map_err(|e| file::why(&e))?;
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(|e| file::why(&e))?;
+    paths.retain(is_drop_in);
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads one drop-in after the other.
+struct DropIns<'a> {
+    folder: &'a Path,
+    known: Vec<Known>,
+    /// The accounts of the main file, and where they stand in it.
+    taken: HashMap<AccountName, String>,
+    surroundings: &'a Surroundings,
+}
+
+impl DropIns<'_> {
+    fn read(&self, path: &Path, name: &AccountName) -> Result<(RawAccount, Vec<String>), Vec<Fault>> {
+        if let Some(place) = self.taken.get(name) {
+            let text = format!("the account {name} is in {place} already; take it out of one of the two");
+            return Err(whole_file(path, text).0);
+        }
+        let text = read_text(path, self.surroundings).map_err(|reason| whole_file(path, reason).0);
+        let (text, exposed) = text?;
+        let document = Document::new(path, &text, self.folder, exposed);
+        raw::drop_in(&document, name, &self.known, &self.surroundings.zone)
+    }
+}
+
+pub(super) fn known(destination: &RawDestination) -> Known {
+    let is_webhook = matches!(destination.kind, RawKind::Webhook(..));
+    Known { name: destination.name.clone(), is_webhook }
+}
+
+/// Two sessions in one mailbox lock each other out, and would both delete from it.
+fn warn_of_shared_mailboxes(files: &mut Files) {
+    let mut owners: HashMap<(&str, u16, &str), &AccountName> = HashMap::new();
+    for (file, account) in &files.accounts {
+        let mailbox = (account.peer.net.host.as_str(), account.peer.net.port, account.peer.user.as_str());
+        if let Some(owner) = owners.insert(mailbox, &account.name) {
+            files.warnings.push(format!(
+                "{}:{}: the accounts {owner} and {} poll the same mailbox; one account can deliver to both places",
+                file.display(),
+                account.line,
+                account.name
+            ));
+        }
+    }
+}
+
+/// How many secrets are fetched side by side: a command may take seconds.
+const SIDE_BY_SIDE: usize = 8;
+
+async fn fetch_secrets(path: &Path, files: Files, env: Env<'_>) -> Config {
+    let destinations = stream::iter(files.main.destinations).map(|raw| destination(raw, env));
+    let destinations = destinations.buffered(SIDE_BY_SIDE).collect().await;
+    let accounts = stream::iter(files.accounts).map(|(file, raw)| account(file, raw, env));
+    let outcomes: Vec<Result<Account, Broken>> = accounts.buffered(SIDE_BY_SIDE).collect().await;
+    let mut config = Config {
+        file: path.to_owned(),
+        ledger: files.main.ledger,
+        web: files.main.web,
+        log: files.main.log,
+        destinations,
+        accounts: Vec::new(),
+        broken: files.broken,
+        warnings: files.warnings,
+    };
+    for outcome in outcomes {
+        match outcome {
+            Ok(account) => config.accounts.push(account),
+            Err(broken) => config.broken.push(broken),
+        }
+    }
+    config
+}
+
+async fn account(file: PathBuf, raw: RawAccount, env: Env<'_>) -> Result<Account, Broken> {
+    let password = match raw.peer.password.fetch(env).await {
+        Ok(password) => password,
+        Err(fault) => return Err(Broken { name: raw.name, file, reason: fault.to_string() }),
+    };
+    let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
+    pop3.max_size = raw.max_size;
+    Ok(Account { pop3, name: raw.name, poll: raw.poll, schedule: raw.schedule, paused: raw.paused })
+}
+
+async fn destination(raw: RawDestination, env: Env<'_>) -> Destination {
+    let (word, kind) = match raw.kind {
+        RawKind::Imap(peer) => {
+            let password = peer.password.fetch(env).await;
+            let settings =
+                |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
+            ("imap", password.map(settings))
+        }
+        RawKind::Webhook(settings, secrets) => {
+            let fetched: Vec<_> = stream::iter(&secrets).then(|secret| secret.fetch(env)).collect().await;
+            let fetched: Result<Vec<_>, Fault> = fetched.into_iter().collect();
+            ("webhook", fetched.map(|secrets| Kind::Webhook(webhook::Settings { secrets, ..settings })))
+        }
+    };
+    Destination { name: raw.name, word, kind: kind.map_err(|fault| fault.to_string()) }
+}
+
+fn whole_file(path: &Path, text: String) -> Faults {
+    Faults(vec![Fault { file: path.to_owned(), line: None, key: String::new(), text }])
+}
+
+fn in_one_line(faults: &[Fault]) -> String {
+    let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    faults.join("; ")
+}

@@ -1,0 +1,106 @@
+//! The config: a file, its drop-ins and its secrets become a [`Config`], or every complaint there is.
+//!
+//! A file becomes a `RawConfig` in one walk that stops at nothing; only then are secrets fetched. The main
+//! file must be right as a whole. A wrong drop-in, or a secret that cannot be had, costs its account alone.
+
+mod account;
+mod destination;
+mod fault;
+mod file;
+mod keys;
+mod load;
+mod peer;
+mod raw;
+mod secret;
+mod section;
+mod surroundings;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing::Level;
+
+pub use fault::{Fault, Faults};
+pub use load::load;
+pub use surroundings::find;
+
+use crate::destination::{imap_folder, webhook};
+use crate::message::{AccountName, DestinationName};
+use crate::schedule::Schedule;
+use crate::{poll, pop3};
+
+/// All that mailferry is told. Its paths are absolute, but for `file`, which is as it was given.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub file: PathBuf,
+    pub ledger: PathBuf,
+    /// `None`: there is no page.
+    pub web: Option<Web>,
+    pub log: Log,
+    pub destinations: Vec<Destination>,
+    pub accounts: Vec<Account>,
+    /// Accounts that cannot be polled until a person has mended their config.
+    pub broken: Vec<Broken>,
+    /// What is right but unwise: a sentence each, with its place.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Web {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: Level,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Text, level: Level::INFO }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub name: DestinationName,
+    /// `imap` or `webhook`.
+    pub word: &'static str,
+    /// The error says why nothing can be delivered there: its secret cannot be had.
+    pub kind: Result<Kind, String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Imap(imap_folder::Settings),
+    Webhook(webhook::Settings),
+}
+
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub name: AccountName,
+    pub pop3: pop3::Settings,
+    pub poll: poll::Settings,
+    pub schedule: Schedule,
+    /// Not polled for now, because the user says so.
+    pub paused: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub name: AccountName,
+    pub file: PathBuf,
+    /// The complaints, each with its place.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests;

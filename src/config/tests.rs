@@ -1,0 +1,648 @@
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use super::destination::RawKind;
+use super::fault::nearest;
+use super::load::load_in;
+use super::raw::{self, RawConfig};
+use super::section::Document;
+use super::surroundings::{find_in, local_zone};
+use super::{Config, Fault, Faults, Kind, keys};
+use crate::message::{AccountName, Import, LeaveCopy};
+use crate::net::Tls;
+use crate::schedule::Schedule;
+
+const REFERENCE: &str = include_str!("../../config/mailferry.toml");
+
+fn parse(file: &str, text: &str) -> Result<RawConfig, Vec<Fault>> {
+    raw::config(&Document::new(Path::new(file), text, Path::new("/etc/mailferry"), None), &Ok(Tz::UTC))
+}
+
+fn files_in(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+// Scenario files: each says in its first lines, after `#!`, what is to be complained about, and nothing else may be.
+
+#[test]
+fn every_bad_config_gets_the_complaint_it_deserves() {
+    let files = files_in("tests/bad-configs");
+    assert!(files.len() >= 60, "only {} files", files.len());
+    for (name, text) in files {
+        let expected: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#! "))
+            .map(|complaint| format!("{name}:{complaint}"))
+            .collect();
+        let faults = parse(&name, &text).expect_err(&name);
+        assert!(!expected.is_empty(), "{name} expects nothing; it gets\n{}", Faults(faults));
+        assert_eq!(Faults(faults).to_string(), expected.join("\n"));
+        assert!(!expected.concat().contains("hunter2"), "{name} shows a secret");
+    }
+}
+
+// The reference and the examples.
+
+/// The reference with its optional keys uncommented: those that show their default, or all but `every`.
+fn uncommented(with_examples: bool) -> String {
+    let is_key = |rest: &str| {
+        rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let uncomment = |line: &'static str| match line.strip_prefix('#') {
+        Some(rest) if is_key(rest) && (with_examples || !rest.contains("# example")) => {
+            if with_examples && rest.starts_with("every = ") { line } else { rest }
+        }
+        _ => line,
+    };
+    REFERENCE.lines().map(|line| format!("{}\n", uncomment(line))).collect()
+}
+
+#[test]
+fn the_reference_shows_every_key() {
+    let sections = [
+        ("", keys::TOP[..2].to_vec()),
+        ("[web]", keys::WEB.to_vec()),
+        ("[log]", keys::LOG.to_vec()),
+        ("[destination.home]", [keys::IMAP, keys::PEER].concat()),
+        ("[destination.app]", keys::WEBHOOK.to_vec()),
+        ("[account.work]", [keys::PEER, keys::ACCOUNT].concat()),
+    ];
+    for (header, known) in sections {
+        let from = REFERENCE.find(&format!("\n{header}")).unwrap() + 1 + header.len();
+        let text = &REFERENCE[from..];
+        let text = &text[..text.find("\n[").unwrap_or(text.len())];
+        let shown: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0))
+            .filter(|key| !key.contains(' '))
+            .collect();
+        assert_eq!(shown, known.into_iter().collect(), "in {header}");
+    }
+    for key in [keys::DELIVER, keys::SECRET].concat() {
+        assert!(REFERENCE.contains(&format!("{key} = ")), "{key}");
+    }
+}
+
+/// All that a file says, to be compared; the settings of a webhook do not show themselves.
+fn shown(config: &RawConfig) -> String {
+    let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
+        RawKind::Webhook(hook, _) => Some(hook),
+        RawKind::Imap(_) => None,
+    });
+    let webhooks: Vec<_> = webhooks
+        .map(|hook| {
+            let limits = (hook.max_bytes, hook.max_in_flight, hook.connect_timeout, hook.timeout);
+            (&hook.url, hook.format, limits, &hook.ca_file, hook.pin, hook.allow_plaintext)
+        })
+        .collect();
+    format!("{config:#?}\n{webhooks:#?}")
+}
+
+#[test]
+fn the_reference_shows_the_defaults() {
+    let shipped = shown(&parse("mailferry.toml", REFERENCE).unwrap());
+    assert_ne!(uncommented(false), REFERENCE);
+    assert_eq!(shown(&parse("mailferry.toml", &uncommented(false)).unwrap()), shipped);
+    let deliver = r#"deliver = [{ to = "home", folder = "INBOX", mark_read = false }, { to = "app" }]"#;
+    let spelt_out = REFERENCE.replace(r#"deliver = [{ to = "home" }, { to = "app" }]"#, deliver);
+    assert_ne!(spelt_out, REFERENCE);
+    assert_eq!(shown(&parse("mailferry.toml", &spelt_out).unwrap()), shipped);
+    // The ports that go with the other kinds of TLS, which the comments promise.
+    let plain = REFERENCE.replace("#tls = \"implicit\"", "tls = \"starttls\"");
+    let plain = parse("mailferry.toml", &plain).unwrap();
+    assert_eq!(plain.accounts[0].peer.net.port, 110);
+    assert!(format!("{:?}", plain.destinations).contains("port: 143"));
+}
+
+#[test]
+fn the_examples_of_the_reference_are_right() {
+    let config = parse("mailferry.toml", &uncommented(true)).map_err(Faults).unwrap();
+    assert!(matches!(config.accounts[0].schedule, Schedule::Cron { zone: Tz::Europe__Berlin, .. }));
+    assert_eq!(config.accounts_dir.unwrap().path, Path::new("/etc/mailferry/accounts.d"));
+}
+
+#[test]
+fn every_example_is_right() {
+    let examples = files_in("config/examples");
+    assert!(examples.len() >= 3);
+    for (name, text) in examples {
+        let config = parse(&name, &text).map_err(Faults).expect(&name);
+        assert_eq!(config.warnings, [] as [&str; 0], "{name}");
+        let drop_in: String = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#   "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        if config.accounts_dir.is_some() {
+            let document = Document::new(Path::new("anna.toml"), &drop_in, Path::new("/etc"), None);
+            let known: Vec<_> = config.destinations.iter().map(super::load::known).collect();
+            let name = AccountName::new("anna").unwrap();
+            raw::drop_in(&document, &name, &known, &Ok(Tz::UTC)).map_err(Faults).unwrap();
+        }
+    }
+}
+
+// Whole loads: files, drop-ins, secrets.
+
+/// A folder with a config, and an environment.
+struct Home {
+    folder: TempDir,
+    env: Vec<(&'static str, OsString)>,
+}
+
+const MAIN: &str = r#"
+accounts_dir = "accounts.d"
+
+[destination.home]
+kind = "imap"
+host = "imap.example.org"
+user = "me@example.org"
+password = { file = "secrets/home" }
+
+[account.work]
+host = "pop.example.com"
+user = "me@example.com"
+password = { env = "WORK" }
+deliver = [{ to = "home", folder = "Work" }]
+"#;
+
+const DROP_IN: &str = r#"
+host = "pop.example.net"
+user = "anna@example.net"
+password = { file = "secrets/home" }
+every = "30s"
+deliver = [{ to = "home" }]
+"#;
+
+impl Home {
+    fn new(main: &str) -> Home {
+        let home = Home { folder: TempDir::new().unwrap(), env: vec![("WORK", "work-secret".into())] };
+        home.write("mailferry.toml", main, 0o600);
+        fs::create_dir(home.path("secrets")).unwrap();
+        fs::create_dir(home.path("accounts.d")).unwrap();
+        home.write("secrets/home", "home-secret\n", 0o600);
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    async fn load(&self) -> Result<Config, Faults> {
+        let env = |name: &str| {
+            let found = self.env.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| value.clone())
+        };
+        load_in(&self.path("mailferry.toml"), &env).await
+    }
+
+    /// The outcome of fetching the password of the account `work`, written as `source`.
+    async fn fetch(&self, source: &str) -> Result<String, String> {
+        let source = MAIN.replace(r#"{ env = "WORK" }"#, source);
+        self.write("mailferry.toml", &source, 0o600);
+        let config = self.load().await.map_err(|faults| faults.to_string())?;
+        match config.broken.first() {
+            Some(broken) => Err(broken.reason.clone()),
+            None => Ok(config.accounts[0].pop3.password.expose_secret().to_owned()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_config_is_loaded_with_its_drop_ins_and_secrets() {
+    let home = Home::new(MAIN);
+    home.write("accounts.d/anna.toml", DROP_IN, 0o644);
+    home.write("accounts.d/anna.toml~", "a backup of an editor", 0o644);
+    home.write("accounts.d/.anna.toml", "a swap file", 0o644);
+    let config = home.load().await.unwrap();
+    assert_eq!(config.broken, []);
+    assert_eq!(config.warnings, [] as [&str; 0]);
+    assert_eq!(config.ledger, home.path("mailferry.db"));
+    let [work, anna] = &config.accounts[..] else { panic!("{:?}", config.accounts) };
+    assert_eq!((work.name.as_str(), work.poll.routes[0].folder.as_str()), ("work", "Work"));
+    assert_eq!(work.pop3.password.expose_secret(), "work-secret");
+    assert!(matches!(work.schedule, Schedule::Auto));
+    assert_eq!((work.poll.leave_copy, work.poll.import), (LeaveCopy::Forever, Import::All));
+    assert_eq!((work.pop3.peer.port, work.pop3.peer.tls), (995, Tls::Implicit));
+    assert_eq!((anna.name.as_str(), anna.poll.routes[0].folder.as_str()), ("anna", "INBOX"));
+    assert_eq!(anna.pop3.password.expose_secret(), "home-secret");
+    assert!(matches!(anna.schedule, Schedule::Every(every) if every == Duration::from_secs(30)));
+    let Ok(Kind::Imap(settings)) = &config.destinations[0].kind else { panic!() };
+    assert_eq!(settings.password.expose_secret(), "home-secret");
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("-secret"), "{debug}");
+}
+
+#[tokio::test]
+async fn a_faulty_drop_in_stops_its_account_alone() {
+    let home = Home::new(MAIN);
+    home.write("accounts.d/anna.toml", DROP_IN, 0o600);
+    home.write("accounts.d/bert.toml", "host = \"pop.example.net\"\nevrey = \"5m\"", 0o600);
+    home.write("accounts.d/carl.toml", "host = ", 0o600);
+    home.write("accounts.d/dora.toml", &DROP_IN.replace("\"home\" }]", "\"hoem\" }]"), 0o600);
+    home.write("accounts.d/work.toml", DROP_IN, 0o600);
+    fs::write(home.path("accounts.d/eve.toml"), b"user = \"\xff\"").unwrap();
+    home.write("accounts.d/not a name.toml", DROP_IN, 0o600);
+    let config = home.load().await.unwrap();
+    let names: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    assert_eq!(names, ["work", "anna"]);
+    assert_eq!(config.accounts[0].pop3.user, "me@example.com", "the main file's account stays");
+    let broken: Vec<(&str, &str)> =
+        config.broken.iter().map(|broken| (broken.name.as_str(), broken.reason.as_str())).collect();
+    let [bert, carl, dora, eve, work] = &broken[..] else { panic!("{broken:?}") };
+    assert!(bert.1.contains("bert.toml:2: evrey: is not a key; did you mean `every`?"), "{bert:?}");
+    assert!(bert.1.contains("user: is missing"), "all its faults: {bert:?}");
+    assert!(carl.1.contains("carl.toml:1: is not TOML"), "{carl:?}");
+    assert!(
+        dora.1.contains("dora.toml:6: deliver.to: \"hoem\" names no destination; did you mean `home`?"),
+        "{dora:?}"
+    );
+    assert!(eve.1.contains("is not UTF-8 text in line 1"), "{eve:?}");
+    assert!(
+        work.1.contains("the account work is in ") && work.1.contains("mailferry.toml:10 already"),
+        "{work:?}"
+    );
+    assert!(config.warnings[0].contains("not a name.toml: is left out"), "{:?}", config.warnings);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_had_costs_only_what_it_is_for() {
+    let mut home = Home::new(MAIN);
+    home.write("accounts.d/anna.toml", &DROP_IN.replace("secrets/home", "secrets/anna"), 0o600);
+    home.write("secrets/anna", "anna-secret", 0o600);
+    home.env.clear();
+    fs::remove_file(home.path("secrets/home")).unwrap();
+    let config = home.load().await.unwrap();
+    assert_eq!(config.accounts.len(), 1);
+    assert_eq!(config.accounts[0].name.as_str(), "anna");
+    assert_eq!(config.broken[0].name.as_str(), "work");
+    let main = home.path("mailferry.toml");
+    let expected =
+        format!("{}:13: account.work.password: the environment variable $WORK is not set", main.display());
+    assert_eq!(config.broken[0].reason, expected);
+    assert_eq!(config.destinations[0].word, "imap");
+    let reason = config.destinations[0].kind.as_ref().unwrap_err();
+    assert!(
+        reason.contains("destination.home.password:") && reason.ends_with("secrets/home does not exist"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn what_stops_the_start_says_so() {
+    let home = Home::new(MAIN);
+    fs::remove_dir(home.path("accounts.d")).unwrap();
+    let faults = home.load().await.unwrap_err();
+    assert_eq!(faults.0.len(), 1);
+    assert!(faults.to_string().contains(":2: accounts_dir: "), "{faults}");
+    assert!(
+        faults.to_string().ends_with("accounts.d does not exist; make that folder, or take the key out"),
+        "{faults}"
+    );
+    fs::remove_file(home.path("mailferry.toml")).unwrap();
+    let faults = home.load().await.unwrap_err();
+    assert!(faults.to_string().ends_with("mailferry.toml: does not exist"), "{faults}");
+    fs::create_dir(home.path("mailferry.toml")).unwrap();
+    let faults = home.load().await.unwrap_err();
+    assert!(faults.to_string().ends_with("mailferry.toml: is not a regular file"), "{faults}");
+}
+
+#[tokio::test]
+async fn what_is_unwise_is_a_warning() {
+    let twin = MAIN.replace("accounts_dir = \"accounts.d\"", "")
+        + "[account.twin]\nhost = \"pop.example.com\"\nuser = \"me@example.com\"\npassword = { env = \"WORK\" }\n\
+           tls = \"none\"\nport = 995\nallow_plaintext = true\ndeliver = [{ to = \"home\" }]\n";
+    let config = Home::new(&twin).load().await.unwrap();
+    assert_eq!(config.accounts.len(), 2);
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(
+        config.warnings[0].contains("account.twin.tls: secrets and mail go to pop.example.com unencrypted")
+    );
+    assert!(config.warnings[1].contains("poll the same mailbox"), "{:?}", config.warnings);
+    let empty = Home::new("").load().await.unwrap();
+    assert!(empty.warnings[0].contains("there is no account"), "{:?}", empty.warnings);
+}
+
+// Secrets.
+
+#[tokio::test]
+async fn an_inline_secret_must_be_for_no_other_eyes() {
+    let main = MAIN.replace(r#"{ env = "WORK" }"#, "\"hunter2\"");
+    let home = Home::new(&main);
+    assert_eq!(home.load().await.unwrap().accounts[0].pop3.password.expose_secret(), "hunter2");
+    for mode in [0o644, 0o640, 0o604] {
+        home.write("mailferry.toml", &main, mode);
+        let faults = home.load().await.unwrap_err().to_string();
+        let expected = format!(
+            "account.work.password: is a secret in a file that is open to other users (mode {mode:04o}); run `chmod 600 "
+        );
+        assert!(faults.contains(&expected), "{faults}");
+        assert!(!faults.contains("hunter2"), "{faults}");
+    }
+    home.write("mailferry.toml", MAIN, 0o644);
+    home.write("accounts.d/anna.toml", &DROP_IN.replace("{ file = \"secrets/home\" }", "\"hunter2\""), 0o644);
+    let config = home.load().await.unwrap();
+    assert_eq!(config.accounts.len(), 1);
+    assert!(config.broken[0].reason.contains("open to other users"), "{:?}", config.broken);
+}
+
+#[test]
+fn a_login_in_a_url_is_a_secret_too() {
+    let text = REFERENCE.replace("https://app", "https://me:hunter2@app");
+    let read = |exposed| {
+        let document = Document::new(Path::new("mailferry.toml"), &text, Path::new("/"), exposed);
+        raw::config(&document, &Ok(Tz::UTC)).map_err(|faults| Faults(faults).to_string())
+    };
+    read(None).unwrap();
+    let complaint = read(Some(0o644)).unwrap_err();
+    assert!(complaint.contains("destination.app.url: is a secret in a file that is open"), "{complaint}");
+    assert!(!complaint.contains("hunter2"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_secret_file_must_be_for_no_other_eyes() {
+    let mut home = Home::new(MAIN);
+    let source = "{ file = \"secrets/work\" }";
+    home.write("secrets/work", "work-secret\r\n", 0o600);
+    assert_eq!(home.fetch(source).await.unwrap(), "work-secret");
+    home.write("secrets/work", "work-secret", 0o640);
+    let refusal = home.fetch(source).await.unwrap_err();
+    assert!(
+        refusal.contains("secrets/work is open to other users (mode 0640); run `chmod 600 "),
+        "{refusal}"
+    );
+    // A link does not hide what it points to, neither into the folder of credentials nor out of it.
+    fs::create_dir(home.path("credentials")).unwrap();
+    home.env.push(("CREDENTIALS_DIRECTORY", home.path("credentials").into()));
+    symlink(home.path("secrets/work"), home.path("credentials/work")).unwrap();
+    let refusal = home.fetch("{ credential = \"work\" }").await.unwrap_err();
+    assert!(refusal.contains("open to other users"), "{refusal}");
+    home.write("credentials/kept", "kept-secret", 0o444);
+    assert_eq!(home.fetch("{ credential = \"kept\" }").await.unwrap(), "kept-secret");
+    symlink(home.path("credentials/kept"), home.path("secrets/link")).unwrap();
+    assert_eq!(home.fetch("{ file = \"secrets/link\" }").await.unwrap(), "kept-secret");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_secret_is_refused() {
+    let home = Home::new(MAIN);
+    let source = "{ file = \"secrets/work\" }";
+    for (text, complaint) in [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("one\ntwo\n", "has more than one line"),
+        ("pass\u{0}word", "holds a control character"),
+        (&"x".repeat(16385), "is larger than 16384 bytes"),
+    ] {
+        home.write("secrets/work", text, 0o600);
+        let refusal = home.fetch(source).await.unwrap_err();
+        assert!(refusal.contains(complaint), "{refusal}");
+        assert!(!refusal.contains("one\n") && !refusal.contains("word "), "{refusal}");
+    }
+    fs::remove_file(home.path("secrets/work")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg("-m600").arg(home.path("secrets/work")).status();
+    assert!(made.unwrap().success());
+    let refusal = home.fetch(source).await.unwrap_err();
+    assert!(refusal.ends_with("is not a regular file"), "a FIFO must not be waited for: {refusal}");
+    let refusal = home.fetch("{ credential = \"work\" }").await.unwrap_err();
+    assert!(refusal.contains("there is no $CREDENTIALS_DIRECTORY; put LoadCredential=work:"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_command_prints_a_secret_in_its_first_line() {
+    let home = Home::new(MAIN);
+    home.write("secret.sh", "#!/bin/sh\nprintf '%s\\nlogin: me\\n' \"$1\"", 0o700);
+    let secret = home.fetch(r#"{ command = ["./secret.sh", "a b; $HOME"] }"#).await.unwrap();
+    assert_eq!(secret, "a b; $HOME", "no shell may touch it");
+    let refusals = [
+        (
+            r#"["sh", "-c", "echo hunter2; echo no such entry >&2; exit 3"]"#,
+            "failed (exit status: 3): no such entry",
+        ),
+        (r#"["sh", "-c", "printf '\\33[31mred' >&2; exit 1"]"#, "\\x1B[31mred"),
+        (r#"["sh", "-c", "head -c 20000 /dev/zero"]"#, "printed more than 16384 bytes"),
+        (r#"["sh", "-c", "yes hunter2"]"#, "printed more than 16384 bytes"),
+        (r#"["true"]"#, "printed what is empty"),
+        (r#"["./absent.sh"]"#, "the command \"./absent.sh\" cannot be started"),
+    ];
+    for (command, complaint) in refusals {
+        let refusal = home.fetch(&format!("{{ command = {command} }}")).await.unwrap_err();
+        assert!(refusal.contains(complaint), "{refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_may_have_several_secrets() {
+    let hook = "[destination.app]\nkind = \"webhook\"\nurl = \"https://app.example.org/\"\n\
+                secret = [{ env = \"WORK\" }, { file = \"secrets/home\" }]\n";
+    let config = Home::new(hook).load().await.unwrap();
+    let Ok(Kind::Webhook(settings)) = &config.destinations[0].kind else { panic!() };
+    let secrets: Vec<&str> = settings.secrets.iter().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(secrets, ["work-secret", "home-secret"]);
+    let config = Home::new(&hook.replace("WORK", "ABSENT")).load().await.unwrap();
+    assert!(
+        config.destinations[0].kind.as_ref().unwrap_err().contains("$ABSENT"),
+        "half of them will not do"
+    );
+}
+
+// Surroundings and single values.
+
+#[test]
+fn a_config_is_found_where_it_is_said_to_be() {
+    let folder = TempDir::new().unwrap();
+    let user = folder.path().join("mailferry/mailferry.toml");
+    let env = |name: &str| (name == "XDG_CONFIG_HOME").then(|| folder.path().into());
+    let complaint = find_in(None, &env).unwrap_err();
+    for place in ["mailferry.toml", user.to_str().unwrap(), "/etc/mailferry/mailferry.toml"] {
+        assert!(complaint.contains(place), "{complaint}");
+    }
+    fs::create_dir(folder.path().join("mailferry")).unwrap();
+    fs::write(&user, "").unwrap();
+    assert_eq!(find_in(None, &env).unwrap(), user);
+    let named = |name: &str| (name == "MAILFERRY_CONFIG").then(|| "/absent/a.toml".into());
+    assert_eq!(find_in(None, &named).unwrap(), Path::new("/absent/a.toml"), "what is named is not replaced");
+    assert_eq!(find_in(Some("b.toml".into()), &named).unwrap(), Path::new("b.toml"));
+}
+
+#[test]
+fn the_time_zone_is_the_one_of_the_machine() {
+    let zone = |tz: &'static str| local_zone(&move |name: &str| (name == "TZ").then(|| tz.into()));
+    assert_eq!(zone("Europe/Berlin"), Ok(Tz::Europe__Berlin));
+    assert_eq!(zone(":America/New_York"), Ok(Tz::America__New_York));
+    assert_eq!(zone("/usr/share/zoneinfo/Asia/Tokyo"), Ok(Tz::Asia__Tokyo));
+    assert_eq!(zone(""), Ok(Tz::UTC));
+    assert_eq!(zone("CET-1CEST"), Err("$TZ is \"CET-1CEST\", which names no time zone".into()));
+    local_zone(&|_| None).unwrap();
+    // A zone that is not known matters only to a cron line that relies on it.
+    let text = REFERENCE.replace("#every = \"auto\"", "cron = \"0 * * * *\"");
+    let read = |text: &str| {
+        let document = Document::new(Path::new("mailferry.toml"), text, Path::new("/"), None);
+        raw::config(&document, &Err("$TZ is odd".into())).map_err(|faults| Faults(faults).to_string())
+    };
+    read(REFERENCE).unwrap();
+    let complaint = read(&text).unwrap_err();
+    assert!(
+        complaint.contains("account.work.cron: needs a time zone: $TZ is odd; set time_zone = "),
+        "{complaint}"
+    );
+}
+
+/// The account of the reference with one line more.
+fn work_with(line: &str) -> Result<super::account::RawAccount, String> {
+    let text = format!("{REFERENCE}\n{line}\n");
+    let config = parse("mailferry.toml", &text).map_err(|faults| Faults(faults).to_string())?;
+    Ok(config.accounts.into_iter().next().unwrap())
+}
+
+#[test]
+fn durations_and_sizes_are_read_as_people_write_them() {
+    for (written, seconds) in
+        [("90s", 90), ("5m", 300), ("1h30m", 5400), ("1h 30m", 5400), ("14d", 1_209_600), ("2w", 1_209_600)]
+    {
+        let account = work_with(&format!("leave_copy = {written:?}")).unwrap();
+        assert_eq!(account.poll.leave_copy, LeaveCopy::For(Duration::from_secs(seconds)), "{written}");
+    }
+    assert_eq!(work_with("leave_copy = false").unwrap().poll.leave_copy, LeaveCopy::For(Duration::ZERO));
+    for (written, octets) in [
+        ("\"25 MiB\"", 25 << 20),
+        ("\"150M\"", 150 << 20),
+        ("\"1 GB\"", 1_000_000_000),
+        ("4096", 4096),
+        ("0x1000", 4096),
+    ] {
+        assert_eq!(work_with(&format!("max_size = {written}")).unwrap().max_size, octets, "{written}");
+    }
+    for written in ["", "m", "5", "5x", "-5m", "5m5m", "1.5h", "5\u{a0}m", "18446744073709551615w"] {
+        assert!(work_with(&format!("every = {written:?}")).is_err(), "{written}");
+    }
+}
+
+#[test]
+fn peers_are_read_as_people_write_them() {
+    let host = |host: &str| {
+        let text = REFERENCE.replace("pop.example.com", host);
+        parse("mailferry.toml", &text).map(|config| config.accounts[0].peer.net.host.clone())
+    };
+    assert_eq!(host("[::1]").unwrap(), "::1");
+    assert_eq!(host("::1").unwrap(), "::1");
+    assert_eq!(host("192.0.2.1").unwrap(), "192.0.2.1");
+    assert_eq!(host("m\u{fc}ller.example").unwrap(), "m\u{fc}ller.example");
+    assert!(host("pop example.com").is_err());
+    let colons = (0..32).map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+    let pinned = work_with(&format!("pin = \"sha256:{colons}\"")).unwrap().peer.net.pin.unwrap();
+    assert_eq!(pinned.0.to_vec(), (0..32).collect::<Vec<u8>>());
+    let loopback = REFERENCE
+        .replace("pop.example.com", "127.0.0.1")
+        .replace("https://app.example.org", "http://[::1]:8080");
+    let config = parse("mailferry.toml", &(loopback + "\ntls = \"none\"\n")).map_err(Faults).unwrap();
+    assert_eq!(config.accounts[0].peer.net.port, 110);
+    assert_eq!(config.warnings, [] as [&str; 0], "nobody else can listen on loopback");
+    for url in [
+        "http://localhost@evil.example/",
+        "http://127.0.0.1.example.org/",
+        "http://localhost.example.org/",
+        "http://evil.example/?http://localhost/",
+        "ftp://localhost/",
+        "https://",
+        "https:///x",
+    ] {
+        assert!(
+            parse("mailferry.toml", &REFERENCE.replace("https://app.example.org/inbound", url)).is_err(),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn a_misspelling_is_told_from_another_word() {
+    let keys = [keys::PEER, keys::ACCOUNT].concat();
+    for (written, meant) in [
+        ("evry", "every"),
+        ("evrey", "every"),
+        ("Host", "host"),
+        ("leave-copy", "leave_copy"),
+        ("passwort", "password"),
+    ] {
+        assert_eq!(nearest(written, &keys), Some(meant));
+    }
+    for written in ["colour", "smtp_relay", "", &"x".repeat(10_000)] {
+        assert_eq!(nearest(written, &keys), None, "{written}");
+    }
+}
+
+// Whatever the bytes, there is an answer and no panic.
+
+/// Reads `text` as a main file and as a drop-in; a complaint must have a place within the text.
+fn survive(text: &str) {
+    let lines = text.split('\n').count();
+    let name = AccountName::new("work").unwrap();
+    let document = Document::new(Path::new("work.toml"), text, Path::new("/"), Some(0o644));
+    let drop_in = raw::drop_in(&document, &name, &[], &Ok(Tz::UTC)).err();
+    for fault in parse("mailferry.toml", text).err().into_iter().chain(drop_in).flatten() {
+        assert!(fault.line.is_some_and(|line| (1..=lines).contains(&line)), "{fault}");
+        assert!(!fault.to_string().contains(char::is_control), "{fault:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        survive(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn a_mutilated_reference_is_survived(
+        mutations in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, ".{0,6}"), 1..12),
+    ) {
+        let mut text: Vec<char> = uncommented(false).chars().collect();
+        for (at, cut, put) in mutations {
+            let at = at.index(text.len());
+            text.splice(at..(at + cut).min(text.len()), put.chars());
+        }
+        survive(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn any_value_is_survived(key in prop::sample::select([keys::PEER, keys::ACCOUNT].concat()), value in any_value()) {
+        let lines = REFERENCE.lines().filter(|line| !line.starts_with(&format!("{key} = ")));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        survive(&format!("{text}{key} = {value}\n"));
+    }
+}
+
+fn any_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>().prop_map(|text| format!("{:?}", text.replace(char::is_control, ""))),
+        "[0-9*/,@LW# -]{1,20}".prop_map(|text| format!("{text:?}")),
+        "[0-9]{1,30}[wdhms]?([0-9]{1,3}[wdhms])?".prop_map(|text| format!("{text:?}")),
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<f64>().prop_map(|number| format!("{number:?}")),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        Just("1979-05-27T07:32:00Z".to_owned()),
+        Just("[]".to_owned()),
+        Just("{}".to_owned()),
+        Just("[[1], { to = 5 }, \"x\"]".to_owned()),
+        Just("{ file = [1], env = 2 }".to_owned()),
+        Just("{ command = [] }".to_owned()),
+    ]
+}

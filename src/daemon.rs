@@ -1,0 +1,257 @@
+//! The process: builds the bridge from its config, polls whoever is due, reloads, and stops in order.
+
+mod bridge;
+mod requests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config;
+use crate::ledger::{self, Ledger};
+use crate::message::AccountName;
+use crate::poll::Summary;
+
+pub use bridge::{Bridge, Polled, build_destination};
+use requests::Requests;
+
+/// How soon a request of another process is seen.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
+
+/// How long an ordered stop waits for batches under way.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The least time between two polls of one account, whatever wakes it: a fault of ours must not become a storm.
+const BREATH: TimeDelta = TimeDelta::seconds(5);
+
+/// Runs until `stop` is cancelled, then stops in order: no new batch, deletions of what was delivered, the ledger
+/// closed.
+///
+/// # Errors
+/// A config that cannot be used ([`config::Faults`]), a ledger that cannot be ([`ledger::Error`]), now or later.
+pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
+    let config = config::load(file).await?;
+    let ledger = Arc::new(Ledger::hold(&config.ledger, Utc::now()).await?);
+    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
+    info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
+    notify(&[sd_notify::NotifyState::Ready]);
+    let outcome = Daemon::new(bridge, stop).run().await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    if let Ok(ledger) = Arc::try_unwrap(ledger) {
+        ledger.close().await;
+    }
+    info!("stopped");
+    outcome
+}
+
+struct Daemon {
+    bridge: Bridge,
+    stop: CancellationToken,
+    polls: JoinSet<Polled>,
+    /// Whose poll is under way, and whether a request waits for it.
+    running: HashMap<AccountName, Vec<ledger::RequestId>>,
+    /// When each account is due, from the ledger; made anew when something happened.
+    agenda: Option<BTreeMap<AccountName, DateTime<Utc>>>,
+    ended: HashMap<AccountName, Ended>,
+    requests: Requests,
+}
+
+struct Ended {
+    at: DateTime<Utc>,
+    failed: bool,
+}
+
+impl Daemon {
+    fn new(bridge: Bridge, stop: CancellationToken) -> Daemon {
+        Daemon {
+            bridge,
+            stop,
+            polls: JoinSet::new(),
+            running: HashMap::new(),
+            agenda: None,
+            ended: HashMap::new(),
+            requests: Requests::default(),
+        }
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut reload = signal(SignalKind::hangup()).context("no SIGHUP to be had")?;
+        let mut look = tokio::time::interval(LOOK_FOR_REQUESTS);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut watchdog = tokio::time::interval(watchdog_period());
+        loop {
+            let wake = self.start_due().await?;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                error = self.bridge.ledger().failed() => return Err(error.into()),
+                Some(finished) = self.polls.join_next() => self.finish(finished?).await?,
+                _ = reload.recv() => self.reload().await?,
+                _ = look.tick() => self.take_requests().await?,
+                () = tokio::time::sleep(wake) => {}
+                _ = watchdog.tick() => {
+                    // The watchdog asks the ledger, not just whether this loop turns.
+                    self.bridge.ledger().agenda(Utc::now()).await?;
+                    notify(&[sd_notify::NotifyState::Watchdog]);
+                    self.bridge.close_idle().await;
+                }
+            }
+        }
+        self.drain().await
+    }
+
+    /// Starts the polls that are due, and says how long nothing else will be.
+    async fn start_due(&mut self) -> anyhow::Result<Duration> {
+        let now = Utc::now();
+        if self.agenda.is_none() {
+            self.agenda = Some(self.make_agenda(now).await?);
+        }
+        let mut wake = TimeDelta::hours(1);
+        let agenda = self.agenda.clone().unwrap_or_default();
+        for (name, due_at) in self.requests.first(agenda) {
+            if self.running.contains_key(&name) {
+                continue;
+            }
+            if due_at > now {
+                wake = wake.min(due_at - now);
+                continue;
+            }
+            let waiting = self.requests.start(&name);
+            self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
+            self.running.insert(name, waiting);
+        }
+        Ok(wake.to_std().unwrap_or_default())
+    }
+
+    /// Mail that waits for a destination wakes its account before the schedule does; an account that fails is left
+    /// to its back-off.
+    async fn make_agenda(&self, now: DateTime<Utc>) -> Result<BTreeMap<AccountName, DateTime<Utc>>, ledger::Error> {
+        let agenda = self.bridge.ledger().agenda(now).await?;
+        let due_at = |entry: &ledger::Agenda| {
+            let ended = self.ended.get(&entry.account);
+            let work_at = entry.work_at.filter(|_| ended.is_none_or(|ended| !ended.failed));
+            let early = [work_at, entry.look_up_at].into_iter().flatten().min();
+            let breath = ended.map_or(now, |ended| ended.at + BREATH);
+            early.map_or(entry.next_poll_at, |early| entry.next_poll_at.min(early.max(breath)))
+        };
+        Ok(agenda.into_iter().map(|entry| (entry.account.clone(), due_at(&entry))).collect())
+    }
+
+    async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
+        let summary = polled.outcome?;
+        let name = polled.account;
+        let waiting = self.running.remove(&name).unwrap_or_default();
+        self.ended.insert(name.clone(), Ended { at: Utc::now(), failed: summary.error.is_some() });
+        self.agenda = None;
+        if !waiting.is_empty() {
+            let look_up_at = self.look_up_at(&name).await?;
+            self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up_at(&self, name: &AccountName) -> Result<Option<DateTime<Utc>>, ledger::Error> {
+        let agenda = self.bridge.ledger().agenda(Utc::now()).await?;
+        Ok(agenda.into_iter().find(|entry| entry.account == *name).and_then(|entry| entry.look_up_at))
+    }
+
+    async fn take_requests(&mut self) -> anyhow::Result<()> {
+        let known = |name: &AccountName| self.bridge.account(name).is_some();
+        let all: Vec<AccountName> = self.bridge.accounts().cloned().collect();
+        if self.requests.take(self.bridge.ledger(), &all, known).await? {
+            self.agenda = None;
+        }
+        Ok(())
+    }
+
+    /// Takes over a changed config. Polls under way finish on the old one; a broken one changes nothing.
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let file = self.bridge.file().to_owned();
+        notify(&[sd_notify::NotifyState::Reloading]);
+        match config::load(&file).await {
+            Ok(config) => {
+                if config.ledger != self.bridge.ledger_path() {
+                    warn!("`ledger` has changed: that takes effect after a restart");
+                }
+                let ledger = Arc::clone(self.bridge.ledger());
+                self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;
+                self.agenda = None;
+                info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
+            }
+            Err(faults) => {
+                for fault in faults.to_string().lines() {
+                    error!("{fault}");
+                }
+                error!("the config was not reloaded; the old one goes on");
+            }
+        }
+        notify(&[sd_notify::NotifyState::Ready]);
+        Ok(())
+    }
+
+    async fn drain(mut self) -> anyhow::Result<()> {
+        let finishing = async {
+            while let Some(finished) = self.polls.join_next().await {
+                finished?.outcome?;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(GRACE, finishing).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Whatever was in the air is looked up at the next start.
+                warn!("polls still under way after {} s are broken off", GRACE.as_secs());
+                self.polls.shutdown().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Half of what systemd allows (WATCHDOG_USEC), and a minute where it does not watch.
+fn watchdog_period() -> Duration {
+    sd_notify::watchdog_enabled().map_or(Duration::from_secs(60), |allowed| allowed / 2)
+}
+
+/// Tells systemd, where there is one.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    let _ = sd_notify::notify(states);
+}
+
+/// What became of a poll, for whoever asked for it.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Answer {
+    pub account: String,
+    pub new: u64,
+    pub delivered: u64,
+    pub deferred: u64,
+    pub parked: u64,
+    pub deleted: u64,
+    pub bytes: u64,
+    pub error: Option<String>,
+}
+
+impl Answer {
+    /// Adds a poll to the answers: an account that was polled again counts once, with all that its polls did.
+    pub fn add(answers: &mut Vec<Answer>, account: &AccountName, summary: &Summary) {
+        let known = answers.iter().position(|answer| answer.account == account.as_str());
+        let mut answer = known.map(|at| answers.remove(at)).unwrap_or_default();
+        answer.account = account.to_string();
+        answer.new += summary.new;
+        answer.delivered += summary.delivered;
+        // Only the last poll knows what is still open.
+        answer.deferred = summary.deferred;
+        answer.parked += summary.parked;
+        answer.deleted += summary.deleted;
+        answer.bytes += summary.bytes;
+        answer.error = summary.error.as_ref().map(|(_, text)| text.clone());
+        answers.push(answer);
+    }
+}

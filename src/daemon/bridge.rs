@@ -1,0 +1,237 @@
+//! A config, made ready: accounts, destinations, and what bounds them all together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{TimeDelta, Utc};
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::{self, Config};
+use crate::destination::imap_folder::ImapFolder;
+use crate::destination::webhook::Webhook;
+use crate::destination::{Destination, Kind};
+use crate::ledger::{self, AccountSetup, Class, DestinationSetup, Ledger, PollRecord};
+use crate::message::{AccountName, DestinationName};
+use crate::net::Connectors;
+use crate::poll::{self, Account, Context, Progress, Summary};
+
+/// Polls at once, over all hosts.
+const POLLS: usize = 64;
+
+/// Polls at once of accounts on one host: more is taken for an attack by some.
+const POLLS_A_HOST: usize = 4;
+
+/// KiB of memory for messages in flight, for all polls together.
+const BUDGET: usize = 24 << 10;
+
+/// Everything that a poll needs, built from one config.
+pub struct Bridge {
+    file: PathBuf,
+    ledger_path: PathBuf,
+    context: Arc<Context>,
+    accounts: BTreeMap<AccountName, Arc<Account>>,
+    hosts: HashMap<String, Arc<Semaphore>>,
+    polls: Arc<Semaphore>,
+}
+
+/// A poll that has ended.
+#[derive(Debug)]
+pub struct Polled {
+    pub account: AccountName,
+    pub outcome: Result<Summary, ledger::Error>,
+}
+
+impl Bridge {
+    /// Builds it, and tells the ledger what is configured.
+    ///
+    /// # Errors
+    /// Only the ledger's. An account or a destination that cannot be built is left out, or stands still, by itself.
+    pub async fn build(
+        config: Config,
+        ledger: Arc<Ledger>,
+        stop: CancellationToken,
+    ) -> Result<Bridge, ledger::Error> {
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        for broken in &config.broken {
+            warn!(account = %broken.name, "{}", broken.reason);
+        }
+        let mut connectors = Connectors::default();
+        let destination_setups = config.destinations.iter().map(destination_setup).collect();
+        let destinations: BTreeMap<DestinationName, Arc<Destination>> = config
+            .destinations
+            .into_iter()
+            .map(|destination| (destination.name.clone(), Arc::new(build_destination(destination, &mut connectors))))
+            .collect();
+        let accounts: BTreeMap<AccountName, Arc<Account>> = config
+            .accounts
+            .into_iter()
+            .filter_map(|account| build_account(account, &mut connectors))
+            .map(|account| (account.name.clone(), Arc::new(account)))
+            .collect();
+        let setups = accounts.values().map(|account| account_setup(account)).collect();
+        ledger.configure(setups, destination_setups, Utc::now()).await?;
+        let hosts = accounts.values().map(|account| account.pop3.peer.host.clone());
+        let hosts = hosts.map(|host| (host, Arc::new(Semaphore::new(POLLS_A_HOST)))).collect();
+        let spool = config.ledger.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let context = Context {
+            ledger,
+            destinations,
+            spool: spool.unwrap_or(Path::new(".")).to_owned(),
+            budget: Arc::new(Semaphore::new(BUDGET)),
+            stop,
+            now: Utc::now,
+            progress: broadcast::channel(256).0,
+        };
+        Ok(Bridge {
+            file: config.file,
+            ledger_path: config.ledger,
+            context: Arc::new(context),
+            accounts,
+            hosts,
+            polls: Arc::new(Semaphore::new(POLLS)),
+        })
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub fn ledger_path(&self) -> &Path {
+        &self.ledger_path
+    }
+
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.context.ledger
+    }
+
+    /// In the order of their names.
+    pub fn accounts(&self) -> impl Iterator<Item = &AccountName> {
+        self.accounts.keys()
+    }
+
+    pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.accounts.get(name)
+    }
+
+    pub fn progress(&self) -> broadcast::Receiver<Progress> {
+        self.context.progress.subscribe()
+    }
+
+    /// Lets go of connections to destinations that have been idle.
+    pub async fn close_idle(&self) {
+        for destination in self.context.destinations.values() {
+            destination.close_idle().await;
+        }
+    }
+
+    /// Polls an account as soon as its host and the limit of all polls have a place. An unknown name does nothing.
+    pub fn spawn_poll(&self, polls: &mut JoinSet<Polled>, name: &AccountName, regardless: bool) {
+        let Some(account) = self.accounts.get(name).map(Arc::clone) else { return };
+        let host = self.hosts.get(&account.pop3.peer.host).map(Arc::clone);
+        let (context, all) = (Arc::clone(&self.context), Arc::clone(&self.polls));
+        polls.spawn(async move {
+            let _host = match host {
+                Some(host) => host.acquire_owned().await.ok(),
+                None => None,
+            };
+            let _all = all.acquire_owned().await.ok();
+            let outcome = AssertUnwindSafe(poll::poll(&context, &account, regardless)).catch_unwind().await;
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(panic) => record_panic(&context, &account, panic.as_ref()).await,
+            };
+            Polled { account: account.name.clone(), outcome }
+        });
+    }
+}
+
+/// A panic is a fault of ours, and costs one poll.
+async fn record_panic(
+    context: &Context,
+    account: &Account,
+    panic: &(dyn std::any::Any + Send),
+) -> Result<Summary, ledger::Error> {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let error = (Class::Local, format!("a fault in mailferry ended the poll ({text}); please report it"));
+    let now = (context.now)();
+    context
+        .ledger
+        .record_poll(PollRecord {
+            account: account.name.clone(),
+            started: now,
+            ended: now,
+            new: 0,
+            delivered: 0,
+            deleted: 0,
+            bytes: 0,
+            error: Some(error.clone()),
+            next_poll_at: now + TimeDelta::minutes(30),
+            no_pipelining: None,
+        })
+        .await?;
+    Ok(Summary { error: Some(error), ..Summary::default() })
+}
+
+fn build_account(account: config::Account, connectors: &mut Connectors) -> Option<Account> {
+    match connectors.connector(&account.pop3.peer) {
+        Ok(connector) => Some(Account {
+            name: account.name,
+            pop3: account.pop3,
+            connector,
+            schedule: account.schedule,
+            settings: account.poll,
+        }),
+        Err(error) => {
+            warn!(account = %account.name, "{error}");
+            None
+        }
+    }
+}
+
+/// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.
+pub fn build_destination(destination: config::Destination, connectors: &mut Connectors) -> Destination {
+    let name = destination.name;
+    let kind = match destination.kind {
+        Ok(config::Kind::Imap(settings)) => match connectors.connector(&settings.peer) {
+            Ok(connector) => Kind::ImapFolder(ImapFolder::new(settings, connector)),
+            Err(error) => Kind::Unusable(error.to_string()),
+        },
+        Ok(config::Kind::Webhook(settings)) => match Webhook::new(&name, settings, connectors) {
+            Ok(webhook) => Kind::Webhook(webhook),
+            Err(reason) => Kind::Unusable(reason),
+        },
+        Err(reason) => Kind::Unusable(reason),
+    };
+    if let Kind::Unusable(reason) = &kind {
+        warn!(destination = %name, "{reason}");
+    }
+    Destination::new(name, kind)
+}
+
+fn account_setup(account: &Account) -> AccountSetup {
+    AccountSetup {
+        name: account.name.clone(),
+        source: format!("{}@{}", account.pop3.user, account.pop3.peer.host),
+        schedule: account.schedule.text(),
+        longest: account.schedule.longest(),
+        routes: account.settings.routes.iter().map(|route| route.to.clone()).collect(),
+    }
+}
+
+fn destination_setup(destination: &config::Destination) -> DestinationSetup {
+    let (kind, fingerprint) = match &destination.kind {
+        Ok(config::Kind::Imap(settings)) => ("imap", format!("{settings:?}")),
+        Ok(config::Kind::Webhook(settings)) => ("webhook", format!("{settings:?}")),
+        Err(_) => ("imap", String::new()),
+    };
+    DestinationSetup { name: destination.name.clone(), kind, fingerprint }
+}

@@ -1,0 +1,435 @@
+//! An IMAP folder as a destination: every message is appended as it came, with CRLF line ends.
+
+mod look_up;
+mod past;
+mod verdict;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use futures_util::Stream;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::imap::line_ends::LineEnds;
+use crate::imap::{Error, Fate, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
+use crate::message::{Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
+use crate::net::{self, Connector};
+use crate::printable::printable;
+
+/// Where the folders are, and whose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub peer: net::Settings,
+    pub user: String,
+    pub password: SecretString,
+}
+
+/// One user's folders on one server, shared by all who deliver there.
+#[derive(Debug)]
+pub struct ImapFolder {
+    settings: Settings,
+    connector: Connector,
+    places: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+    namespace: OnceCell<Namespace>,
+    /// It announces MULTIAPPEND and LITERAL+, and answers BAD to a batch.
+    refuses_batches: AtomicBool,
+    past: past::Pasts,
+}
+
+/// Sessions at a time. Servers allow few: 10 is Dovecot's default, and its owner's mail programs need some.
+const MOST_SESSIONS: usize = 4;
+/// After so long without a command a session is tried before it is used.
+const FRESH: Duration = Duration::from_secs(5);
+/// The longest literal that LITERAL- allows unasked (RFC 7888 section 5).
+const LITERAL_MINUS: usize = 4096;
+
+/// A session at rest.
+#[derive(Debug)]
+struct Idle {
+    session: Session,
+    folders: HashMap<String, FolderState>,
+    since: Instant,
+}
+
+/// A session in use. It goes back by [`ImapFolder::keep`]; where it is dropped, its connection ends, which is
+/// right after any error and where nobody waits for the answer any more.
+#[derive(Debug)]
+struct Lease<'a> {
+    session: Session,
+    /// The folders as far as this session knows them: what is remembered of UIDNEXT is a lower bound.
+    folders: HashMap<String, FolderState>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl ImapFolder {
+    pub fn new(settings: Settings, connector: Connector) -> ImapFolder {
+        ImapFolder {
+            settings,
+            connector,
+            places: Semaphore::new(MOST_SESSIONS),
+            idle: Mutex::default(),
+            namespace: OnceCell::new(),
+            refuses_batches: AtomicBool::new(false),
+            past: past::Pasts::default(),
+        }
+    }
+
+    /// Makes the route's folder if there is none, and marks each message as it will be sent.
+    ///
+    /// # Errors
+    /// The verdict on all of them, where the folder cannot be reached or made.
+    pub async fn prepare(&self, route: &Route, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
+        let state = self.folder_state(&route.folder).await?;
+        let mut marks = Vec::with_capacity(messages.len());
+        for message in messages {
+            let (octets, hash) = measure(message).await.map_err(|fault| verdict::of_source(&fault))?;
+            marks.push(Mark {
+                folder: route.folder.clone(),
+                uid_validity: state.uid_validity,
+                uid_next: state.uid_next,
+                octets,
+                hash,
+                message_id: message_id(message.head()),
+            });
+        }
+        Ok(marks)
+    }
+
+    async fn folder_state(&self, folder: &str) -> Result<FolderState, Verdict> {
+        let mut lease = self.lease().await.map_err(|fault| self.verdict_of(&fault))?;
+        let state = match lease.folders.get(folder) {
+            Some(&state) => state,
+            None => {
+                let learnt = self.learn_state(&mut lease.session, folder).await;
+                let state = learnt.map_err(|fault| self.verdict_of(&fault))?;
+                lease.folders.insert(folder.to_owned(), state);
+                state
+            }
+        };
+        self.keep(lease);
+        Ok(state)
+    }
+
+    /// The folder's state; if there is no such folder, it is made first.
+    async fn learn_state(&self, session: &mut Session, folder: &str) -> Result<FolderState, Error> {
+        let mailbox = self.mailbox(session, folder).await?;
+        match session.status(&mailbox).await {
+            Err(Error::Refused { .. }) => {
+                make(session, &mailbox).await?;
+                session.status(&mailbox).await
+            }
+            known => known,
+        }
+    }
+
+    /// Appends the messages to the route's folder: one verdict for each, in their order.
+    pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
+        let mut fates = vec![Fate::Waiting; outgoing.len()];
+        let fault = match self.lease().await {
+            Err(fault) => Some(self.verdict_of(&fault)),
+            Ok(mut lease) => match self.append(&mut lease, route, outgoing, &mut fates).await {
+                Ok(()) => {
+                    lease.learn(&route.folder, &fates);
+                    self.keep(lease);
+                    None
+                }
+                Err(fault) => Some(self.verdict_of(&fault)),
+            },
+        };
+        verdict::of_fates(fates, fault.as_ref())
+    }
+
+    async fn append(
+        &self,
+        lease: &mut Lease<'_>,
+        route: &Route,
+        outgoing: &[Outgoing],
+        fates: &mut [Fate],
+    ) -> Result<(), Error> {
+        let mailbox = self.mailbox(&mut lease.session, &route.folder).await?;
+        let is_small = |outgoing: &Outgoing| outgoing.message.bytes().is_some();
+        let mut rest = fates;
+        for batch in outgoing.chunk_by(|a, b| is_small(a) && is_small(b)) {
+            let (fates, others) = rest.split_at_mut(batch.len());
+            rest = others;
+            let items: Vec<Item> = batch.iter().map(|outgoing| item(&outgoing.message, route)).collect();
+            if batch.iter().all(is_small) {
+                self.append_small(&mut lease.session, &mailbox, &items, fates).await?;
+            } else {
+                let large = &batch[0].message;
+                self.append_large(&mut lease.session, &mailbox, &items[0], large, &mut fates[0]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append_small(
+        &self,
+        session: &mut Session,
+        mailbox: &Mailbox,
+        items: &[Item],
+        fates: &mut [Fate],
+    ) -> Result<(), Error> {
+        let limit = session.capabilities().append_limit.unwrap_or(u64::MAX);
+        let mut chosen = Vec::new();
+        for (n, item) in items.iter().enumerate() {
+            match over_limit(item.bytes.len() as u64, limit) {
+                Some(refusal) => fates[n] = Fate::Refused(refusal),
+                None => chosen.push(n),
+            }
+        }
+        self.append_chosen(session, mailbox, items, fates, &chosen).await?;
+        let homeless: Vec<usize> = chosen.into_iter().filter(|&n| wants_folder(&fates[n])).collect();
+        if homeless.is_empty() {
+            return Ok(());
+        }
+        // The folder has gone since it was prepared.
+        make(session, mailbox).await?;
+        self.append_chosen(session, mailbox, items, fates, &homeless).await
+    }
+
+    async fn append_chosen(
+        &self,
+        session: &mut Session,
+        mailbox: &Mailbox,
+        items: &[Item],
+        fates: &mut [Fate],
+        chosen: &[usize],
+    ) -> Result<(), Error> {
+        let items: Vec<Item> = chosen.iter().map(|&n| items[n].clone()).collect();
+        let mut theirs = vec![Fate::Waiting; items.len()];
+        let outcome = self.append_fastest(session, mailbox, &items, &mut theirs).await;
+        for (&n, fate) in chosen.iter().zip(theirs) {
+            fates[n] = fate;
+        }
+        outcome
+    }
+
+    /// As few round trips as the server allows.
+    async fn append_fastest(
+        &self,
+        session: &mut Session,
+        mailbox: &Mailbox,
+        items: &[Item],
+        fates: &mut [Fate],
+    ) -> Result<(), Error> {
+        let able = session.capabilities();
+        let short = items.iter().all(|item| item.bytes.len() <= LITERAL_MINUS);
+        let pipelined = able.literal_plus || able.literal_minus && short;
+        let together = able.literal_plus && able.multi_append && items.len() > 1;
+        if together && !self.refuses_batches.load(Ordering::Relaxed) {
+            let Some(refusal) = session.append_together(mailbox, items, fates).await? else { return Ok(()) };
+            if verdict::concerns_all(&refusal) {
+                fates.fill(Fate::Refused(refusal));
+                return Ok(());
+            }
+            // Nothing is stored. One by one shows whose fault it is.
+            self.refuses_batches.fetch_or(refusal.bad, Ordering::Relaxed);
+        }
+        if pipelined {
+            session.append_window(mailbox, items, fates).await
+        } else {
+            session.append_in_turn(mailbox, items, fates).await
+        }
+    }
+
+    /// A large message goes alone, and the server may refuse it before it is sent.
+    async fn append_large(
+        &self,
+        session: &mut Session,
+        mailbox: &Mailbox,
+        like: &Item,
+        message: &Message,
+        fate: &mut Fate,
+    ) -> Result<(), Error> {
+        let octets = measure(message).await.map_err(Error::Source)?.0;
+        if let Some(refusal) = over_limit(octets, session.capabilities().append_limit.unwrap_or(u64::MAX)) {
+            *fate = Fate::Refused(refusal);
+            return Ok(());
+        }
+        session.append_stream(mailbox, like, octets, Box::pin(with_crlf(message)), fate).await?;
+        if !wants_folder(fate) {
+            return Ok(());
+        }
+        make(session, mailbox).await?;
+        *fate = Fate::Waiting;
+        session.append_stream(mailbox, like, octets, Box::pin(with_crlf(message)), fate).await
+    }
+
+    /// Logs in and says what a person may want to know of the server.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub async fn probe(&self) -> Result<String, String> {
+        let session = self.open().await.map_err(|fault| self.explain(&fault))?;
+        let able = session.capabilities();
+        let storing = match (able.literal_plus, able.multi_append) {
+            (true, true) => "many messages at a time (MULTIAPPEND, LITERAL+)",
+            (true, false) => "one message after the other without waiting (LITERAL+)",
+            (false, _) => "one message at a time (no LITERAL+)",
+        };
+        let encrypted = session.certificate().map_or("not encrypted".into(), |certificate| {
+            let until = DateTime::from_timestamp(certificate.not_after, 0).unwrap_or_default();
+            format!("certificate by {} until {}", printable(&certificate.issuer), until.format("%Y-%m-%d"))
+        });
+        let told = format!("{encrypted}; stores {storing}");
+        // It was asked, and it answered: how it says goodbye does not matter.
+        let _ = session.logout().await;
+        Ok(told)
+    }
+
+    /// Logs out of the sessions that nobody uses.
+    pub async fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for idle in idle {
+            // The connection ends in any case.
+            let _ = idle.session.logout().await;
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease<'_>, Error> {
+        // A closed semaphore cannot be: nobody closes it. Were it so, no session would be the right answer.
+        let place = self.places.acquire().await.map_err(|_| Error::Closed("waiting for a session"))?;
+        while let Some(mut idle) = self.take_idle() {
+            if idle.since.elapsed() < FRESH || idle.session.noop().await.is_ok() {
+                return Ok(Lease { session: idle.session, folders: idle.folders, _place: place });
+            }
+        }
+        Ok(Lease { session: self.open().await?, folders: HashMap::new(), _place: place })
+    }
+
+    fn take_idle(&self) -> Option<Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, lease: Lease<'_>) {
+        let idle = Idle { session: lease.session, folders: lease.folders, since: Instant::now() };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+    }
+
+    async fn open(&self) -> Result<Session, Error> {
+        Session::open(&self.connector, &self.settings.user, &self.settings.password).await
+    }
+
+    /// The server's name for a folder. INBOX is INBOX everywhere; for others the server is asked once.
+    async fn mailbox(&self, session: &mut Session, folder: &str) -> Result<Mailbox, Error> {
+        if folder.eq_ignore_ascii_case("INBOX") {
+            return Namespace::default().mailbox(folder);
+        }
+        self.namespace.get_or_try_init(|| session.namespace()).await?.mailbox(folder)
+    }
+
+    fn verdict_of(&self, fault: &Error) -> Verdict {
+        verdict::of_error(fault, self.explain(fault))
+    }
+
+    /// What went wrong, where, and what to do next.
+    fn explain(&self, fault: &Error) -> String {
+        let peer = &self.settings.peer;
+        let place = format!("{}:{}", peer.host, peer.port);
+        match fault {
+            Error::Refused { command: "LOGIN" | "AUTHENTICATE", refusal } => {
+                let user = &self.settings.user;
+                let advice = if refusal.is("UNAVAILABLE") { "" } else { "; check `user` and `password`" };
+                format!("{place}: the login of {user} was refused ({refusal}){advice}")
+            }
+            Error::Folder(reason) => reason.clone(),
+            fault => format!("{place}: {fault}"),
+        }
+    }
+}
+
+impl Lease<'_> {
+    /// The next message's UID is above those of the messages just stored.
+    fn learn(&mut self, folder: &str, fates: &[Fate]) {
+        for fate in fates {
+            if let Fate::Stored(Some(Uid { uid_validity, uid })) = *fate {
+                let state = FolderState { uid_validity, uid_next: uid.saturating_add(1) };
+                let known = self.folders.entry(folder.to_owned()).or_insert(state);
+                if known.uid_validity != uid_validity || known.uid_next < state.uid_next {
+                    *known = state;
+                }
+            }
+        }
+    }
+}
+
+/// Makes the folder. Another session may have been quicker.
+async fn make(session: &mut Session, mailbox: &Mailbox) -> Result<(), Error> {
+    match session.create(mailbox).await {
+        Err(Error::Refused { refusal, .. }) if refusal.is("ALREADYEXISTS") => Ok(()),
+        made => made,
+    }
+}
+
+fn wants_folder(fate: &Fate) -> bool {
+    matches!(fate, Fate::Refused(refusal) if verdict::wants_folder(refusal))
+}
+
+/// What the server would answer, had it been asked.
+fn over_limit(octets: u64, limit: u64) -> Option<Refusal> {
+    (octets > limit).then(|| Refusal {
+        bad: false,
+        code: Some("TOOBIG".into()),
+        text: format!("the message has {octets} octets, and the server takes {limit} (APPENDLIMIT)"),
+    })
+}
+
+/// The message for APPEND; less its bytes where they must be streamed.
+fn item(message: &Message, route: &Route) -> Item {
+    Item {
+        seen: route.mark_read,
+        internal_date: internal_date(message, Utc::now()),
+        bytes: message.bytes().map(|bytes| LineEnds::default().next(bytes)).unwrap_or_default(),
+    }
+}
+
+/// When the message arrived: its topmost Received date, else its Date, else now. A date that cannot be is none.
+fn internal_date(message: &Message, now: DateTime<Utc>) -> DateTime<FixedOffset> {
+    let dates = [message.received_at(), message.field("Date").and_then(|date| parse_date(&date))];
+    // Seconds of Unix time at the start of 1990.
+    let sane =
+        |date: &DateTime<FixedOffset>| date.timestamp() >= 631_152_000 && *date <= now + TimeDelta::days(1);
+    dates.into_iter().flatten().find(sane).unwrap_or_else(|| now.fixed_offset())
+}
+
+/// Octets and SHA-256 of the message as it is sent.
+async fn measure(message: &Message) -> io::Result<(u64, [u8; 32])> {
+    let (mut chunks, mut line_ends) = (message.chunks(), LineEnds::default());
+    let (mut octets, mut hash) = (0, Sha256::new());
+    while let Some(chunk) = chunks.next().await? {
+        let chunk = line_ends.next(&chunk);
+        octets += chunk.len() as u64;
+        hash.update(&chunk);
+    }
+    Ok((octets, hash.finalize().into()))
+}
+
+fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+    let start = (message.chunks(), LineEnds::default());
+    futures_util::stream::try_unfold(start, |(mut chunks, mut line_ends)| async move {
+        let Some(chunk) = chunks.next().await? else { return Ok(None) };
+        let chunk = line_ends.next(&chunk);
+        Ok(Some((chunk, (chunks, line_ends))))
+    })
+}
+
+/// The Message-ID in a header, as it stands there; what is not UTF-8 is replaced, here as in a look-up.
+fn message_id(header: &[u8]) -> Option<String> {
+    let value = field(header, "Message-ID")?;
+    (!value.is_empty()).then(|| String::from_utf8_lossy(&value).into_owned())
+}
+
+/// Proof of a delivery, where the server gave one.
+fn receipt(uid: Option<Uid>) -> Receipt {
+    uid.map_or(Receipt::Stored, |Uid { uid_validity, uid }| Receipt::Uid { uid_validity, uid })
+}

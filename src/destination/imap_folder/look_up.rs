@@ -1,0 +1,160 @@
+//! Was it stored? Asked after an attempt whose answer was lost.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::verdict::wants_folder;
+use super::{ImapFolder, message_id};
+use crate::imap::{Error, Examined, Mailbox, Session};
+use crate::message::{Found, Mark, Receipt};
+
+impl ImapFolder {
+    /// Looks for the messages of `marks`, one answer for each in their order. All are of one folder; `taken` are
+    /// the UIDs in it that are receipts of other deliveries: a UID is never given out twice.
+    pub async fn look_up(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+        let mut answers = vec![Found::Absent; marks.len()];
+        for (folder, ours) in by_folder(marks) {
+            let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
+            let found = self.look_in(folder, &theirs, taken).await;
+            for (n, found) in ours.into_iter().zip(self.answers(found, theirs.len())) {
+                answers[n] = found;
+            }
+        }
+        answers
+    }
+
+    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[u32]) -> Result<Vec<Found>, Error> {
+        let mut lease = self.lease().await?;
+        let mailbox = self.mailbox(&mut lease.session, folder).await?;
+        let found = find(&mut lease.session, &mailbox, marks, taken).await?;
+        self.keep(lease);
+        Ok(found)
+    }
+
+    pub(super) fn answers(&self, found: Result<Vec<Found>, Error>, number: usize) -> Vec<Found> {
+        found.unwrap_or_else(|fault| vec![Found::CannotSay { reason: self.explain(&fault) }; number])
+    }
+}
+
+/// The marks' folders, each with the places of its marks.
+pub fn by_folder(marks: &[Mark]) -> BTreeMap<&str, Vec<usize>> {
+    let mut folders: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (n, mark) in marks.iter().enumerate() {
+        folders.entry(&mark.folder).or_default().push(n);
+    }
+    folders
+}
+
+/// Where to look from: a new UIDVALIDITY has given every message a new UID.
+pub fn start_of(mark: &Mark, uid_validity: u32) -> u32 {
+    if is_same_folder(mark, uid_validity) { mark.uid_next.max(1) } else { 1 }
+}
+
+fn is_same_folder(mark: &Mark, uid_validity: u32) -> bool {
+    mark.uid_validity == uid_validity && uid_validity != 0
+}
+
+/// Opens the folder to look around in it; `None` where there is no such folder.
+pub async fn open(session: &mut Session, mailbox: &Mailbox) -> Result<Option<Examined>, Error> {
+    match session.examine(mailbox).await {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Error::Refused { refusal, .. }) if wants_folder(&refusal) => Ok(None),
+        Err(refused @ Error::Refused { .. }) if session.exists(mailbox).await? => Err(refused),
+        Err(Error::Refused { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn find(
+    session: &mut Session,
+    mailbox: &Mailbox,
+    marks: &[&Mark],
+    taken: &[u32],
+) -> Result<Vec<Found>, Error> {
+    let Some(folder) = open(session, mailbox).await? else { return Ok(vec![Found::Absent; marks.len()]) };
+    let mut search = Search::new(marks, folder.uid_validity);
+    let from = search.starts.iter().copied().min().unwrap_or(1);
+    let rows = session.sizes(&folder, from).await?;
+    let free: BTreeMap<u32, u64> = rows.into_iter().filter(|(uid, _)| !taken.contains(uid)).collect();
+    search.by_bytes(session, &free).await?;
+    search.by_message_id(session, &free).await?;
+    session.close().await?;
+    Ok(search.found())
+}
+
+/// A look-up under way. Matching is one to one: a UID that is given out is gone.
+struct Search<'a> {
+    marks: &'a [&'a Mark],
+    uid_validity: u32,
+    /// The smallest UID that each mark's message can have.
+    starts: Vec<u32>,
+    uids: Vec<Option<u32>>,
+}
+
+impl<'a> Search<'a> {
+    fn new(marks: &'a [&'a Mark], uid_validity: u32) -> Search<'a> {
+        let starts = marks.iter().map(|mark| start_of(mark, uid_validity)).collect();
+        Search { marks, uid_validity, starts, uids: vec![None; marks.len()] }
+    }
+
+    /// Gives the `n`th mark the first of `candidates` that it can have.
+    fn give(&mut self, n: usize, candidates: impl IntoIterator<Item = u32>) {
+        let free = |uid: &u32| *uid >= self.starts[n] && !self.uids.contains(&Some(*uid));
+        self.uids[n] = candidates.into_iter().filter(free).min();
+    }
+
+    fn missing(&self) -> Vec<usize> {
+        (0..self.marks.len()).filter(|&n| self.uids[n].is_none()).collect()
+    }
+
+    async fn by_bytes(&mut self, session: &mut Session, free: &BTreeMap<u32, u64>) -> Result<(), Error> {
+        let sizes: HashSet<u64> = self.marks.iter().map(|mark| mark.octets).collect();
+        let same_size = free.iter().filter(|(_, size)| sizes.contains(size));
+        let same_size: Vec<(u32, u64)> = same_size.map(|(&uid, &size)| (uid, size)).collect();
+        let hashes = session.hashes(&same_size).await?;
+        for n in self.missing() {
+            let same = hashes.iter().filter(|(_, hash)| **hash == self.marks[n].hash);
+            self.give(n, same.map(|(&uid, _)| uid));
+        }
+        Ok(())
+    }
+
+    /// For servers that do not give back the bytes they took, or that count other than octets: Exchange reckons
+    /// sizes, Dovecot stores NUL as 0x80.
+    async fn by_message_id(&mut self, session: &mut Session, free: &BTreeMap<u32, u64>) -> Result<(), Error> {
+        let missing = self.missing().into_iter().filter(|&n| self.marks[n].message_id.is_some());
+        let missing: Vec<usize> = missing.collect();
+        let Some(from) = missing.iter().map(|&n| self.starts[n]).min() else { return Ok(()) };
+        let left = free.range(from..).map(|(&uid, _)| uid).filter(|uid| !self.uids.contains(&Some(*uid)));
+        let left: Vec<u32> = left.collect();
+        let headers = session.message_ids(&left).await?;
+        let mut named: HashMap<String, Vec<u32>> = HashMap::new();
+        for (uid, header) in headers {
+            if let Some(message_id) = message_id(&header) {
+                named.entry(message_id).or_default().push(uid);
+            }
+        }
+        for n in missing {
+            let mark = self.marks[n];
+            let Some(same) = mark.message_id.as_ref().and_then(|message_id| named.get(message_id)) else {
+                continue;
+            };
+            if is_same_folder(mark, self.uid_validity) {
+                self.give(n, same.iter().copied());
+                continue;
+            }
+            // Over the whole folder a Message-ID alone proves nothing: an older message may bear it.
+            let wanted: Vec<(u32, u64)> = same.iter().map(|&uid| (uid, mark.octets)).collect();
+            let hashes = session.hashes(&wanted).await?;
+            self.give(n, hashes.into_iter().filter(|(_, hash)| *hash == mark.hash).map(|(uid, _)| uid));
+        }
+        Ok(())
+    }
+
+    fn found(&self) -> Vec<Found> {
+        self.uids.iter().map(|uid| found(self.uid_validity, *uid)).collect()
+    }
+}
+
+pub fn found(uid_validity: u32, uid: Option<u32>) -> Found {
+    uid.map_or(Found::Absent, |uid| Found::Found { receipt: Receipt::Uid { uid_validity, uid } })
+}

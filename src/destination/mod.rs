@@ -1,0 +1,106 @@
+//! Where mail goes: an IMAP folder or a webhook, behind the verbs that poll uses.
+//!
+//! The order is always [`prepare`](Destination::prepare), then a commit of the marks to the ledger, then
+//! [`deliver`](Destination::deliver): so that a message whose answer is lost can be
+//! [looked up](Destination::look_up) before it is sent again.
+//!
+//! A third kind of destination is a file beside these two and a variant here; the compiler lists the rest.
+
+pub mod imap_folder;
+pub mod webhook;
+
+use crate::message::{DestinationName, Found, Mark, Message, Outgoing, Route, Verdict};
+
+/// One destination, shared by all accounts that deliver to it.
+#[derive(Debug)]
+pub struct Destination {
+    name: DestinationName,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    ImapFolder(imap_folder::ImapFolder),
+    Webhook(webhook::Webhook),
+    /// The config names it, but it cannot be used, and this is why: a secret that cannot be read, a `ca_file` that
+    /// is not there. Its mail waits at the source; other destinations go on.
+    Unusable(String),
+}
+
+impl Destination {
+    pub fn new(name: DestinationName, kind: Kind) -> Destination {
+        Destination { name, kind }
+    }
+
+    pub fn name(&self) -> &DestinationName {
+        &self.name
+    }
+
+    /// Makes the folder if there must be one, and says how each message will be recognised there. One mark for each
+    /// message, in the same order.
+    ///
+    /// # Errors
+    /// One verdict for all of `messages` where the destination cannot take any now.
+    pub async fn prepare(&self, route: &Route, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.prepare(route, messages).await,
+            Kind::Webhook(webhook) => webhook.prepare(messages).await,
+            Kind::Unusable(reason) => Err(Verdict::Unreachable { reason: reason.clone(), retry_after: None }),
+        }
+    }
+
+    /// Sends messages whose marks the ledger holds. One verdict for each, in the same order.
+    pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.deliver(route, outgoing).await,
+            Kind::Webhook(webhook) => webhook.deliver(outgoing).await,
+            Kind::Unusable(reason) => {
+                let verdict = Verdict::Unreachable { reason: reason.clone(), retry_after: None };
+                vec![verdict; outgoing.len()]
+            }
+        }
+    }
+
+    /// Looks for messages whose answer was lost. `taken` are UIDs in their folder that other deliveries own.
+    pub async fn look_up(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.look_up(marks, taken).await,
+            Kind::Webhook(_) => vec![cannot_say("a webhook cannot be asked"); marks.len()],
+            Kind::Unusable(reason) => vec![cannot_say(reason); marks.len()],
+        }
+    }
+
+    /// Looks for messages that an earlier life of the ledger may have delivered (DESIGN "unknown past"). Each
+    /// mark's UIDNEXT says from where.
+    pub async fn look_for_past(&self, marks: &[Mark]) -> Vec<Found> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.look_for_past(marks, &[]).await,
+            // A webhook's receiver recognises a message by its webhook-id, which outlives the ledger.
+            Kind::Webhook(_) => vec![Found::Absent; marks.len()],
+            Kind::Unusable(reason) => vec![cannot_say(reason); marks.len()],
+        }
+    }
+
+    /// Logs in, or connects, without moving mail, and says what was met.
+    ///
+    /// # Errors
+    /// What is wrong and what to do, as a clause that can follow the destination's name.
+    pub async fn probe(&self) -> Result<String, String> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.probe().await,
+            Kind::Webhook(webhook) => webhook.probe().await,
+            Kind::Unusable(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// Lets go of connections that have had nothing to do for a while.
+    pub async fn close_idle(&self) {
+        if let Kind::ImapFolder(folder) = &self.kind {
+            folder.close_idle().await;
+        }
+    }
+}
+
+fn cannot_say(reason: &str) -> Found {
+    Found::CannotSay { reason: reason.to_owned() }
+}

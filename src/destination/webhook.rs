@@ -1,0 +1,388 @@
+//! Posts messages to an HTTP endpoint, signed as Standard Webhooks 1.0.0 asks, several at a time.
+//!
+//! A webhook cannot be asked what it has: after an unknown outcome the same message goes again, with the same
+//! `webhook-id` and the same bytes, and the endpoint recognises it by that.
+//!
+//! Proxies of the environment are not honoured, and redirects are not followed: mail goes where the config says.
+
+mod answer;
+mod body;
+mod parsed;
+mod payload;
+mod signature;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, Url, redirect};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use self::answer::Answer;
+use self::body::Body;
+use self::signature::Keys;
+use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
+use crate::net::{self, Connector, Connectors};
+use crate::printable::printable;
+
+/// How a message is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`: parsed, with the message itself in base64 as `data.raw`.
+    Json,
+    /// `message/rfc822`: the message itself.
+    Raw,
+}
+
+/// The config's `[destination.NAME]` of kind "webhook".
+#[derive(Clone)]
+pub struct Settings {
+    /// May hold a user and a password, which are sent as Basic authentication.
+    pub url: String,
+    pub format: Format,
+    /// `whsec_` and base64, or any text. Several while one replaces another: each signs.
+    pub secrets: Vec<SecretString>,
+    /// The largest message that is posted, in octets of the message.
+    pub max_bytes: u64,
+    /// The most requests at a time, whoever asks for them; at least 1.
+    pub max_in_flight: usize,
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// For a whole request, and what its length takes at [`SLOWEST`] on top.
+    pub timeout: Duration,
+    /// A PEM file with the only certificate authorities to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The one certificate to accept.
+    pub pin: Option<net::Pin>,
+    /// Mail may go in the clear to a host beyond loopback.
+    pub allow_plaintext: bool,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the URL: it may hold a password.
+        f.debug_struct("Settings").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// The throughput that a request may fall to before it is given up, in octets per second.
+pub const SLOWEST: u64 = 256 << 10;
+
+/// How much of an answer is read, and how much of that is quoted.
+const ANSWER_READ: usize = 64 << 10;
+const ANSWER_QUOTED: usize = 512;
+
+/// How long the rest of an answer is waited for, once its status is known.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Room for the bodies that are built in memory, in KiB: one of the largest, or many small ones. A body takes up to
+/// three times its message.
+const ROOM: u32 = 24 << 10;
+
+/// An HTTP endpoint that takes messages.
+pub struct Webhook {
+    name: DestinationName,
+    url: Url,
+    /// The endpoint's host, for texts: never the URL, which may hold a password.
+    peer: String,
+    settings: Settings,
+    keys: Keys,
+    client: Client,
+    connector: Connector,
+    in_flight: Semaphore,
+    room: Semaphore,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("name", &self.name).field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong with the settings.
+    pub fn new(
+        name: &DestinationName,
+        settings: Settings,
+        connectors: &mut Connectors,
+    ) -> Result<Webhook, String> {
+        let url = Url::parse(&settings.url).map_err(|e| format!("`url` is not a URL ({e})"))?;
+        let peer = peer(&url, &settings)?;
+        let keys = Keys::new(&settings.secrets)?;
+        let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
+        let tls = connectors.https(settings.ca_file.as_deref(), settings.pin).map_err(|e| e.to_string())?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("mailferry/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .build()
+            .map_err(|e| format!("HTTP cannot be set up ({e})"))?;
+        Ok(Webhook {
+            name: name.clone(),
+            url,
+            peer: peer.host,
+            keys,
+            client,
+            connector,
+            in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+            room: Semaphore::new(ROOM as usize),
+            settings,
+        })
+    }
+
+    /// What the ledger keeps of messages before they are posted. Asks nobody.
+    ///
+    /// # Errors
+    /// [`Verdict::Deferred`] where a message cannot be read back from its temporary file.
+    pub async fn prepare(&self, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
+        let marks = messages.iter().map(async |message| {
+            let hash = payload::digest(message).await.map_err(|e| unreadable(&e))?;
+            let message_id = message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned());
+            Ok(Mark { octets: message.octets(), hash, message_id, ..Mark::default() })
+        });
+        join_all(marks).await.into_iter().collect()
+    }
+
+    /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
+    /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict.
+    pub async fn deliver(&self, outgoing: &[Outgoing]) -> Vec<Verdict> {
+        let fault_of_all = OnceLock::new();
+        join_all(outgoing.iter().map(|one| self.deliver_one(one, &fault_of_all))).await
+    }
+
+    /// Reaches the endpoint without posting anything. Returns what was seen, in one line for a person.
+    ///
+    /// # Errors
+    /// One sentence on why it cannot be reached or trusted.
+    pub async fn probe(&self) -> Result<String, String> {
+        let net::Settings { host, port, .. } = self.connector.settings();
+        let stream = self.connector.connect(self.settings.connect_timeout).await;
+        let stream = stream.map_err(|e| format!("{host}:{port}: {e}"))?;
+        let seen = match stream.certificate() {
+            None => "connected, not encrypted".to_owned(),
+            Some(certificate) => {
+                let until = DateTime::<Utc>::from_timestamp(certificate.not_after, 0).unwrap_or_default();
+                let (issuer, until) = (printable(certificate.issuer), until.format("%Y-%m-%d"));
+                format!("connected, certificate from {issuer}, good until {until}")
+            }
+        };
+        Ok(format!("{host}:{port}: {seen}; nothing was posted"))
+    }
+
+    async fn deliver_one(&self, outgoing: &Outgoing, fault_of_all: &OnceLock<Verdict>) -> Verdict {
+        let octets = outgoing.message.octets();
+        if octets > self.settings.max_bytes {
+            return too_large(octets, self.settings.max_bytes);
+        }
+        let _turn = self.in_flight.acquire().await.expect("never closed");
+        if let Some(verdict) = fault_of_all.get() {
+            return verdict.clone();
+        }
+        let verdict = self.post(outgoing).await;
+        if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
+        {
+            // Another one may have been first; either says the same.
+            let _ = fault_of_all.set(verdict.clone());
+        }
+        verdict
+    }
+
+    async fn post(&self, outgoing: &Outgoing) -> Verdict {
+        let room = self.room_for(&outgoing.message);
+        let _room = self.room.acquire_many(room).await.expect("never closed");
+        let id = id(&self.name, outgoing);
+        let timestamp = Utc::now().timestamp();
+        let signed = async {
+            let body = self.body(outgoing, &id).await?;
+            let signature = self.keys.sign(&id, timestamp, &body).await?;
+            Ok((body, signature))
+        };
+        let (body, signature) = match signed.await {
+            Ok(signed) => signed,
+            Err(fault) => return unreadable(&fault),
+        };
+        let octets = body.octets();
+        let request = self
+            .client
+            .post(self.url.clone())
+            .timeout(self.settings.timeout + Duration::from_secs(octets / SLOWEST))
+            .header(CONTENT_TYPE, self.settings.format.content_type())
+            .header(CONTENT_LENGTH, octets)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            // draft-ietf-httpapi-idempotency-key-header-07: a string of structured fields, hence the quotes.
+            .header("Idempotency-Key", format!("\"{id}\""))
+            .header("webhook-id", id)
+            .header("X-Mailferry-Attempt", u64::from(outgoing.attempts) + 1)
+            .body(body.into_request());
+        match request.send().await {
+            Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
+            Err(fault) => self.fault(&fault),
+        }
+    }
+
+    /// What a body takes of [`ROOM`]; one that is streamed takes nothing worth counting.
+    fn room_for(&self, message: &Message) -> u32 {
+        let is_built = self.settings.format == Format::Json && message.octets() <= payload::LARGEST_PARSED;
+        let kib = if is_built { 1 + message.octets() * 3 / 1024 } else { 0 };
+        u32::try_from(kib).unwrap_or(ROOM).min(ROOM)
+    }
+
+    async fn body(&self, outgoing: &Outgoing, id: &str) -> io::Result<Body> {
+        match self.settings.format {
+            Format::Json => payload::json(outgoing, id).await,
+            Format::Raw => Ok(Body::raw(&outgoing.message)),
+        }
+    }
+
+    async fn answer(&self, response: Response) -> Answer {
+        let field = |name| response.headers().get(name).map(|value| value.as_bytes().to_owned());
+        let location = field(LOCATION).map(|location| without_secrets(&self.url, &location));
+        Answer {
+            status: response.status().as_u16(),
+            retry_after: field(RETRY_AFTER),
+            location,
+            text: beginning(response).await,
+        }
+    }
+
+    /// Why no answer came.
+    fn fault(&self, fault: &reqwest::Error) -> Verdict {
+        let peer = &self.peer;
+        let why = innermost(fault);
+        if fault.is_connect() {
+            let why = match net::tls_fault(fault, peer, "use a name it bears in `url`") {
+                Some(tls) => tls.to_string(),
+                None if fault.is_timeout() => {
+                    format!("no connection within {} s", self.settings.connect_timeout.as_secs())
+                }
+                None => format!("no connection ({why}); check `url`, and that the endpoint is up"),
+            };
+            return Verdict::Unreachable { reason: format!("{peer}: {why}"), retry_after: None };
+        }
+        let why = if fault.is_timeout() {
+            format!("no answer within {} s", self.settings.timeout.as_secs())
+        } else {
+            format!("the connection broke before the answer ({why})")
+        };
+        let reason = format!("{peer}: {why}; the same request will be sent again");
+        Verdict::Deferred { reason, retry_after: None }
+    }
+}
+
+impl Format {
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Raw => "message/rfc822",
+        }
+    }
+}
+
+/// How to reach the endpoint of `url`.
+fn peer(url: &Url, settings: &Settings) -> Result<net::Settings, String> {
+    let tls = match url.scheme() {
+        "https" => net::Tls::Implicit,
+        "http" => net::Tls::None,
+        _ => return Err("`url` must begin with https://".into()),
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err("`url` names no host".into());
+    };
+    if tls == net::Tls::None && !net::is_loopback(host) && !settings.allow_plaintext {
+        return Err(format!(
+            "`url` would send mail to {host} unencrypted; use https://, or say `allow_plaintext = true`"
+        ));
+    }
+    Ok(net::Settings {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port,
+        tls,
+        ca_file: settings.ca_file.clone(),
+        server_name: None,
+        pin: settings.pin,
+        allow_plaintext: settings.allow_plaintext,
+    })
+}
+
+/// The `webhook-id`: the same for the same message wherever and whenever it is found again, even by a new ledger.
+fn id(destination: &DestinationName, outgoing: &Outgoing) -> String {
+    let mut hash = Sha256::new();
+    let (account, uidl) = (outgoing.account.as_str(), outgoing.uidl.as_bytes());
+    for part in [account.as_bytes(), destination.as_str().as_bytes(), uidl, &outgoing.message.content.0] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    format!("msg_{}", hex(&hash.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn too_large(octets: u64, max_bytes: u64) -> Verdict {
+    Verdict::Rejected {
+        reason: format!(
+            "the message has {octets} bytes, `max_bytes` allows {max_bytes}; raise it to have it posted"
+        ),
+        park_after: 1,
+        counts_for_destination: false,
+    }
+}
+
+fn unreadable(fault: &io::Error) -> Verdict {
+    let reason = format!("the message could not be read back from its temporary file ({fault})");
+    Verdict::Deferred { reason, retry_after: None }
+}
+
+/// Where a redirect points, less what may be a secret: a user, a password, a query.
+fn without_secrets(url: &Url, location: &[u8]) -> String {
+    let location = String::from_utf8_lossy(location);
+    let Ok(mut target) = url.join(&location) else { return "an address that cannot be read".into() };
+    // Either fails only where a URL cannot have a user at all.
+    let _ = target.set_username("");
+    let _ = target.set_password(None);
+    target.set_query(None);
+    target.into()
+}
+
+/// The first [`ANSWER_QUOTED`] octets of an answer. More is read, up to [`ANSWER_READ`], so that the connection can be
+/// used again; an answer that breaks off or does not end costs nothing but the connection.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let (mut text, mut read) = (Vec::new(), 0);
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            read += chunk.len();
+            let quoted: Bytes = chunk.slice(..chunk.len().min(ANSWER_QUOTED - text.len()));
+            text.extend_from_slice(&quoted);
+            if read >= ANSWER_READ {
+                break;
+            }
+        }
+    };
+    // The status is known; a text cut short is good enough.
+    let _ = tokio::time::timeout(ANSWER_PATIENCE, reading).await;
+    text
+}
+
+fn innermost(fault: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = fault;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    printable(innermost.to_string())
+}

@@ -1,0 +1,160 @@
+//! What an endpoint's answer means. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use crate::message::{Receipt, Verdict};
+use crate::printable::printable;
+
+/// An answer, as far as a verdict depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// The fields as they came. `location` is already without its user, password and query.
+    pub retry_after: Option<Vec<u8>>,
+    pub location: Option<String>,
+    /// The beginning of the body.
+    pub text: Vec<u8>,
+}
+
+/// How often a message may be refused before it is parked.
+const PARK_AFTER: u8 = 3;
+
+/// The longest that a Retry-After is obeyed.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+impl Answer {
+    /// `peer` is the endpoint's host, for the reason; `now` is what a Retry-After date counts from.
+    pub fn verdict(&self, peer: &str, now: DateTime<Utc>) -> Verdict {
+        let retry_after = self.retry_after.as_deref().and_then(|value| wait(value, now));
+        let reason = |next: &str| self.reason(peer, next);
+        match self.status {
+            200..=299 => Verdict::Delivered { receipt: Receipt::Http(self.status) },
+            300..=399 => Verdict::Paused { reason: self.redirect(peer), retry_after },
+            401 | 403 | 407 => {
+                Verdict::Paused { reason: reason("check `secret` and any password in `url`"), retry_after }
+            }
+            404 | 405 => Verdict::Paused { reason: reason("check `url`"), retry_after },
+            410 => Verdict::Disabled {
+                reason: reason(
+                    "the endpoint is gone for good; set another `url`, or `mailferry retry` if it is back",
+                ),
+            },
+            413 => refused(reason("let the endpoint take larger requests, or lower `max_bytes`"), false),
+            400 | 406 | 415 | 422 => refused(reason("the endpoint refuses this message"), true),
+            // 408, 409, 425, 429, 5xx, and what no one has thought of.
+            _ => Verdict::Deferred { reason: reason("it will be tried again"), retry_after },
+        }
+    }
+
+    fn redirect(&self, peer: &str) -> String {
+        let status = self.status;
+        match &self.location {
+            None => format!("HTTP {status} from {peer}: redirects are not followed; check `url`"),
+            Some(location) => format!(
+                "HTTP {status} from {peer}: redirects are not followed; \
+                 if {} is right, set it as `url`",
+                printable(location)
+            ),
+        }
+    }
+
+    fn reason(&self, peer: &str, next: &str) -> String {
+        let text = self.text.trim_ascii();
+        if text.is_empty() {
+            return format!("HTTP {} from {peer}; {next}", self.status);
+        }
+        format!("HTTP {} from {peer}: \"{}\"; {next}", self.status, printable(text))
+    }
+}
+
+fn refused(reason: String, counts_for_destination: bool) -> Verdict {
+    Verdict::Rejected { reason, park_after: PARK_AFTER, counts_for_destination }
+}
+
+/// What a Retry-After asks for (RFC 9110 section 10.2.3), at most [`LONGEST_WAIT`]; `None` where it is neither a
+/// number of seconds nor a date.
+fn wait(value: &[u8], now: DateTime<Utc>) -> Option<Duration> {
+    let value = std::str::from_utf8(value).ok()?.trim();
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let asked = if is_number {
+        // A number too large to read is surely too large to obey.
+        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+    } else {
+        (http_date(value)? - now).to_std().unwrap_or_default()
+    };
+    Some(asked.min(LONGEST_WAIT))
+}
+
+/// The three forms of RFC 9110 section 5.6.7.
+fn http_date(value: &str) -> Option<DateTime<Utc>> {
+    ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
+        .map(|date| date.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339("2026-11-24T20:00:00Z").unwrap().to_utc()
+    }
+
+    fn verdict(status: u16) -> Verdict {
+        Answer { status, ..Answer::default() }.verdict("app.example.org", now())
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        for status in 100..=999 {
+            let expected = match status {
+                200..=299 => "Delivered",
+                300..=399 | 401 | 403 | 404 | 405 | 407 => "Paused",
+                410 => "Disabled",
+                400 | 406 | 413 | 415 | 422 => "Rejected",
+                _ => "Deferred",
+            };
+            assert!(format!("{:?}", verdict(status)).starts_with(expected), "{status}");
+        }
+    }
+
+    #[test]
+    fn size_says_nothing_of_the_endpoint() {
+        for (status, counts) in [(400, true), (406, true), (413, false), (415, true), (422, true)] {
+            let Verdict::Rejected { counts_for_destination, park_after, reason } = verdict(status) else {
+                panic!("{status} is no refusal")
+            };
+            assert_eq!((counts_for_destination, park_after), (counts, 3), "{status}");
+            assert!(reason.starts_with(&format!("HTTP {status} from app.example.org")), "{reason}");
+        }
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let wait = |value: &str| wait(value.as_bytes(), now()).map(|wait| wait.as_secs());
+        assert_eq!(wait("120"), Some(120));
+        assert_eq!(wait(" 0 "), Some(0));
+        assert_eq!(wait("Tue, 24 Nov 2026 20:02:00 GMT"), Some(120));
+        assert_eq!(wait("Tuesday, 24-Nov-26 20:02:00 GMT"), Some(120));
+        assert_eq!(wait("Tue Nov 24 20:02:00 2026"), Some(120));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(86_400));
+        assert_eq!(wait("99999999999999999999999999"), Some(86_400));
+        for nonsense in ["", "-5", "+5", "soon", "1.5", "\u{0}"] {
+            assert_eq!(wait(nonsense), None, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_never_carries_what_a_terminal_would_obey() {
+        let answer = Answer { status: 422, text: b"\x1b[2J no \xff".repeat(500), ..Answer::default() };
+        let Verdict::Rejected { reason, .. } = answer.verdict("h", now()) else { panic!("{answer:?}") };
+        assert!(reason.contains("\\x1B[2J no \\xFF") && reason.len() < 700, "{reason}");
+        let answer = Answer { status: 308, location: Some("/a\r\nb".into()), ..Answer::default() };
+        let Verdict::Paused { reason, .. } = answer.verdict("h", now()) else { panic!("{answer:?}") };
+        assert!(reason.contains("/a\\x0D\\x0Ab"), "{reason}");
+    }
+}

@@ -1,0 +1,450 @@
+//! A session with one server: connect, log in, run commands, log out.
+
+use std::io;
+
+use async_imap::Client;
+use async_imap::imap_proto::{Capability, MailboxDatum, Response, ResponseCode, Status};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
+
+use super::guard::Guard;
+use super::mailbox::{Namespace, quote};
+use super::{COMMAND, Error, Mailbox, Refusal};
+use crate::net::{Certificate, Connector, Stream, Tls, within};
+
+/// Small writes are gathered, so that a command is one packet and one TLS record.
+const WRITE_BUFFER: usize = 64 << 10;
+
+/// A session that is logged in.
+///
+/// Whoever gets an error other than [`Error::Refused`], or gives up waiting, must drop it: what the server
+/// answers next may belong to what was asked before.
+#[derive(Debug)]
+pub struct Session {
+    client: Client<Guard<BufWriter<Stream>>>,
+    capabilities: Capabilities,
+    certificate: Option<Certificate>,
+    tags: u32,
+}
+
+/// What a server can do, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Literals of any length need not wait for the server (RFC 7888).
+    pub literal_plus: bool,
+    /// The same up to 4096 octets.
+    pub literal_minus: bool,
+    /// Several messages in one APPEND, all or nothing (RFC 3502).
+    pub multi_append: bool,
+    /// The largest message that APPEND takes (RFC 7889).
+    pub append_limit: Option<u64>,
+    namespace: bool,
+    plain: bool,
+    /// AUTHENTICATE takes its first answer along (RFC 4959).
+    initial_response: bool,
+    login_disabled: bool,
+}
+
+impl Capabilities {
+    fn read(listed: &[Capability<'_>]) -> Capabilities {
+        let mut known = Capabilities::default();
+        for capability in listed {
+            match capability {
+                Capability::Auth(mechanism) => known.plain |= mechanism.eq_ignore_ascii_case("PLAIN"),
+                Capability::Atom(atom) => known.add(&atom.to_ascii_uppercase()),
+                Capability::Imap4rev1 => {}
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, atom: &str) {
+        match atom {
+            "LITERAL+" => self.literal_plus = true,
+            "LITERAL-" => self.literal_minus = true,
+            "MULTIAPPEND" => self.multi_append = true,
+            "NAMESPACE" => self.namespace = true,
+            "SASL-IR" => self.initial_response = true,
+            "LOGINDISABLED" => self.login_disabled = true,
+            _ => {
+                if let Some(limit) = atom.strip_prefix("APPENDLIMIT=") {
+                    self.append_limit = limit.parse().ok();
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Connects and logs in, by AUTHENTICATE PLAIN (RFC 4616) or by LOGIN.
+    ///
+    /// # Errors
+    /// Any [`Error`]; after [`COMMAND`] for each step at the latest.
+    pub async fn open(connector: &Connector, user: &str, password: &SecretString) -> Result<Session, Error> {
+        let mut stream = connector.connect(COMMAND).await?;
+        let upgrades = connector.settings().tls == Tls::StartTls;
+        if upgrades {
+            within(COMMAND, "asking for TLS", ask_for_tls(&mut stream)).await?;
+            stream = connector.start_tls(stream, COMMAND).await?;
+        }
+        if !stream.may_carry_secrets() {
+            return Err(Error::Plaintext);
+        }
+        let certificate = stream.certificate();
+        let client = Client::new(Guard::new(BufWriter::with_capacity(WRITE_BUFFER, stream)));
+        let mut session = Session { client, capabilities: Capabilities::default(), certificate, tags: 0 };
+        let known = if upgrades { false } else { session.greeting().await? };
+        if !known {
+            session.ask_capabilities().await?;
+        }
+        session.log_in(user, password).await?;
+        Ok(session)
+    }
+
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The server's certificate; `None` without TLS.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+
+    /// Reads the greeting and says whether it listed the capabilities.
+    async fn greeting(&mut self) -> Result<bool, Error> {
+        let greeting = self.read("waiting for the greeting", |response| match response {
+            Response::Data { status: Status::Ok, outcome } => Ok(capabilities_in(outcome.code.as_ref())),
+            Response::Data { status: Status::PreAuth, .. } => Err(Error::PreAuth),
+            _ => Err(Error::NotImap("the greeting makes no sense")),
+        });
+        let listed = within(COMMAND, "waiting for the greeting", greeting).await??;
+        Ok(self.take_capabilities(listed))
+    }
+
+    fn take_capabilities(&mut self, listed: Option<Capabilities>) -> bool {
+        let known = listed.is_some();
+        self.capabilities = listed.unwrap_or_default();
+        known
+    }
+
+    async fn ask_capabilities(&mut self) -> Result<(), Error> {
+        let mut listed = None;
+        self.run("CAPABILITY", "CAPABILITY", |response| {
+            if let Response::Capabilities(capabilities) = response {
+                listed = Some(Capabilities::read(capabilities));
+            }
+        })
+        .await?;
+        self.take_capabilities(listed);
+        Ok(())
+    }
+
+    async fn log_in(&mut self, user: &str, password: &SecretString) -> Result<(), Error> {
+        let done = if self.capabilities.plain {
+            within(COMMAND, "logging in", self.authenticate(user, password)).await?
+        } else if self.capabilities.login_disabled {
+            return Err(Error::NoLogin);
+        } else {
+            let command = format!("LOGIN {} {}", quote(user), quote(password.expose_secret()));
+            self.run("LOGIN", &command, |_| {}).await?
+        };
+        // What the server can do often changes with the login (RFC 3501 section 6.2.3).
+        if !self.take_capabilities(done.capabilities) {
+            self.ask_capabilities().await?;
+        }
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, user: &str, password: &SecretString) -> Result<Done, Error> {
+        let answer = STANDARD.encode(format!("\0{user}\0{}", password.expose_secret()));
+        let command = "AUTHENTICATE PLAIN";
+        if self.capabilities.initial_response {
+            let tag = self.send(&format!("{command} {answer}")).await?;
+            return self.finish(tag, "AUTHENTICATE", |_| {}).await;
+        }
+        let tag = self.send(command).await?;
+        self.flush("logging in").await?;
+        if let Some(done) = self.go_ahead(tag, "AUTHENTICATE").await? {
+            return Ok(done);
+        }
+        self.write(answer.as_bytes()).await?;
+        self.write(b"\r\n").await?;
+        self.finish(tag, "AUTHENTICATE", |_| {}).await
+    }
+
+    /// Waits for `+` and returns `None`, or for the end of the command without one.
+    async fn go_ahead(&mut self, tag: u32, command: &'static str) -> Result<Option<Done>, Error> {
+        loop {
+            let step = self.read(command, |response| match response {
+                Response::Continue(_) => Some(None),
+                response => Done::read(response).map(Some),
+            });
+            match step.await? {
+                None => {}
+                Some(None) => return Ok(None),
+                Some(Some((answered, done))) if answered == tag => return done.ok(command).map(Some),
+                Some(Some(_)) => return Err(OUT_OF_STEP),
+            }
+        }
+    }
+
+    /// Makes sure that the server is still there.
+    pub async fn noop(&mut self) -> Result<(), Error> {
+        self.run("NOOP", "NOOP", |_| {}).await.map(drop)
+    }
+
+    /// Ends the session in order.
+    pub async fn logout(mut self) -> Result<(), Error> {
+        // The server says BYE, then OK.
+        match self.run("LOGOUT", "LOGOUT", |_| {}).await {
+            Ok(_) | Err(Error::Bye(_)) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Makes a folder and subscribes to it, so that mail programs show it.
+    pub async fn create(&mut self, mailbox: &Mailbox) -> Result<(), Error> {
+        self.run("CREATE", &format!("CREATE {}", mailbox.as_str()), |_| {}).await?;
+        match self.run("SUBSCRIBE", &format!("SUBSCRIBE {}", mailbox.as_str()), |_| {}).await {
+            // The folder is there, and that is what matters.
+            Err(Error::Refused { .. }) | Ok(_) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// How the server names the user's folders.
+    pub async fn namespace(&mut self) -> Result<Namespace, Error> {
+        if self.capabilities.namespace
+            && let Some(namespace) = within(COMMAND, "asking for the namespace", self.ask_namespace()).await?
+        {
+            return Ok(namespace);
+        }
+        let mut separator = None;
+        self.run("LIST", "LIST \"\" \"\"", |response| {
+            if let Response::MailboxData(MailboxDatum::List(list)) = response {
+                separator = list.delimiter.as_ref().and_then(|delimiter| delimiter.chars().next());
+            }
+        })
+        .await?;
+        Ok(Namespace { prefix: String::new(), separator })
+    }
+
+    /// async-imap's parser takes a NAMESPACE response for garbage, so these lines are read around it.
+    async fn ask_namespace(&mut self) -> Result<Option<Namespace>, Error> {
+        let tag = self.send("NAMESPACE").await?;
+        self.flush("asking for the namespace").await?;
+        let end = format!("M{tag} ");
+        let mut namespace = None;
+        loop {
+            let line = read_line(self.client.get_mut()).await?;
+            if line.starts_with(end.as_bytes()) {
+                return Ok(namespace);
+            }
+            namespace = namespace.or_else(|| Namespace::parse(&line));
+        }
+    }
+
+    /// Runs a command to its end and shows `see` every untagged response on the way.
+    pub(super) async fn run(
+        &mut self,
+        name: &'static str,
+        command: &str,
+        see: impl FnMut(&Response<'_>),
+    ) -> Result<Done, Error> {
+        within(COMMAND, name, self.run_patiently(name, command, see)).await
+    }
+
+    /// As [`Session::run`], where the caller says how long.
+    pub(super) async fn run_patiently(
+        &mut self,
+        name: &'static str,
+        command: &str,
+        see: impl FnMut(&Response<'_>),
+    ) -> Result<Done, Error> {
+        let tag = self.send(command).await?;
+        self.finish(tag, name, see).await
+    }
+
+    /// Waits for the end of the command `tag`, the only one under way.
+    pub(super) async fn finish(
+        &mut self,
+        tag: u32,
+        name: &'static str,
+        mut see: impl FnMut(&Response<'_>),
+    ) -> Result<Done, Error> {
+        self.flush(name).await?;
+        loop {
+            let step = self.read(name, |response| {
+                see(response);
+                Done::read(response)
+            });
+            match step.await? {
+                None => {}
+                Some((answered, done)) if answered == tag => return done.ok(name),
+                Some(_) => return Err(OUT_OF_STEP),
+            }
+        }
+    }
+
+    /// Writes a command, less its end where a literal follows, and returns its tag. It leaves with the next
+    /// [`Session::flush`].
+    pub(super) async fn send(&mut self, command: &str) -> Result<u32, Error> {
+        let tag = self.next_tag();
+        self.write(format!("M{tag} {command}\r\n").as_bytes()).await?;
+        Ok(tag)
+    }
+
+    pub(super) fn next_tag(&mut self) -> u32 {
+        self.tags = self.tags.wrapping_add(1);
+        self.tags
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.client.get_mut().write_all(bytes).await.map_err(|fault| broken(fault, "sending"))
+    }
+
+    pub(super) async fn flush(&mut self, phase: &'static str) -> Result<(), Error> {
+        self.client.get_mut().flush().await.map_err(|fault| broken(fault, phase))
+    }
+
+    /// Shows `see` the next response, of whatever kind; a BYE is an error.
+    pub(super) async fn read<T>(
+        &mut self,
+        phase: &'static str,
+        see: impl FnOnce(&Response<'_>) -> T,
+    ) -> Result<T, Error> {
+        let response = self.client.read_response().await.map_err(|fault| broken(fault, phase))?;
+        match response.as_ref().map(|response| response.parsed()) {
+            None => Err(Error::Closed(phase)),
+            Some(Response::Data { status: Status::Bye, outcome }) => {
+                Err(Error::Bye(outcome.information.as_deref().unwrap_or_default().to_owned()))
+            }
+            Some(response) => Ok(see(response)),
+        }
+    }
+}
+
+/// An answer to a command that was not asked, or not yet.
+pub(super) const OUT_OF_STEP: Error = Error::NotImap("the server answers what was not asked");
+
+/// The end of a command: a tagged response.
+#[derive(Debug)]
+pub(super) struct Done {
+    refusal: Option<Refusal>,
+    capabilities: Option<Capabilities>,
+    /// UIDVALIDITY and the UIDs, in order, of what an APPEND stored (RFC 4315). At most [`MOST_UIDS`].
+    pub appended: Option<(u32, Vec<u32>)>,
+}
+
+/// More UIDs than any APPEND here stores: what a server may make us allocate.
+const MOST_UIDS: usize = 1024;
+
+impl Done {
+    /// The tag's number and the outcome, where `response` is the end of a command of ours.
+    pub fn read(response: &Response<'_>) -> Option<(u32, Done)> {
+        let Response::Done { tag, status, outcome } = response else { return None };
+        let tag = tag.0.strip_prefix('M').and_then(|number| number.parse().ok()).unwrap_or(0);
+        let text = outcome.information.as_deref().unwrap_or_default();
+        let code = outcome.code.as_ref();
+        let refusal = (*status != Status::Ok).then(|| refusal(*status == Status::Bad, code, text));
+        let appended = match code {
+            Some(ResponseCode::AppendUid(uid_validity, uids)) => {
+                let uids = uids.iter().flat_map(|member| match member {
+                    async_imap::imap_proto::rfc4315::UidSetMember::Uid(uid) => *uid..=*uid,
+                    async_imap::imap_proto::rfc4315::UidSetMember::UidRange(range) => range.clone(),
+                });
+                Some((*uid_validity, uids.take(MOST_UIDS).collect()))
+            }
+            _ => None,
+        };
+        Some((tag, Done { refusal, capabilities: capabilities_in(code), appended }))
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] where it was.
+    pub fn ok(self, command: &'static str) -> Result<Done, Error> {
+        match self.refusal {
+            Some(refusal) => Err(Error::Refused { command, refusal }),
+            None => Ok(self),
+        }
+    }
+}
+
+fn capabilities_in(code: Option<&ResponseCode<'_>>) -> Option<Capabilities> {
+    match code {
+        Some(ResponseCode::Capabilities(listed)) => Some(Capabilities::read(listed)),
+        _ => None,
+    }
+}
+
+/// The parser knows few response codes and leaves the others at the start of the text.
+fn refusal(bad: bool, code: Option<&ResponseCode<'_>>, text: &str) -> Refusal {
+    if let Some(ResponseCode::TryCreate) = code {
+        return Refusal { bad, code: Some("TRYCREATE".into()), text: text.to_owned() };
+    }
+    let cut = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let Some((code, text)) = cut else { return Refusal { bad, code: None, text: text.to_owned() } };
+    let name = code.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+    Refusal { bad, code: Some(name), text: text.trim_start().to_owned() }
+}
+
+fn broken(fault: io::Error, phase: &'static str) -> Error {
+    match fault.kind() {
+        io::ErrorKind::UnexpectedEof => Error::Closed(phase),
+        // From the guard and from the parser, whose text repeats the server's bytes.
+        io::ErrorKind::InvalidData | io::ErrorKind::Other => Error::NotImap("an answer makes no sense"),
+        _ => Error::Net(fault.into()),
+    }
+}
+
+/// STARTTLS, read byte by byte: what a stranger slipped in behind the go-ahead stays unread and breaks the TLS
+/// handshake, instead of counting as the server's first words under TLS.
+async fn ask_for_tls(stream: &mut Stream) -> Result<(), Error> {
+    let greeting = read_line(stream).await?;
+    if starts_with(&greeting, "* PREAUTH") {
+        return Err(Error::PreAuth);
+    }
+    if !starts_with(&greeting, "* OK") {
+        return Err(Error::NotImap("the greeting makes no sense"));
+    }
+    let sent = stream.write_all(b"M0 STARTTLS\r\n").await;
+    sent.map_err(|fault| broken(fault, "asking for TLS"))?;
+    loop {
+        let line = read_line(stream).await?;
+        if starts_with(&line, "* BYE") {
+            return Err(Error::Bye(String::from_utf8_lossy(&line[5..]).trim().to_owned()));
+        }
+        let Some(answer) = line.strip_prefix(b"M0 ") else { continue };
+        if starts_with(answer, "OK") {
+            return Ok(());
+        }
+        let (bad, text) = (starts_with(answer, "BAD"), String::from_utf8_lossy(answer));
+        let text = text.split_once(' ').map_or("", |(_, text)| text);
+        return Err(Error::Refused { command: "STARTTLS", refusal: refusal(bad, None, text) });
+    }
+}
+
+fn starts_with(line: &[u8], start: &str) -> bool {
+    line.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start.as_bytes()))
+}
+
+/// Reads a line and not a byte more; without its CRLF.
+async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Error> {
+    const LONGEST: usize = 8 << 10;
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await.map_err(|fault| broken(fault, "reading an answer"))? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+        if line.len() > LONGEST {
+            return Err(Error::NotImap("an answer has no end"));
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(line)
+}

@@ -1,0 +1,193 @@
+//! What goes together: which messages form a batch, and what that weighs in the memory budget. No I/O.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::ledger::{Due, DueDelivery, MessageId};
+use crate::message::{DestinationName, IN_MEMORY, Listed, Message, Uidl};
+
+/// Most messages in a batch.
+const MESSAGES: usize = 64;
+
+/// Most octets in a batch, by LIST; a larger message goes alone.
+const OCTETS: u64 = 4 << 20;
+
+/// What a message counts for whose size the server does not tell.
+const UNKNOWN_SIZE: u64 = 64 << 10;
+
+/// The least that a budget can be, in the units of [`weight`]: what one batch weighs at most.
+pub const LARGEST_WEIGHT: u32 = 4 << 10;
+
+/// A message that is due, with its number in this session.
+#[derive(Debug)]
+pub struct Item {
+    pub number: u32,
+    pub due: Due,
+}
+
+impl Item {
+    fn octets(&self) -> u64 {
+        self.due.size.unwrap_or(UNKNOWN_SIZE)
+    }
+
+    /// What it may take of the memory: beyond [`IN_MEMORY`] it is in a file.
+    fn in_memory(&self) -> u64 {
+        self.octets().min(IN_MEMORY as u64)
+    }
+}
+
+/// A message on its way: retrieved, identified, and due at these destinations.
+#[derive(Debug)]
+pub struct Parcel {
+    pub id: MessageId,
+    pub uidl: Uidl,
+    pub message: Message,
+    pub deliveries: Vec<DueDelivery>,
+}
+
+/// Retrieved together, to be delivered together. The permit gives its memory back when the batch is dropped.
+#[derive(Debug)]
+pub struct Batch {
+    pub opened: Vec<MessageId>,
+    /// All that arrived, as the ledger identified it, with the numbers in this session.
+    pub retrieved: Vec<(MessageId, u32)>,
+    pub parcels: Vec<Parcel>,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Takes the next batch off the queue: in the server's order, at most [`MESSAGES`] and [`OCTETS`]. A message that is
+/// larger, or that was in a batch that did not end well, goes alone. Messages that are due only at destinations in
+/// `resting` are left out. Empty when the queue is.
+pub fn next(queue: &mut VecDeque<Item>, resting: &[DestinationName]) -> Vec<Item> {
+    let (mut items, mut octets) = (Vec::new(), 0);
+    while let Some(mut item) = queue.pop_front() {
+        item.due.deliveries.retain(|delivery| !resting.contains(&delivery.destination));
+        if item.due.deliveries.is_empty() {
+            continue;
+        }
+        octets += item.octets();
+        let fits = items.len() < MESSAGES && octets <= OCTETS && !item.due.alone;
+        if !fits && !items.is_empty() {
+            queue.push_front(item);
+            break;
+        }
+        items.push(item);
+        if !fits {
+            break;
+        }
+    }
+    items
+}
+
+/// What a batch may take of the memory, in KiB: the unit of the budget.
+pub fn weight(items: &[Item]) -> u32 {
+    let octets: u64 = items.iter().map(Item::in_memory).sum();
+    u32::try_from(octets.div_ceil(1024)).unwrap_or(LARGEST_WEIGHT).clamp(1, LARGEST_WEIGHT)
+}
+
+/// Finds the number that a message has in this session.
+///
+/// A UIDL may stand for several messages; each of their numbers is given out once.
+pub struct Numbers<'a> {
+    rows: HashMap<&'a Uidl, Vec<&'a Listed>>,
+}
+
+impl<'a> Numbers<'a> {
+    pub fn of(listing: &'a [Listed]) -> Numbers<'a> {
+        let mut rows: HashMap<&Uidl, Vec<&Listed>> = HashMap::with_capacity(listing.len());
+        for row in listing.iter().rev() {
+            rows.entry(&row.uidl).or_default().push(row);
+        }
+        Numbers { rows }
+    }
+
+    /// `None` where the listing has no such message (any more).
+    pub fn take(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
+        let rows = self.rows.get_mut(uidl)?;
+        let is_it = |row: &&Listed| size.is_none() || row.size.is_none() || row.size == size;
+        let at = rows.iter().rposition(is_it)?;
+        Some(rows.remove(at).number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(number: u32, size: u64, to: &[&str]) -> Item {
+        let delivery = |name: &&str| DueDelivery {
+            id: crate::ledger::DeliveryId::from(i64::from(number)),
+            destination: DestinationName::new(name).unwrap(),
+            attempts: 0,
+            look_from: None,
+        };
+        let due = Due {
+            id: MessageId::from(i64::from(number)),
+            uidl: Uidl::new(b"u"),
+            size: Some(size),
+            identified: false,
+            alone: false,
+            deliveries: to.iter().map(delivery).collect(),
+        };
+        Item { number, due }
+    }
+
+    fn numbers(items: &[Item]) -> Vec<u32> {
+        items.iter().map(|item| item.number).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_at_64_messages_or_4_mib() {
+        let mut queue: VecDeque<_> = (1..=100).map(|n| item(n, 1000, &["a"])).collect();
+        assert_eq!(next(&mut queue, &[]).len(), 64);
+        assert_eq!(next(&mut queue, &[]).len(), 36);
+        assert!(next(&mut queue, &[]).is_empty());
+
+        let mut queue: VecDeque<_> = (1..=3).map(|n| item(n, 2 << 20, &["a"])).collect();
+        assert_eq!(numbers(&next(&mut queue, &[])), [1, 2]);
+        assert_eq!(numbers(&next(&mut queue, &[])), [3]);
+    }
+
+    #[test]
+    fn a_large_message_and_a_suspect_go_alone() {
+        let mut queue: VecDeque<_> = [item(1, 10, &["a"]), item(2, 9 << 20, &["a"]), item(3, 10, &["a"])].into();
+        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, &[]))).collect();
+        assert_eq!(batches, [[1], [2], [3]]);
+
+        let mut suspect = item(2, 10, &["a"]);
+        suspect.due.alone = true;
+        let mut queue: VecDeque<_> = [item(1, 10, &["a"]), suspect, item(3, 10, &["a"])].into();
+        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, &[]))).collect();
+        assert_eq!(batches, [[1], [2], [3]]);
+    }
+
+    #[test]
+    fn a_resting_destination_holds_up_no_other() {
+        let mut queue: VecDeque<_> = [item(1, 10, &["down"]), item(2, 10, &["down", "up"])].into();
+        let batch = next(&mut queue, &[DestinationName::new("down").unwrap()]);
+        assert_eq!(numbers(&batch), [2]);
+        assert_eq!(batch[0].due.deliveries.len(), 1);
+    }
+
+    #[test]
+    fn no_batch_outweighs_the_smallest_budget() {
+        let mut queue: VecDeque<_> = (1..=64).map(|n| item(n, 65 << 10, &["a"])).collect();
+        let batch = next(&mut queue, &[]);
+        assert!(weight(&batch) <= LARGEST_WEIGHT);
+        assert_eq!(weight(&[item(1, 100 << 20, &["a"])]), 1024);
+        assert_eq!(weight(&[item(1, 0, &["a"])]), 1);
+    }
+
+    #[test]
+    fn bearers_of_one_uidl_each_get_their_number() {
+        let row = |number, size| Listed { number, uidl: Uidl::new(b"same"), size: Some(size) };
+        let listing = [row(1, 10), row(2, 10), row(3, 99)];
+        let mut numbers = Numbers::of(&listing);
+        let uidl = Uidl::new(b"same");
+        assert_eq!(numbers.take(&uidl, Some(99)), Some(3));
+        assert_eq!(numbers.take(&uidl, Some(10)), Some(1));
+        assert_eq!(numbers.take(&uidl, Some(10)), Some(2));
+        assert_eq!(numbers.take(&uidl, Some(10)), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The end of a poll: its row in the history, its line in the log, and when the next one is due.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use crate::ledger::{self, Class, Past, PollRecord};
+use crate::net;
+use crate::pop3;
+use crate::schedule::{self, Recent, Trouble};
+
+use super::{Failure, Poll, Summary};
+
+impl Poll<'_> {
+    pub(super) async fn conclude(
+        mut self,
+        started: DateTime<Utc>,
+        outcome: Result<(), Failure>,
+    ) -> Result<Summary, ledger::Error> {
+        let error = match outcome {
+            Ok(()) => None,
+            Err(Failure::Ledger(error)) => return Err(error),
+            Err(Failure::Account(error)) => Some(error),
+        };
+        let ended = self.now();
+        let past = self.context.ledger.past(&self.account.name).await?;
+        let next_poll_at = self.next_poll_at(&past, error.as_ref(), ended);
+        self.summary.error = error.as_ref().map(|error| (class(error), self.say(error)));
+        self.context
+            .ledger
+            .record_poll(PollRecord {
+                account: self.account.name.clone(),
+                started,
+                ended,
+                new: self.summary.new,
+                delivered: self.summary.delivered,
+                deleted: self.summary.deleted,
+                bytes: self.summary.bytes,
+                error: self.summary.error.clone(),
+                next_poll_at,
+                no_pipelining: self.out_of_step.then_some(true),
+            })
+            .await?;
+        self.log(&past, ended - started);
+        Ok(self.summary)
+    }
+
+    fn next_poll_at(&self, past: &Past, error: Option<&pop3::Error>, now: DateTime<Utc>) -> DateTime<Utc> {
+        let polls_without_mail = if self.summary.new > 0 { 0 } else { past.polls_without_mail.saturating_add(1) };
+        let recent = Recent { polls_without_mail };
+        let regular = self.account.schedule.next(now, &recent, fastrand::f64());
+        let wait = match error {
+            None => self.login_delay.unwrap_or_default(),
+            Some(error) => {
+                let regular = (regular - now).to_std().unwrap_or_default();
+                schedule::back_off(&trouble(error), past.failures, regular, fastrand::f64())
+            }
+        };
+        regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
+    }
+
+    fn say(&self, error: &pop3::Error) -> String {
+        let peer = &self.account.pop3.peer;
+        format!("{}:{}: {error}", peer.host, peer.port)
+    }
+
+    /// An account that begins to fail, or is well again, is news; that it still fails is not.
+    fn log(&self, past: &Past, took: TimeDelta) {
+        let account = &self.account.name;
+        let summary = &self.summary;
+        match &summary.error {
+            Some((_, text)) if past.failures == 0 => {
+                warn!(%account, error = %text, "mail of this account cannot be retrieved");
+            }
+            None if past.failures > 0 => warn!(%account, "mail of this account is retrieved again"),
+            _ => {}
+        }
+        info!(
+            %account,
+            new = summary.new,
+            delivered = summary.delivered,
+            deferred = summary.deferred,
+            parked = summary.parked,
+            deleted = summary.deleted,
+            bytes = summary.bytes,
+            milliseconds = took.num_milliseconds(),
+            error = summary.error.as_ref().map(|(_, text)| text.as_str()),
+            "poll"
+        );
+    }
+}
+
+fn class(error: &pop3::Error) -> Class {
+    match error {
+        pop3::Error::Disk(_) => Class::Local,
+        _ => Class::Account,
+    }
+}
+
+/// What kind of trouble it is decides how soon to try again.
+fn trouble(error: &pop3::Error) -> Trouble {
+    match error {
+        pop3::Error::Auth { .. } | pop3::Error::Insecure(_) => Trouble::Refused,
+        pop3::Error::InUse { .. } => Trouble::InUse,
+        pop3::Error::LoginDelay { .. } => Trouble::LoginDelay(Duration::from_secs(15 * 60)),
+        pop3::Error::Net(net::Error::Certificate(_) | net::Error::CaFile { .. } | net::Error::Tls(_)) => {
+            Trouble::Certificate
+        }
+        pop3::Error::Net(_) | pop3::Error::Closed | pop3::Error::TempUnavailable { .. } => Trouble::Network,
+        pop3::Error::Refused { .. }
+        | pop3::Error::OutOfStep(_)
+        | pop3::Error::TooLong { .. }
+        | pop3::Error::NoUidl => Trouble::Protocol,
+        pop3::Error::Disk(_) => Trouble::Local,
+    }
+}

@@ -1,0 +1,93 @@
+//! Deleting at the source: only what the ledger lets go, and only after a look at the bytes.
+
+use std::collections::HashMap;
+
+use tracing::debug;
+
+use crate::ledger::{Deletion, MessageId};
+use crate::message::{LeaveCopy, Message, header_digest};
+use crate::pop3::{Retrieval, Session};
+
+use super::batch::Numbers;
+use super::{Failure, Listing, Poll};
+
+/// Most overdue deletions in one session.
+const AT_A_TIME: usize = 5000;
+
+impl Poll<'_> {
+    /// Deletes what was kept long enough, or what an earlier session could not delete any more.
+    ///
+    /// These messages were not retrieved in this session, so the server first shows that they still are what the
+    /// ledger thinks: by their header, or, failing that, by all their bytes.
+    pub(super) async fn delete_overdue(
+        &mut self,
+        session: &mut Session,
+        listing: &Listing,
+    ) -> Result<(), Failure> {
+        let leave_copy = self.account.settings.leave_copy;
+        if leave_copy == LeaveCopy::Forever {
+            return Ok(());
+        }
+        let ledger = &self.context.ledger;
+        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_A_TIME, self.now()).await?;
+        if overdue.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = Numbers::of(&listing.rows);
+        let listed = overdue.into_iter().filter_map(|deletion| {
+            let number = numbers.take(&deletion.uidl, deletion.size)?;
+            Some((number, deletion))
+        });
+        let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
+        for (number, deletion) in doubtful {
+            match self.retrieve_one(session, number).await? {
+                Some(message) if message.content == deletion.content => same.push((deletion.id, number)),
+                Some(_) => ledger.mistaken(deletion.id, &self.ask, self.now()).await?,
+                None => debug!(account = %self.account.name, number, "cannot be compared, so it stays"),
+            }
+        }
+        self.delete(session, &same).await
+    }
+
+    async fn retrieve_one(&self, session: &mut Session, number: u32) -> Result<Option<Message>, Failure> {
+        let mut outcome = session.retrieve(&[number], &self.context.spool).await;
+        match (outcome.messages.pop(), outcome.error) {
+            (Some((_, Retrieval::Message(message))), _) => Ok(Some(message)),
+            (_, Some(error)) => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Deletes messages by their numbers in this session. That a deletion took effect is believed when the next
+    /// listing does not show the message any more.
+    pub(super) async fn delete(
+        &mut self,
+        session: &mut Session,
+        messages: &[(MessageId, u32)],
+    ) -> Result<(), Failure> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let (ids, numbers): (Vec<MessageId>, Vec<u32>) = messages.iter().copied().unzip();
+        self.context.ledger.deleting(&ids, self.now()).await?;
+        let deleted = session.delete(&numbers).await?;
+        self.summary.deleted += deleted.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+        Ok(())
+    }
+}
+
+/// Splits into those whose header is as it was, and those that need a closer look.
+async fn compare_headers(
+    session: &mut Session,
+    listed: Vec<(u32, Deletion)>,
+) -> Result<(Vec<(MessageId, u32)>, Vec<(u32, Deletion)>), Failure> {
+    if !session.capabilities().top {
+        return Ok((Vec::new(), listed));
+    }
+    let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
+    let headers: HashMap<u32, _> = numbers.iter().copied().zip(session.top(&numbers).await?).collect();
+    let (same, doubtful): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(number, deletion)| {
+        matches!(headers.get(number), Some(Ok(header)) if header_digest(header) == deletion.header)
+    });
+    Ok((same.into_iter().map(|(number, deletion)| (deletion.id, number)).collect(), doubtful))
+}

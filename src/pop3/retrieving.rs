@@ -1,0 +1,255 @@
+//! RETR and TOP: the bodies of messages.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::channel::Channel;
+use super::error::{Error, Refused};
+use super::session::Session;
+use super::stuffing::Unstuffer;
+use crate::message::{IN_MEMORY, Message, Spool};
+use crate::net::{self, within};
+
+/// What [`Session::retrieve`] brought.
+#[derive(Debug)]
+pub struct Retrieved {
+    /// By message-number, in the order asked for; all of them where `error` is `None`.
+    pub messages: Vec<(u32, Retrieval)>,
+    /// Why the session ended before all was retrieved. What is in `messages` is complete all the same.
+    pub error: Option<Error>,
+}
+
+/// What became of one RETR.
+#[derive(Debug)]
+pub enum Retrieval {
+    Message(Message),
+    Refused(Refused),
+    /// More than the settings' `max_size`. The session ends with it, since the rest of it would have to be read.
+    TooLarge {
+        octets_seen: u64,
+    },
+    /// What followed the message's end was no reply, so that it may have ended too early: a server that forgets to
+    /// stuff a dot does that. Only where commands go one at a time; elsewhere the message is left out, since
+    /// pipelining may be at fault.
+    Torn {
+        octets_seen: u64,
+    },
+}
+
+impl Session {
+    /// RETR for each of `numbers`, many at a time where the server can.
+    ///
+    /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`.
+    pub async fn retrieve(&mut self, numbers: &[u32], spool_folder: &Path) -> Retrieved {
+        let mut messages = Vec::with_capacity(numbers.len());
+        let outcome = self.retrieve_into(&mut messages, numbers, spool_folder).await;
+        if matches!(outcome, Err(Error::OutOfStep { .. })) {
+            self.doubt_last(&mut messages);
+        }
+        Retrieved { messages, error: outcome.err() }
+    }
+
+    async fn retrieve_into(
+        &mut self,
+        messages: &mut Vec<(u32, Retrieval)>,
+        numbers: &[u32],
+        spool_folder: &Path,
+    ) -> Result<(), Error> {
+        self.channel.begin(RETRIEVING)?;
+        let mut window = self.window("RETR", "", numbers, RETRIEVING);
+        for &number in numbers {
+            self.keep_busy(&mut window).await?;
+            let retrieval = self.read_message(spool_folder).await?;
+            let is_too_large = matches!(retrieval, Retrieval::TooLarge { .. });
+            messages.push((number, retrieval));
+            if is_too_large {
+                return Err(Error::Closed { during: "retrieving a message larger than `max_size`" });
+            }
+            window.answered();
+        }
+        self.channel.expect_silence(RETRIEVING)
+    }
+
+    /// The message before the one where the session got out of step may not be whole.
+    fn doubt_last(&self, messages: &mut Vec<(u32, Retrieval)>) {
+        let Some((_, Retrieval::Message(message))) = messages.last() else { return };
+        let octets_seen = message.octets();
+        let Some((number, _)) = messages.pop() else { return };
+        if !self.is_pipelining() {
+            messages.push((number, Retrieval::Torn { octets_seen }));
+        }
+    }
+
+    async fn read_message(&mut self, spool_folder: &Path) -> Result<Retrieval, Error> {
+        let status = self.channel.status("RETR", RETRIEVING);
+        if let Err(refused) = within(self.deadlines.reply, RETRIEVING, status).await? {
+            return Ok(Retrieval::Refused(refused));
+        }
+        let mut spool = Spool::new(spool_folder);
+        let mut body = Body::new(&self.channel, self.deadlines.pace);
+        while body.next(&mut self.channel).await? {
+            let octets_seen = spool.octets() + body.piece.len() as u64;
+            if octets_seen > self.max_size {
+                return Ok(Retrieval::TooLarge { octets_seen });
+            }
+            spool.write(&body.piece).await.map_err(Error::Disk)?;
+        }
+        self.channel.answered();
+        Ok(Retrieval::Message(spool.finish().await.map_err(Error::Disk)?))
+    }
+
+    /// TOP n 0 for each of `numbers`: the header, of which at most [`IN_MEMORY`] octets are kept.
+    ///
+    /// # Errors
+    /// The end of the session; [`Error::TooLong`] beyond `max_size`.
+    pub async fn top(&mut self, numbers: &[u32]) -> Result<Vec<Result<Vec<u8>, Refused>>, Error> {
+        self.channel.begin(READING_HEADERS)?;
+        let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
+        let mut headers = Vec::with_capacity(numbers.len());
+        for _ in numbers {
+            self.keep_busy(&mut window).await?;
+            headers.push(self.read_header().await?);
+            window.answered();
+        }
+        Ok(headers)
+    }
+
+    async fn read_header(&mut self) -> Result<Result<Vec<u8>, Refused>, Error> {
+        let status = self.channel.status("TOP", READING_HEADERS);
+        if let Err(refused) = within(self.deadlines.reply, READING_HEADERS, status).await? {
+            return Ok(Err(refused));
+        }
+        let (mut header, mut octets) = (Vec::new(), 0);
+        let mut body = Body::new(&self.channel, self.deadlines.pace);
+        while body.next(&mut self.channel).await? {
+            octets += body.piece.len() as u64;
+            if octets > self.max_size {
+                return Err(Error::TooLong { what: "a header", limit: self.max_size });
+            }
+            let room = IN_MEMORY - header.len();
+            header.extend_from_slice(&body.piece[..body.piece.len().min(room)]);
+        }
+        self.channel.answered();
+        Ok(Ok(header))
+    }
+}
+
+const RETRIEVING: &str = "retrieving messages";
+const READING_HEADERS: &str = "reading headers";
+
+/// A multi-line response as it comes in: piece by piece, its dots unstuffed.
+struct Body {
+    unstuffer: Unstuffer,
+    pace: Pace,
+    piece: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Body {
+    fn new(channel: &Channel, pace: Duration) -> Body {
+        Body {
+            unstuffer: Unstuffer::new(channel.bare_lf),
+            pace: Pace::new(pace),
+            piece: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Fills `piece` with what comes next; `false` when all has come.
+    async fn next(&mut self, channel: &mut Channel) -> Result<bool, Error> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        if channel.unread().is_empty() {
+            self.wait(channel).await?;
+        }
+        self.piece.clear();
+        let unread = channel.unread();
+        let left = self.unstuffer.feed(unread, &mut self.piece);
+        channel.take(unread.len() - left.unwrap_or(0));
+        self.has_ended = left.is_some();
+        channel.bare_lf = self.unstuffer.bare_lf();
+        Ok(true)
+    }
+
+    async fn wait(&mut self, channel: &mut Channel) -> Result<(), Error> {
+        while channel.unread().is_empty() {
+            let began = Instant::now();
+            let outcome = timeout(self.pace.patience(), channel.fill(RETRIEVING)).await;
+            self.pace.record(began.elapsed(), channel.unread().len());
+            if !self.pace.is_kept() {
+                let after = self.pace.over;
+                return Err(net::Error::Timeout { phase: "waiting for a message to go on", after }.into());
+            }
+            outcome.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The floor on throughput, in octets a second.
+const FLOOR: u64 = 1 << 10;
+
+/// Whether a server sends at [`FLOOR`] or faster, averaged over a stretch of waiting for it.
+struct Pace {
+    over: Duration,
+    waited: Duration,
+    octets: u64,
+}
+
+impl Pace {
+    fn new(over: Duration) -> Pace {
+        Pace { over, waited: Duration::ZERO, octets: 0 }
+    }
+
+    /// How much of this stretch is left.
+    fn patience(&self) -> Duration {
+        self.over.saturating_sub(self.waited)
+    }
+
+    fn record(&mut self, waited: Duration, octets: usize) {
+        self.waited += waited;
+        self.octets += octets as u64;
+    }
+
+    /// Judges a stretch at its end, and begins the next.
+    fn is_kept(&mut self) -> bool {
+        if self.waited < self.over {
+            return true;
+        }
+        let is_kept = u128::from(self.octets) * 1000 >= u128::from(FLOOR) * self.waited.as_millis();
+        *self = Pace::new(self.over);
+        is_kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drip_is_too_slow_and_a_kilobyte_a_second_is_not() {
+        for (octets_a_second, is_kept) in [(1, false), (1023, false), (1024, true), (1_000_000, true)] {
+            let mut pace = Pace::new(Duration::from_secs(60));
+            for second in 1..=60 {
+                assert_eq!(pace.patience(), Duration::from_secs(61 - second));
+                pace.record(Duration::from_secs(1), octets_a_second);
+                assert!(
+                    pace.is_kept() == (second < 60 || is_kept),
+                    "{octets_a_second} octets/s, second {second}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_fast_minute_buys_no_slow_one() {
+        let mut pace = Pace::new(Duration::from_secs(60));
+        pace.record(Duration::from_secs(60), 1 << 30);
+        assert!(pace.is_kept());
+        pace.record(Duration::from_secs(60), 0);
+        assert!(!pace.is_kept());
+    }
+}

@@ -1,0 +1,91 @@
+//! The daemon: it polls on schedule, does what other processes ask, reloads, and stops in order.
+
+use rustix::process::Signal;
+
+use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, account, imap_destination, message};
+
+fn config(server: &Dovecot, every: &str) -> String {
+    let to_home = format!("every = \"{every}\"\ndeliver = [{{ to = \"home\" }}]");
+    imap_destination("home", server, "me") + &account("old", server, "old", &to_home)
+}
+
+#[tokio::test]
+async fn polls_on_schedule_and_stops_in_order() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let ferry = Ferry::new(&config(&server, "5s"));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("delivered=1").await;
+    server.put("old", &[message(2)]);
+    daemon.wait_for("delivered=1").await;
+    daemon.signal(Signal::TERM);
+    let ran = daemon.end().await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("stopped"), "{ran:?}");
+    assert_eq!(server.count("me", "INBOX"), 2);
+}
+
+#[tokio::test]
+async fn does_what_other_processes_ask() {
+    let server = Dovecot::start();
+    let ferry = Ferry::new(&config(&server, "1h"));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("poll").await;
+    server.put("old", &[message(1), message(2)]);
+    let ran = ferry.run(&["fetch"]).await.expect_code(0);
+    assert!(ran.stdout.contains("old: 2 new, 2 delivered"), "{ran:?}");
+    assert_eq!(server.count("me", "INBOX"), 2);
+    ferry.run(&["retry"]).await.expect_code(0);
+    let history = ferry.json(&["history", "--json"]).await;
+    assert_eq!(history["polls"][0]["delivered"], 2, "{history}");
+    let status = ferry.json(&["status", "--json"]).await;
+    assert_eq!(status["accounts"][0]["delivered"], 2, "{status}");
+    assert_eq!(status["destinations"][0]["state"], "ok", "{status}");
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+#[tokio::test]
+async fn reloads_and_keeps_the_old_config_when_the_new_one_is_broken() {
+    let server = Dovecot::start();
+    let ferry = Ferry::new(&config(&server, "1h"));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("poll").await;
+
+    ferry.configure("evry = 5");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("evry").await;
+    daemon.wait_for("the old one goes on").await;
+    server.put("old", &[message(1)]);
+    ferry.configure(&config(&server, "1h"));
+    ferry.run(&["fetch"]).await.expect_code(0);
+
+    server.put("new", &[message(2)]);
+    let more = account("new", &server, "new", "every = \"1h\"\ndeliver = [{ to = \"home\", folder = \"New\" }]");
+    ferry.configure(&(config(&server, "1h") + &more));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    daemon.wait_for("account=new").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    assert_eq!((server.count("me", "INBOX"), server.count("me", "New")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_restart_is_no_reason_to_poll() {
+    let server = Dovecot::start();
+    let ferry = Ferry::new(&config(&server, "1h"));
+    for polls in [1, 1] {
+        let mut daemon = ferry.start(&["run"]);
+        daemon.wait_for("started").await;
+        if ferry.json(&["history", "--json"]).await["polls"].as_array().unwrap().is_empty() {
+            daemon.wait_for("poll").await;
+        }
+        ferry.run(&["retry"]).await.expect_code(0);
+        daemon.signal(Signal::TERM);
+        daemon.end().await;
+        let history = ferry.json(&["history", "--json"]).await;
+        assert_eq!(history["polls"].as_array().unwrap().len(), polls, "{history}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The real binary, with a config and a ledger in a folder of its own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr};
+
+use crate::dovecot::{Dovecot, PASSWORD};
+
+pub struct Ferry {
+    folder: Option<TempDir>,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ferry {
+    pub fn new(config: &str) -> Ferry {
+        let folder = tempfile::Builder::new().prefix("mailferry.").tempdir().unwrap();
+        let ferry = Ferry { folder: Some(folder) };
+        ferry.configure(config);
+        ferry
+    }
+
+    /// Writes the config anew.
+    pub fn configure(&self, config: &str) {
+        let file = self.folder().join("mailferry.toml");
+        fs::write(&file, config).unwrap();
+        // Passwords stand in it, so nobody else may read it.
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("only drop takes it").path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
+        command.current_dir(self.folder()).args(arguments).env_remove("RUST_LOG").env_remove("MAILFERRY_CONFIG");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
+        let command = self.command(arguments);
+        let output = tokio::process::Command::from(command).stdin(Stdio::null()).output().await.unwrap();
+        Ran::of(&output)
+    }
+
+    /// Starts a command, to be watched by its log.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running { child, log, seen: Vec::new() }
+    }
+
+    /// The JSON that a command prints.
+    pub async fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let ran = self.run(arguments).await;
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|fault| panic!("{fault}: {ran:?}"))
+    }
+}
+
+impl Drop for Ferry {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            let kept = folder.keep();
+            eprintln!("the config and the ledger are in {}; try `mailferry status` there", kept.display());
+        }
+    }
+}
+
+impl Ran {
+    fn of(output: &Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Ran {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+/// A command under way.
+pub struct Running {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    /// Reads the log up to a line that holds `text`.
+    pub async fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_nth(text, 1).await
+    }
+
+    /// Reads the log up to the `nth` line, counted from here, that holds `text`.
+    pub async fn wait_for_nth(&mut self, text: &str, nth: usize) -> String {
+        let mut count = 0;
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            self.seen.push(line.clone());
+            count += usize::from(line.contains(text));
+            if count == nth {
+                return line;
+            }
+        }
+        let log = self.seen.join("\n");
+        panic!("the log ended before line {nth} with `{text}`:\n{log}");
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.expect("it still runs"), signal).unwrap();
+    }
+
+    /// The log is read on, so that the command is not held up by it.
+    pub async fn end(mut self) -> Ran {
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            self.seen.push(line);
+        }
+        let status = self.child.wait().await.unwrap();
+        Ran { code: status.code().unwrap_or(-1), stdout: String::new(), stderr: self.seen.join("\n") }
+    }
+}
+
+/// An IMAP destination at a test server, in the clear on loopback.
+pub fn imap_destination(name: &str, server: &Dovecot, user: &str) -> String {
+    let port = server.imap;
+    format!(
+        "[destination.{name}]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
+         user = \"{user}\"\npassword = \"{PASSWORD}\"\n\n"
+    )
+}
+
+/// A webhook destination, as raw messages.
+pub fn webhook_destination(name: &str, url: &str, format: &str) -> String {
+    format!(
+        "[destination.{name}]\nkind = \"webhook\"\nurl = \"{url}\"\nformat = \"{format}\"\n\
+         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n\n"
+    )
+}
+
+/// An account at a test server, in the clear on loopback. `rest` are more of its keys.
+pub fn account(name: &str, server: &Dovecot, user: &str, rest: &str) -> String {
+    let port = server.pop3;
+    format!(
+        "[account.{name}]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{user}\"\n\
+         password = \"{PASSWORD}\"\n{rest}\n\n"
+    )
+}
+
+/// A message of its own for every `n`.
+pub fn message(n: usize) -> Vec<u8> {
+    format!(
+        "Received: from there by here; Mon, 23 Nov 2026 10:00:00 +0100\r\nFrom: ann@example.com\r\n\
+         To: me@example.org\r\nSubject: message {n}\r\nMessage-ID: <{n}@example.com>\r\n\r\nNumber {n}.\r\n"
+    )
+    .into_bytes()
+}

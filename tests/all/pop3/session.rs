@@ -1,0 +1,221 @@
+//! A session that goes well, with servers that can pipeline and servers that cannot.
+
+use mailferry::message::{Listed, Message, Quirks};
+use mailferry::net::Tls;
+use mailferry::pop3::{Error, Refused, Retrieval, Stat};
+
+use super::{logged_in, open_with, session, settings};
+use crate::peer::Peer;
+
+async fn bytes_of(message: &Message) -> Vec<u8> {
+    let (mut chunks, mut all) = (message.chunks(), Vec::new());
+    while let Some(chunk) = chunks.next().await.unwrap() {
+        all.extend_from_slice(&chunk);
+    }
+    all
+}
+
+/// What was retrieved, short: the bytes, or `refused`.
+async fn shown(messages: &[(u32, Retrieval)]) -> Vec<(u32, String)> {
+    let mut shown = Vec::new();
+    for (number, retrieval) in messages {
+        let text = match retrieval {
+            Retrieval::Message(message) => String::from_utf8(bytes_of(message).await).unwrap(),
+            Retrieval::Refused(refused) => format!("refused: {}", refused.text),
+            other => format!("{other:?}"),
+        };
+        shown.push((*number, text));
+    }
+    shown
+}
+
+fn listed(rows: &[Listed]) -> Vec<(u32, &[u8], Option<u64>)> {
+    rows.iter().map(|row| (row.number, row.uidl.as_bytes(), row.size)).collect()
+}
+
+const LISTED: &str = "
+    S: +OK
+    S: 1 aaa
+    S: 2
+    S: 4 b b
+    S: .
+    C: LIST
+    S: +OK 3 messages
+    S: 1 120
+    S: 4 99999999999999999999
+    S: 5 77
+    S: .
+    C: QUIT
+    S: +OK";
+
+#[tokio::test]
+async fn lists_in_one_go_or_step_by_step() {
+    let expected: [(u32, &[u8], Option<u64>); 3] =
+        [(1, b"aaa", Some(120)), (2, b"", None), (4, b"b b", None)];
+    for (capabilities, asking) in [
+        ("PIPELINING", "C: STAT\nC: UIDL\nS: +OK 3 320"),
+        ("UIDL", "C: STAT\nquiet\nS: +OK 3 320\nC: UIDL\nquiet"),
+    ] {
+        let (peer, mut session) = session(capabilities, &format!("{asking}\n{LISTED}")).await;
+        let mut listing = session.uidl().await.unwrap();
+        assert_eq!(listing.stat, Stat { count: 3, octets: 320 });
+        session.list(&mut listing.rows).await.unwrap();
+        assert_eq!(listed(&listing.rows), expected);
+        session.quit().await.unwrap();
+        peer.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn the_hash_is_of_the_rows_and_nothing_else() {
+    let mut hashes = Vec::new();
+    for rows in ["S: 1 a\nS: 2 b", "S~ 1 a\\n2 b\\n", "S: 1 a\nS: 2 c", "S: 2 b\nS: 1 a", "S: 1 a"] {
+        let dialog = format!("C: STAT\nC: UIDL\nS: +OK 2 9\nS: +OK\n{rows}\nS: .");
+        let (peer, mut session) = session("PIPELINING", &dialog).await;
+        hashes.push(session.uidl().await.unwrap().hash);
+        drop(session);
+        peer.finish().await;
+    }
+    let first = hashes.remove(0);
+    assert_eq!(first, hashes.remove(0));
+    assert!(hashes.iter().all(|hash| *hash != first));
+}
+
+#[tokio::test]
+async fn an_empty_mailbox_is_empty_however_it_is_said() {
+    for reply in ["S: +OK\nS: .", "S: -ERR no messages"] {
+        let dialog = format!("C: STAT\nC: UIDL\nS: +OK 0 0\n{reply}\nC: QUIT\nS: +OK");
+        let (peer, mut session) = session("PIPELINING", &dialog).await;
+        assert_eq!(session.uidl().await.unwrap().rows, []);
+        session.quit().await.unwrap();
+        peer.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_uidl_is_told_apart_from_an_empty_mailbox() {
+    let (peer, mut session) = session("TOP", "C: STAT\nS: +OK 2 9\nC: UIDL\nS: -ERR unknown command").await;
+    let error = session.uidl().await.unwrap_err();
+    assert!(matches!(error, Error::NoUidl), "{error}");
+    drop(session);
+    peer.finish().await;
+}
+
+/// RETR 1 to 3 of a server that refuses the second.
+const ANSWERS: [&str; 3] = [
+    "S: +OK 9 octets\nS: one\nS: ..\nS: .",
+    "S: -ERR [SYS/TEMP] Message 2 expunged.",
+    "S: +OK\nS: ..three\nS: ..",
+];
+
+#[tokio::test]
+async fn retrieves_many_at_a_time_or_one_by_one() {
+    let expected: Vec<(u32, String)> = vec![
+        (1, "one\r\n.\r\n".into()),
+        (2, "refused: Message 2 expunged.".into()),
+        (3, ".three\r\n.\r\n".into()),
+    ];
+    let [one, two, three] = ANSWERS;
+    let pipelined = format!("C: RETR 1\nC: RETR 2\nC: RETR 3\nquiet\n{one}\n{two}\n{three}\nS: .");
+    let one_by_one = format!("C: RETR 1\nquiet\n{one}\nC: RETR 2\nquiet\n{two}\nC: RETR 3\n{three}\nS: .");
+    let no_pipelining = Quirks { no_pipelining: true, ..Quirks::default() };
+    for (capabilities, quirks, dialog) in [
+        ("PIPELINING", Quirks::default(), pipelined.clone()),
+        ("PIPELINING", Quirks::default(), format!("split 1\n{pipelined}")),
+        ("TOP", Quirks::default(), format!("split 3\n{one_by_one}")),
+        ("PIPELINING", no_pipelining, one_by_one),
+    ] {
+        let peer = Peer::play(&logged_in(capabilities, &dialog)).await;
+        let mut session = open_with(&settings(peer.port, Tls::None), quirks).await.unwrap();
+        let retrieved = session.retrieve(&[1, 2, 3], &std::env::temp_dir()).await;
+        assert!(retrieved.error.is_none(), "{:?}", retrieved.error);
+        assert_eq!(shown(&retrieved.messages).await, expected);
+        drop(session);
+        peer.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn more_commands_than_the_window_holds_all_get_their_answers() {
+    let dele = |from: u32, to: u32| (from..=to).map(|n| format!("C: DELE {n}\n")).collect::<String>();
+    // 64 at once, and 32 more each time that half of them are answered.
+    let dialog = [
+        dele(1, 64),
+        "quiet\n".into(),
+        "S: +OK\n".repeat(32),
+        dele(65, 96),
+        "S: +OK\n".repeat(32),
+        dele(97, 100),
+        "S: +OK\n".repeat(35),
+        "S: -ERR no such message\nC: QUIT\nS: -ERR some deleted messages not removed\n".into(),
+    ];
+    let (peer, mut session) = session("PIPELINING", &dialog.concat()).await;
+    let answers = session.delete(&(1..=100).collect::<Vec<u32>>()).await.unwrap();
+    assert_eq!(answers.len(), 100);
+    assert!(answers[..99].iter().all(Result::is_ok));
+    assert_eq!(answers[99], Err(Refused { command: "DELE", code: None, text: "no such message".into() }));
+    let error = session.quit().await.unwrap_err();
+    assert!(matches!(error, Error::Refused(Refused { command: "QUIT", .. })), "{error}");
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_large_message_comes_back_to_the_byte() {
+    let line = "x".repeat(70_000);
+    let lines = format!("S: {line}\nS: ...{line}\nS: \n").repeat(10);
+    let (peer, mut session) = session("TOP", &format!("C: RETR 7\nS: +OK\n{lines}\nS: .")).await;
+    let retrieved = session.retrieve(&[7], &std::env::temp_dir()).await;
+    let [(7, Retrieval::Message(message))] = retrieved.messages.as_slice() else { panic!("{retrieved:?}") };
+    assert!(message.bytes().is_none(), "1.4 MB should be in a file");
+    let expected = format!("{line}\r\n..{line}\r\n\r\n").repeat(10);
+    assert!(bytes_of(message).await == expected.as_bytes());
+    drop(session);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn reads_headers_and_keeps_the_session_alive() {
+    let dialog = "
+        C: TOP 1 0
+        C: TOP 9 0
+        S: +OK
+        S: Subject: one
+        S: 
+        S: .
+        S: -ERR no such message
+        C: NOOP
+        S: +OK
+        C: STAT
+        S: +OK 1 20";
+    let (peer, mut session) = session("PIPELINING TOP", dialog).await;
+    let headers = session.top(&[1, 9]).await.unwrap();
+    assert_eq!(headers[0].as_deref().unwrap(), b"Subject: one\r\n\r\n");
+    assert!(headers[1].is_err() && headers.len() == 2);
+    session.noop().await.unwrap();
+    assert_eq!(session.stat().await.unwrap(), Stat { count: 1, octets: 20 });
+    drop(session);
+    // No QUIT was heard: dropping a session must not delete anything.
+    assert!(peer.finish().await.ends_with("STAT\r\n"));
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_crlf_is_understood() {
+    let dialog = "
+        S~ +OK\\n
+        C: CAPA
+        S~ -ERR\\n
+        C: USER ann
+        S~ +OK\\n
+        C: PASS secret
+        S~ +OK\\n
+        C: RETR 1
+        S~ +OK\\na\\n..b\\n.\\n
+        C: RETR 2
+        S~ +OK\\n.\\n";
+    let peer = Peer::play(dialog).await;
+    let mut session = open_with(&settings(peer.port, Tls::None), Quirks::default()).await.unwrap();
+    let retrieved = session.retrieve(&[1, 2], &std::env::temp_dir()).await;
+    assert_eq!(shown(&retrieved.messages).await, [(1, "a\n.b\n".into()), (2, String::new())]);
+    drop(session);
+    peer.finish().await;
+}

@@ -1,0 +1,217 @@
+//! Bad input and bad luck: one clear sentence, the right exit code, and nothing lost.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
+use crate::receiver::{Receiver, status};
+
+const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
+
+/// A server with three messages for `old`, and a ferry that carries them to `me`.
+fn three_messages() -> (Dovecot, Ferry) {
+    let server = Dovecot::start();
+    server.put("old", &[message(1), message(2), message(3)]);
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let ferry = Ferry::new(&config);
+    (server, ferry)
+}
+
+#[track_caller]
+fn assert_one_sentence(ran: &Ran, words: &[&str]) {
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for word in words {
+        assert!(said.contains(word), "`{word}` is missing: {ran:?}");
+    }
+    assert!(!said.contains("panicked") && !said.contains("backtrace"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_fails_its_account_alone() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let wrong = account("bad", &server, "other", TO_HOME).replace("\"secret\"", "\"wrong\"");
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME) + &wrong;
+    let ferry = Ferry::new(&config);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["bad: ", "login was refused", "check `user` and `password`", "old: 1 new, 1 delivered"]);
+    assert!(!ran.stdout.contains("wrong"), "a password is shown: {ran:?}");
+    assert_eq!(server.count("me", "INBOX"), 1);
+    let status = ferry.json(&["status", "--json"]).await;
+    let bad = status["accounts"].as_array().unwrap().iter().find(|account| account["name"] == "bad").unwrap();
+    assert_eq!(bad["error"]["class"], "account");
+    assert!(bad["failing_since"].is_string() && bad["last_success"].is_null(), "{bad}");
+    let ran = ferry.run(&["check"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["account bad: FAILED", "account old: 1 messages"]);
+}
+
+#[tokio::test]
+async fn an_unreachable_host_says_so() {
+    let (_server, ferry) = three_messages();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let old = config.find("[account").unwrap();
+    let (home, account) = config.split_at(old);
+    let port = account.lines().find(|line| line.starts_with("port")).unwrap();
+    ferry.configure(&format!("{home}{}", account.replace(port, &format!("port = {closed}"))));
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["127.0.0.1", "no connection", "check `host` and `port`"]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_trusted_sends_no_password() {
+    let server = Dovecot::start();
+    let tls = |host: &str, more: &str| {
+        format!(
+            "[account.old]\nhost = \"{host}\"\nport = {}\nuser = \"old\"\npassword = \"secret\"\n{more}\n{TO_HOME}\n",
+            server.pop3s
+        )
+    };
+    let home = imap_destination("home", &server, "me");
+    let ca_file = format!("ca_file = \"{}\"", server.ca_file.display());
+    let ferry = Ferry::new(&(home.clone() + &tls("localhost", "")));
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["unknown issuer", "`ca_file` or `pin`"]);
+    ferry.configure(&(home.clone() + &tls("localhost", &format!("{ca_file}\nserver_name = \"pop.example.com\""))));
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["not for `pop.example.com`", "`server_name`"]);
+    assert!(!server.log().contains("Login"), "{}", server.log());
+    ferry.configure(&(home + &tls("localhost", &ca_file)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn five_mistakes_in_a_config_are_told_at_once() {
+    let ferry = Ferry::new(
+        "[destination.home]\nkind = \"imap\"\nuser = \"me\"\npassword = \"x\"\n\n[account.old]\n\
+         host = \"pop.example.com\"\nuser = \"old\"\npassword = \"y\"\nevry = \"5m\"\nleave_copy = \"long\"\n\
+         import = \"some\"\ndeliver = [{ to = \"hoem\" }]\n",
+    );
+    for command in [["check", "--offline"].as_slice(), &["run"], &["fetch"], &["status"]] {
+        let ran = ferry.run(command).await.expect_code(78);
+        assert_one_sentence(&ran, &["host", "evry", "leave_copy", "import", "hoem"]);
+        assert!(ran.stderr.contains("mailferry.toml:"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_a_usage_error() {
+    let (_server, ferry) = three_messages();
+    let ran = ferry.run(&["fetch", "odl"]).await.expect_code(64);
+    assert_one_sentence(&ran, &["no account `odl`", "old"]);
+    for command in [["retry", "--id", "77"].as_slice(), &["give-up", "77"], &["export", "77"], &["forget", "odl"]] {
+        ferry.run(&["fetch"]).await;
+        let ran = ferry.run(command).await.expect_code(64);
+        assert_one_sentence(&ran, &["mailferry: "]);
+    }
+    ferry.run(&["no-such-command"]).await.expect_code(64);
+    ferry.run(&[]).await.expect_code(64);
+    ferry.run(&["--help"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn no_config_names_the_places_that_were_looked_at() {
+    let (_server, ferry) = three_messages();
+    fs::remove_file(ferry.folder().join("mailferry.toml")).unwrap();
+    let ran = ferry.run(&["fetch"]).await.expect_code(78);
+    assert_one_sentence(&ran, &["mailferry.toml", "/etc/mailferry/mailferry.toml", "-c"]);
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_ledger_is_refused() {
+    let (_server, ferry) = three_messages();
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("started").await;
+    let ran = ferry.run(&["run"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["mailferry.db"]);
+    let ran = ferry.run(&["rename", "old", "new"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["mailferry.db"]);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_none_or_from_the_future_is_left_alone() {
+    let (server, ferry) = three_messages();
+    let ledger = ferry.folder().join("mailferry.db");
+    fs::write(&ledger, "not a database, but somebody's text, and long enough to be mistaken for a page of one").unwrap();
+    let ran = ferry.run(&["fetch"]).await.expect_code(74);
+    assert_one_sentence(&ran, &["mailferry.db"]);
+    assert!(fs::read_to_string(&ledger).unwrap().starts_with("not a database"), "it was overwritten");
+    assert_eq!(server.count("me", "INBOX"), 0);
+}
+
+#[tokio::test]
+async fn a_ledger_in_a_folder_that_is_not_there_is_no_reason_to_lose_mail() {
+    let (server, ferry) = three_messages();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    ferry.configure(&format!("ledger = \"no/such/folder/mailferry.db\"\n{config}"));
+    let ran = ferry.run(&["fetch"]).await.expect_code(74);
+    assert_one_sentence(&ran, &["no/such/folder"]);
+    assert_eq!((server.count("old", "INBOX"), server.count("me", "INBOX")), (3, 0));
+}
+
+#[tokio::test]
+async fn secrets_that_others_can_read_are_refused() {
+    let (_server, ferry) = three_messages();
+    let file = ferry.folder().join("mailferry.toml");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let ran = ferry.run(&["fetch"]).await;
+    assert!(ran.code != 0, "{ran:?}");
+    assert_one_sentence(&ran, &["password", "chmod"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_holds_up_no_other() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1), message(2), message(3)]);
+    let receiver = Receiver::answering(|_, _| status(503)).await;
+    let config = imap_destination("home", &server, "me")
+        + &webhook_destination("app", &receiver.url, "json")
+        + &account("old", &server, "old", "leave_copy = false\ndeliver = [{ to = \"app\" }, { to = \"home\" }]");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    assert_eq!(server.count("me", "INBOX"), 3);
+    assert_eq!(server.count("old", "INBOX"), 3, "not deleted before the webhook has it, too");
+    assert_eq!(receiver.arrivals().len(), 3);
+    let status = ferry.json(&["status", "--json"]).await;
+    assert_eq!(status["accounts"][0]["pending"], 3, "{status}");
+}
+
+#[tokio::test]
+async fn a_bad_message_is_parked_and_the_others_go_on() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1), message(2), message(3)]);
+    let receiver = Receiver::answering(|arrival, _| {
+        let is_bad = arrival.body.windows(9).any(|part| part == b"message 2");
+        status(if is_bad { 422 } else { 200 })
+    });
+    let receiver = receiver.await;
+    let config = webhook_destination("app", &receiver.url, "raw")
+        + &account("old", &server, "old", "leave_copy = false\ndeliver = [{ to = \"app\" }]");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    let ran = ferry.run(&["fetch"]).await.expect_code(0);
+    assert_one_sentence(&ran, &["1 parked"]);
+    assert_eq!(server.count("old", "INBOX"), 1, "the parked one stays at its source");
+    let parked = ferry.json(&["parked", "--json"]).await;
+    let parked = &parked["parked"][0];
+    assert_eq!((&parked["account"], &parked["destination"], &parked["attempts"]), (&"old".into(), &"app".into(), &3.into()));
+    assert!(parked["reason"].as_str().unwrap().contains("422"), "{parked}");
+    let id = parked["id"].to_string();
+    let exported = ferry.run(&["export", &id]).await.expect_code(0);
+    assert_eq!(exported.stdout.as_bytes(), message(2));
+    ferry.run(&["retry"]).await.expect_code(0);
+    assert_eq!(ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
+    for _ in 0..3 {
+        ferry.run(&["fetch"]).await;
+    }
+    ferry.run(&["give-up", &id]).await.expect_code(0);
+    ferry.run(&["give-up", &id]).await.expect_code(64);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");
+}
