@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// What a module may use of ours beside itself and `printable`, which is a leaf for all.
 enum MayUse {
     Only(&'static [&'static str]),
-    /// The first list whole; of the second only what configures them (see [`PLAIN_TYPES`]).
+    /// The first list whole; of the second only what configures them (see [`PLAIN`]).
     OrPlain(&'static [&'static str], &'static [&'static str]),
     AllBut(&'static [&'static str]),
 }
@@ -37,8 +37,11 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("cli", AllBut(&[])),
 ];
 
-/// `Settings` and the types that its fields are made of: words of the config file, nothing that acts.
-const PLAIN_TYPES: &[&str] = &["Settings", "Tls", "Pin", "Format"];
+/// Words of the config file, nothing that acts: `Settings`, the types of its fields, and the bounds of them.
+const PLAIN: &[&str] = &["Settings", "Tls", "Pin", "Format", "MAX_SIZE", "is_loopback"];
+
+/// The modules in which plain words stand.
+const PLAIN_HOMES: &[&str] = &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "poll"];
 
 /// Each dependency that only its owners may name.
 const OWNERS: &[(&str, &[&str])] = &[
@@ -100,18 +103,18 @@ mod tests {
 
 #[test]
 fn config_may_name_settings_and_nothing_that_acts() {
-    let good = "use crate::{net, pop3};\nfn f() -> pop3::Settings { net::Pin::default() }\n";
+    let good = "use crate::{net, pop3};\nfn f() -> pop3::Settings { let net = net::Pin::default(); g(net) }\n";
     assert_eq!(broken_rules(Path::new("config/raw.rs"), good), Vec::<String>::new());
 
-    let bad = "use crate::pop3;\nfn f() { pop3::Session::open() }\nfn g() { crate::net::connect() }\n";
+    let bad = "use crate::pop3;\nfn f() { pop3::Session::open() }\nuse crate::net::connect;\n";
     let found = broken_rules(Path::new("config/raw.rs"), bad);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(
-        found[0].starts_with("src/config/raw.rs:2: config may use only the plain types of pop3"),
+        found[0].starts_with("src/config/raw.rs:2: config may use only the plain words of pop3"),
         "{found:#?}"
     );
     assert!(
-        found[1].starts_with("src/config/raw.rs:3: config may use only the plain types of net"),
+        found[1].starts_with("src/config/raw.rs:3: config may use only the plain words of net"),
         "{found:#?}"
     );
 }
@@ -161,7 +164,7 @@ fn layer_complaint(home: &[String], named: &Named) -> Option<String> {
     let allowed = match may_use {
         Only(modules) | OrPlain(modules, _) if modules.contains(&to) => true,
         OrPlain(_, plain) if plain.contains(&to) => {
-            let message = format!("config may use only the plain types of {to} ({})", PLAIN_TYPES.join(", "));
+            let message = format!("config may use only the plain words of {to} ({})", PLAIN.join(", "));
             return (!is_plain(named)).then_some(message);
         }
         Only(_) | OrPlain(..) => false,
@@ -171,8 +174,8 @@ fn layer_complaint(home: &[String], named: &Named) -> Option<String> {
 }
 
 fn is_plain(named: &Named) -> bool {
-    match named.path.iter().find(|segment| segment.starts_with(|first: char| first.is_uppercase())) {
-        Some(type_name) => PLAIN_TYPES.contains(&type_name.as_str()),
+    match named.path.iter().find(|segment| !PLAIN_HOMES.contains(&segment.as_str())) {
+        Some(word) => PLAIN.contains(&word.as_str()),
         None => named.import,
     }
 }
@@ -215,11 +218,11 @@ fn named_paths(tokens: &[Token], home: &[String]) -> Vec<Named> {
         } else if tokens[at].is_name() && (at == 0 || tokens[at - 1].text != "::") {
             let (mut path, end) = inline_path(tokens, at);
             at = end;
-            // Names in scope are resolved once: an import cannot be reached through another one.
-            if let Some(full) = imported.get(&path[0]) {
-                path.splice(..1, full.iter().cloned());
-            }
+            // A name alone is a variable, or was judged where it was imported.
             if path.len() > 1 {
+                if let Some(full) = imported.get(&path[0]) {
+                    path.splice(..1, full.iter().cloned());
+                }
                 named.extend(resolve(line, &path, home, false));
             }
         } else {

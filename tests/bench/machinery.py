@@ -96,11 +96,9 @@ class Dovecot:
         maildir = self.mail / user / "Maildir"
         for name in ("cur", "new", "tmp"):
             (maildir / name).mkdir(parents=True)
-        count = 0
         for count, message in enumerate(messages, 1):
-            # The sizes in the name (as they are, and with CRLF) are Dovecot's own habit.
-            crlf = len(message) + message.count(b"\n") - message.count(b"\r\n")
-            (maildir / "cur" / f"{1_700_000_000 + count}.{count}.bench,S={len(message)},W={crlf}:2,").write_bytes(message)
+            # Names end in what tells them apart: Dovecot's hash of names sees little else, and 50,000 alike cost it 4 s.
+            (maildir / "cur" / f"{count:06}:2,").write_bytes(message)
         subprocess.run(["chown", "-R", f"{OWNER}:nogroup", self.mail / user], check=True)
         pop = poplib.POP3("127.0.0.1", self.pop3)
         pop.user(user)

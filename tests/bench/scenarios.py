@@ -40,7 +40,6 @@ class Bench:
     def mailbox(self, user, messages):
         """A source mailbox, laid once and used by all; `messages` makes its content."""
         if user not in self.mailboxes:
-            print(f"    (laying mailbox {user})", flush=True)
             self.mailboxes[user] = self.dovecot.fill(user, messages())
         return self.mailboxes[user]
 
