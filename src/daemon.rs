@@ -146,7 +146,10 @@ impl Daemon {
 
     /// Mail that waits for a destination wakes its account before the schedule does; an account that fails is left
     /// to its back-off.
-    async fn make_agenda(&self, now: DateTime<Utc>) -> Result<BTreeMap<AccountName, DateTime<Utc>>, ledger::Error> {
+    async fn make_agenda(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<AccountName, DateTime<Utc>>, ledger::Error> {
         let agenda = self.bridge.ledger().agenda(now).await?;
         let due_at = |entry: &ledger::Agenda| {
             let ended = self.ended.get(&entry.account);

@@ -25,7 +25,8 @@ use crate::ledger::{
     Ask, Class, DueDelivery, Identity, Intake, Ledger, MessageId, Past, Retrieved, Settled, Shortcut, State,
 };
 use crate::message::{
-    AccountName, DestinationName, Found, Import, LeaveCopy, Listed, Mark, Message, Outgoing, Quirks, Route, Verdict,
+    AccountName, DestinationName, Found, Import, LeaveCopy, Listed, Mark, Message, Outgoing, Quirks, Route,
+    Verdict,
 };
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
@@ -204,7 +205,10 @@ impl Poll<'_> {
         let due = self.context.ledger.look_ups_due(&self.account.name, self.now()).await?;
         let mut groups: BTreeMap<(DestinationName, String), Vec<ledger::LookUp>> = BTreeMap::new();
         for look_up in due {
-            groups.entry((look_up.destination.clone(), look_up.mark.folder.clone())).or_default().push(look_up);
+            groups
+                .entry((look_up.destination.clone(), look_up.mark.folder.clone()))
+                .or_default()
+                .push(look_up);
         }
         for ((name, _), look_ups) in groups {
             let Some(destination) = self.context.destinations.get(&name) else { continue };
@@ -214,7 +218,11 @@ impl Poll<'_> {
             taken.dedup();
             let found = destination.look_up(&marks, &taken).await;
             let found = look_ups.iter().map(|look_up| look_up.delivery).zip(found).collect();
-            let settled = self.context.ledger.settle_look_ups(found, self.account.settings.leave_copy, self.now()).await?;
+            let settled = self
+                .context
+                .ledger
+                .settle_look_ups(found, self.account.settings.leave_copy, self.now())
+                .await?;
             self.note(Delivered { settled, ..Delivered::default() });
         }
         Ok(())
@@ -283,7 +291,8 @@ impl Poll<'_> {
         rows: &Arc<Vec<Listed>>,
     ) -> Result<Option<HashSet<u32>>, Failure> {
         let wanted = self.account.settings.import == Import::New
-            && (past.first_listing || self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
+            && (past.first_listing
+                || self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
         if wanted { Ok(Some(dated_after(session, rows, past.cut_off).await?)) } else { Ok(None) }
     }
 
@@ -368,7 +377,7 @@ impl Poll<'_> {
         let permit = Arc::clone(&self.context.budget).acquire_many_owned(batch::weight(&items));
         let permit = keep_alive(session, permit).await?.expect("nobody closes the budget");
         let opened: Vec<MessageId> = items.iter().map(|item| item.due.id).collect();
-        ledger.open_batch(&opened, self.now()).await?;
+        ledger.open_batch(&opened).await?;
 
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
         let outcome = session.retrieve(&numbers, &self.context.spool).await;
@@ -380,7 +389,8 @@ impl Poll<'_> {
                     ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Torn { octets_seen } => {
-                    let reason = format!("it ended after {octets_seen} octets, and then came what is no reply");
+                    let reason =
+                        format!("it ended after {octets_seen} octets, and then came what is no reply");
                     ledger.not_retrieved(item.due.id, reason, self.now()).await?;
                 }
                 Retrieval::TooLarge { .. } => {
@@ -406,8 +416,7 @@ impl Poll<'_> {
             header: message.header,
             octets: message.octets(),
         });
-        let identities =
-            self.context.ledger.identify(&self.account.name, retrieved.collect(), &self.ask, self.now()).await?;
+        let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
         let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
@@ -437,7 +446,8 @@ impl Poll<'_> {
             let ids: Vec<MessageId> = batch.retrieved.iter().map(|(id, _)| *id).collect();
             let may_go: HashSet<MessageId> =
                 ledger.deletable(&ids, leave_copy, self.now()).await?.into_iter().collect();
-            delivered.deletable = batch.retrieved.iter().filter(|(id, _)| may_go.contains(id)).copied().collect();
+            delivered.deletable =
+                batch.retrieved.iter().filter(|(id, _)| may_go.contains(id)).copied().collect();
         }
         Ok(delivered)
     }
@@ -490,7 +500,8 @@ impl Poll<'_> {
         }
         let taken = self.receipts(route, marks[0].uid_validity).await?;
         let mut found = destination.look_for_past(&past, taken).await.into_iter();
-        let (mut settled, mut verdicts, mut rest, mut rest_marks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut settled, mut verdicts, mut rest, mut rest_marks) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (load, mark) in load.into_iter().zip(marks) {
             let found = load.delivery.look_from.and_then(|_| found.next());
             match found {
@@ -526,14 +537,15 @@ impl Poll<'_> {
         verdicts: Vec<Verdict>,
     ) -> Result<Delivered, Failure> {
         let is_resting = |verdict: &Verdict| {
-            matches!(
-                verdict,
-                Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. }
-            )
+            matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
         };
         let resting = if verdicts.iter().any(is_resting) { vec![route.to.clone()] } else { Vec::new() };
         let verdicts = load.iter().map(|load| load.delivery.id).zip(verdicts).collect();
-        let settled = self.context.ledger.settle(&route.to, verdicts, self.account.settings.leave_copy, self.now()).await?;
+        let settled = self
+            .context
+            .ledger
+            .settle(&route.to, verdicts, self.account.settings.leave_copy, self.now())
+            .await?;
         for (load, settled) in load.iter().zip(&settled) {
             info!(
                 account = %self.account.name,

@@ -40,7 +40,8 @@ pub async fn check(
         return Ok(if good { exit::OK } else { exit::CONFIG });
     }
     let mut connectors = Connectors::default();
-    let mut probes: Vec<std::pin::Pin<Box<dyn Future<Output = (String, Result<String, String>)>>>> = Vec::new();
+    let mut probes: Vec<std::pin::Pin<Box<dyn Future<Output = (String, Result<String, String>)>>>> =
+        Vec::new();
     for account in config.accounts.into_iter().filter(|account| names.contains(&account.name)) {
         let connector = connectors.connector(&account.pop3.peer);
         probes.push(Box::pin(async move {

@@ -1,1 +1,12 @@
-pub async fn demo(_once: bool, _log: &super::log::Wish) -> anyhow::Result<u8> { Ok(0) }
+//! `mailferry demo`: nothing to set up, mail to watch.
+
+use crate::{daemon, demo};
+
+use super::{exit, log, stop_on_signal};
+
+pub async fn demo(once: bool, log: &log::Wish) -> anyhow::Result<u8> {
+    log.start();
+    let bridge = |config: std::path::PathBuf, stop| async move { daemon::run(&config, stop).await };
+    demo::demo(once, &mut std::io::stdout(), stop_on_signal(), bridge).await?;
+    Ok(exit::OK)
+}

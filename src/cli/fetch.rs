@@ -25,8 +25,13 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let config = config::load(file).await?;
     log.start();
     let names = known(&config, accounts)?;
-    if let Some(paused) = config.accounts.iter().find(|account| account.paused && names.contains(&account.name)) {
-        return Err(plain(exit::USAGE, format!("`{}` is paused in the config; remove `paused` there", paused.name)));
+    if let Some(paused) =
+        config.accounts.iter().find(|account| account.paused && names.contains(&account.name))
+    {
+        return Err(plain(
+            exit::USAGE,
+            format!("`{}` is paused in the config; remove `paused` there", paused.name),
+        ));
     }
     let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
@@ -53,7 +58,10 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
         let is_broken = config.broken.iter().any(|broken| broken.name == *name);
         if !all.contains(&name) && !is_broken {
             let all = all.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(plain(exit::USAGE, format!("there is no account `{name}` in the config; it has: {all}")));
+            return Err(plain(
+                exit::USAGE,
+                format!("there is no account `{name}` in the config; it has: {all}"),
+            ));
         }
     }
     let wanted = config.accounts.iter().filter(|account| !account.paused || accounts.contains(&account.name));
@@ -138,7 +146,9 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
 fn line(answer: &Answer) -> String {
     let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
     line += &format!(", {} delivered ({})", HumanCount(answer.delivered), HumanBytes(answer.bytes));
-    for (count, word) in [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")] {
+    for (count, word) in
+        [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")]
+    {
         if count > 0 {
             line += &format!(", {} {word}", HumanCount(count));
         }
@@ -163,7 +173,8 @@ impl Bar {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} messages, {msg} {per_sec}");
+        let style =
+            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} messages, {msg} {per_sec}");
         if let Ok(style) = style {
             bar.set_style(style);
         }

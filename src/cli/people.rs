@@ -38,7 +38,11 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
     Ok(exit::OK)
 }
 
-pub async fn give_up(file: &Path, ids: &[MessageId], destination: Option<DestinationName>) -> anyhow::Result<u8> {
+pub async fn give_up(
+    file: &Path,
+    ids: &[MessageId],
+    destination: Option<DestinationName>,
+) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let mut missing = Vec::new();
     for &id in ids {
@@ -87,7 +91,10 @@ pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow
     let config = config::load(file).await?;
     let visitor = Ledger::visit(&config.ledger).await?;
     let Some(wanted) = visitor.report().find(None, id).await? else {
-        return Err(plain(exit::USAGE, format!("there is no message {id} in the ledger; see `mailferry parked`")));
+        return Err(plain(
+            exit::USAGE,
+            format!("there is no message {id} in the ledger; see `mailferry parked`"),
+        ));
     };
     let account = config.accounts.into_iter().find(|account| account.name == wanted.account);
     let Some(account) = account else {

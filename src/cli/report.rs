@@ -7,7 +7,9 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::ledger::{self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status};
+use crate::ledger::{
+    self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status,
+};
 use crate::message::AccountName;
 
 use super::{exit, print};
@@ -27,7 +29,10 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     }
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
-    print(&table(&["ACCOUNT", "LAST CHECKED", "NEXT CHECK", "DELIVERED", "PENDING", "PARKED", "STATE"], accounts));
+    print(&table(
+        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", "DELIVERED", "PENDING", "PARKED", "STATE"],
+        accounts,
+    ));
     print("\n");
     let destinations = status.destinations.iter().map(destination_row);
     print(&table(&["DESTINATION", "KIND", "STATE"], destinations));

@@ -69,7 +69,9 @@ impl Bridge {
         let destinations: BTreeMap<DestinationName, Arc<Destination>> = config
             .destinations
             .into_iter()
-            .map(|destination| (destination.name.clone(), Arc::new(build_destination(destination, &mut connectors))))
+            .map(|destination| {
+                (destination.name.clone(), Arc::new(build_destination(destination, &mut connectors)))
+            })
             .collect();
         let accounts: BTreeMap<AccountName, Arc<Account>> = config
             .accounts

@@ -60,7 +60,10 @@ impl Requests {
     }
 
     /// The agenda, with what was asked for put before it.
-    pub fn first(&self, mut agenda: BTreeMap<AccountName, DateTime<Utc>>) -> BTreeMap<AccountName, DateTime<Utc>> {
+    pub fn first(
+        &self,
+        mut agenda: BTreeMap<AccountName, DateTime<Utc>>,
+    ) -> BTreeMap<AccountName, DateTime<Utc>> {
         for (name, wanted) in &self.wanted {
             agenda.entry(name.clone()).and_modify(|at| *at = wanted.from.min(*at)).or_insert(wanted.from);
         }

@@ -66,12 +66,12 @@ use writer::{Outlives, Writer};
 /// A message's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
-pub struct MessageId(i64);
+pub struct MessageId(pub(crate) i64);
 
 /// A delivery's row: one message to one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
-pub struct DeliveryId(i64);
+pub struct DeliveryId(pub(crate) i64);
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,13 +10,13 @@ use super::columns::{content, moment, unsigned};
 use super::{Error, MessageId};
 use crate::message::{AccountName, Content, Uidl};
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     pub accounts: Vec<AccountStatus>,
     pub destinations: Vec<DestinationStatus>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountStatus {
     pub name: String,
     #[serde(serialize_with = "rfc3339")]
@@ -42,7 +42,7 @@ pub struct Failure {
     pub text: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DestinationStatus {
     pub name: String,
     pub kind: String,

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_large_message_and_a_suspect_go_alone() {
-        let mut queue: VecDeque<_> = [item(1, 10, &["a"]), item(2, 9 << 20, &["a"]), item(3, 10, &["a"])].into();
+        let mut queue: VecDeque<_> =
+            [item(1, 10, &["a"]), item(2, 9 << 20, &["a"]), item(3, 10, &["a"])].into();
         let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, &[]))).collect();
         assert_eq!(batches, [[1], [2], [3]]);
 

@@ -62,7 +62,8 @@ async fn reloads_and_keeps_the_old_config_when_the_new_one_is_broken() {
     ferry.run(&["fetch"]).await.expect_code(0);
 
     server.put("new", &[message(2)]);
-    let more = account("new", &server, "new", "every = \"1h\"\ndeliver = [{ to = \"home\", folder = \"New\" }]");
+    let more =
+        account("new", &server, "new", "every = \"1h\"\ndeliver = [{ to = \"home\", folder = \"New\" }]");
     ferry.configure(&(config(&server, "1h") + &more));
     daemon.signal(Signal::HUP);
     daemon.wait_for("reloaded").await;

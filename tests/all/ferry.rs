@@ -46,7 +46,11 @@ impl Ferry {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
-        command.current_dir(self.folder()).args(arguments).env_remove("RUST_LOG").env_remove("MAILFERRY_CONFIG");
+        command
+            .current_dir(self.folder())
+            .args(arguments)
+            .env_remove("RUST_LOG")
+            .env_remove("MAILFERRY_CONFIG");
         command
     }
 

@@ -103,7 +103,8 @@ mod tests {
 
 #[test]
 fn config_may_name_settings_and_nothing_that_acts() {
-    let good = "use crate::{net, pop3};\nfn f() -> pop3::Settings { let net = net::Pin::default(); g(net) }\n";
+    let good =
+        "use crate::{net, pop3};\nfn f() -> pop3::Settings { let net = net::Pin::default(); g(net) }\n";
     assert_eq!(broken_rules(Path::new("config/raw.rs"), good), Vec::<String>::new());
 
     let bad = "use crate::pop3;\nfn f() { pop3::Session::open() }\nuse crate::net::connect;\n";

@@ -37,7 +37,10 @@ async fn a_wrong_password_fails_its_account_alone() {
     let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME) + &wrong;
     let ferry = Ferry::new(&config);
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
-    assert_one_sentence(&ran, &["bad: ", "login was refused", "check `user` and `password`", "old: 1 new, 1 delivered"]);
+    assert_one_sentence(
+        &ran,
+        &["bad: ", "login was refused", "check `user` and `password`", "old: 1 new, 1 delivered"],
+    );
     assert!(!ran.stdout.contains("wrong"), "a password is shown: {ran:?}");
     assert_eq!(server.count("me", "INBOX"), 1);
     let status = ferry.json(&["status", "--json"]).await;
@@ -75,7 +78,9 @@ async fn a_certificate_that_cannot_be_trusted_sends_no_password() {
     let ferry = Ferry::new(&(home.clone() + &tls("localhost", "")));
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
     assert_one_sentence(&ran, &["unknown issuer", "`ca_file` or `pin`"]);
-    ferry.configure(&(home.clone() + &tls("localhost", &format!("{ca_file}\nserver_name = \"pop.example.com\""))));
+    ferry.configure(
+        &(home.clone() + &tls("localhost", &format!("{ca_file}\nserver_name = \"pop.example.com\""))),
+    );
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
     assert_one_sentence(&ran, &["not for `pop.example.com`", "`server_name`"]);
     assert!(!server.log().contains("Login"), "{}", server.log());
@@ -102,7 +107,9 @@ async fn an_unknown_name_is_a_usage_error() {
     let (_server, ferry) = three_messages();
     let ran = ferry.run(&["fetch", "odl"]).await.expect_code(64);
     assert_one_sentence(&ran, &["no account `odl`", "old"]);
-    for command in [["retry", "--id", "77"].as_slice(), &["give-up", "77"], &["export", "77"], &["forget", "odl"]] {
+    for command in
+        [["retry", "--id", "77"].as_slice(), &["give-up", "77"], &["export", "77"], &["forget", "odl"]]
+    {
         ferry.run(&["fetch"]).await;
         let ran = ferry.run(command).await.expect_code(64);
         assert_one_sentence(&ran, &["mailferry: "]);
@@ -137,7 +144,11 @@ async fn a_second_daemon_on_the_same_ledger_is_refused() {
 async fn a_ledger_that_is_none_or_from_the_future_is_left_alone() {
     let (server, ferry) = three_messages();
     let ledger = ferry.folder().join("mailferry.db");
-    fs::write(&ledger, "not a database, but somebody's text, and long enough to be mistaken for a page of one").unwrap();
+    fs::write(
+        &ledger,
+        "not a database, but somebody's text, and long enough to be mistaken for a page of one",
+    )
+    .unwrap();
     let ran = ferry.run(&["fetch"]).await.expect_code(74);
     assert_one_sentence(&ran, &["mailferry.db"]);
     assert!(fs::read_to_string(&ledger).unwrap().starts_with("not a database"), "it was overwritten");
@@ -171,7 +182,12 @@ async fn a_destination_that_is_down_holds_up_no_other() {
     let receiver = Receiver::answering(|_, _| status(503)).await;
     let config = imap_destination("home", &server, "me")
         + &webhook_destination("app", &receiver.url, "json")
-        + &account("old", &server, "old", "leave_copy = false\ndeliver = [{ to = \"app\" }, { to = \"home\" }]");
+        + &account(
+            "old",
+            &server,
+            "old",
+            "leave_copy = false\ndeliver = [{ to = \"app\" }, { to = \"home\" }]",
+        );
     let ferry = Ferry::new(&config);
     ferry.run(&["fetch"]).await.expect_code(75);
     assert_eq!(server.count("me", "INBOX"), 3);
@@ -200,7 +216,10 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     assert_eq!(server.count("old", "INBOX"), 1, "the parked one stays at its source");
     let parked = ferry.json(&["parked", "--json"]).await;
     let parked = &parked["parked"][0];
-    assert_eq!((&parked["account"], &parked["destination"], &parked["attempts"]), (&"old".into(), &"app".into(), &3.into()));
+    assert_eq!(
+        (&parked["account"], &parked["destination"], &parked["attempts"]),
+        (&"old".into(), &"app".into(), &3.into())
+    );
     assert!(parked["reason"].as_str().unwrap().contains("422"), "{parked}");
     let id = parked["id"].to_string();
     let exported = ferry.run(&["export", &id]).await.expect_code(0);
