@@ -103,14 +103,16 @@ async fn a_server_that_takes_no_batch_is_asked_for_none_again() {
          {}{}
          S: M4 OK done
          S: M5 OK done
-         {}{}
+         C: M6 STATUS \"INBOX\" (UIDVALIDITY UIDNEXT)
          S: M6 OK done
-         S: M7 OK done",
+         {}{}
+         S: M7 OK done
+         S: M8 OK done",
         literal(2),
         append("M4", 1),
         append("M5", 2),
-        append("M6", 3),
-        append("M7", 4),
+        append("M7", 3),
+        append("M8", 4),
     );
     let peer = Peer::play(&prepared("MULTIAPPEND LITERAL+", &dialog)).await;
     let imap = folders_at(&peer);
