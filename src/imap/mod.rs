@@ -1,6 +1,6 @@
 //! IMAP4rev1 (RFC 3501) as far as storing mail needs it: log in, find or make a folder, append, look up.
 //!
-//! async-imap frames and parses the server's answers, behind a [`guard`] against what its parser cannot
+//! async-imap frames and parses the server's answers, behind a guard (guard.rs) against what its parser cannot
 //! survive. The commands are our own: async-imap's helpers take a NO for success, drop the reason of a refusal
 //! and know neither LITERAL+ nor MULTIAPPEND.
 
