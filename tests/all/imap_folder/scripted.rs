@@ -241,6 +241,17 @@ async fn a_goodbye_leaves_the_rest_of_the_window_unknown() {
 }
 
 #[tokio::test]
+async fn a_second_answer_changes_nothing() {
+    for second in ["S: M3 NO after all", "S: M9 OK for nothing"] {
+        let window =
+            [append("M3", 1), append("M4", 2)].concat() + "S: M3 OK [APPENDUID 7 40] done\n" + second;
+        let verdicts = play(&prepared("LITERAL+ UIDPLUS", &window), [1, 2]).await;
+        assert_eq!(verdicts[0], uid(40));
+        assert!(matches!(verdicts[1], Verdict::Unknown { .. }), "{second}: {verdicts:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_without_an_answer_is_unknown_as_a_whole() {
     let batch = format!(
         "C: M3 APPEND \"INBOX\" {FOR} {{43+}}
