@@ -2,22 +2,20 @@
 
 mod look_up;
 mod past;
+mod sessions;
 mod verdict;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use futures_util::Stream;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::sync::OnceCell;
 
+use self::sessions::{Lease, Sessions};
 use crate::imap::line_ends::LineEnds;
 use crate::imap::{Error, Fate, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
 use crate::message::{Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
@@ -42,48 +40,20 @@ impl Settings {
 /// One user's folders on one server, shared by all who deliver there.
 #[derive(Debug)]
 pub struct ImapFolder {
-    settings: Settings,
-    connector: Connector,
-    places: Semaphore,
-    idle: Mutex<Vec<Idle>>,
+    sessions: Sessions,
     namespace: OnceCell<Namespace>,
     /// It announces MULTIAPPEND and LITERAL+, and answers BAD to a batch.
     refuses_batches: AtomicBool,
     past: past::Pasts,
 }
 
-/// Sessions at a time. Servers allow few: 10 is Dovecot's default, and its owner's mail programs need some.
-const MOST_SESSIONS: usize = 4;
-/// After so long without a command a session is tried before it is used.
-const FRESH: Duration = Duration::from_secs(5);
 /// The longest literal that LITERAL- allows unasked (RFC 7888 section 5).
 const LITERAL_MINUS: usize = 4096;
-
-/// A session at rest.
-#[derive(Debug)]
-struct Idle {
-    session: Session,
-    folders: HashMap<String, FolderState>,
-    since: Instant,
-}
-
-/// A session in use. It goes back by [`ImapFolder::keep`]; where it is dropped, its connection ends, which is
-/// right after any error and where nobody waits for the answer any more.
-#[derive(Debug)]
-struct Lease<'a> {
-    session: Session,
-    /// The folders as far as this session knows them: what is remembered of UIDNEXT is a lower bound.
-    folders: HashMap<String, FolderState>,
-    _place: SemaphorePermit<'a>,
-}
 
 impl ImapFolder {
     pub fn new(settings: Settings, connector: Connector) -> ImapFolder {
         ImapFolder {
-            settings,
-            connector,
-            places: Semaphore::new(MOST_SESSIONS),
-            idle: Mutex::default(),
+            sessions: Sessions::new(settings, connector),
             namespace: OnceCell::new(),
             refuses_batches: AtomicBool::new(false),
             past: past::Pasts::default(),
@@ -112,17 +82,20 @@ impl ImapFolder {
     }
 
     async fn folder_state(&self, folder: &str) -> Result<FolderState, Verdict> {
-        let mut lease = self.lease().await.map_err(|fault| self.verdict_of(&fault))?;
+        let mut lease = self.sessions.lease().await.map_err(|fault| self.verdict_of(&fault))?;
         let state = match lease.folders.get(folder) {
             Some(&state) => state,
             None => {
                 let learnt = self.learn_state(&mut lease.session, folder).await;
                 let state = learnt.map_err(|fault| self.verdict_of(&fault))?;
-                lease.folders.insert(folder.to_owned(), state);
+                // Only UIDs tell twins apart: without them the mark must be above all that is stored by now.
+                if lease.session.capabilities().uid_plus {
+                    lease.folders.insert(folder.to_owned(), state);
+                }
                 state
             }
         };
-        self.keep(lease);
+        self.sessions.keep(lease);
         Ok(state)
     }
 
@@ -141,12 +114,12 @@ impl ImapFolder {
     /// Appends the messages to the route's folder: one verdict for each, in their order.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let mut fates = vec![Fate::Waiting; outgoing.len()];
-        let fault = match self.lease().await {
+        let fault = match self.sessions.lease().await {
             Err(fault) => Some(self.verdict_of(&fault)),
             Ok(mut lease) => match self.append(&mut lease, route, outgoing, &mut fates).await {
                 Ok(()) => {
                     lease.learn(&route.folder, &fates);
-                    self.keep(lease);
+                    self.sessions.keep(lease);
                     None
                 }
                 Err(fault) => Some(self.verdict_of(&fault)),
@@ -277,7 +250,7 @@ impl ImapFolder {
     /// # Errors
     /// What is wrong, and what to do about it.
     pub async fn probe(&self) -> Result<String, String> {
-        let session = self.open().await.map_err(|fault| self.explain(&fault))?;
+        let session = self.sessions.open().await.map_err(|fault| self.sessions.explain(&fault))?;
         let able = session.capabilities();
         let storing = match (able.literal_plus, able.multi_append) {
             (true, true) => "many messages at a time (MULTIAPPEND, LITERAL+)",
@@ -296,35 +269,7 @@ impl ImapFolder {
 
     /// Logs out of the sessions that nobody uses.
     pub async fn close_idle(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for idle in idle {
-            // The connection ends in any case.
-            let _ = idle.session.logout().await;
-        }
-    }
-
-    async fn lease(&self) -> Result<Lease<'_>, Error> {
-        // A closed semaphore cannot be: nobody closes it. Were it so, no session would be the right answer.
-        let place = self.places.acquire().await.map_err(|_| Error::Closed("waiting for a session"))?;
-        while let Some(mut idle) = self.take_idle() {
-            if idle.since.elapsed() < FRESH || idle.session.noop().await.is_ok() {
-                return Ok(Lease { session: idle.session, folders: idle.folders, _place: place });
-            }
-        }
-        Ok(Lease { session: self.open().await?, folders: HashMap::new(), _place: place })
-    }
-
-    fn take_idle(&self) -> Option<Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    fn keep(&self, lease: Lease<'_>) {
-        let idle = Idle { session: lease.session, folders: lease.folders, since: Instant::now() };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
-    }
-
-    async fn open(&self) -> Result<Session, Error> {
-        Session::open(&self.connector, &self.settings.user, &self.settings.password).await
+        self.sessions.close_idle().await;
     }
 
     /// The server's name for a folder. INBOX is INBOX everywhere; for others the server is asked once.
@@ -336,37 +281,7 @@ impl ImapFolder {
     }
 
     fn verdict_of(&self, fault: &Error) -> Verdict {
-        verdict::of_error(fault, self.explain(fault))
-    }
-
-    /// What went wrong, where, and what to do next.
-    fn explain(&self, fault: &Error) -> String {
-        let peer = &self.settings.peer;
-        let place = format!("{}:{}", peer.host, peer.port);
-        match fault {
-            Error::Refused { command: "LOGIN" | "AUTHENTICATE", refusal } => {
-                let user = &self.settings.user;
-                let advice = if refusal.is("UNAVAILABLE") { "" } else { "; check `user` and `password`" };
-                format!("{place}: the login of {user} was refused ({refusal}){advice}")
-            }
-            Error::Folder(reason) => reason.clone(),
-            fault => format!("{place}: {fault}"),
-        }
-    }
-}
-
-impl Lease<'_> {
-    /// The next message's UID is above those of the messages just stored.
-    fn learn(&mut self, folder: &str, fates: &[Fate]) {
-        for fate in fates {
-            if let Fate::Stored(Some(Uid { uid_validity, uid })) = *fate {
-                let state = FolderState { uid_validity, uid_next: uid.saturating_add(1) };
-                let known = self.folders.entry(folder.to_owned()).or_insert(state);
-                if known.uid_validity != uid_validity || known.uid_next < state.uid_next {
-                    *known = state;
-                }
-            }
-        }
+        verdict::of_error(fault, self.sessions.explain(fault))
     }
 }
 

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use chrono::{DateTime, FixedOffset};
 use futures_util::{Stream, StreamExt};
 
-use super::session::{Done, OUT_OF_STEP};
+use super::answer::Done;
+use super::session::OUT_OF_STEP;
 use super::{COMMAND, Error, Mailbox, Refusal, Session};
 use crate::net::within;
 

@@ -1,9 +1,10 @@
 //! IMAP4rev1 (RFC 3501) as far as storing mail needs it: log in, find or make a folder, append, look up.
 //!
-//! async-imap frames and parses the server's answers, behind a [`guard`] against what its parser cannot
+//! async-imap frames and parses the server's answers, behind a guard (guard.rs) against what its parser cannot
 //! survive. The commands are our own: async-imap's helpers take a NO for success, drop the reason of a refusal
 //! and know neither LITERAL+ nor MULTIAPPEND.
 
+mod answer;
 mod append;
 mod guard;
 pub mod line_ends;
@@ -18,10 +19,11 @@ use std::time::Duration;
 use crate::net;
 use crate::printable::printable;
 
+pub use answer::Capabilities;
 pub use append::{Fate, Item, Uid};
 pub use lookup::{Examined, FolderState};
 pub use mailbox::{Mailbox, Namespace};
-pub use session::{Capabilities, Session};
+pub use session::Session;
 
 /// How long a command may take, unless it carries a message: 60 s.
 pub const COMMAND: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ pub enum Error {
         "a password must not go over an unencrypted connection; set `tls` to \"implicit\" or \"starttls\""
     )]
     Plaintext,
+    #[error("`user` or `password` has a line break or a NUL in it, which no server takes")]
+    Credentials,
     #[error("the server offers no login by password (neither AUTH=PLAIN nor LOGIN)")]
     NoLogin,
     /// A tagged NO or BAD. The session is good for more.

@@ -53,10 +53,17 @@ impl Dovecot {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let ca = Ca::new(folder.path());
         let (certificate, key) = ca.issue(&["localhost", "127.0.0.1"]);
-        let [pop3, pop3s, imap, imaps] = free_ports();
-        let mut config = config(folder.path(), &certificate, &key, [pop3, pop3s, imap, imaps]);
-        config.push_str(extra);
-        let server = start_server(folder.path(), &config);
+        // Somebody else may take a port before Dovecot does: then it starts with others.
+        let ([pop3, pop3s, imap, imaps], server) = (0..5)
+            .find_map(|_| {
+                let ports = free_ports();
+                let config = config(folder.path(), &certificate, &key, ports) + extra;
+                Some((ports, start_server(folder.path(), &config)?))
+            })
+            .unwrap_or_else(|| {
+                let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+                panic!("Dovecot did not start: {log}")
+            });
         let (ca_file, folder) = (ca.file(), Some(folder));
         Dovecot { pop3, pop3s, imap, imaps, ca_file, folder, server, last: AtomicU64::new(0) }
     }
@@ -189,8 +196,8 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Starts the server and waits for it to say that it listens.
-fn start_server(folder: &Path, config: &str) -> Child {
+/// Starts the server and waits for it to say that it listens; `None` where it ends instead.
+fn start_server(folder: &Path, config: &str) -> Option<Child> {
     let file = folder.join("dovecot.conf");
     fs::write(&file, config).unwrap();
     fs::create_dir_all(folder.join("mail")).unwrap();
@@ -212,11 +219,12 @@ fn start_server(folder: &Path, config: &str) -> Child {
             }
         }
     });
-    if starting.recv_timeout(Duration::from_secs(20)).is_err() {
-        let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-        panic!("Dovecot did not start: {log}");
+    if starting.recv_timeout(Duration::from_secs(20)).is_ok() {
+        return Some(server);
     }
-    server
+    let _ = server.kill();
+    let _ = server.wait();
+    None
 }
 
 fn config(folder: &Path, certificate: &Path, key: &Path, ports: [u16; 4]) -> String {

@@ -23,15 +23,15 @@ impl ImapFolder {
     }
 
     async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[u32]) -> Result<Vec<Found>, Error> {
-        let mut lease = self.lease().await?;
+        let mut lease = self.sessions.lease().await?;
         let mailbox = self.mailbox(&mut lease.session, folder).await?;
         let found = find(&mut lease.session, &mailbox, marks, taken).await?;
-        self.keep(lease);
+        self.sessions.keep(lease);
         Ok(found)
     }
 
     pub(super) fn answers(&self, found: Result<Vec<Found>, Error>, number: usize) -> Vec<Found> {
-        found.unwrap_or_else(|fault| vec![Found::CannotSay { reason: self.explain(&fault) }; number])
+        found.unwrap_or_else(|fault| vec![Found::CannotSay { reason: self.sessions.explain(&fault) }; number])
     }
 }
 

@@ -21,9 +21,10 @@ struct Past {
     from: u32,
     /// .. to here; `None` until it has been asked.
     to: Option<u32>,
-    /// Size and UID, in this order.
-    rows: Vec<(u64, u32)>,
-    message_ids: HashMap<u32, Option<String>>,
+    /// UIDs by size, of the messages whose Message-ID has not been asked for.
+    sized: HashMap<u64, Vec<u32>>,
+    /// UIDs by size and Message-ID, of the others.
+    named: HashMap<(u64, Option<String>), Vec<u32>>,
     /// Of the bodies that have been read; `None` where a body is not as long as its size says.
     hashes: HashMap<u32, Option<[u8; 32]>>,
     given: HashSet<u32>,
@@ -55,13 +56,13 @@ impl ImapFolder {
         taken: &[u32],
     ) -> Result<Vec<Found>, Error> {
         past.given.extend(taken);
-        if past.covers(marks) && past.candidates(marks).is_empty() {
+        if past.covers(marks) && !past.may_hold(marks) {
             return Ok(vec![Found::Absent; marks.len()]);
         }
-        let mut lease = self.lease().await?;
+        let mut lease = self.sessions.lease().await?;
         let mailbox = self.mailbox(&mut lease.session, folder).await?;
         let found = past.find(&mut lease.session, &mailbox, marks, taken).await?;
-        self.keep(lease);
+        self.sessions.keep(lease);
         Ok(found)
     }
 }
@@ -74,6 +75,13 @@ impl Past {
 
     fn start(&self, marks: &[&Mark]) -> u32 {
         marks.iter().map(|mark| start_of(mark, self.uid_validity)).min().unwrap_or(1)
+    }
+
+    /// Whether it is worth a round trip.
+    fn may_hold(&self, marks: &[&Mark]) -> bool {
+        marks
+            .iter()
+            .any(|mark| self.sized.contains_key(&mark.octets) || self.candidates(mark).next().is_some())
     }
 
     async fn find(
@@ -106,51 +114,54 @@ impl Past {
         let last = rows.iter().map(|(uid, _)| *uid).max();
         self.to = self.to.or(last).or(Some(from.saturating_sub(1)));
         self.from = from;
-        self.rows = rows.into_iter().map(|(uid, size)| (size, uid)).collect();
-        self.rows.sort_unstable();
+        (self.sized, self.named) = Default::default();
+        for (uid, size) in rows {
+            self.sized.entry(size).or_default().push(uid);
+        }
         Ok(())
     }
 
-    /// The UIDs that a mark's message can have, by size, and by Message-ID as far as that is known.
-    fn candidates_of(&self, mark: &Mark) -> impl Iterator<Item = u32> {
-        let start = start_of(mark, self.uid_validity);
-        let first = self.rows.partition_point(|row| *row < (mark.octets, start));
-        let same_size = self.rows[first..].iter().take_while(|(size, _)| *size == mark.octets);
-        same_size.map(|(_, uid)| *uid).filter(|uid| {
-            let same_id = self.message_ids.get(uid).is_none_or(|message_id| *message_id == mark.message_id);
-            same_id && !self.given.contains(uid)
-        })
-    }
-
-    fn candidates(&self, marks: &[&Mark]) -> Vec<(u32, u64)> {
-        let of = |mark: &&Mark| self.candidates_of(mark).map(|uid| (uid, mark.octets)).collect::<Vec<_>>();
-        let mut candidates: Vec<(u32, u64)> = marks.iter().flat_map(of).collect();
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
-    }
-
     async fn learn_message_ids(&mut self, session: &mut Session, marks: &[&Mark]) -> Result<(), Error> {
-        let candidates = self.candidates(marks).into_iter().map(|(uid, _)| uid);
-        let unknown: Vec<u32> = candidates.filter(|uid| !self.message_ids.contains_key(uid)).collect();
-        let headers = session.message_ids(&unknown).await?;
-        for uid in unknown {
-            self.message_ids.insert(uid, headers.get(&uid).and_then(|header| message_id(header)));
+        let mut asked: Vec<(u32, u64)> = Vec::new();
+        for mark in marks {
+            let uids = self.sized.remove(&mark.octets).unwrap_or_default();
+            asked.extend(uids.into_iter().map(|uid| (uid, mark.octets)));
+        }
+        let uids: Vec<u32> = asked.iter().map(|(uid, _)| *uid).collect();
+        let headers = session.message_ids(&uids).await?;
+        for (uid, size) in asked {
+            let message_id = headers.get(&uid).and_then(|header| message_id(header));
+            self.named.entry((size, message_id)).or_default().push(uid);
         }
         Ok(())
     }
 
     async fn learn_hashes(&mut self, session: &mut Session, marks: &[&Mark]) -> Result<(), Error> {
-        let candidates = self.candidates(marks).into_iter();
-        let unknown: Vec<(u32, u64)> = candidates.filter(|(uid, _)| !self.hashes.contains_key(uid)).collect();
+        let of = |mark: &&Mark| self.candidates(mark).map(|uid| (uid, mark.octets)).collect::<Vec<_>>();
+        let mut unknown: Vec<(u32, u64)> = marks.iter().flat_map(of).collect();
+        unknown.retain(|(uid, _)| !self.hashes.contains_key(uid));
+        unknown.sort_unstable();
+        unknown.dedup();
         let hashes = session.hashes(&unknown).await?;
         self.hashes.extend(unknown.iter().map(|(uid, _)| (*uid, hashes.get(uid).copied())));
         Ok(())
     }
 
+    /// The UIDs that a mark's message can have, by size and Message-ID.
+    fn candidates(&self, mark: &Mark) -> impl Iterator<Item = u32> {
+        let start = start_of(mark, self.uid_validity);
+        let alike = self.named.get(&(mark.octets, mark.message_id.clone()));
+        let alike = alike.map_or(&[] as &[u32], Vec::as_slice).iter().copied();
+        alike.filter(move |uid| *uid >= start && !self.given.contains(uid))
+    }
+
     fn give(&mut self, mark: &Mark) -> Option<u32> {
-        let uid = self.candidates_of(mark).find(|uid| self.hashes.get(uid) == Some(&Some(mark.hash)))?;
+        let same = |uid: &u32| self.hashes.get(uid) == Some(&Some(mark.hash));
+        let uid = self.candidates(mark).filter(same).min()?;
         self.given.insert(uid);
+        if let Some(alike) = self.named.get_mut(&(mark.octets, mark.message_id.clone())) {
+            alike.retain(|other| *other != uid);
+        }
         Some(uid)
     }
 }

@@ -118,6 +118,17 @@ async fn login_is_for_servers_without_plain_and_not_for_those_that_forbid_it() {
 }
 
 #[tokio::test]
+async fn a_password_of_two_lines_is_no_command() {
+    for capabilities in ["IMAP4rev1", "IMAP4rev1 AUTH=PLAIN"] {
+        let peer = Peer::play(&format!("S: * OK [CAPABILITY {capabilities}] ready")).await;
+        let password = "secret\r\nM2 DELETE Archive";
+        let told = super::folders_with(password, "ann", peer.port, Tls::None, None).probe().await;
+        assert!(told.unwrap_err().contains("line break"));
+        assert_eq!(peer.finish().await, "");
+    }
+}
+
+#[tokio::test]
 async fn bombs_end_the_session_and_nothing_else() {
     let nesting = format!("S~ * 1 FETCH (BODYSTRUCTURE {}", "(".repeat(200_000));
     let hidden = format!("S: * OK {{900000}}\n{nesting}");

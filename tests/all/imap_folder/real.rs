@@ -9,14 +9,13 @@ use super::{all_delivered, deliver, folders_of, folders_with, marks, message, me
 use crate::dovecot::Dovecot;
 
 fn with_crlf(bytes: &[u8]) -> Vec<u8> {
-    let text = bytes.iter().fold(Vec::new(), |mut text: Vec<u8>, &byte| {
+    bytes.iter().fold(Vec::new(), |mut text, &byte| {
         if byte == b'\n' && text.last() != Some(&b'\r') {
             text.push(b'\r');
         }
         text.push(byte);
         text
-    });
-    text
+    })
 }
 
 /// Mail of many kinds: long lines, 8-bit bytes, bare LF, dots, no header at all.
@@ -251,4 +250,15 @@ async fn sessions_are_reused_and_end_when_told() {
     imap.close_idle().await;
     let logins = dovecot.log().matches("Login: user=<ann>").count();
     assert_eq!(logins, 1, "{}", dovecot.log());
+}
+
+#[tokio::test]
+async fn a_server_that_allows_one_session_gets_one() {
+    let dovecot = Dovecot::start_with("mail_max_userip_connections = 1\n");
+    let imap = folders_of("ann", dovecot.imap, Tls::None, None);
+    let batch = messages(&["A: b\r\n\r\n"]).await;
+    let inbox = route("INBOX");
+    let all = futures_util::future::join_all((0..8).map(|_| deliver(&imap, &inbox, &batch))).await;
+    assert!(all_delivered(&all.concat()), "{all:?}");
+    assert_eq!(dovecot.count("ann", "INBOX"), 8);
 }

@@ -103,14 +103,16 @@ async fn a_server_that_takes_no_batch_is_asked_for_none_again() {
          {}{}
          S: M4 OK done
          S: M5 OK done
-         {}{}
+         C: M6 STATUS \"INBOX\" (UIDVALIDITY UIDNEXT)
          S: M6 OK done
-         S: M7 OK done",
+         {}{}
+         S: M7 OK done
+         S: M8 OK done",
         literal(2),
         append("M4", 1),
         append("M5", 2),
-        append("M6", 3),
-        append("M7", 4),
+        append("M7", 3),
+        append("M8", 4),
     );
     let peer = Peer::play(&prepared("MULTIAPPEND LITERAL+", &dialog)).await;
     let imap = folders_at(&peer);
@@ -236,6 +238,17 @@ async fn a_goodbye_leaves_the_rest_of_the_window_unknown() {
     let verdicts = play(&prepared("LITERAL+ UIDPLUS", &window), [1, 2]).await;
     assert_eq!(verdicts[0], uid(40));
     assert!(matches!(&verdicts[1], Verdict::Unknown { reason } if reason.contains("Session expired")));
+}
+
+#[tokio::test]
+async fn a_second_answer_changes_nothing() {
+    for second in ["S: M3 NO after all", "S: M9 OK for nothing"] {
+        let window =
+            [append("M3", 1), append("M4", 2)].concat() + "S: M3 OK [APPENDUID 7 40] done\n" + second;
+        let verdicts = play(&prepared("LITERAL+ UIDPLUS", &window), [1, 2]).await;
+        assert_eq!(verdicts[0], uid(40));
+        assert!(matches!(verdicts[1], Verdict::Unknown { .. }), "{second}: {verdicts:?}");
+    }
 }
 
 #[tokio::test]
