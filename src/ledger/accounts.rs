@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{digest, int, moment, small, unsigned};
+use super::columns::{digest, int, moment, names, small, unsigned};
+use super::destinations::enable;
 use super::open::interrupted;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
 use crate::message::{AccountName, DestinationName, unix};
@@ -154,15 +155,15 @@ async fn configure_destination(
     connection: &mut SqliteConnection,
     destination: &DestinationSetup,
 ) -> sqlx::Result<()> {
-    let renew = "
-        UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
-        WHERE name = $1 AND fingerprint <> $2";
-    sqlx::query(renew)
+    let changed = "SELECT id FROM destinations WHERE name = $1 AND fingerprint <> $2";
+    let changed: Option<i64> = sqlx::query_scalar(changed)
         .bind(destination.name.as_str())
         .bind(&destination.fingerprint)
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
+    if let Some(id) = changed {
+        enable(connection, id).await?;
+    }
     let keep = "
         INSERT INTO destinations (name, kind, fingerprint) VALUES ($1, $2, $3)
         ON CONFLICT (name) DO UPDATE
@@ -211,11 +212,7 @@ async fn configure_routes(connection: &mut SqliteConnection, account: &AccountSe
     let sql = "
         INSERT INTO routes (account, destination)
         SELECT DISTINCT $1, id FROM destinations WHERE name IN (SELECT value FROM json_each($2))";
-    sqlx::query(sql)
-        .bind(account_id)
-        .bind(super::columns::names(&account.routes))
-        .execute(connection)
-        .await?;
+    sqlx::query(sql).bind(account_id).bind(names(&account.routes)).execute(connection).await?;
     Ok(())
 }
 

@@ -111,16 +111,16 @@ async fn settle(
     let both_delivered = |(_, one): &(_, Verdict), (_, next): &(_, Verdict)| {
         matches!((one, next), (Verdict::Delivered { .. }, Verdict::Delivered { .. }))
     };
+    // Nearly all is delivered, and that in one statement.
     for run in verdicts.chunk_by(both_delivered) {
         let receipts: Vec<(DeliveryId, &Receipt)> = run.iter().filter_map(receipt).collect();
-        match (run, receipts.is_empty()) {
-            ([(id, verdict)], true) => {
-                settle_failure(connection, &destination, *id, verdict, terms, now).await?
+        if receipts.is_empty() {
+            for (id, verdict) in run {
+                settle_failure(connection, &destination, *id, verdict, terms, now).await?;
             }
-            _ => {
-                delivered(connection, &receipts, leave_copy, now).await?;
-                recovered(connection, destination.id).await?;
-            }
+        } else {
+            delivered(connection, &receipts, leave_copy, now).await?;
+            recovered(connection, destination.id).await?;
         }
     }
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")

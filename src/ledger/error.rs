@@ -59,7 +59,14 @@ impl Error {
 
     /// Nothing may be delivered or deleted any more.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(self, Error::Full(_) | Error::Broken { .. } | Error::ReadOnly(_) | Error::Busy(_))
+        matches!(
+            self,
+            Error::Full(_)
+                | Error::Broken { .. }
+                | Error::ReadOnly(_)
+                | Error::Busy(_)
+                | Error::NotALedger(_)
+        )
     }
 
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {

@@ -213,8 +213,15 @@ impl Ledger {
         self.writer.write(outlives, work).await
     }
 
+    /// For errors of reading: a broken ledger is broken for the writer too.
     fn sql_error(&self) -> impl Fn(sqlx::Error) -> Error {
-        |e| Error::sql(&self.path, &e)
+        |e| {
+            let error = Error::sql(&self.path, &e);
+            if matches!(error, Error::Broken { .. } | Error::NotALedger(_)) {
+                self.writer.fail(&error);
+            }
+            error
+        }
     }
 
     fn has_listed(&self, account: &AccountName) -> bool {

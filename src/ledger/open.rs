@@ -123,8 +123,8 @@ const SCRATCH: &str = "
         position INTEGER PRIMARY KEY,
         uidl BLOB NOT NULL,
         size INTEGER,
-        nth INTEGER NOT NULL,
-        wanted INTEGER NOT NULL,
+        nth INTEGER NOT NULL DEFAULT 0,
+        wanted INTEGER NOT NULL DEFAULT 1,
         message INTEGER
     ) STRICT";
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
+use super::destinations::enable;
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, unix};
 
@@ -105,14 +106,10 @@ async fn retry(
     id: Option<MessageId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let enable = "
-        UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
-        WHERE id IN (
-            SELECT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
-            WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
-                AND d.state IN ('due', 'deferred', 'parked')
-        )";
+    let destinations = "
+        SELECT DISTINCT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
+        WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
+            AND d.state IN ('due', 'deferred', 'parked')";
     let fresh = "
         UPDATE messages SET refused = 0
         WHERE refused > 0 AND id = coalesce($2, id)
@@ -124,9 +121,12 @@ async fn retry(
         WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
     let account = account.map(AccountName::as_str);
-    for sql in [enable, fresh] {
-        sqlx::query(sql).bind(account).bind(id).execute(&mut *connection).await?;
+    let destinations: Vec<i64> =
+        sqlx::query_scalar(destinations).bind(account).bind(id).fetch_all(&mut *connection).await?;
+    for destination in destinations {
+        enable(connection, destination).await?;
     }
+    sqlx::query(fresh).bind(account).bind(id).execute(&mut *connection).await?;
     let due = sqlx::query(due).bind(account).bind(id).bind(unix(now)).execute(connection).await?;
     Ok(due.rows_affected())
 }
