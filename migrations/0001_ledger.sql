@@ -145,6 +145,8 @@ CREATE TABLE deliveries (
     -- Look-ups that did not find it, and look-ups in a row that could not be made.
     absences INTEGER NOT NULL DEFAULT 0,
     blind INTEGER NOT NULL DEFAULT 0,
+    -- 1: mailferry ended during this attempt, and nothing else was in the batch.
+    suspect INTEGER NOT NULL DEFAULT 0,
     -- 1: sent again although nobody could tell whether it had arrived.
     unverified INTEGER NOT NULL DEFAULT 0,
     -- Unknown past: where an earlier delivery of it would be found.

@@ -79,7 +79,7 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1,
-            sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, look_validity = NULL, look_uid = NULL,
+            sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0, look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
         FROM json_each($1) j
         WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
@@ -263,6 +263,24 @@ pub(super) async fn defer(
         sqlx::query_scalar(attempts).bind(id).fetch_optional(&mut *connection).await?;
     let wait = (terms.retry_after)(small(attempts.unwrap_or(1)));
     wait_or_park(connection, id, reason, wait, retry_after, now).await
+}
+
+/// Why a message waits that was alone in its batch when the process ended.
+pub(super) const ENDED_BY_IT: &str = "mailferry ended while handling this message";
+
+/// An attempt that may have ended the process was in vain after all: that one does count.
+pub(super) async fn count_if_suspect(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1";
+    let suspect = sqlx::query(suspect).bind(id).execute(&mut *connection).await?;
+    match suspect.rows_affected() {
+        0 => Ok(()),
+        _ => defer(connection, id, ENDED_BY_IT, None, terms, now).await,
+    }
 }
 
 async fn wait_or_park(

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::accounts::account_id;
 use super::columns::{list, small, unsigned};
 use super::destinations::Open;
+use super::setup::account_id;
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, Uidl, unix};
 

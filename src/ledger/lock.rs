@@ -25,13 +25,15 @@ impl Lock {
     }
 }
 
-/// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask.
+/// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask,
+/// and that a power failure does not take it away.
 pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             file.set_permissions(PermissionsExt::from_mode(0o600))?;
+            File::open(folder_of(path))?.sync_all()?;
             Ok(file)
         }
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => options.open(path),

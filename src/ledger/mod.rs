@@ -13,13 +13,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `open`, `lock`, `writer` | the file, who may write it, and the one task that does |
-//! | `accounts` | what is configured, when an account is due, what a poll was like |
+//! | `setup`, `polls` | what is configured; when an account is due, what a poll was like |
 //! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go at the source |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 
-mod accounts;
 mod columns;
 mod deletions;
 mod deliveries;
@@ -32,8 +31,10 @@ mod lock;
 mod look_ups;
 mod open;
 mod people;
+mod polls;
 mod report;
 mod requests;
+mod setup;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -49,15 +50,16 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
-pub use accounts::{AccountSetup, Agenda, DestinationSetup, Past, PollRecord};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use look_ups::LookUp;
+pub use polls::{Agenda, Past, PollRecord};
 pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};
 pub use requests::{Request, Visitor};
+pub use setup::{AccountSetup, DestinationSetup};
 
 use crate::message::AccountName;
 use lock::Lock;

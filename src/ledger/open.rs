@@ -8,7 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
-use super::deliveries::defer;
+use super::deliveries::{ENDED_BY_IT, defer};
 use super::lock::private_file;
 use super::{DeliveryId, Error, Terms};
 use crate::message::unix;
@@ -168,7 +168,8 @@ pub(super) async fn interrupted(
     Ok(())
 }
 
-/// A message that was by itself when the process ended may have ended it.
+/// A message that was by itself when the process ended may have ended it. If it may have been sent, that is looked
+/// into first.
 async fn crashed_alone(
     connection: &mut SqliteConnection,
     terms: Terms,
@@ -179,8 +180,11 @@ async fn crashed_alone(
         WHERE m.opened = 2 AND d.state IN ('due', 'deferred')";
     let suspects: Vec<DeliveryId> = sqlx::query_scalar(suspects).fetch_all(&mut *connection).await?;
     for suspect in suspects {
-        let reason = "mailferry ended while handling this message";
-        defer(connection, suspect, reason, None, terms, now).await?;
+        defer(connection, suspect, ENDED_BY_IT, None, terms, now).await?;
     }
+    let perhaps_sent = "
+        UPDATE deliveries SET suspect = 1
+        WHERE state = 'attempting' AND message IN (SELECT id FROM messages WHERE opened = 2)";
+    sqlx::query(perhaps_sent).execute(connection).await?;
     Ok(())
 }

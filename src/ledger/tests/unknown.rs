@@ -183,6 +183,24 @@ async fn a_batch_open_at_a_crash_goes_one_at_a_time_and_one_alone_waits() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_ended_the_process_counts_once_it_is_known_to_be_in_vain() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    for state in [State::Deferred, State::Deferred, State::Parked] {
+        let due = house.due().await.remove(0);
+        house.ledger.open_batch(&[due.id]).await.unwrap();
+        let identity = house.identify(&due, "one").await;
+        let id = identity.deliveries[0].id;
+        house.attempt(id).await;
+        house = house.crashed().await;
+        assert!(look(&house, id, Found::Absent).await.is_empty());
+        house.later(30);
+        assert_eq!(look(&house, id, Found::Absent).await[0].state, state, "a crash loop goes on for ever");
+        house.later(400);
+    }
+}
+
+#[tokio::test]
 async fn a_poll_that_broke_off_leaves_nothing_open() {
     let mut house = House::new().await;
     house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
