@@ -122,8 +122,8 @@ async fn forget_failures(connection: &mut SqliteConnection, destination: i64) ->
     Ok(())
 }
 
-/// Lets a destination rest: 5 s after its first failure, four times that after each further one, at most 15 min;
-/// longer if it asks for it. Several failures at once, of one outage, count once.
+/// Lets a destination rest: 5 s after its first failure, four times that after each further one, at most 15
+/// min; longer if it asks for it. Several failures at once, of one outage, count once.
 pub(super) async fn rest(
     connection: &mut SqliteConnection,
     destination: i64,

@@ -169,8 +169,8 @@ fn chunk<'a>(rest: &mut impl Iterator<Item = &'a Listed>) -> String {
     chunk
 }
 
-/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only content
-/// does. A blank UIDL tells nothing.
+/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only
+/// content does. A blank UIDL tells nothing.
 fn nths(listing: &[Listed]) -> Vec<u32> {
     let mut bearers: HashMap<&Uidl, Vec<usize>> = HashMap::with_capacity(listing.len());
     for (at, listed) in listing.iter().enumerate() {
@@ -221,8 +221,8 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
     match_vague(connection, account).await
 }
 
-/// Messages that only content tells apart are retrieved at every listing, and nobody knows which row they are until
-/// then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
+/// Messages that only content tells apart are retrieved at every listing, and nobody knows which row they are
+/// until then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
 async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     let sql = "
         UPDATE listing SET message = (

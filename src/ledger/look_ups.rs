@@ -68,8 +68,8 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
-    /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others are
-    /// looked for again later. `leave_copy` is the account's, as it is now.
+    /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others
+    /// are looked for again later. `leave_copy` is the account's, as it is now.
     pub async fn settle_look_ups(
         &self,
         found: Vec<(DeliveryId, Found)>,
@@ -133,8 +133,8 @@ async fn settle_look_ups(
     settled(connection, &ended).await
 }
 
-/// Believed at the second look, made long enough after the last byte: a server may still be storing what it has
-/// received. Nothing is counted, unless it may have ended the process. Returns whether it is due again.
+/// Believed at the second look, made long enough after the last byte: a server may still be storing what it
+/// has received. Nothing is counted, unless it may have ended the process. Returns whether it is due again.
 async fn absent(
     connection: &mut SqliteConnection,
     id: DeliveryId,

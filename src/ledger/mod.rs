@@ -4,9 +4,10 @@
 //!
 //! - **Before a byte goes out, it says so** ([`Ledger::attempting`]); before a DELE goes out, it says that the
 //!   message was delivered ([`Ledger::settle`], [`Ledger::deleting`]). These commits survive a power failure.
-//! - **What is due is the listing minus the ledger** ([`Ledger::take_in`], [`Ledger::identify`]): never a cursor,
-//!   never a message-number of another session.
-//! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that error.
+//! - **What is due is the listing minus the ledger** ([`Ledger::take_in`], [`Ledger::identify`]): never a
+//!   cursor, never a message-number of another session.
+//! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that
+//!   error.
 //!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
 //!
@@ -16,7 +17,7 @@
 //! | `setup`, `polls` | what is configured; when an account is due, what a poll was like |
 //! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
-//! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go at the source |
+//! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 
 mod columns;
@@ -164,12 +165,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes the lock, makes the ledger if there is none, upgrades it, and settles what an earlier process left
-    /// open: starting is recovering.
+    /// Takes the lock, makes the ledger if there is none, upgrades it, and settles what an earlier process
+    /// left open: starting is recovering.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound ledger on a
-    /// local disk.
+    /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound
+    /// ledger on a local disk.
     pub async fn hold(path: &Path, terms: Terms, now: DateTime<Utc>) -> Result<Ledger, Error> {
         let lock = Lock::take(path)?;
         let mut connection = open::for_writing(path).await?;
@@ -197,7 +198,8 @@ impl Ledger {
         self.writer.close().await;
     }
 
-    /// Resolves when the ledger can no longer be written; until the process ends, every call returns that error.
+    /// Resolves when the ledger can no longer be written; until the process ends, every call returns that
+    /// error.
     pub async fn failed(&self) -> Error {
         self.writer.failed().await
     }

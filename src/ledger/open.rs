@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::deliveries::{ENDED_BY_IT, defer};
@@ -21,11 +21,13 @@ const APPLICATION_ID: i64 = 1_835_426_418;
 /// The holder's connection, with the schema up to date.
 pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> {
     private_file(path).map_err(|e| Error::io(path, &e))?;
-    let mut connection = connect(options(path)).await.map_err(|e| Error::sql(path, &e))?;
     let fault = |e| Error::sql(path, &e);
+    let mut connection = options(path).connect().await.map_err(fault)?;
     if !is_ours(&mut connection).await.map_err(fault)? {
         return Err(Error::NotALedger(path.to_owned()));
     }
+    // Only now: the mode is written into the file.
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(fault)?;
     MIGRATIONS.run(&mut connection).await.map_err(|e| migration_error(path, e))?;
     check_after_a_crash(&mut connection, path).await?;
     sqlx::query(SCRATCH).execute(&mut connection).await.map_err(fault)?;
@@ -38,7 +40,7 @@ pub(super) async fn for_visiting(path: &Path) -> Result<SqliteConnection, Error>
         return Err(Error::Missing(path.to_owned()));
     }
     let fault = |e| Error::sql(path, &e);
-    let mut connection = connect(options(path)).await.map_err(fault)?;
+    let mut connection = options(path).connect().await.map_err(fault)?;
     if !is_ours(&mut connection).await.map_err(fault)? {
         return Err(Error::NotALedger(path.to_owned()));
     }
@@ -72,10 +74,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "16777216")
         .disable_statement_logging()
-}
-
-async fn connect(options: SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
-    options.journal_mode(SqliteJournalMode::Wal).connect().await
 }
 
 /// An empty file is ours to fill.
@@ -145,8 +143,8 @@ pub(super) async fn recover(
     transaction.commit().await
 }
 
-/// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets the
-/// same id and the same bytes again.
+/// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets
+/// the same id and the same bytes again.
 pub(super) async fn interrupted(
     connection: &mut SqliteConnection,
     account: Option<i64>,
@@ -168,8 +166,8 @@ pub(super) async fn interrupted(
     Ok(())
 }
 
-/// A message that was by itself when the process ended may have ended it. If it may have been sent, that is looked
-/// into first.
+/// A message that was by itself when the process ended may have ended it. If it may have been sent, that is
+/// looked into first.
 async fn crashed_alone(
     connection: &mut SqliteConnection,
     terms: Terms,

@@ -8,8 +8,8 @@ use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
-    /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again: of one
-    /// account or all, of one message or all. Returns how many deliveries that is.
+    /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
+    /// of one account or all, of one message or all. Returns how many deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
@@ -32,8 +32,8 @@ impl Ledger {
         .await
     }
 
-    /// Ends the parked deliveries of a message, and those to destinations that its account no longer has; with
-    /// `destination` whatever is not delivered there. Returns how many deliveries that is.
+    /// Ends the parked deliveries of a message, and those to destinations that its account no longer has;
+    /// with `destination` whatever is not delivered there. Returns how many deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchMessage`].

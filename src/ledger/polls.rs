@@ -87,7 +87,8 @@ impl Ledger {
     }
 }
 
-/// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as well.
+/// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as
+/// well.
 const AGENDA: &str = "
     WITH waiting AS (
         SELECT r.account, r.destination, CASE
@@ -220,7 +221,8 @@ async fn note_outcome(
     Ok(())
 }
 
-/// A poll that broke off, or panicked, leaves nothing open: what recovery does after a crash is done for its account.
+/// A poll that broke off, or panicked, leaves nothing open: what recovery does after a crash is done for its
+/// account.
 async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTime<Utc>) -> sqlx::Result<()> {
     let close = "UPDATE messages SET opened = 0 WHERE account = $1 AND opened > 0";
     sqlx::query(close).bind(account).execute(&mut *connection).await?;

@@ -55,8 +55,11 @@ async fn what_is_not_a_ledger_is_left_alone() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::query("CREATE TABLE notes (text TEXT)").execute(&mut other).await.unwrap();
+    drop(other);
+    let before = std::fs::read(&path).unwrap();
     let refused = Ledger::hold(&path, terms(), Utc::now()).await.unwrap_err();
-    assert_eq!(refused, Error::NotALedger(path));
+    assert_eq!(refused, Error::NotALedger(path.clone()));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 
     let path = folder.path().join("nothing.db");
     assert_eq!(Ledger::visit(&path).await.unwrap_err(), Error::Missing(path.clone()));
