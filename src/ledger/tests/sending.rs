@@ -161,6 +161,49 @@ async fn a_destination_that_was_down_is_tried_with_one_message_each_time_another
 }
 
 #[tokio::test]
+async fn a_resting_destination_is_tried_by_fetch_unless_it_asked_for_the_rest() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 1).await.remove(0).deliveries.remove(0);
+    let fetch = Ask { regardless: true, ..house.ask() };
+    house.outcome(&delivery, unreachable()).await;
+    assert!(house.due().await.is_empty());
+    assert_eq!(house.ledger.due(&fetch, house.now).await.unwrap().len(), 1);
+    let asked = Verdict::Unreachable { reason: "503".into(), retry_after: Some(Duration::from_secs(60)) };
+    house.outcome(&delivery, asked).await;
+    house.later(59);
+    assert!(house.ledger.due(&fetch, house.now).await.unwrap().is_empty());
+    house.later(1);
+    assert_eq!(house.due().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 2).await.remove(0).deliveries.remove(0);
+    let other = AccountName::new("other").unwrap();
+    let setup = |name| AccountSetup {
+        name,
+        source: "me@pop".into(),
+        schedule: "5m".into(),
+        longest: Duration::from_secs(3600),
+        routes: house.destinations(),
+    };
+    let home =
+        DestinationSetup { name: destination("home"), kind: "imap", fingerprint: house.fingerprint.into() };
+    let setups = vec![setup(account()), setup(other.clone())];
+    house.ledger.configure(setups, vec![home], house.now).await.unwrap();
+    let intake = Intake { account: other.clone(), ..house.intake(&vec![("v1", 1, "small")]) };
+    house.ledger.take_in(intake).await.unwrap();
+    house.outcome(&delivery, unreachable()).await;
+    house.later(5);
+    assert_eq!(house.due().await.len(), 1);
+    let others = Ask { account: other, ..house.ask() };
+    assert!(house.ledger.due(&others, house.now).await.unwrap().is_empty(), "one is being tried already");
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.ledger.due(&others, house.now).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
     let mut house = House::new().await;
     let messages = identified(&house, 2).await;
