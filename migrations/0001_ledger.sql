@@ -105,7 +105,8 @@ CREATE TABLE messages (
     refused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
-CREATE INDEX messages_uidl ON messages (account, uidl);
+-- With the size, so that a million messages under one UIDL cost no more than under as many.
+CREATE INDEX messages_uidl ON messages (account, uidl, coalesce(size, -1));
 CREATE INDEX messages_content ON messages (account, content) WHERE content IS NOT NULL;
 CREATE INDEX messages_listed ON messages (account) WHERE last_listing IS NULL;
 CREATE INDEX messages_opened ON messages (account) WHERE opened > 0;

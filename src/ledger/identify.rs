@@ -182,8 +182,8 @@ async fn same_key(
     content: Content,
 ) -> sqlx::Result<Option<Old>> {
     let sql = "
-        SELECT id, opened FROM messages
-        WHERE account = $1 AND uidl = $2 AND content = $3 AND id <> $4
+        WITH alike AS MATERIALIZED (SELECT * FROM messages WHERE account = $1 AND content = $3)
+        SELECT id, opened FROM alike WHERE uidl = $2 AND id <> $4
         ORDER BY last_listing IS NOT NULL, id LIMIT 1";
     sqlx::query_as(sql)
         .bind(row.account)

@@ -178,18 +178,20 @@ fn nths(listing: &[Listed]) -> Vec<u32> {
     }
     let mut nths = vec![0; listing.len()];
     for (uidl, bearers) in bearers {
-        let is_vague = |at: usize| {
-            let alike = |&other: &usize| {
-                let sizes = (listing[at].size, listing[other].size);
-                other != at && (sizes.0 == sizes.1 || sizes.0.is_none() || sizes.1.is_none())
-            };
-            uidl.as_bytes().is_empty() || bearers.iter().any(alike)
-        };
+        let mut of_size: HashMap<Option<u64>, u32> = HashMap::new();
+        for &at in &bearers {
+            *of_size.entry(listing[at].size).or_default() += 1;
+        }
+        // A size that is not known may be any of them.
+        let all_vague = uidl.as_bytes().is_empty() || (bearers.len() > 1 && of_size.contains_key(&None));
         let mut places: HashMap<Option<u64>, u32> = HashMap::new();
-        for &at in bearers.iter().filter(|&&at| is_vague(at)) {
-            let place = places.entry(listing[at].size).or_default();
-            *place += 1;
-            nths[at] = *place;
+        for at in bearers {
+            let size = listing[at].size;
+            if all_vague || of_size.get(&size) > Some(&1) {
+                let place = places.entry(size).or_default();
+                *place += 1;
+                nths[at] = *place;
+            }
         }
     }
     nths
@@ -202,7 +204,7 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
         UPDATE listing SET message = (
             SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
             WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NULL
-                AND (m.size = listing.size OR listing.size IS NULL)
+                AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
         )
         WHERE nth = 0";
     // What we deleted and then missed is gone: under its UIDL comes another message.
@@ -210,11 +212,17 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
         UPDATE listing SET message = (
             SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
             WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NOT NULL
-                AND m.deleted_at IS NULL AND (m.size = listing.size OR listing.size IS NULL)
+                AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
+                AND m.deleted_at IS NULL
         )
         WHERE nth = 0 AND message IS NULL";
     for sql in [in_the_previous, in_an_earlier] {
-        sqlx::query(sql).bind(account.id).bind(account.epoch).execute(&mut *connection).await?;
+        sqlx::query(sql)
+            .bind(account.id)
+            .bind(account.epoch)
+            .bind(i64::MAX)
+            .execute(&mut *connection)
+            .await?;
     }
     let vague = "UPDATE listing SET nth = 1, message = NULL WHERE message = 0";
     sqlx::query(vague).execute(&mut *connection).await?;
@@ -225,16 +233,17 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
 /// until then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
 async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     let sql = "
-        UPDATE listing SET message = (
-            SELECT known.id FROM (
-                SELECT m.id, row_number() OVER (ORDER BY m.last_listing IS NOT NULL, m.id) AS place
-                FROM messages m
-                WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.content IS NULL
-                    AND (m.size = listing.size OR listing.size IS NULL)
-            ) AS known
-            WHERE known.place = listing.nth
-        )
-        WHERE nth > 0";
+        UPDATE listing SET message = known.id
+        FROM (
+            SELECT m.id, m.uidl, m.size, row_number() OVER (
+                PARTITION BY m.uidl, m.size ORDER BY m.last_listing IS NOT NULL, m.id
+            ) AS place
+            FROM messages m
+            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NULL
+                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
+        ) known
+        WHERE nth > 0 AND known.uidl = listing.uidl AND known.size IS listing.size
+            AND known.place = listing.nth";
     sqlx::query(sql).bind(account.id).bind(account.epoch).execute(connection).await?;
     Ok(())
 }
@@ -244,9 +253,10 @@ async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sq
 async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
     let sql = "
         SELECT count(*) FROM listing
-        WHERE nth > 0 AND message IS NULL AND EXISTS (
-            SELECT 1 FROM messages m
-            WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.content IS NOT NULL
+        WHERE nth > 0 AND message IS NULL AND uidl IN (
+            SELECT m.uidl FROM messages m
+            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NOT NULL
+                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
         )";
     let count: i64 =
         sqlx::query_scalar(sql).bind(account.id).bind(account.epoch).fetch_one(connection).await?;

@@ -30,7 +30,7 @@ pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> 
     sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(fault)?;
     MIGRATIONS.run(&mut connection).await.map_err(|e| migration_error(path, e))?;
     check_after_a_crash(&mut connection, path).await?;
-    sqlx::query(SCRATCH).execute(&mut connection).await.map_err(fault)?;
+    sqlx::raw_sql(SCRATCH).execute(&mut connection).await.map_err(fault)?;
     Ok(connection)
 }
 
@@ -124,7 +124,8 @@ const SCRATCH: &str = "
         nth INTEGER NOT NULL DEFAULT 0,
         wanted INTEGER NOT NULL DEFAULT 1,
         message INTEGER
-    ) STRICT";
+    ) STRICT;
+    CREATE INDEX temp.listing_vague ON listing (uidl, size, nth) WHERE nth > 0;";
 
 /// Settles what an earlier process left open. Nothing has been sent since, and nothing will be before this is
 /// committed.

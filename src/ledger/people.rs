@@ -20,7 +20,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<u64, Error> {
         if let Some(account) = account {
-            self.must_know(account).await?;
+            self.report().must_know(account).await?;
         }
         if let Some(id) = id {
             self.must_have(account, id).await?;
@@ -56,7 +56,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::AccountExists`].
     pub async fn rename(&self, old: &AccountName, new: &AccountName) -> Result<(), Error> {
-        self.must_know(old).await?;
+        self.report().must_know(old).await?;
         if old == new {
             return Ok(());
         }
@@ -74,22 +74,12 @@ impl Ledger {
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn forget(&self, account: &AccountName) -> Result<u64, Error> {
-        self.must_know(account).await?;
+        self.report().must_know(account).await?;
         let account = account.clone();
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { forget(connection, &account).await })
         })
         .await
-    }
-
-    async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
-        let sql = "SELECT id FROM accounts WHERE name = $1";
-        let id: Option<i64> = sqlx::query_scalar(sql)
-            .bind(account.as_str())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(self.sql_error())?;
-        id.map(drop).ok_or_else(|| Error::NoSuchAccount(account.to_string()))
     }
 
     async fn must_have(&self, account: Option<&AccountName>, id: MessageId) -> Result<(), Error> {

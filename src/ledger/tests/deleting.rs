@@ -35,6 +35,23 @@ async fn leave_copy_as_it_was_and_as_it_is_must_both_allow_it() {
 }
 
 #[tokio::test]
+async fn one_delivery_for_ever_keeps_the_message() {
+    let mut house = House::new().await;
+    house.routes = vec!["home", "app"];
+    house.configure().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let deliveries = house.identify(&due, "one").await.deliveries;
+    for (delivery, leave_copy) in deliveries.iter().zip([LeaveCopy::Forever, AT_ONCE]) {
+        house.leave_copy = leave_copy;
+        let verdict = house.stored();
+        house.outcome(delivery, verdict).await;
+    }
+    house.later(100 * DAY);
+    assert_eq!(may_go(&house, AT_ONCE).await, 0);
+}
+
+#[tokio::test]
 async fn what_anybody_still_waits_for_stays() {
     for verdict in [deferred as fn() -> Verdict, unreachable, unknown, || rejected(false)] {
         let mut house = House::new().await;

@@ -120,6 +120,8 @@ async fn blank_uidls_go_by_content() {
     assert_eq!(house.poll(&vec![("", 10, "one"), ("", 10, "two")]).await, ["home: two"]);
     assert_eq!(house.poll(&vec![("", 10, "one"), ("", 10, "two")]).await, nothing());
     assert_eq!(house.value("SELECT count(*) FROM messages").await, 2, "rows pile up");
+    // All by itself and of a known size, it still tells nothing.
+    assert_eq!(house.poll(&vec![("", 10, "three")]).await, ["home: three"]);
 }
 
 #[tokio::test]
@@ -247,6 +249,20 @@ async fn an_unchanged_listing_writes_one_row() {
     assert_eq!(house.ledger.take_in(unchanged).await.unwrap(), TakenIn::default());
     assert_eq!(house.value("SELECT listed_at FROM accounts").await, house.now.timestamp());
     assert_eq!(house.value("SELECT count(*) FROM messages WHERE last_listing IS NULL").await, 50_000);
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_one_uidl_without_end_holds_up_nobody() {
+    let house = House::new().await;
+    let of_many_sizes: Mailbox<'_> = (0..50_000).map(|size| ("u", size, "")).collect();
+    let blank: Mailbox<'_> = (0..50_000).map(|_| ("", 7, "")).collect();
+    for mailbox in [of_many_sizes, blank] {
+        for new in [50_000, 0] {
+            // Compared each with each, they would take minutes.
+            let taken_in = tokio::time::timeout(Duration::from_secs(60), house.list(&mailbox)).await;
+            assert_eq!(taken_in.unwrap().new, new);
+        }
+    }
 }
 
 #[tokio::test]
