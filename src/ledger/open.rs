@@ -20,7 +20,11 @@ const APPLICATION_ID: i64 = 1_835_426_418;
 
 /// The holder's connection, with the schema up to date.
 pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> {
-    private_file(path).map_err(|e| Error::io(path, &e))?;
+    // A file that is there stays unopened: closing it would end SQLite's own locks on it, of a visitor in this
+    // process.
+    if !path.exists() {
+        private_file(path).map_err(|e| Error::io(path, &e))?;
+    }
     let fault = |e| Error::sql(path, &e);
     let mut connection = options(path).connect().await.map_err(fault)?;
     if !is_ours(&mut connection).await.map_err(fault)? {

@@ -59,6 +59,21 @@ async fn a_retry_after_is_obeyed_even_by_fetch() {
 }
 
 #[tokio::test]
+async fn a_retry_after_of_one_destination_is_obeyed_beside_another() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    let deliveries = identified(&house, 1).await.remove(0).deliveries;
+    let app = deliveries.iter().find(|delivery| delivery.destination == destination("app")).unwrap();
+    let asked = Verdict::Deferred { reason: "429".into(), retry_after: Some(Duration::from_secs(60)) };
+    house.outcome(app, asked).await;
+    let fetch = Ask { regardless: true, ..house.ask() };
+    let due = house.ledger.due(&fetch, house.now).await.unwrap();
+    assert_eq!(due[0].deliveries.len(), 1);
+    assert_eq!(due[0].deliveries[0].destination, destination("home"));
+}
+
+#[tokio::test]
 async fn three_different_messages_refused_in_a_row_are_the_endpoint_s_fault() {
     let mut house = House::new().await;
     house.routes = vec!["app"];

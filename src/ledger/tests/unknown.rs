@@ -95,12 +95,15 @@ async fn an_unresolved_attempt_keeps_its_place_in_the_folder() {
     house.settle("home", vec![(id, unknown())]).await;
     house.later(1);
     assert_eq!(look_ups(&house).await[0].mark.uid_next, 100);
-    // A definite answer resolves it.
-    house.settle("home", vec![(id, deferred())]).await;
-    house.attempt(id).await;
-    house.settle("home", vec![(id, unknown())]).await;
-    house.later(1);
-    assert_eq!(look_ups(&house).await[0].mark.uid_next, 200);
+    // A definite answer of any kind resolves it.
+    for (uid_next, answer) in [(200, deferred()), (300, unreachable())] {
+        house.settle("home", vec![(id, answer)]).await;
+        house.next_uid = uid_next;
+        house.attempt(id).await;
+        house.settle("home", vec![(id, unknown())]).await;
+        house.later(1);
+        assert_eq!(look_ups(&house).await[0].mark.uid_next, uid_next);
+    }
 }
 
 #[tokio::test]
