@@ -105,7 +105,8 @@ CREATE TABLE messages (
     refused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
-CREATE INDEX messages_uidl ON messages (account, uidl);
+-- With the size, so that a million messages under one UIDL cost no more than under as many.
+CREATE INDEX messages_uidl ON messages (account, uidl, coalesce(size, -1));
 CREATE INDEX messages_content ON messages (account, content) WHERE content IS NOT NULL;
 CREATE INDEX messages_listed ON messages (account) WHERE last_listing IS NULL;
 CREATE INDEX messages_opened ON messages (account) WHERE opened > 0;
@@ -145,6 +146,8 @@ CREATE TABLE deliveries (
     -- Look-ups that did not find it, and look-ups in a row that could not be made.
     absences INTEGER NOT NULL DEFAULT 0,
     blind INTEGER NOT NULL DEFAULT 0,
+    -- 1: mailferry ended during this attempt, and nothing else was in the batch.
+    suspect INTEGER NOT NULL DEFAULT 0,
     -- 1: sent again although nobody could tell whether it had arrived.
     unverified INTEGER NOT NULL DEFAULT 0,
     -- Unknown past: where an earlier delivery of it would be found.

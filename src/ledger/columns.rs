@@ -41,12 +41,17 @@ pub(super) fn content(column: &[u8]) -> Content {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
             text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
         }
-        text
-    })
+    }
 }
 
 /// Lists go to the database as JSON, one parameter however long they are.

@@ -81,8 +81,8 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
-    /// Must have returned before the first DELE of these goes out: when one is missed in the next listing, its UIDL may
-    /// come back for another message.
+    /// Must have returned before the first DELE of these goes out: when one is missed in the next listing,
+    /// its UIDL may come back for another message.
     pub async fn deleting(&self, ids: &[MessageId], now: DateTime<Utc>) -> Result<(), Error> {
         let ids = list(ids.iter().copied());
         self.write(Outlives::Power, move |connection| {

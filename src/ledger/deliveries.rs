@@ -12,8 +12,8 @@ use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, State, Term
 use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
 
 impl Ledger {
-    /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the same folder
-    /// is unresolved, its UIDs are kept.
+    /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
+    /// same folder is unresolved, its UIDs are kept.
     pub async fn attempting(&self, marks: Vec<(DeliveryId, Mark)>, now: DateTime<Utc>) -> Result<(), Error> {
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { attempting(connection, &marks, now).await })
@@ -21,8 +21,8 @@ impl Ledger {
         .await
     }
 
-    /// Takes in what `destination` said, in the order in which it said it. `leave_copy` is the account's, as it is
-    /// now. Returns what each delivery has become.
+    /// Takes in what `destination` said, in the order in which it said it. `leave_copy` is the account's, as
+    /// it is now. Returns what each delivery has become.
     pub async fn settle(
         &self,
         destination: &DestinationName,
@@ -79,22 +79,32 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1,
-            sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, look_validity = NULL, look_uid = NULL,
+            sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
+            look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
         FROM json_each($1) j
         WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
     sqlx::query(sql).bind(&rows).bind(unix(now)).execute(&mut *connection).await?;
-    let folders = "
+    let next = |(id, mark): &(DeliveryId, Mark)| (*id, mark.uid_validity, mark.uid_next);
+    note_folders(connection, marks.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
+}
+
+/// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.
+async fn note_folders(
+    connection: &mut SqliteConnection,
+    reached: impl Iterator<Item = (DeliveryId, u32, u32)>,
+) -> sqlx::Result<()> {
+    let rows: Value = reached.map(|(id, validity, next)| json!([id.0, validity, next])).collect();
+    let sql = "
         INSERT INTO folders (destination, folder, uid_validity, uid_next)
-        SELECT d.destination, j.value ->> 1, j.value ->> 2, max(j.value ->> 3)
+        SELECT d.destination, d.folder, j.value ->> 1, max(j.value ->> 2)
         FROM json_each($1) j JOIN deliveries d ON d.id = j.value ->> 0
-        WHERE j.value ->> 2 > 0
         GROUP BY 1, 2, 3
         ON CONFLICT (destination, folder) DO UPDATE SET
             uid_next = CASE uid_validity
                 WHEN excluded.uid_validity THEN max(uid_next, excluded.uid_next) ELSE excluded.uid_next END,
             uid_validity = excluded.uid_validity";
-    sqlx::query(folders).bind(&rows).execute(connection).await?;
+    sqlx::query(sql).bind(rows.to_string()).execute(connection).await?;
     Ok(())
 }
 
@@ -111,16 +121,16 @@ async fn settle(
     let both_delivered = |(_, one): &(_, Verdict), (_, next): &(_, Verdict)| {
         matches!((one, next), (Verdict::Delivered { .. }, Verdict::Delivered { .. }))
     };
+    // Nearly all is delivered, and that in one statement.
     for run in verdicts.chunk_by(both_delivered) {
         let receipts: Vec<(DeliveryId, &Receipt)> = run.iter().filter_map(receipt).collect();
-        match (run, receipts.is_empty()) {
-            ([(id, verdict)], true) => {
-                settle_failure(connection, &destination, *id, verdict, terms, now).await?
+        if receipts.is_empty() {
+            for (id, verdict) in run {
+                settle_failure(connection, &destination, *id, verdict, terms, now).await?;
             }
-            _ => {
-                delivered(connection, &receipts, leave_copy, now).await?;
-                recovered(connection, destination.id).await?;
-            }
+        } else {
+            delivered(connection, &receipts, leave_copy, now).await?;
+            recovered(connection, destination.id).await?;
         }
     }
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")
@@ -158,18 +168,11 @@ pub(super) async fn delivered(
             look_validity = NULL, look_uid = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
-    let folders = "
-        INSERT INTO folders (destination, folder, uid_validity, uid_next)
-        SELECT d.destination, d.folder, d.uid_validity, max(d.uid) + 1
-        FROM json_each($1) j JOIN deliveries d ON d.id = j.value ->> 0
-        WHERE d.uid IS NOT NULL
-        GROUP BY 1, 2, 3
-        ON CONFLICT (destination, folder) DO UPDATE SET
-            uid_next = CASE uid_validity
-                WHEN excluded.uid_validity THEN max(uid_next, excluded.uid_next) ELSE excluded.uid_next END,
-            uid_validity = excluded.uid_validity";
-    sqlx::query(folders).bind(&rows).execute(connection).await?;
-    Ok(())
+    let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
+        Receipt::Uid { uid_validity, uid } => Some((*id, *uid_validity, uid.saturating_add(1))),
+        Receipt::Stored | Receipt::Http(_) => None,
+    };
+    note_folders(connection, receipts.iter().filter_map(next)).await
 }
 
 async fn settle_failure(
@@ -248,8 +251,8 @@ async fn refuse(
     defer(connection, id, reason, None, terms, now).await
 }
 
-/// An attempt that counts: the next one follows the schedule, or what the destination asked for if that is later.
-/// When the schedule is exhausted the delivery is parked.
+/// An attempt that counts: the next one follows the schedule, or what the destination asked for if that is
+/// later. When the schedule is exhausted the delivery is parked.
 pub(super) async fn defer(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -263,6 +266,24 @@ pub(super) async fn defer(
         sqlx::query_scalar(attempts).bind(id).fetch_optional(&mut *connection).await?;
     let wait = (terms.retry_after)(small(attempts.unwrap_or(1)));
     wait_or_park(connection, id, reason, wait, retry_after, now).await
+}
+
+/// Why a message waits that was alone in its batch when the process ended.
+pub(super) const ENDED_BY_IT: &str = "mailferry ended while handling this message";
+
+/// An attempt that may have ended the process was in vain after all: that one does count.
+pub(super) async fn count_if_suspect(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1";
+    let suspect = sqlx::query(suspect).bind(id).execute(&mut *connection).await?;
+    match suspect.rows_affected() {
+        0 => Ok(()),
+        _ => defer(connection, id, ENDED_BY_IT, None, terms, now).await,
+    }
 }
 
 async fn wait_or_park(

@@ -99,16 +99,31 @@ pub(super) async fn recovered(connection: &mut SqliteConnection, destination: i6
         UPDATE destinations
         SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL
         WHERE id = $1 AND state IN ('failing', 'paused')";
+    sqlx::query(state).bind(destination).execute(&mut *connection).await?;
+    forget_failures(connection, destination).await
+}
+
+/// A person, or a changed config, says that it is worth another try.
+pub(super) async fn enable(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
+    let state = "
+        UPDATE destinations
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
+        WHERE id = $1";
+    sqlx::query(state).bind(destination).execute(&mut *connection).await?;
+    forget_failures(connection, destination).await
+}
+
+async fn forget_failures(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
     let streak = "UPDATE deliveries SET streak = 0 WHERE destination = $1 AND streak = 1";
     let probes = "UPDATE deliveries SET probes = 0 WHERE destination = $1 AND probes > 0";
-    for sql in [state, streak, probes] {
+    for sql in [streak, probes] {
         sqlx::query(sql).bind(destination).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// Lets a destination rest: 5 s after its first failure, four times that after each further one, at most 15 min;
-/// longer if it asks for it. Several failures at once, of one outage, count once.
+/// Lets a destination rest: 5 s after its first failure, four times that after each further one, at most 15
+/// min; longer if it asks for it. Several failures at once, of one outage, count once.
 pub(super) async fn rest(
     connection: &mut SqliteConnection,
     destination: i64,

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::accounts::account_id;
 use super::columns::{list, small, unsigned};
 use super::destinations::Open;
+use super::setup::account_id;
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, Uidl, unix};
 
@@ -44,15 +44,15 @@ pub struct DueDelivery {
     pub destination: DestinationName,
     /// Attempts that count so far.
     pub attempts: u32,
-    /// UIDVALIDITY (0 if none is known) and UID from where to look for an earlier delivery before it is sent, because
-    /// this ledger may not know of it.
+    /// UIDVALIDITY (0 if none is known) and UID from where to look for an earlier delivery before it is sent,
+    /// because this ledger may not know of it.
     pub look_from: Option<(u32, u32)>,
 }
 
 impl Ledger {
-    /// The messages of the latest listing with deliveries that may go now: new ones in the server's order, and for
-    /// every three of them one that is tried again. A destination that is failing or paused gets one message for all
-    /// accounts, and the next one only after that is settled or its poll recorded.
+    /// The messages of the latest listing with deliveries that may go now: new ones in the server's order,
+    /// and for every three of them one that is tried again. A destination that is failing or paused gets one
+    /// message for all accounts, and the next one only after that is settled or its poll recorded.
     pub async fn due(&self, ask: &Ask, now: DateTime<Utc>) -> Result<Vec<Due>, Error> {
         let ask = ask.clone();
         self.write(Outlives::Process, move |connection| {
@@ -61,8 +61,8 @@ impl Ledger {
         .await
     }
 
-    /// Notes that these are being handled; one by itself if it is the only one. What is found open at the next start
-    /// may have ended this process.
+    /// Notes that these are being handled; one by itself if it is the only one. What is found open at the
+    /// next start may have ended this process.
     pub async fn open_batch(&self, ids: &[MessageId]) -> Result<(), Error> {
         self.set_opened(ids, if ids.len() == 1 { 2 } else { 1 }).await
     }

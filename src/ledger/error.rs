@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Every one of these ends a command with exit code 74, [`Error::Locked`] and [`Error::Busy`] with 75, and those
-/// that [`Error::is_usage`] with 64.
+/// Every one of these ends a command with exit code 74, [`Error::Locked`] and [`Error::Busy`] with 75, and
+/// those that [`Error::is_usage`] with 64.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("the ledger {} is held by another mailferry; stop that one first", .0.display())]
@@ -27,7 +27,10 @@ pub enum Error {
     NetworkFileSystem { path: PathBuf, kind: &'static str },
     #[error("the ledger {} cannot be written; make the file, its folder and its disk writable", .0.display())]
     ReadOnly(PathBuf),
-    #[error("the ledger {path} cannot be opened ({reason}); check its folder and who owns it", path = .path.display())]
+    #[error(
+        "the ledger {path} cannot be opened ({reason}); check its folder and who owns it",
+        path = .path.display()
+    )]
     Io { path: PathBuf, reason: String },
     #[error("the disk with the ledger {} is full; make room and start mailferry again", .0.display())]
     Full(PathBuf),
@@ -59,7 +62,14 @@ impl Error {
 
     /// Nothing may be delivered or deleted any more.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(self, Error::Full(_) | Error::Broken { .. } | Error::ReadOnly(_) | Error::Busy(_))
+        matches!(
+            self,
+            Error::Full(_)
+                | Error::Broken { .. }
+                | Error::ReadOnly(_)
+                | Error::Busy(_)
+                | Error::NotALedger(_)
+        )
     }
 
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {

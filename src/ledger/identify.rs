@@ -47,8 +47,8 @@ impl Ledger {
         .await
     }
 
-    /// Just before its DELE the bytes were not the row's: what is listed is another message. It gets a row of its
-    /// own, due to `routes`; the old row counts as no longer listed. Returns the new row.
+    /// Just before its DELE the bytes were not the row's: what is listed is another message. It gets a row of
+    /// its own, due to `routes`; the old row counts as no longer listed. Returns the new row.
     pub async fn mistaken(
         &self,
         id: MessageId,
@@ -88,8 +88,8 @@ struct Match {
     elsewhere: bool,
 }
 
-/// Those without a content so far whose content is nowhere in the account, and once only in the batch: nearly all,
-/// nearly always. They need no comparing.
+/// Those without a content so far whose content is nowhere in the account, and once only in the batch: nearly
+/// all, nearly always. They need no comparing.
 async fn unheard_of(
     connection: &mut SqliteConnection,
     retrieved: &[Retrieved],
@@ -182,8 +182,8 @@ async fn same_key(
     content: Content,
 ) -> sqlx::Result<Option<Old>> {
     let sql = "
-        SELECT id, opened FROM messages
-        WHERE account = $1 AND uidl = $2 AND content = $3 AND id <> $4
+        WITH alike AS MATERIALIZED (SELECT * FROM messages WHERE account = $1 AND content = $3)
+        SELECT id, opened FROM alike WHERE uidl = $2 AND id <> $4
         ORDER BY last_listing IS NOT NULL, id LIMIT 1";
     sqlx::query_as(sql)
         .bind(row.account)
@@ -194,8 +194,8 @@ async fn same_key(
         .await
 }
 
-/// Renamed, not new: it had left before this one came, and not because we deleted it. The row found is listed from
-/// then on, so it is found once.
+/// Renamed, not new: it had left before this one came, and not because we deleted it. The row found is listed
+/// from then on, so it is found once.
 async fn renamed(
     connection: &mut SqliteConnection,
     row: &Row,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{hex, int, unsigned};
+use super::columns::{int, list, push_hex, unsigned};
 use super::{Error, Ledger, Outlives};
 use crate::message::{AccountName, DestinationName, Listed, Uidl, unix};
 
@@ -64,8 +64,9 @@ impl Ledger {
                 match_known(connection, &account).await?;
                 let sql = "SELECT count(*) FROM listing WHERE message IS NOT NULL";
                 let known: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+                let known = unsigned(known) + returning(connection, &account).await?;
                 sqlx::query("DELETE FROM listing").execute(connection).await?;
-                Ok(unsigned(known) * 5 < listing.len() as u64)
+                Ok(known * 5 < listing.len() as u64)
             })
         })
         .await
@@ -114,14 +115,15 @@ async fn take_in(
     }
     fill(connection, &intake.listing, intake.fresh.as_ref()).await?;
     match_known(connection, &account).await?;
-    let gone = leave(connection, &account).await?;
-    let new = add_unknown(connection, &account, intake, unknown_past).await?;
+    let returning = returning(connection, &account).await?;
+    let gone = leave(connection, &account).await?.saturating_sub(returning);
+    let new = add_unknown(connection, &account, intake, unknown_past).await?.saturating_sub(returning);
     note_listing(connection, &account, intake).await?;
     sqlx::query("DELETE FROM listing").execute(connection).await?;
     Ok(TakenIn { new, gone })
 }
 
-/// Statements of this size, whatever a server sends.
+/// Parameters of this size, whatever a server sends.
 const CHUNK: usize = 256 << 10;
 
 async fn fill(
@@ -130,31 +132,45 @@ async fn fill(
     fresh: Option<&HashSet<u32>>,
 ) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM listing").execute(&mut *connection).await?;
-    let nths = nths(listing);
-    let mut rows = listing.iter().zip(&nths).peekable();
-    while rows.peek().is_some() {
-        let mut chunk = String::from("[");
-        while chunk.len() < CHUNK
-            && let Some((listed, nth)) = rows.next()
-        {
-            let wanted = fresh.is_none_or(|fresh| fresh.contains(&listed.number));
-            let comma = if chunk.len() > 1 { "," } else { "" };
-            let row: Value =
-                json!([hex(listed.uidl.as_bytes()), listed.size.map(int), nth, i32::from(wanted)]);
-            chunk.push_str(comma);
-            chunk.push_str(&row.to_string());
-        }
-        chunk.push(']');
+    let mut rest = listing.iter();
+    while rest.len() > 0 {
+        // Positions count from 1. An object with UIDLs for its names is parsed once, not once a row.
+        let sql = "INSERT INTO listing (uidl, size) SELECT unhex(key), value FROM json_each($1)";
+        sqlx::query(sql).bind(chunk(&mut rest)).execute(&mut *connection).await?;
+    }
+    let vague = nths(listing).into_iter().zip(1_u32..).filter(|(nth, _)| *nth > 0);
+    let vague: Vec<Value> = vague.map(|(nth, position)| json!([position, nth])).collect();
+    if !vague.is_empty() {
         let sql = "
-            INSERT INTO listing (uidl, size, nth, wanted)
-            SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
-        sqlx::query(sql).bind(chunk).execute(&mut *connection).await?;
+            UPDATE listing SET nth = j.value ->> 1 FROM json_each($1) j WHERE position = j.value ->> 0";
+        sqlx::query(sql).bind(list(vague)).execute(&mut *connection).await?;
+    }
+    if let Some(fresh) = fresh {
+        let fresh = listing.iter().zip(1_u32..).filter(|(listed, _)| fresh.contains(&listed.number));
+        let sql = "UPDATE listing SET wanted = position IN (SELECT value FROM json_each($1))";
+        sqlx::query(sql).bind(list(fresh.map(|(_, position)| position))).execute(connection).await?;
     }
     Ok(())
 }
 
-/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only content
-/// does. A blank UIDL tells nothing.
+/// `{"<uidl>": size, ...}`
+fn chunk<'a>(rest: &mut impl Iterator<Item = &'a Listed>) -> String {
+    let mut chunk = String::with_capacity(CHUNK + 4096);
+    for Listed { uidl, size, .. } in rest {
+        chunk.push_str(if chunk.is_empty() { "{\"" } else { ",\"" });
+        push_hex(&mut chunk, uidl.as_bytes());
+        chunk.push_str("\":");
+        chunk.push_str(&size.map_or_else(|| "null".to_owned(), |size| int(size).to_string()));
+        if chunk.len() > CHUNK {
+            break;
+        }
+    }
+    chunk.push('}');
+    chunk
+}
+
+/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only
+/// content does. A blank UIDL tells nothing.
 fn nths(listing: &[Listed]) -> Vec<u32> {
     let mut bearers: HashMap<&Uidl, Vec<usize>> = HashMap::with_capacity(listing.len());
     for (at, listed) in listing.iter().enumerate() {
@@ -162,18 +178,20 @@ fn nths(listing: &[Listed]) -> Vec<u32> {
     }
     let mut nths = vec![0; listing.len()];
     for (uidl, bearers) in bearers {
-        let is_vague = |at: usize| {
-            let alike = |&other: &usize| {
-                let sizes = (listing[at].size, listing[other].size);
-                other != at && (sizes.0 == sizes.1 || sizes.0.is_none() || sizes.1.is_none())
-            };
-            uidl.as_bytes().is_empty() || bearers.iter().any(alike)
-        };
+        let mut of_size: HashMap<Option<u64>, u32> = HashMap::new();
+        for &at in &bearers {
+            *of_size.entry(listing[at].size).or_default() += 1;
+        }
+        // A size that is not known may be any of them.
+        let all_vague = uidl.as_bytes().is_empty() || (bearers.len() > 1 && of_size.contains_key(&None));
         let mut places: HashMap<Option<u64>, u32> = HashMap::new();
-        for &at in bearers.iter().filter(|&&at| is_vague(at)) {
-            let place = places.entry(listing[at].size).or_default();
-            *place += 1;
-            nths[at] = *place;
+        for at in bearers {
+            let size = listing[at].size;
+            if all_vague || of_size.get(&size) > Some(&1) {
+                let place = places.entry(size).or_default();
+                *place += 1;
+                nths[at] = *place;
+            }
         }
     }
     nths
@@ -186,7 +204,7 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
         UPDATE listing SET message = (
             SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
             WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NULL
-                AND (m.size = listing.size OR listing.size IS NULL)
+                AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
         )
         WHERE nth = 0";
     // What we deleted and then missed is gone: under its UIDL comes another message.
@@ -194,33 +212,55 @@ async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sq
         UPDATE listing SET message = (
             SELECT CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN max(m.id) ELSE 0 END FROM messages m
             WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NOT NULL
-                AND m.deleted_at IS NULL AND (m.size = listing.size OR listing.size IS NULL)
+                AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
+                AND m.deleted_at IS NULL
         )
         WHERE nth = 0 AND message IS NULL";
     for sql in [in_the_previous, in_an_earlier] {
-        sqlx::query(sql).bind(account.id).bind(account.epoch).execute(&mut *connection).await?;
+        sqlx::query(sql)
+            .bind(account.id)
+            .bind(account.epoch)
+            .bind(i64::MAX)
+            .execute(&mut *connection)
+            .await?;
     }
     let vague = "UPDATE listing SET nth = 1, message = NULL WHERE message = 0";
     sqlx::query(vague).execute(&mut *connection).await?;
     match_vague(connection, account).await
 }
 
-/// Messages that only content tells apart are retrieved at every listing, and nobody knows which row they are until
-/// then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
+/// Messages that only content tells apart are retrieved at every listing, and nobody knows which row they are
+/// until then. But rows that were never retrieved (skipped, too large) have no content: they go by place.
 async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     let sql = "
-        UPDATE listing SET message = (
-            SELECT known.id FROM (
-                SELECT m.id, row_number() OVER (ORDER BY m.last_listing IS NOT NULL, m.id) AS place
-                FROM messages m
-                WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.content IS NULL
-                    AND (m.size = listing.size OR listing.size IS NULL)
-            ) AS known
-            WHERE known.place = listing.nth
-        )
-        WHERE nth > 0";
+        UPDATE listing SET message = known.id
+        FROM (
+            SELECT m.id, m.uidl, m.size, row_number() OVER (
+                PARTITION BY m.uidl, m.size ORDER BY m.last_listing IS NOT NULL, m.id
+            ) AS place
+            FROM messages m
+            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NULL
+                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
+        ) known
+        WHERE nth > 0 AND known.uidl = listing.uidl AND known.size IS listing.size
+            AND known.place = listing.nth";
     sqlx::query(sql).bind(account.id).bind(account.epoch).execute(connection).await?;
     Ok(())
+}
+
+/// How many are probably no strangers, though only their content will tell: under the same UIDL something was
+/// retrieved before.
+async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
+    let sql = "
+        SELECT count(*) FROM listing
+        WHERE nth > 0 AND message IS NULL AND uidl IN (
+            SELECT m.uidl FROM messages m
+            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NOT NULL
+                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
+        )";
+    let count: i64 =
+        sqlx::query_scalar(sql).bind(account.id).bind(account.epoch).fetch_one(connection).await?;
+    Ok(unsigned(count))
 }
 
 /// Notes what is not listed any more, and what is listed again. Returns how many are not.

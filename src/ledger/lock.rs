@@ -13,7 +13,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks `<ledger>.lock`, for at a kill the ledger itself must be free of any lock of ours.
+    /// Locks `<ledger>.lock` and not the ledger itself, which visitors open and SQLite locks in its own way.
     pub(super) fn take(ledger: &Path) -> Result<Lock, Error> {
         refuse_network_file_system(ledger)?;
         let file = private_file(&beside(ledger, ".lock")).map_err(|e| Error::io(ledger, &e))?;
@@ -25,13 +25,15 @@ impl Lock {
     }
 }
 
-/// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask.
+/// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask,
+/// and that a power failure does not take it away.
 pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             file.set_permissions(PermissionsExt::from_mode(0o600))?;
+            File::open(folder_of(path))?.sync_all()?;
             Ok(file)
         }
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => options.open(path),
@@ -55,26 +57,40 @@ pub(super) fn folder_of(ledger: &Path) -> &Path {
 
 /// flock and the shared memory of WAL hold on one machine only.
 fn refuse_network_file_system(ledger: &Path) -> Result<(), Error> {
-    let stat = rustix::fs::statfs(folder_of(ledger)).map_err(|e| Error::io(ledger, &e.into()))?;
-    match network_file_system(i128::from(stat.f_type)) {
+    let folder = folder_of(ledger);
+    let fault = |e: rustix::io::Errno| Error::io(ledger, &e.into());
+    let magic = rustix::fs::statfs(folder).map_err(fault)?.f_type;
+    let device = rustix::fs::stat(folder).map_err(fault)?.st_dev;
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let kind = network_file_system(i128::from(magic)).or_else(|| remote_fuse(&mounts(), &device));
+    match kind {
         Some(kind) => Err(Error::NetworkFileSystem { path: ledger.to_owned(), kind }),
         None => Ok(()),
     }
 }
 
-/// Magic numbers of statfs(2) and linux/magic.h. FUSE is refused as a whole: sshfs and rclone look like any
-/// other of its kind.
+/// Magic numbers of statfs(2) and linux/magic.h.
 fn network_file_system(magic: i128) -> Option<&'static str> {
     match magic & 0xffff_ffff {
         0x6969 => Some("NFS"),
         0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
         0x0102_1997 => Some("9P"),
-        0x6573_5546 => Some("FUSE"),
         0x00c3_6400 => Some("Ceph"),
         0x5346_414f | 0x6b41_4653 => Some("AFS"),
         0x7375_7245 => Some("Coda"),
         _ => None,
     }
+}
+
+/// All of FUSE has one magic number, local disks too (NTFS, virtiofs): only the name of the mounted type tells.
+fn remote_fuse(mountinfo: &str, device: &str) -> Option<&'static str> {
+    const REMOTE: [&str; 6] =
+        ["fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.ceph-fuse"];
+    // proc_pid_mountinfo(5): "36 35 98:0 /root /mount options - type source options"
+    let of_device = mountinfo.lines().filter(|line| line.split(' ').nth(2) == Some(device));
+    let mut kinds = of_device.filter_map(|line| line.split_once(" - ")?.1.split(' ').next());
+    kinds.find_map(|kind| REMOTE.into_iter().find(|remote| *remote == kind))
 }
 
 #[cfg(test)]
@@ -88,6 +104,17 @@ mod tests {
         assert_eq!(network_file_system(i128::from(0xff53_4d42_u32.cast_signed())), Some("SMB"));
         for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630] {
             assert_eq!(network_file_system(local), None, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn tells_a_remote_fuse_from_a_local_one() {
+        let mountinfo = "36 35 98:0 / / rw,noatime shared:1 - ext4 /dev/vda rw\n\
+                         50 36 0:51 / /mnt/away rw shared:9 - fuse.sshfs me@there: rw\n\
+                         51 36 0:52 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw\n";
+        assert_eq!(remote_fuse(mountinfo, "0:51"), Some("fuse.sshfs"));
+        for local in ["98:0", "0:52", "0:5"] {
+            assert_eq!(remote_fuse(mountinfo, local), None, "{local}");
         }
     }
 

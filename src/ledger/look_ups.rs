@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, small, unsigned};
-use super::deliveries::{delivered, settled};
+use super::deliveries::{count_if_suspect, delivered, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
 use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, unix};
 
@@ -68,8 +68,8 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
-    /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others are
-    /// looked for again later. `leave_copy` is the account's, as it is now.
+    /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others
+    /// are looked for again later. `leave_copy` is the account's, as it is now.
     pub async fn settle_look_ups(
         &self,
         found: Vec<(DeliveryId, Found)>,
@@ -124,7 +124,7 @@ async fn settle_look_ups(
                 true
             }
             Found::Absent => absent(connection, *id, terms, now).await?,
-            Found::CannotSay { reason } => cannot_say(connection, *id, reason, now).await?,
+            Found::CannotSay { reason } => cannot_say(connection, *id, reason, terms, now).await?,
         };
         if has_ended {
             ended.push(*id);
@@ -133,8 +133,8 @@ async fn settle_look_ups(
     settled(connection, &ended).await
 }
 
-/// Believed at the second look, made long enough after the last byte: a server may still be storing what it has
-/// received. Nothing is counted. Returns whether it is due again.
+/// Believed at the second look, made long enough after the last byte: a server may still be storing what it
+/// has received. Nothing is counted, unless it may have ended the process. Returns whether it is due again.
 async fn absent(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -149,6 +149,7 @@ async fn absent(
         WHERE id = $1 AND state = 'attempting' AND absences > 0 AND sent_at + $3 <= $2";
     let believed = sqlx::query(believe).bind(id).bind(unix(now)).bind(wait).execute(&mut *connection).await?;
     if believed.rows_affected() > 0 {
+        count_if_suspect(connection, id, terms, now).await?;
         return Ok(true);
     }
     let again = "
@@ -167,6 +168,7 @@ async fn cannot_say(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     reason: &str,
+    terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let blind = "
@@ -182,7 +184,8 @@ async fn cannot_say(
                 state = 'due', since = $2, unverified = 1, retry_at = NULL, sent_at = NULL, look_up_at = NULL,
                 absences = 0, blind = 0
             WHERE id = $1";
-        sqlx::query(give_up).bind(id).bind(unix(now)).execute(connection).await?;
+        sqlx::query(give_up).bind(id).bind(unix(now)).execute(&mut *connection).await?;
+        count_if_suspect(connection, id, terms, now).await?;
         return Ok(true);
     };
     let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1";

@@ -4,22 +4,22 @@
 //!
 //! - **Before a byte goes out, it says so** ([`Ledger::attempting`]); before a DELE goes out, it says that the
 //!   message was delivered ([`Ledger::settle`], [`Ledger::deleting`]). These commits survive a power failure.
-//! - **What is due is the listing minus the ledger** ([`Ledger::take_in`], [`Ledger::identify`]): never a cursor,
-//!   never a message-number of another session.
-//! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that error.
+//! - **What is due is the listing minus the ledger** ([`Ledger::take_in`], [`Ledger::identify`]): never a
+//!   cursor, never a message-number of another session.
+//! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that
+//!   error.
 //!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
 //!
 //! | file | holds |
 //! |---|---|
 //! | `open`, `lock`, `writer` | the file, who may write it, and the one task that does |
-//! | `accounts` | what is configured, when an account is due, what a poll was like |
+//! | `setup`, `polls` | what is configured; when an account is due, what a poll was like |
 //! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
-//! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go at the source |
+//! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 
-mod accounts;
 mod columns;
 mod deletions;
 mod deliveries;
@@ -32,8 +32,10 @@ mod lock;
 mod look_ups;
 mod open;
 mod people;
+mod polls;
 mod report;
 mod requests;
+mod setup;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -49,15 +51,16 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
-pub use accounts::{AccountSetup, Agenda, DestinationSetup, Past, PollRecord};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use look_ups::LookUp;
+pub use polls::{Agenda, Past, PollRecord};
 pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};
 pub use requests::{Request, Visitor};
+pub use setup::{AccountSetup, DestinationSetup};
 
 use crate::message::AccountName;
 use lock::Lock;
@@ -162,12 +165,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes the lock, makes the ledger if there is none, upgrades it, and settles what an earlier process left
-    /// open: starting is recovering.
+    /// Takes the lock, makes the ledger if there is none, upgrades it, and settles what an earlier process
+    /// left open: starting is recovering.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound ledger on a
-    /// local disk.
+    /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound
+    /// ledger on a local disk.
     pub async fn hold(path: &Path, terms: Terms, now: DateTime<Utc>) -> Result<Ledger, Error> {
         let lock = Lock::take(path)?;
         let mut connection = open::for_writing(path).await?;
@@ -195,7 +198,8 @@ impl Ledger {
         self.writer.close().await;
     }
 
-    /// Resolves when the ledger can no longer be written; until the process ends, every call returns that error.
+    /// Resolves when the ledger can no longer be written; until the process ends, every call returns that
+    /// error.
     pub async fn failed(&self) -> Error {
         self.writer.failed().await
     }
@@ -213,8 +217,15 @@ impl Ledger {
         self.writer.write(outlives, work).await
     }
 
+    /// For errors of reading: a broken ledger is broken for the writer too.
     fn sql_error(&self) -> impl Fn(sqlx::Error) -> Error {
-        |e| Error::sql(&self.path, &e)
+        |e| {
+            let error = Error::sql(&self.path, &e);
+            if matches!(error, Error::Broken { .. } | Error::NotALedger(_)) {
+                self.writer.fail(&error);
+            }
+            error
+        }
     }
 
     fn has_listed(&self, account: &AccountName) -> bool {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
-use super::deliveries::defer;
+use super::deliveries::{ENDED_BY_IT, defer};
 use super::lock::private_file;
 use super::{DeliveryId, Error, Terms};
 use crate::message::unix;
@@ -20,15 +20,21 @@ const APPLICATION_ID: i64 = 1_835_426_418;
 
 /// The holder's connection, with the schema up to date.
 pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> {
-    private_file(path).map_err(|e| Error::io(path, &e))?;
-    let mut connection = connect(options(path)).await.map_err(|e| Error::sql(path, &e))?;
+    // A file that is there stays unopened: closing it would end SQLite's own locks on it, of a visitor in this
+    // process.
+    if !path.exists() {
+        private_file(path).map_err(|e| Error::io(path, &e))?;
+    }
     let fault = |e| Error::sql(path, &e);
+    let mut connection = options(path).connect().await.map_err(fault)?;
     if !is_ours(&mut connection).await.map_err(fault)? {
         return Err(Error::NotALedger(path.to_owned()));
     }
+    // Only now: the mode is written into the file.
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(fault)?;
     MIGRATIONS.run(&mut connection).await.map_err(|e| migration_error(path, e))?;
     check_after_a_crash(&mut connection, path).await?;
-    sqlx::query(SCRATCH).execute(&mut connection).await.map_err(fault)?;
+    sqlx::raw_sql(SCRATCH).execute(&mut connection).await.map_err(fault)?;
     Ok(connection)
 }
 
@@ -38,7 +44,7 @@ pub(super) async fn for_visiting(path: &Path) -> Result<SqliteConnection, Error>
         return Err(Error::Missing(path.to_owned()));
     }
     let fault = |e| Error::sql(path, &e);
-    let mut connection = connect(options(path)).await.map_err(fault)?;
+    let mut connection = options(path).connect().await.map_err(fault)?;
     if !is_ours(&mut connection).await.map_err(fault)? {
         return Err(Error::NotALedger(path.to_owned()));
     }
@@ -72,10 +78,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "16777216")
         .disable_statement_logging()
-}
-
-async fn connect(options: SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
-    options.journal_mode(SqliteJournalMode::Wal).connect().await
 }
 
 /// An empty file is ours to fill.
@@ -123,10 +125,11 @@ const SCRATCH: &str = "
         position INTEGER PRIMARY KEY,
         uidl BLOB NOT NULL,
         size INTEGER,
-        nth INTEGER NOT NULL,
-        wanted INTEGER NOT NULL,
+        nth INTEGER NOT NULL DEFAULT 0,
+        wanted INTEGER NOT NULL DEFAULT 1,
         message INTEGER
-    ) STRICT";
+    ) STRICT;
+    CREATE INDEX temp.listing_vague ON listing (uidl, size, nth) WHERE nth > 0;";
 
 /// Settles what an earlier process left open. Nothing has been sent since, and nothing will be before this is
 /// committed.
@@ -145,8 +148,8 @@ pub(super) async fn recover(
     transaction.commit().await
 }
 
-/// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets the
-/// same id and the same bytes again.
+/// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets
+/// the same id and the same bytes again.
 pub(super) async fn interrupted(
     connection: &mut SqliteConnection,
     account: Option<i64>,
@@ -168,7 +171,8 @@ pub(super) async fn interrupted(
     Ok(())
 }
 
-/// A message that was by itself when the process ended may have ended it.
+/// A message that was by itself when the process ended may have ended it. If it may have been sent, that is
+/// looked into first.
 async fn crashed_alone(
     connection: &mut SqliteConnection,
     terms: Terms,
@@ -179,8 +183,11 @@ async fn crashed_alone(
         WHERE m.opened = 2 AND d.state IN ('due', 'deferred')";
     let suspects: Vec<DeliveryId> = sqlx::query_scalar(suspects).fetch_all(&mut *connection).await?;
     for suspect in suspects {
-        let reason = "mailferry ended while handling this message";
-        defer(connection, suspect, reason, None, terms, now).await?;
+        defer(connection, suspect, ENDED_BY_IT, None, terms, now).await?;
     }
+    let perhaps_sent = "
+        UPDATE deliveries SET suspect = 1
+        WHERE state = 'attempting' AND message IN (SELECT id FROM messages WHERE opened = 2)";
+    sqlx::query(perhaps_sent).execute(connection).await?;
     Ok(())
 }

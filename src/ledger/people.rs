@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
+use super::destinations::enable;
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
-    /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again: of one
-    /// account or all, of one message or all. Returns how many deliveries that is.
+    /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
+    /// of one account or all, of one message or all. Returns how many deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
@@ -19,7 +20,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<u64, Error> {
         if let Some(account) = account {
-            self.must_know(account).await?;
+            self.report().must_know(account).await?;
         }
         if let Some(id) = id {
             self.must_have(account, id).await?;
@@ -31,8 +32,8 @@ impl Ledger {
         .await
     }
 
-    /// Ends the parked deliveries of a message, and those to destinations that its account no longer has; with
-    /// `destination` whatever is not delivered there. Returns how many deliveries that is.
+    /// Ends the parked deliveries of a message, and those to destinations that its account no longer has;
+    /// with `destination` whatever is not delivered there. Returns how many deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchMessage`].
@@ -55,7 +56,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::AccountExists`].
     pub async fn rename(&self, old: &AccountName, new: &AccountName) -> Result<(), Error> {
-        self.must_know(old).await?;
+        self.report().must_know(old).await?;
         if old == new {
             return Ok(());
         }
@@ -73,22 +74,12 @@ impl Ledger {
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn forget(&self, account: &AccountName) -> Result<u64, Error> {
-        self.must_know(account).await?;
+        self.report().must_know(account).await?;
         let account = account.clone();
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { forget(connection, &account).await })
         })
         .await
-    }
-
-    async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
-        let sql = "SELECT id FROM accounts WHERE name = $1";
-        let id: Option<i64> = sqlx::query_scalar(sql)
-            .bind(account.as_str())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(self.sql_error())?;
-        id.map(drop).ok_or_else(|| Error::NoSuchAccount(account.to_string()))
     }
 
     async fn must_have(&self, account: Option<&AccountName>, id: MessageId) -> Result<(), Error> {
@@ -105,14 +96,10 @@ async fn retry(
     id: Option<MessageId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let enable = "
-        UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
-        WHERE id IN (
-            SELECT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
-            WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
-                AND d.state IN ('due', 'deferred', 'parked')
-        )";
+    let destinations = "
+        SELECT DISTINCT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
+        WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
+            AND d.state IN ('due', 'deferred', 'parked')";
     let fresh = "
         UPDATE messages SET refused = 0
         WHERE refused > 0 AND id = coalesce($2, id)
@@ -124,9 +111,12 @@ async fn retry(
         WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
     let account = account.map(AccountName::as_str);
-    for sql in [enable, fresh] {
-        sqlx::query(sql).bind(account).bind(id).execute(&mut *connection).await?;
+    let destinations: Vec<i64> =
+        sqlx::query_scalar(destinations).bind(account).bind(id).fetch_all(&mut *connection).await?;
+    for destination in destinations {
+        enable(connection, destination).await?;
     }
+    sqlx::query(fresh).bind(account).bind(id).execute(&mut *connection).await?;
     let due = sqlx::query(due).bind(account).bind(id).bind(unix(now)).execute(connection).await?;
     Ok(due.rows_affected())
 }

@@ -22,7 +22,7 @@ pub(super) enum Outlives {
 
 pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
-    failure: watch::Receiver<Option<Error>>,
+    failure: watch::Sender<Option<Error>>,
     task: JoinHandle<()>,
     path: PathBuf,
 }
@@ -55,8 +55,8 @@ impl Writer {
     /// `lock` is released when the task has ended, so that nobody else writes before that.
     pub(super) fn start(connection: SqliteConnection, path: &Path, lock: Lock) -> Writer {
         let (commands, waiting) = mpsc::channel(AT_ONCE);
-        let (fail, failure) = watch::channel(None);
-        let task = Task { connection, waiting, fail, path: path.to_owned(), _lock: lock };
+        let failure = watch::Sender::new(None);
+        let task = Task { connection, waiting, failure: failure.clone(), path: path.to_owned(), _lock: lock };
         Writer { commands, failure, task: tokio::spawn(task.run()), path: path.to_owned() }
     }
 
@@ -79,7 +79,7 @@ impl Writer {
 
     /// Resolves when the task has ended because of an error.
     pub(super) async fn failed(&self) -> Error {
-        let mut failure = self.failure.clone();
+        let mut failure = self.failure.subscribe();
         let _ = failure.wait_for(Option::is_some).await;
         self.why_it_ended()
     }
@@ -90,11 +90,20 @@ impl Writer {
         let _ = self.task.await;
     }
 
+    /// Nothing is written any more: the first error stays.
+    pub(super) fn fail(&self, error: &Error) {
+        fail(&self.failure, error);
+    }
+
     fn why_it_ended(&self) -> Error {
         let failure = self.failure.borrow().clone();
         failure
             .unwrap_or_else(|| Error::Broken { path: self.path.clone(), reason: "its writer ended".into() })
     }
+}
+
+fn fail(failure: &watch::Sender<Option<Error>>, error: &Error) {
+    failure.send_if_modified(|failure| failure.is_none() && failure.replace(error.clone()).is_none());
 }
 
 fn finish<T: Send + 'static>(
@@ -120,7 +129,7 @@ fn finish<T: Send + 'static>(
 struct Task {
     connection: SqliteConnection,
     waiting: mpsc::Receiver<Command>,
-    fail: watch::Sender<Option<Error>>,
+    failure: watch::Sender<Option<Error>>,
     path: PathBuf,
     _lock: Lock,
 }
@@ -138,8 +147,11 @@ impl Task {
                 }
             }
             // `jobs` outlives the failure notice: who waits for a job that never ran is to learn why.
+            if self.failure.borrow().is_some() {
+                return;
+            }
             if let Err(error) = self.commit(&mut jobs).await {
-                self.fail.send_replace(Some(error));
+                fail(&self.failure, &error);
                 return;
             }
             if close {

@@ -1,37 +1,13 @@
-//! What is configured, when an account is due, and what a poll was like.
-
-use std::time::Duration;
+//! When an account is due, what its next poll has to know, and what a poll was like.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, moment, small, unsigned};
 use super::open::interrupted;
+use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
-use crate::message::{AccountName, DestinationName, unix};
-
-/// An account as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountSetup {
-    pub name: AccountName,
-    /// `user@host`: after a change the mailbox may be another one.
-    pub source: String,
-    /// The schedule as text: an edit makes the account due now.
-    pub schedule: String,
-    /// The longest wait that the schedule or a back-off can ask for; a later time is due now.
-    pub longest: Duration,
-    pub routes: Vec<DestinationName>,
-}
-
-/// A destination as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DestinationSetup {
-    pub name: DestinationName,
-    /// `imap` or `webhook`.
-    pub kind: &'static str,
-    /// A digest of all its settings: after a change it is tried afresh, whatever its state.
-    pub fingerprint: String,
-}
+use crate::message::{AccountName, unix};
 
 /// When an account wants what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,22 +54,6 @@ pub struct PollRecord {
 }
 
 impl Ledger {
-    /// Makes the config known. What is not in it any more keeps its rows, but is on no agenda.
-    ///
-    /// # Errors
-    /// Only those of the disk, as of every call below.
-    pub async fn configure(
-        &self,
-        accounts: Vec<AccountSetup>,
-        destinations: Vec<DestinationSetup>,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { configure(connection, &accounts, &destinations, now).await })
-        })
-        .await
-    }
-
     /// Every configured account, by name.
     pub async fn agenda(&self, now: DateTime<Utc>) -> Result<Vec<Agenda>, Error> {
         let rows: Vec<AgendaRow> = sqlx::query_as(AGENDA)
@@ -127,99 +87,8 @@ impl Ledger {
     }
 }
 
-pub(super) async fn account_id(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<i64> {
-    let sql = "SELECT id FROM accounts WHERE name = $1";
-    sqlx::query_scalar(sql).bind(name.as_str()).fetch_one(connection).await
-}
-
-async fn configure(
-    connection: &mut SqliteConnection,
-    accounts: &[AccountSetup],
-    destinations: &[DestinationSetup],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query("UPDATE destinations SET configured = 0").execute(&mut *connection).await?;
-    for destination in destinations {
-        configure_destination(connection, destination).await?;
-    }
-    sqlx::query("UPDATE accounts SET configured = 0").execute(&mut *connection).await?;
-    for account in accounts {
-        configure_account(connection, account, now).await?;
-        configure_routes(connection, account).await?;
-    }
-    Ok(())
-}
-
-async fn configure_destination(
-    connection: &mut SqliteConnection,
-    destination: &DestinationSetup,
-) -> sqlx::Result<()> {
-    let renew = "
-        UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
-        WHERE name = $1 AND fingerprint <> $2";
-    sqlx::query(renew)
-        .bind(destination.name.as_str())
-        .bind(&destination.fingerprint)
-        .execute(&mut *connection)
-        .await?;
-    let keep = "
-        INSERT INTO destinations (name, kind, fingerprint) VALUES ($1, $2, $3)
-        ON CONFLICT (name) DO UPDATE
-        SET kind = excluded.kind, fingerprint = excluded.fingerprint, configured = 1";
-    sqlx::query(keep)
-        .bind(destination.name.as_str())
-        .bind(destination.kind)
-        .bind(&destination.fingerprint)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn configure_account(
-    connection: &mut SqliteConnection,
-    account: &AccountSetup,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let sql = "
-        INSERT INTO accounts (name, configured_at, source, schedule, next_poll_at) VALUES ($1, $2, $3, $4, $2)
-        ON CONFLICT (name) DO UPDATE SET
-            configured = 1,
-            epoch = epoch + (source <> excluded.source),
-            shortcut_hash = CASE WHEN source = excluded.source THEN shortcut_hash END,
-            next_poll_at = CASE
-                WHEN schedule <> excluded.schedule OR source <> excluded.source THEN $2
-                WHEN next_poll_at > $5 THEN $2
-                ELSE next_poll_at
-            END,
-            source = excluded.source,
-            schedule = excluded.schedule";
-    sqlx::query(sql)
-        .bind(account.name.as_str())
-        .bind(unix(now))
-        .bind(&account.source)
-        .bind(&account.schedule)
-        .bind(unix(now).saturating_add(int(account.longest.as_secs())))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn configure_routes(connection: &mut SqliteConnection, account: &AccountSetup) -> sqlx::Result<()> {
-    let account_id = account_id(connection, &account.name).await?;
-    sqlx::query("DELETE FROM routes WHERE account = $1").bind(account_id).execute(&mut *connection).await?;
-    let sql = "
-        INSERT INTO routes (account, destination)
-        SELECT DISTINCT $1, id FROM destinations WHERE name IN (SELECT value FROM json_each($2))";
-    sqlx::query(sql)
-        .bind(account_id)
-        .bind(super::columns::names(&account.routes))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as well.
+/// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as
+/// well.
 const AGENDA: &str = "
     WITH waiting AS (
         SELECT r.account, r.destination, CASE
@@ -352,7 +221,8 @@ async fn note_outcome(
     Ok(())
 }
 
-/// A poll that broke off, or panicked, leaves nothing open: what recovery does after a crash is done for its account.
+/// A poll that broke off, or panicked, leaves nothing open: what recovery does after a crash is done for its
+/// account.
 async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTime<Utc>) -> sqlx::Result<()> {
     let close = "UPDATE messages SET opened = 0 WHERE account = $1 AND opened > 0";
     sqlx::query(close).bind(account).execute(&mut *connection).await?;

@@ -1,0 +1,135 @@
+//! What people decide, ask and see.
+
+use super::*;
+
+#[tokio::test]
+async fn retry_makes_parked_mail_due_as_if_never_tried() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    let identities = house.identify_all(&[(due[0].id, "one"), (due[1].id, "two")]).await;
+    for _ in 0..3 {
+        house.outcome(&identities[0].deliveries[0], deferred()).await;
+    }
+    house.outcome(&identities[1].deliveries[0], Verdict::Disabled { reason: "410".into() }).await;
+    assert_eq!(house.ledger.retry(Some(&account()), Some(due[0].id), house.now).await.unwrap(), 1);
+    let due_now = house.due().await;
+    assert_eq!(due_now.len(), 2, "its destination is enabled again");
+    assert_eq!(due_now[0].deliveries[0].attempts, 0);
+    let nobody = AccountName::new("nobody").unwrap();
+    let unknown = house.ledger.retry(Some(&nobody), None, house.now).await.unwrap_err();
+    assert_eq!(unknown, Error::NoSuchAccount("nobody".into()));
+    assert!(unknown.is_usage());
+    let unknown = house.ledger.give_up(MessageId(99), None, house.now).await.unwrap_err();
+    assert_eq!(unknown, Error::NoSuchMessage(99));
+}
+
+#[tokio::test]
+async fn give_up_leaves_alone_what_is_merely_due() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    for _ in 0..3 {
+        house.outcome(&identity.deliveries[0], deferred()).await;
+    }
+    assert_eq!(house.ledger.give_up(due.id, None, house.now).await.unwrap(), 1);
+    assert_eq!(
+        house.send_due(&vec![("u1", 10, "one")]).await.len(),
+        1,
+        "the other destination still gets it"
+    );
+}
+
+#[tokio::test]
+async fn a_renamed_account_keeps_what_it_knows() {
+    let mut house = House::new().await;
+    house.poll(&vec![("u1", 10, "one")]).await;
+    let new = AccountName::new("office").unwrap();
+    // The config already has the new name: the daemon made an empty account for it.
+    let setup = AccountSetup {
+        name: new.clone(),
+        source: "me@pop".into(),
+        schedule: "5m".into(),
+        longest: Duration::from_secs(60),
+        routes: house.destinations(),
+    };
+    house.ledger.configure(vec![setup], vec![], house.now).await.unwrap();
+    house.ledger.rename(&account(), &new).await.unwrap();
+    let intake = Intake { account: new.clone(), ..house.intake(&vec![("u1", 10, "one")]) };
+    assert_eq!(house.ledger.take_in(intake).await.unwrap().new, 0, "nothing is sent again");
+
+    house.configure().await;
+    house.poll(&vec![("u1", 10, "one")]).await;
+    let taken = house.ledger.rename(&account(), &new).await.unwrap_err();
+    assert_eq!(taken, Error::AccountExists("office".into()));
+    assert_eq!(house.ledger.forget(&new).await.unwrap(), 1);
+    house.ledger.rename(&account(), &new).await.unwrap();
+    assert!(matches!(house.ledger.forget(&account()).await, Err(Error::NoSuchAccount(_))));
+}
+
+#[tokio::test]
+async fn a_visitor_reads_and_asks_while_the_ledger_is_held() {
+    let mut house = House::new().await;
+    house.poll(&vec![("u1", 10, "one")]).await;
+    let visitor = Ledger::visit(&file(&house.folder)).await.unwrap();
+    assert_eq!(visitor.report().status().await.unwrap().accounts[0].delivered, 1);
+    let request = Request::GiveUp { id: MessageId(1), destination: Some(destination("home")) };
+    let id = visitor.request(&request, house.now).await.unwrap();
+    let poll = Request::Poll { account: account() };
+    visitor.request(&poll, house.now).await.unwrap();
+    assert_eq!(house.ledger.open_requests().await.unwrap(), [(id, request), (id + 1, poll)]);
+    assert_eq!(visitor.answer(id).await.unwrap(), None);
+    house.ledger.answer_request(id, "{\"ended\":0}".into()).await.unwrap();
+    assert_eq!(visitor.answer(id).await.unwrap().as_deref(), Some("{\"ended\":0}"));
+    assert_eq!(house.ledger.open_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn status_and_history_keep_to_the_contract() {
+    let mut house = House::new().await;
+    house.poll(&vec![("u\u{e9}", 10, "one"), ("u2", 10, "two")]).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    house.later(60);
+    house.ledger.record_poll(house.record(Some((Class::Account, "refused".into())))).await.unwrap();
+    house.later(60);
+    house.ledger.record_poll(house.record(Some((Class::Account, "refused".into())))).await.unwrap();
+    let status = serde_json::to_string(&house.ledger.report().status().await.unwrap()).unwrap();
+    assert_eq!(
+        status,
+        "{\"accounts\":[{\"name\":\"work\",\"last_checked\":\"2026-09-21T14:15:20Z\",\
+         \"last_success\":\"2026-09-21T14:13:20Z\",\"next_check\":\"2026-09-21T14:15:20Z\",\
+         \"delivered\":2,\"pending\":0,\"parked\":0,\"failing_since\":\"2026-09-21T14:14:20Z\",\
+         \"error\":{\"class\":\"account\",\"text\":\"refused\"}}],\
+         \"destinations\":[{\"name\":\"app\",\"kind\":\"webhook\",\"state\":\"ok\",\"error\":null},\
+         {\"name\":\"home\",\"kind\":\"imap\",\"state\":\"ok\",\"error\":null}]}"
+    );
+    let history = house.ledger.report().history(Some(&account()), 1).await.unwrap();
+    assert_eq!(
+        serde_json::to_string(&history).unwrap(),
+        "[{\"account\":\"work\",\"started\":\"2026-09-21T14:15:20Z\",\"ended\":\"2026-09-21T14:15:20Z\",\
+         \"new\":1,\"delivered\":1,\"deleted\":0,\"bytes\":42,\"error\":\"refused\"}]"
+    );
+    let kept = house.ledger.report().find(None, MessageId(1)).await.unwrap().unwrap();
+    assert_eq!((kept.uidl.to_string().as_str(), kept.content), ("u\\xC3\\xA9", Some(content("one"))));
+    house.later(60);
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.ledger.report().status().await.unwrap().accounts[0].failing_since, None);
+}
+
+#[tokio::test]
+async fn rows_are_kept_for_400_days_after_they_were_last_listed() {
+    let mut house = House::new().await;
+    house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    house.list(&vec![("u2", 10, "two")]).await;
+    house.later(399 * 24 * 3600);
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await, nothing());
+    house.list(&vec![("u2", 10, "two")]).await;
+    house.later(401 * 24 * 3600);
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.value("SELECT count(*) FROM messages").await, 1, "what is listed stays, however old");
+    assert_eq!(house.value("SELECT count(*) FROM polls").await, 1);
+}

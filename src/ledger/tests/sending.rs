@@ -1,0 +1,279 @@
+//! Verdicts, retries, destinations that fail, and the order of what is due.
+
+use super::*;
+
+/// A mailbox of `n` messages of growing size, all retrieved and due.
+async fn identified(house: &House, n: u64) -> Vec<Identity> {
+    let names: Vec<String> = (1..=n).map(|n| format!("u{n}")).collect();
+    let mailbox: Mailbox<'_> = names.iter().zip(1..).map(|(uidl, n)| (uidl.as_str(), n * 10, "")).collect();
+    house.list(&mailbox).await;
+    let due = house.due().await;
+    let texts: Vec<(MessageId, &str)> =
+        due.iter().zip(&names).map(|(due, name)| (due.id, name.as_str())).collect();
+    house.identify_all(&texts).await
+}
+
+#[tokio::test]
+async fn a_refusal_is_retried_and_parked_in_the_end() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 1).await.remove(0).deliveries.remove(0);
+    let first = house.outcome(&delivery, rejected(true)).await;
+    assert_eq!(first.state, State::Deferred);
+    assert_eq!(first.retry_at, Some(house.now + Duration::from_secs(5)));
+    assert!(house.due().await.is_empty(), "not before its time");
+    house.later(5);
+    assert_eq!(house.due().await[0].deliveries[0].attempts, 1);
+    house.outcome(&delivery, rejected(true)).await;
+    house.later(300);
+    let last = house.outcome(&delivery, rejected(true)).await;
+    assert_eq!((last.state, last.text.as_str(), last.retry_at), (State::Parked, "552 no", None));
+    house.later(100_000);
+    assert!(house.due().await.is_empty());
+    let parked = house.ledger.report().parked().await.unwrap();
+    assert_eq!((parked[0].uidl.as_str(), parked[0].attempts, parked[0].size), ("u1", 3, Some(10)));
+}
+
+#[tokio::test]
+async fn an_exhausted_schedule_parks() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 1).await.remove(0).deliveries.remove(0);
+    let states = [State::Deferred, State::Deferred, State::Parked];
+    for state in states {
+        assert_eq!(house.outcome(&delivery, deferred()).await.state, state);
+        house.later(400);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_is_obeyed_even_by_fetch() {
+    let mut house = House::new().await;
+    let deliveries = identified(&house, 2).await;
+    let asked = Verdict::Deferred { reason: "429".into(), retry_after: Some(Duration::from_secs(60)) };
+    let settled = house.outcome(&deliveries[0].deliveries[0], asked).await;
+    assert_eq!(settled.retry_at, Some(house.now + Duration::from_secs(60)));
+    house.outcome(&deliveries[1].deliveries[0], deferred()).await;
+    let regardless = Ask { regardless: true, ..house.ask() };
+    let due = house.ledger.due(&regardless, house.now).await.unwrap();
+    assert_eq!(due.len(), 1, "our own back-off is overruled, theirs is not");
+    assert_eq!(due[0].id, deliveries[1].id);
+}
+
+#[tokio::test]
+async fn a_retry_after_of_one_destination_is_obeyed_beside_another() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    let deliveries = identified(&house, 1).await.remove(0).deliveries;
+    let app = deliveries.iter().find(|delivery| delivery.destination == destination("app")).unwrap();
+    let asked = Verdict::Deferred { reason: "429".into(), retry_after: Some(Duration::from_secs(60)) };
+    house.outcome(app, asked).await;
+    let fetch = Ask { regardless: true, ..house.ask() };
+    let due = house.ledger.due(&fetch, house.now).await.unwrap();
+    assert_eq!(due[0].deliveries.len(), 1);
+    assert_eq!(due[0].deliveries[0].destination, destination("home"));
+}
+
+#[tokio::test]
+async fn three_different_messages_refused_in_a_row_are_the_endpoint_s_fault() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 4).await;
+    for message in &messages[..2] {
+        assert_eq!(house.outcome(&message.deliveries[0], rejected(true)).await.state, State::Deferred);
+    }
+    let third = house.outcome(&messages[2].deliveries[0], rejected(true)).await;
+    assert_eq!(third.state, State::Due);
+    let status = house.ledger.report().status().await.unwrap();
+    assert_eq!(status.destinations[0].state, "paused");
+    assert_eq!(house.value("SELECT sum(attempts + refusals) FROM deliveries").await, 0, "all uncounted");
+    assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE state = 'due'").await, 4);
+    // It stays so while the row lasts: a fourth is not counted either.
+    house.later(6);
+    let fourth = house.outcome(&messages[3].deliveries[0], rejected(true)).await;
+    assert_eq!(fourth.state, State::Due);
+    // A changed config is another endpoint: its first refusal is one of the message again.
+    house.fingerprint = "changed";
+    house.configure().await;
+    assert_eq!(house.outcome(&messages[3].deliveries[0], rejected(true)).await.state, State::Deferred);
+}
+
+#[tokio::test]
+async fn the_same_message_refused_three_times_pauses_nothing() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 4).await;
+    for _ in 0..3 {
+        house.outcome(&messages[0].deliveries[0], rejected(true)).await;
+        house.later(400);
+    }
+    // Neither does size, nor a row with a success in it.
+    house.outcome(&messages[1].deliveries[0], rejected(false)).await;
+    house.outcome(&messages[2].deliveries[0], Verdict::Delivered { receipt: Receipt::Http(202) }).await;
+    house.outcome(&messages[3].deliveries[0], rejected(true)).await;
+    house.outcome(&messages[1].deliveries[0], rejected(true)).await;
+    let status = house.ledger.report().status().await.unwrap();
+    assert_eq!(status.destinations[0].state, "ok");
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_rests_and_costs_no_attempts() {
+    let mut house = House::new().await;
+    house.routes = vec!["home", "app"];
+    house.configure().await;
+    let messages = identified(&house, 3).await;
+    let down = messages.iter().map(|message| (message.deliveries[0].id, unreachable())).collect::<Vec<_>>();
+    for (id, _) in &down {
+        house.attempt(*id).await;
+    }
+    let settled = house.settle("home", down).await;
+    assert!(settled.iter().all(|settled| settled.state == State::Due && settled.text == "no connection"));
+    assert_eq!(house.value("SELECT sum(attempts) FROM deliveries").await, 0);
+    let due = house.due().await;
+    let open: Vec<&str> =
+        due.iter().flat_map(|due| &due.deliveries).map(|d| d.destination.as_str()).collect();
+    assert_eq!(open, ["app", "app", "app"], "another destination goes on");
+    assert_eq!(house.value("SELECT rest_until FROM destinations WHERE name = 'home'").await, {
+        // Three failures of one outage are one: 5 s, not 80.
+        house.now.timestamp() + 5
+    });
+    let work_at = house.ledger.agenda(house.now).await.unwrap()[0].work_at;
+    assert_eq!(work_at, Some(house.now), "for the other destination");
+}
+
+#[tokio::test]
+async fn a_destination_that_was_down_is_tried_with_one_message_each_time_another() {
+    let mut house = House::new().await;
+    let messages = identified(&house, 3).await;
+    house.outcome(&messages[2].deliveries[0], unreachable()).await;
+    let mut tried = Vec::new();
+    for rest in [5, 20, 80] {
+        assert!(house.due().await.is_empty(), "it rests");
+        assert_eq!(
+            house.ledger.agenda(house.now).await.unwrap()[0].work_at,
+            Some(house.now + Duration::from_secs(rest))
+        );
+        house.later(rest);
+        let due = house.due().await;
+        assert_eq!(due.len(), 1);
+        assert!(
+            house.due().await.iter().all(|again| again.id == due[0].id),
+            "no second one at the same time"
+        );
+        let identity = house.identify(&due[0], &format!("u{}", due[0].size.unwrap() / 10)).await;
+        tried.push(due[0].size.unwrap());
+        house.outcome(&identity.deliveries[0], unreachable()).await;
+    }
+    assert_eq!(tried, [10, 20, 30], "the smallest first, each time another");
+    house.later(320);
+    let due = house.due().await;
+    let identity = house.identify(&due[0], "u1").await;
+    let verdict = house.stored();
+    house.outcome(&identity.deliveries[0], verdict).await;
+    assert_eq!(house.due().await.len(), 2, "one success opens it for all");
+    assert_eq!(house.ledger.report().status().await.unwrap().destinations[1].error, None);
+}
+
+#[tokio::test]
+async fn a_resting_destination_is_tried_by_fetch_unless_it_asked_for_the_rest() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 1).await.remove(0).deliveries.remove(0);
+    let fetch = Ask { regardless: true, ..house.ask() };
+    house.outcome(&delivery, unreachable()).await;
+    assert!(house.due().await.is_empty());
+    assert_eq!(house.ledger.due(&fetch, house.now).await.unwrap().len(), 1);
+    let asked = Verdict::Unreachable { reason: "503".into(), retry_after: Some(Duration::from_secs(60)) };
+    house.outcome(&delivery, asked).await;
+    house.later(59);
+    assert!(house.ledger.due(&fetch, house.now).await.unwrap().is_empty());
+    house.later(1);
+    assert_eq!(house.due().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 2).await.remove(0).deliveries.remove(0);
+    let other = AccountName::new("other").unwrap();
+    let setup = |name| AccountSetup {
+        name,
+        source: "me@pop".into(),
+        schedule: "5m".into(),
+        longest: Duration::from_secs(3600),
+        routes: house.destinations(),
+    };
+    let home =
+        DestinationSetup { name: destination("home"), kind: "imap", fingerprint: house.fingerprint.into() };
+    let setups = vec![setup(account()), setup(other.clone())];
+    house.ledger.configure(setups, vec![home], house.now).await.unwrap();
+    let intake = Intake { account: other.clone(), ..house.intake(&vec![("v1", 1, "small")]) };
+    house.ledger.take_in(intake).await.unwrap();
+    house.outcome(&delivery, unreachable()).await;
+    house.later(5);
+    assert_eq!(house.due().await.len(), 1);
+    let others = Ask { account: other, ..house.ask() };
+    assert!(house.ledger.due(&others, house.now).await.unwrap().is_empty(), "one is being tried already");
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.ledger.due(&others, house.now).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
+    let mut house = House::new().await;
+    let messages = identified(&house, 2).await;
+    house.outcome(&messages[0].deliveries[0], unreachable()).await;
+    house.later(5);
+    let chosen = house.due().await.remove(0);
+    house.ledger.not_retrieved(chosen.id, "-ERR".into(), house.now).await.unwrap();
+    assert!(house.due().await.is_empty());
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_ne!(house.due().await[0].id, chosen.id, "another message is tried");
+}
+
+#[tokio::test]
+async fn a_disabled_destination_waits_for_a_person_or_a_changed_config() {
+    let mut house = House::new().await;
+    let delivery = identified(&house, 1).await.remove(0).deliveries.remove(0);
+    house.outcome(&delivery, Verdict::Disabled { reason: "410".into() }).await;
+    house.later(1_000_000);
+    let regardless = Ask { regardless: true, ..house.ask() };
+    assert!(house.ledger.due(&regardless, house.now).await.unwrap().is_empty());
+    assert_eq!(house.ledger.agenda(house.now).await.unwrap()[0].work_at, None);
+    house.fingerprint = "changed";
+    house.configure().await;
+    assert_eq!(house.due().await.len(), 1);
+}
+
+#[tokio::test]
+async fn retries_do_not_hold_up_new_mail_nor_starve_behind_it() {
+    let mut house = House::new().await;
+    for message in identified(&house, 4).await {
+        house.outcome(&message.deliveries[0], deferred()).await;
+    }
+    house.later(10);
+    let names: Vec<String> = (1..=20).map(|n| format!("u{n}")).collect();
+    let mailbox: Mailbox<'_> = names.iter().zip(1..).map(|(uidl, n)| (uidl.as_str(), n * 10, "")).collect();
+    house.list(&mailbox).await;
+    let due = house.ledger.due(&Ask { limit: 8, ..house.ask() }, house.now).await.unwrap();
+    let uidls: Vec<String> = due.iter().map(|due| due.uidl.to_string()).collect();
+    assert_eq!(uidls, ["u5", "u6", "u7", "u1", "u8", "u9", "u10", "u2"]);
+}
+
+#[tokio::test]
+async fn a_refused_retrieval_is_parked_in_the_third_session_only() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    for state in ["deferred", "deferred", "parked"] {
+        house.ledger.not_retrieved(due.id, "-ERR no".into(), house.now).await.unwrap();
+        let sql = "SELECT state FROM deliveries";
+        let now: String = sqlx::query_scalar(sql).fetch_one(&house.ledger.readers).await.unwrap();
+        assert_eq!(now, state);
+        house.later(400);
+    }
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let second = house.due().await.remove(0);
+    house.ledger.park(second.id, "larger than max_size".into(), house.now).await.unwrap();
+    assert_eq!(house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await, nothing());
+}

@@ -1,0 +1,218 @@
+//! Lost answers and lost processes.
+
+use super::*;
+
+/// One message, sent, with its answer lost.
+async fn lost(house: &mut House) -> DeliveryId {
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    let settled = house.outcome(&identity.deliveries[0], unknown()).await;
+    assert_eq!(settled.state, State::Attempting);
+    identity.deliveries[0].id
+}
+
+async fn look(house: &House, id: DeliveryId, found: Found) -> Vec<Settled> {
+    house.ledger.settle_look_ups(vec![(id, found)], house.leave_copy, house.now).await.unwrap()
+}
+
+async fn look_ups(house: &House) -> Vec<LookUp> {
+    house.ledger.look_ups_due(&account(), house.now).await.unwrap()
+}
+
+#[tokio::test]
+async fn absence_is_believed_at_the_second_look_thirty_seconds_after() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    assert!(house.due().await.is_empty(), "never sent again before somebody has looked");
+    assert!(look_ups(&house).await.is_empty());
+    house.later(1);
+    assert_eq!(look_ups(&house).await[0].mark, house.mark());
+    assert!(look(&house, id, Found::Absent).await.is_empty());
+    house.later(10);
+    assert!(look_ups(&house).await.is_empty());
+    assert!(look(&house, id, Found::Absent).await.is_empty(), "a second look, but too early");
+    house.later(18);
+    assert!(look_ups(&house).await.is_empty());
+    assert_eq!(
+        house.ledger.agenda(house.now).await.unwrap()[0].look_up_at,
+        Some(house.now + Duration::from_secs(1))
+    );
+    house.later(1);
+    let settled = look(&house, id, Found::Absent).await;
+    assert_eq!(settled[0].state, State::Due);
+    assert_eq!(house.due().await[0].deliveries[0].attempts, 0, "nothing is counted");
+}
+
+#[tokio::test]
+async fn one_late_look_alone_is_not_believed() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    house.later(1000);
+    assert!(look(&house, id, Found::Absent).await.is_empty());
+    assert!(house.due().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_found_is_delivered() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    house.later(1);
+    let receipt = Receipt::Uid { uid_validity: 7, uid: 4711 };
+    let settled = look(&house, id, Found::Found { receipt }).await;
+    assert_eq!((settled[0].state, settled[0].text.as_str()), (State::Delivered, "UID 4711"));
+    assert_eq!(house.poll(&vec![("u1", 10, "one")]).await, nothing());
+}
+
+#[tokio::test]
+async fn what_nobody_can_say_is_sent_again_and_marked_so() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    let blind = || Found::CannotSay { reason: "no connection".into() };
+    for wait in [60, 300, 900] {
+        assert!(look(&house, id, blind()).await.is_empty());
+        house.later(wait - 1);
+        assert!(look_ups(&house).await.is_empty());
+        house.later(1);
+        assert_eq!(look_ups(&house).await.len(), 1);
+    }
+    assert_eq!(look(&house, id, blind()).await[0].state, State::Due);
+    assert_eq!(house.send_due(&vec![("u1", 10, "one")]).await, ["home: one"]);
+    assert_eq!(house.value("SELECT unverified FROM deliveries").await, 1);
+}
+
+#[tokio::test]
+async fn an_unresolved_attempt_keeps_its_place_in_the_folder() {
+    let mut house = House::new().await;
+    house.next_uid = 100;
+    let id = lost(&mut house).await;
+    for _ in 0..4 {
+        look(&house, id, Found::CannotSay { reason: String::new() }).await;
+    }
+    // Sent again, unverified, and lost again: the first copy may still be at 100.
+    house.next_uid = 200;
+    house.attempt(id).await;
+    house.settle("home", vec![(id, unknown())]).await;
+    house.later(1);
+    assert_eq!(look_ups(&house).await[0].mark.uid_next, 100);
+    // A definite answer of any kind resolves it.
+    for (uid_next, answer) in [(200, deferred()), (300, unreachable())] {
+        house.settle("home", vec![(id, answer)]).await;
+        house.next_uid = uid_next;
+        house.attempt(id).await;
+        house.settle("home", vec![(id, unknown())]).await;
+        house.later(1);
+        assert_eq!(look_ups(&house).await[0].mark.uid_next, uid_next);
+    }
+}
+
+#[tokio::test]
+async fn a_uid_is_the_receipt_of_one_delivery_only() {
+    let mut house = House::new().await;
+    house.poll(&vec![("u0", 10, "zero")]).await;
+    let mailbox = vec![("u0", 10, "zero"), ("u1", 10, "same"), ("u2", 10, "same")];
+    house.list(&mailbox).await;
+    let due = house.due().await;
+    let twins = house.identify_all(&[(due[0].id, "same"), (due[1].id, "same")]).await;
+    house.outcome(&twins[0].deliveries[0], unknown()).await;
+    let verdict = house.stored();
+    house.outcome(&twins[1].deliveries[0], verdict).await;
+    house.later(1);
+    let look_up = look_ups(&house).await.remove(0);
+    assert_eq!(look_up.mark.uid_next, 2);
+    assert_eq!(look_up.taken, [2], "the twin's own UID proves nothing for the other");
+}
+
+#[tokio::test]
+async fn an_interrupted_attempt_at_a_folder_is_looked_for_twice_after_a_crash() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    house.attempt(identity.deliveries[0].id).await;
+    let mut house = house.crashed().await;
+    assert!(house.due().await.is_empty());
+    let id = look_ups(&house).await.remove(0).delivery;
+    assert!(look(&house, id, Found::Absent).await.is_empty());
+    house.later(30);
+    assert_eq!(look(&house, id, Found::Absent).await[0].state, State::Due);
+    assert_eq!(
+        house.value("SELECT attempts FROM deliveries").await,
+        0,
+        "an interrupted attempt costs nothing"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_attempt_at_a_webhook_is_due_again() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    house.attempt(identity.deliveries[0].id).await;
+    let house = house.crashed().await;
+    assert!(look_ups(&house).await.is_empty());
+    assert_eq!(house.due().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_open_at_a_crash_goes_one_at_a_time_and_one_alone_waits() {
+    let house = House::new().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")];
+    house.list(&mailbox).await;
+    let ids: Vec<MessageId> = house.due().await.iter().map(|due| due.id).collect();
+    house.ledger.open_batch(&ids[..2]).await.unwrap();
+    assert_eq!(house.due().await.len(), 1, "what is in a batch is not handed out again");
+    let house = house.crashed().await;
+    let due = house.due().await;
+    assert_eq!(due.iter().map(|due| due.alone).collect::<Vec<_>>(), [true, true, false]);
+
+    house.ledger.open_batch(&ids[..1]).await.unwrap();
+    let mut house_after = house.crashed().await;
+    let left: Vec<MessageId> = house_after.due().await.iter().map(|due| due.id).collect();
+    assert_eq!(left, ids[1..], "the one that may have ended the process waits, the others go on");
+    house_after.later(5);
+    assert_eq!(house_after.due().await.len(), 3);
+    // A crash loop ends in parking.
+    for _ in 0..2 {
+        house_after.ledger.open_batch(&ids[..1]).await.unwrap();
+        house_after = house_after.crashed().await;
+        house_after.later(400);
+    }
+    let parked = house_after.ledger.report().parked().await.unwrap();
+    assert_eq!(parked[0].reason, "mailferry ended while handling this message");
+}
+
+#[tokio::test]
+async fn an_attempt_that_ended_the_process_counts_once_it_is_known_to_be_in_vain() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    for state in [State::Deferred, State::Deferred, State::Parked] {
+        let due = house.due().await.remove(0);
+        house.ledger.open_batch(&[due.id]).await.unwrap();
+        let identity = house.identify(&due, "one").await;
+        let id = identity.deliveries[0].id;
+        house.attempt(id).await;
+        house = house.crashed().await;
+        assert!(look(&house, id, Found::Absent).await.is_empty());
+        house.later(30);
+        assert_eq!(look(&house, id, Found::Absent).await[0].state, state, "a crash loop goes on for ever");
+        house.later(400);
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_broke_off_leaves_nothing_open() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    house.ledger.open_batch(&[due[0].id, due[1].id]).await.unwrap();
+    let identities = house.identify_all(&[(due[0].id, "one"), (due[1].id, "two")]).await;
+    house.attempt(identities[0].deliveries[0].id).await;
+    house.ledger.record_poll(house.record(Some((Class::Local, "panicked".into())))).await.unwrap();
+    house.later(1);
+    assert_eq!(look_ups(&house).await.len(), 1, "what may have been sent is looked for");
+    assert_eq!(house.due().await.len(), 1, "what was not is due again");
+}
