@@ -19,7 +19,7 @@ use crate::config;
 use crate::ledger::{self, Ledger, Terms};
 use crate::message::AccountName;
 use crate::poll::Summary;
-use crate::schedule;
+use crate::{schedule, web};
 
 pub use bridge::{Bridge, Polled, build_destination};
 use requests::Requests;
@@ -41,6 +41,11 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
+    if let Some(web) = &config.web {
+        let listener = web::bind(web.listen).await.map_err(anyhow::Error::msg)?;
+        info!(address = %web.listen, "the page is up");
+        tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
+    }
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);

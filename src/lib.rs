@@ -52,3 +52,4 @@ pub mod poll;
 pub mod pop3;
 pub mod printable;
 pub mod schedule;
+pub mod web;

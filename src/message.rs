@@ -113,6 +113,9 @@ impl fmt::Debug for Content {
 /// The largest message, and the largest header, that is held in memory: 1 MiB.
 pub const IN_MEMORY: usize = 1 << 20;
 
+/// How much of its header is kept beside a message that is in a file: 64 KiB.
+const HEAD: usize = 64 << 10;
+
 /// A message as it was retrieved, to the byte.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -142,7 +145,7 @@ impl Message {
         }
     }
 
-    /// The message up to the empty line that ends its header, or its first [`IN_MEMORY`] octets if none does.
+    /// The message up to the empty line that ends its header; of a message in a file at most its first 64 KiB.
     pub fn head(&self) -> &[u8] {
         match &self.body {
             Body::Memory(head) | Body::File { head, .. } => &head[..header_len(head)],
@@ -219,6 +222,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
+    /// Octets that may stay in memory.
+    room: usize,
     head: Vec<u8>,
     rest: Option<Overflow>,
 }
@@ -236,7 +241,13 @@ impl Spool {
     /// `folder` is where the temporary file goes, if there must be one: the ledger's folder, a real disk with
     /// room, and not a /tmp that may be memory.
     pub fn new(folder: &Path) -> Spool {
-        Spool { folder: folder.to_owned(), head: Vec::new(), rest: None }
+        Spool::within(folder, IN_MEMORY)
+    }
+
+    /// As [`Spool::new`], for a message that should go to the file when it is longer than `room` octets, because
+    /// others have taken the memory. Its header is in memory until it is complete, so that the content is the same.
+    pub fn within(folder: &Path, room: usize) -> Spool {
+        Spool { folder: folder.to_owned(), room: room.min(IN_MEMORY), head: Vec::new(), rest: None }
     }
 
     /// Octets taken in so far.
@@ -250,9 +261,11 @@ impl Spool {
     /// # Errors
     /// Where the temporary file cannot be made or written: the disk is full, or broken.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let (head, tail) = bytes.split_at(bytes.len().min(IN_MEMORY - self.head.len()));
+        let room = if self.rest.is_some() { 0 } else { IN_MEMORY - self.head.len() };
+        let (head, tail) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(head);
-        if tail.is_empty() {
+        let is_over = self.head.len() > self.room && ends_header(&self.head);
+        if tail.is_empty() && (self.rest.is_some() || !is_over) {
             return Ok(());
         }
         if self.rest.is_none() {
@@ -290,7 +303,7 @@ impl Spool {
         };
         rest.flush().await?;
         // Only the header is kept beside the file.
-        self.head.truncate(header_len(&self.head));
+        self.head.truncate(header_len(&self.head).min(HEAD));
         self.head.shrink_to_fit();
         Ok(Message {
             content: Content(rest.content.finalize().into()),
@@ -351,6 +364,12 @@ fn header_len(message: &[u8]) -> usize {
         }
     }
     length
+}
+
+/// Whether an empty line ends the header.
+fn ends_header(message: &[u8]) -> bool {
+    let end = header_len(message);
+    matches!(message[..end].rsplit(|&byte| byte == b'\n').nth(1), Some(b"" | b"\r"))
 }
 
 /// The fields of a header, each with its continuation lines (RFC 5322 section 2.2.3) and line ends.
@@ -585,6 +604,33 @@ mod tests {
         let (one, other) = (spooled(&bytes, 999_999).await, spooled(&bytes, 4097).await);
         assert_eq!(one.content, other.content);
         assert_eq!(one.head(), b"Status: RO\r\nSubject: x\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn content_does_not_depend_on_the_room_there_was() {
+        let mut bytes = b"Status: RO\r\nSubject: x\r\n\r\n".to_vec();
+        bytes.resize(300_000, b'b');
+        let whole = spooled(&bytes, 65_536).await;
+        for room in [0, 10, 100_000] {
+            let mut spool = Spool::within(&std::env::temp_dir(), room);
+            for piece in bytes.chunks(7) {
+                spool.write(piece).await.unwrap();
+            }
+            let message = spool.finish().await.unwrap();
+            assert!(message.bytes().is_none(), "it is in a file");
+            assert_eq!((message.content, message.header), (whole.content, whole.header));
+            assert!(read_back(&message).await == bytes);
+            assert_eq!(message.head(), whole.head());
+        }
+    }
+
+    #[test]
+    fn knows_the_end_of_a_header() {
+        for (message, ends) in
+            [("", false), ("a: b\r\n", false), ("a: b\r\n\r\n", true), ("a: b\n\nx", true), ("\r\n", true)]
+        {
+            assert_eq!(ends_header(message.as_bytes()), ends, "{message:?}");
+        }
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, try_join_all};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
@@ -134,6 +134,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         summary: Summary::default(),
         messages: 0,
         done: 0,
+        undelivered: 0,
         login_delay: None,
         out_of_step: false,
     };
@@ -153,14 +154,17 @@ struct Poll<'a> {
     summary: Summary,
     messages: u64,
     done: u64,
+    /// Deliveries of messages that were retrieved in this poll and have not been confirmed.
+    undelivered: usize,
     login_delay: Option<Duration>,
     /// The server got out of step while commands were pipelined.
     out_of_step: bool,
 }
 
 /// A batch as it was retrieved: what arrived before the session broke, if it did, is still good.
+#[derive(Default)]
 struct Fetched {
-    batch: Batch,
+    batch: Option<Batch>,
     broken: Option<pop3::Error>,
 }
 
@@ -170,12 +174,14 @@ struct Delivered {
     settled: Vec<Settled>,
     /// Messages that may be deleted at their source, by their numbers in this session.
     deletable: Vec<(MessageId, u32)>,
+    /// Deliveries that were to be made.
+    wanted: usize,
     bytes: u64,
 }
 
 /// What one step brought, of three batches: the one retrieved, the one sent, and the one settled.
 struct Step {
-    fetched: Option<Fetched>,
+    fetched: Fetched,
     answered: Option<Answered>,
     delivered: Delivered,
 }
@@ -205,9 +211,16 @@ impl Poll<'_> {
         let listing = self.list(&mut session, &past).await?;
         self.delete_overdue(&mut session, &listing).await?;
         let portion = self.carry(&mut session, &listing).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it is due.
-        if !(listing.retrieved_is_gone && self.summary.deferred > 0) {
-            session.quit().await?;
+        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right unless all is delivered.
+        if listing.retrieved_is_gone && self.undelivered > 0 {
+            return Ok(portion);
+        }
+        match session.quit().await {
+            // Nothing was at stake, and the mail is delivered.
+            Err(error) if self.summary.deleted == 0 => {
+                debug!(account = %self.account.name, %error, "no QUIT")
+            }
+            outcome => outcome?,
         }
         Ok(portion)
     }
@@ -235,11 +248,8 @@ impl Poll<'_> {
                 }
                 let step = self.step(session, items, current.take(), answered.take()).await?;
                 deletable.extend(self.note(step.delivered));
-                if let Some(fetched) = step.fetched {
-                    current = Some(fetched.batch);
-                    broken = broken.or(fetched.broken);
-                }
-                answered = step.answered;
+                (current, answered) = (step.fetched.batch, step.answered);
+                broken = broken.or(step.fetched.broken);
                 self.resting.extend(answered.iter().flat_map(Answered::resting));
             }
             if let Some(error) = broken {
@@ -299,25 +309,35 @@ impl Poll<'_> {
         session: &mut Session,
         items: Vec<Item>,
         others_done: &CancellationToken,
-    ) -> Result<Option<Fetched>, Failure> {
-        let mut fetched = if items.is_empty() { None } else { Some(self.retrieve(session, items).await?) };
-        let alive = keep_alive(session, others_done.cancelled()).await;
-        if let (Some(fetched), Err(error)) = (&mut fetched, alive) {
-            fetched.broken.get_or_insert(error);
+    ) -> Result<Fetched, Failure> {
+        let mut fetched = match self.retrieve(session, items).await {
+            Ok(fetched) => fetched,
+            // The session is over, but not what is under way beside it.
+            Err(Failure::Account(error)) => Fetched { batch: None, broken: Some(error) },
+            Err(failure) => return Err(failure),
+        };
+        if fetched.broken.is_none() {
+            fetched.broken = keep_alive(session, others_done.cancelled()).await.err();
         }
         Ok(fetched)
     }
 
     /// Retrieves a batch, and keeps of it what the ledger says is really due.
     async fn retrieve(&self, session: &mut Session, items: Vec<Item>) -> Result<Fetched, Failure> {
+        if items.is_empty() {
+            return Ok(Fetched::default());
+        }
         let ledger = &self.context.ledger;
-        let permit = Arc::clone(&self.context.budget).acquire_many_owned(batch::weight(&items));
+        let weight = batch::weight(&items);
+        let permit = Arc::clone(&self.context.budget).acquire_many_owned(weight);
         let permit = keep_alive(session, permit).await?.expect("nobody closes the budget");
         let opened: Vec<MessageId> = items.iter().map(|item| item.due.id).collect();
         ledger.open_batch(&opened).await?;
 
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
-        let outcome = session.retrieve(&numbers, &self.context.spool).await;
+        // What was listed is a hint; what arrives beyond the permit goes to temporary files.
+        let memory = u64::from(weight) * 1024;
+        let outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {
@@ -337,7 +357,7 @@ impl Poll<'_> {
             }
         }
         let batch = self.identify(opened, arrived, permit).await?;
-        Ok(Fetched { batch, broken: outcome.error })
+        Ok(Fetched { batch: Some(batch), broken: outcome.error })
     }
 
     /// Matches what was retrieved with what the ledger knows, by content.
@@ -371,9 +391,11 @@ impl Poll<'_> {
         let routes = self.account.settings.routes.iter();
         let sent =
             routes.map(async |route| Ok((route.to.clone(), self.send_to(route, &batch.parcels).await?)));
-        let sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
+        let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
+        sent.retain(|(_, sent)| !sent.is_empty());
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
+        let wanted = batch.parcels.iter().map(|parcel| parcel.deliveries.len()).sum();
+        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, wanted, sent })
     }
 
     /// The marks are in the ledger before the first byte goes out.
@@ -406,14 +428,20 @@ impl Poll<'_> {
     async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
         let ledger = &self.context.ledger;
         let leave_copy = self.account.settings.leave_copy;
-        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
+        let (bytes, wanted) = (answered.octets, answered.wanted);
+        let mut delivered = Delivered { bytes, wanted, ..Delivered::default() };
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
-            let settled = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
-            for (sent, settled) in sent.iter().zip(&settled) {
+            let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
+            for (sent, settled) in sent.iter().zip(&settlement.deliveries) {
                 self.log_verdict(&destination, sent, settled);
             }
-            delivered.settled.extend(settled);
+            if let Some(state) = settlement.turned {
+                // Once for each change, not for each attempt.
+                let reason = settlement.deliveries.last().map(|settled| settled.text.as_str());
+                warn!(%destination, state, reason, "this destination has changed its state");
+            }
+            delivered.settled.extend(settlement.deliveries);
         }
         ledger.close_batch(&answered.opened).await?;
         if leave_copy != LeaveCopy::Forever {
@@ -441,6 +469,8 @@ impl Poll<'_> {
 
     /// Counts what became of a batch, and hands on what may be deleted.
     fn note(&mut self, delivered: Delivered) -> Vec<(MessageId, u32)> {
+        let confirmed = delivered.settled.iter().filter(|settled| settled.state == State::Delivered).count();
+        self.undelivered += delivered.wanted.saturating_sub(confirmed);
         for settled in &delivered.settled {
             match settled.state {
                 State::Delivered => self.summary.delivered += 1,

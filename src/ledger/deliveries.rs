@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{hex, int, leave_copy as age, list, moment, small};
 use super::destinations::{Destination, asked_until, disable, pause_if_it_refuses_all, recovered, rest};
-use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, State, Terms};
+use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
 
 impl Ledger {
@@ -22,14 +22,14 @@ impl Ledger {
     }
 
     /// Takes in what `destination` said, in the order in which it said it. `leave_copy` is the account's, as
-    /// it is now. Returns what each delivery has become.
+    /// it is now.
     pub async fn settle(
         &self,
         destination: &DestinationName,
         verdicts: Vec<(DeliveryId, Verdict)>,
         leave_copy: LeaveCopy,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Settled>, Error> {
+    ) -> Result<Settlement, Error> {
         let (destination, terms) = (destination.clone(), self.terms);
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { settle(connection, &destination, &verdicts, leave_copy, terms, now).await })
@@ -115,8 +115,9 @@ async fn settle(
     leave_copy: LeaveCopy,
     terms: Terms,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Settled>> {
-    let found = Destination::named(connection, std::slice::from_ref(destination)).await?;
+) -> sqlx::Result<Settlement> {
+    let name = std::slice::from_ref(destination);
+    let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     let both_delivered = |(_, one): &(_, Verdict), (_, next): &(_, Verdict)| {
         matches!((one, next), (Verdict::Delivered { .. }, Verdict::Delivered { .. }))
@@ -138,7 +139,9 @@ async fn settle(
         .execute(&mut *connection)
         .await?;
     let ids: Vec<DeliveryId> = verdicts.iter().map(|(id, _)| *id).collect();
-    settled(connection, &ids).await
+    let after = Destination::named(connection, name).await?.into_iter().next();
+    let turned = after.filter(|after| after.state != destination.state).map(|after| after.state);
+    Ok(Settlement { deliveries: settled(connection, &ids).await?, turned })
 }
 
 fn receipt((id, verdict): &(DeliveryId, Verdict)) -> Option<(DeliveryId, &Receipt)> {

@@ -14,7 +14,8 @@ use crate::message::{DestinationName, unix};
 pub(super) struct Destination {
     pub(super) id: i64,
     pub(super) kind: String,
-    state: String,
+    /// ok, failing, paused or disabled.
+    pub(super) state: String,
     rests: i64,
     rest_until: Option<i64>,
     asked_until: Option<i64>,

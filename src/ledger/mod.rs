@@ -145,6 +145,15 @@ pub struct Settled {
     pub retry_at: Option<DateTime<Utc>>,
 }
 
+/// What verdicts of one destination have led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// In the order of the verdicts.
+    pub deliveries: Vec<Settled>,
+    /// The destination's new state (ok, failing, paused or disabled), if it has changed: news for a person.
+    pub turned: Option<String>,
+}
+
 /// The waits that the ledger goes by but does not decide.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {

@@ -43,8 +43,14 @@ impl Session {
     ///
     /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`.
     pub async fn retrieve(&mut self, numbers: &[u32], spool_folder: &Path) -> Retrieved {
+        self.retrieve_within(numbers, spool_folder, u64::MAX).await
+    }
+
+    /// As [`Session::retrieve`], with at most `memory` octets of all these messages in memory, besides their headers:
+    /// what a server sends beyond what it listed goes to temporary files.
+    pub async fn retrieve_within(&mut self, numbers: &[u32], spool_folder: &Path, memory: u64) -> Retrieved {
         let mut messages = Vec::with_capacity(numbers.len());
-        let outcome = self.retrieve_into(&mut messages, numbers, spool_folder).await;
+        let outcome = self.retrieve_into(&mut messages, numbers, spool_folder, memory).await;
         if matches!(outcome, Err(Error::OutOfStep { .. })) {
             self.doubt_last(&mut messages);
         }
@@ -56,12 +62,17 @@ impl Session {
         messages: &mut Vec<(u32, Retrieval)>,
         numbers: &[u32],
         spool_folder: &Path,
+        mut memory: u64,
     ) -> Result<(), Error> {
         self.channel.begin(RETRIEVING)?;
         let mut window = self.window("RETR", "", numbers, RETRIEVING);
         for &number in numbers {
             self.keep_busy(&mut window).await?;
-            let retrieval = self.read_message(spool_folder).await?;
+            let room = usize::try_from(memory).unwrap_or(IN_MEMORY);
+            let retrieval = self.read_message(Spool::within(spool_folder, room)).await?;
+            if let Retrieval::Message(message) = &retrieval {
+                memory = memory.saturating_sub(message.bytes().map_or(0, |bytes| bytes.len() as u64));
+            }
             let is_too_large = matches!(retrieval, Retrieval::TooLarge { .. });
             messages.push((number, retrieval));
             if is_too_large {
@@ -82,12 +93,11 @@ impl Session {
         }
     }
 
-    async fn read_message(&mut self, spool_folder: &Path) -> Result<Retrieval, Error> {
+    async fn read_message(&mut self, mut spool: Spool) -> Result<Retrieval, Error> {
         let status = self.channel.status("RETR", RETRIEVING);
         if let Err(refused) = within(self.deadlines.reply, RETRIEVING, status).await? {
             return Ok(Retrieval::Refused(refused));
         }
-        let mut spool = Spool::new(spool_folder);
         let mut body = Body::new(&self.channel, self.deadlines.pace);
         while body.next(&mut self.channel).await? {
             let octets_seen = spool.octets() + body.piece.len() as u64;

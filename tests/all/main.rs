@@ -14,5 +14,6 @@ mod layers;
 mod peer;
 mod pop3;
 mod receiver;
+mod rules;
 mod trouble;
 mod webhook;

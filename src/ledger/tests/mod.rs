@@ -214,7 +214,7 @@ impl House {
     }
 
     async fn settle(&self, name: &str, verdicts: Vec<(DeliveryId, Verdict)>) -> Vec<Settled> {
-        self.ledger.settle(&destination(name), verdicts, self.leave_copy, self.now).await.unwrap()
+        self.ledger.settle(&destination(name), verdicts, self.leave_copy, self.now).await.unwrap().deliveries
     }
 
     /// Attempts what is due of one message at one destination, with this outcome.
