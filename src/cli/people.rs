@@ -72,6 +72,9 @@ pub async fn give_up(
 /// Leaves a request with whoever holds the ledger, and waits for the count that it answers.
 async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
     let visitor = Ledger::visit(&config.ledger).await?;
+    if let Request::Retry { account: Some(account), .. } = request {
+        visitor.report().must_know(account).await?;
+    }
     let id = visitor.request(request, Utc::now()).await?;
     let answer = wait_for_answer(&visitor, id).await?;
     answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
