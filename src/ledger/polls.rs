@@ -88,7 +88,7 @@ impl Ledger {
 }
 
 /// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as
-/// well.
+/// well. While a destination is being tried nobody else need come for it; one that was removed cannot be asked.
 const AGENDA: &str = "
     WITH waiting AS (
         SELECT r.account, r.destination, CASE
@@ -106,11 +106,11 @@ const AGENDA: &str = "
         FROM routes r
     )
     SELECT a.name, a.next_poll_at,
-        (SELECT min(d.look_up_at) FROM deliveries d
-            WHERE d.account = a.id AND d.state = 'attempting') AS look_up_at,
+        (SELECT min(d.look_up_at) FROM deliveries d JOIN destinations t ON t.id = d.destination
+            WHERE d.account = a.id AND d.state = 'attempting' AND t.configured = 1) AS look_up_at,
         (SELECT min(max(w.at, coalesce(t.rest_until, 0), coalesce(t.asked_until, 0)))
             FROM waiting w JOIN destinations t ON t.id = w.destination
-            WHERE w.account = a.id AND t.state <> 'disabled') AS work_at
+            WHERE w.account = a.id AND t.state <> 'disabled' AND t.probe IS NULL) AS work_at
     FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
 
 #[derive(FromRow)]
