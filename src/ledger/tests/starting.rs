@@ -148,3 +148,17 @@ async fn next_poll(house: &House, setup: &AccountSetup) -> i64 {
     house.ledger.configure(vec![setup.clone()], vec![], house.now).await.unwrap();
     (house.ledger.agenda(house.now).await.unwrap()[0].next_poll_at - house.now).num_seconds()
 }
+
+#[tokio::test]
+async fn an_ordered_stop_makes_no_message_suspect() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    house.ledger.open_batch(&[due.id]).await.unwrap();
+    let House { folder, ledger, now, .. } = house;
+    ledger.close().await;
+    let house = House::at(folder, now).await;
+    let again = house.due().await;
+    assert_eq!(again.len(), 1, "it waits for nothing");
+    assert_eq!((again[0].alone, again[0].deliveries[0].attempts), (false, 0));
+}
