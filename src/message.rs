@@ -275,6 +275,17 @@ impl Spool {
         Ok(overflow)
     }
 
+    /// The message is complete, and there is no room for it in memory, however short it is.
+    ///
+    /// # Errors
+    /// As [`Spool::write`].
+    pub async fn finish_in_file(mut self) -> io::Result<Message> {
+        if self.rest.is_none() {
+            self.rest = Some(self.overflow().await?);
+        }
+        self.finish().await
+    }
+
     /// The message is complete.
     ///
     /// # Errors
@@ -585,6 +596,17 @@ mod tests {
         let (one, other) = (spooled(&bytes, 999_999).await, spooled(&bytes, 4097).await);
         assert_eq!(one.content, other.content);
         assert_eq!(one.head(), b"Status: RO\r\nSubject: x\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_short_message_is_the_same_in_a_file() {
+        let bytes = b"Status: RO\r\nSubject: x\r\n\r\nbody\r\n";
+        let mut spool = Spool::new(&std::env::temp_dir());
+        spool.write(bytes).await.unwrap();
+        let (filed, held) = (spool.finish_in_file().await.unwrap(), spooled(bytes, 9).await);
+        assert!(filed.bytes().is_none());
+        assert!(read_back(&filed).await == bytes);
+        assert_eq!((filed.content, filed.header, filed.head()), (held.content, held.header, held.head()));
     }
 
     #[tokio::test]

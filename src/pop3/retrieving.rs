@@ -41,7 +41,8 @@ pub enum Retrieval {
 impl Session {
     /// RETR for each of `numbers`, many at a time where the server can.
     ///
-    /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`.
+    /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`, and so does each one once
+    /// those before it fill [`HELD`].
     pub async fn retrieve(&mut self, numbers: &[u32], spool_folder: &Path) -> Retrieved {
         let mut messages = Vec::with_capacity(numbers.len());
         let outcome = self.retrieve_into(&mut messages, numbers, spool_folder).await;
@@ -59,9 +60,13 @@ impl Session {
     ) -> Result<(), Error> {
         self.channel.begin(RETRIEVING)?;
         let mut window = self.window("RETR", "", numbers, RETRIEVING);
+        let mut held = 0;
         for &number in numbers {
             self.keep_busy(&mut window).await?;
-            let retrieval = self.read_message(spool_folder).await?;
+            let retrieval = self.read_message(spool_folder, held).await?;
+            if let Retrieval::Message(message) = &retrieval {
+                held += message.bytes().map_or(0, |bytes| bytes.len() as u64);
+            }
             let is_too_large = matches!(retrieval, Retrieval::TooLarge { .. });
             messages.push((number, retrieval));
             if is_too_large {
@@ -82,7 +87,8 @@ impl Session {
         }
     }
 
-    async fn read_message(&mut self, spool_folder: &Path) -> Result<Retrieval, Error> {
+    /// `held` is what is in memory of the messages before it.
+    async fn read_message(&mut self, spool_folder: &Path, held: u64) -> Result<Retrieval, Error> {
         let status = self.channel.status("RETR", RETRIEVING);
         if let Err(refused) = within(self.deadlines.reply, RETRIEVING, status).await? {
             return Ok(Retrieval::Refused(refused));
@@ -97,7 +103,11 @@ impl Session {
             spool.write(&body.piece).await.map_err(Error::Disk)?;
         }
         self.channel.answered();
-        Ok(Retrieval::Message(spool.finish().await.map_err(Error::Disk)?))
+        let message = match held + spool.octets() <= HELD {
+            true => spool.finish().await,
+            false => spool.finish_in_file().await,
+        };
+        Ok(Retrieval::Message(message.map_err(Error::Disk)?))
     }
 
     /// TOP n 0 for each of `numbers`: the header, of which at most [`IN_MEMORY`] octets are kept.
@@ -135,6 +145,9 @@ impl Session {
         Ok(Ok(header))
     }
 }
+
+/// How much of the messages that one call retrieves is held in memory, whatever their LIST sizes were: 8 MiB.
+const HELD: u64 = 8 << 20;
 
 const RETRIEVING: &str = "retrieving messages";
 const READING_HEADERS: &str = "reading headers";
