@@ -133,6 +133,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         },
         receipts: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
         resting: Vec::new(),
+        retrieved: Vec::new(),
         summary: Summary::default(),
         messages: 0,
         done: 0,
@@ -152,6 +153,8 @@ struct Poll<'a> {
     receipts: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
+    /// What this session has retrieved.
+    retrieved: Vec<MessageId>,
     summary: Summary,
     messages: u64,
     done: u64,
@@ -229,6 +232,7 @@ impl Poll<'_> {
     }
 
     async fn session(&mut self) -> Result<Portion, Failure> {
+        self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
         let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step, ..Quirks::default() };
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
@@ -236,8 +240,8 @@ impl Poll<'_> {
         let listing = self.list(&mut session, &past).await?;
         self.delete_overdue(&mut session, &listing).await?;
         let portion = self.carry(&mut session, &listing).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it is due.
-        if !(listing.retrieved_is_gone && self.summary.deferred > 0) {
+        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
+        if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
             session.quit().await?;
         }
         Ok(portion)
@@ -319,6 +323,7 @@ impl Poll<'_> {
                 let (retrieved, delivered) = self.step(session, items, current.take()).await;
                 deletable.extend(self.note(delivered?));
                 if let Some(retrieved) = retrieved? {
+                    self.retrieved.extend(retrieved.batch.retrieved.iter().map(|(id, _)| *id));
                     (current, broken) = (Some(retrieved.batch), retrieved.broken);
                 }
             }

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
+use crate::peer::Peer;
 use crate::receiver::{Receiver, status};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
@@ -233,4 +234,59 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     ferry.run(&["give-up", &id]).await.expect_code(64);
     ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");
+}
+
+/// An account at a scripted peer, without the server's other ways.
+fn scripted(peer: &Peer, rest: &str) -> String {
+    format!(
+        "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"old\"\npassword = \"secret\"\n\
+         {rest}\ndeliver = [{{ to = \"app\" }}]\n",
+        peer.port
+    )
+}
+
+const LOGIN: &str = "
+    S: +OK hello
+    C: CAPA
+    S: +OK
+    S: UIDL
+    S: USER
+    S: EXPIRE 0
+    S: .
+    C: USER old
+    S: +OK
+    C: PASS secret
+    S: +OK
+    C: STAT";
+
+#[tokio::test]
+async fn a_parked_message_is_kept_at_a_server_that_drops_what_was_retrieved() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let dialog = format!(
+        "{LOGIN}
+        S: +OK 1 5
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: .
+        C: LIST
+        S: +OK
+        S: 1 5
+        S: .
+        C: RETR 1
+        S: +OK
+        S: Subject: more than max_bytes allows
+        S:
+        S: {}
+        S: .
+        # No QUIT: the message would be gone, and nobody has it.",
+        "x".repeat(2000)
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw")
+        .replace("secret =", "max_bytes = \"1 KiB\"\nsecret =");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "")));
+    let ran = ferry.run(&["fetch"]).await;
+    assert!(ran.stdout.contains("1 parked"), "{ran:?}");
+    peer.finish().await;
 }
