@@ -386,6 +386,11 @@ impl Poll<'_> {
 
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
         let outcome = session.retrieve(&numbers, &self.context.spool).await;
+        if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
+            && error.class() == pop3::Class::Network
+        {
+            ledger.cut_short(item.due.id, error.to_string(), self.now()).await?;
+        }
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {

@@ -290,3 +290,42 @@ async fn a_parked_message_is_kept_at_a_server_that_drops_what_was_retrieved() {
     assert!(ran.stdout.contains("1 parked"), "{ran:?}");
     peer.finish().await;
 }
+
+#[tokio::test]
+async fn a_message_that_ends_every_session_holds_up_no_other() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let listing = "
+        S: +OK 2 40
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: 2 two
+        S: .";
+    let dialog = format!(
+        "{LOGIN}{listing}
+        C: LIST
+        S: +OK
+        S: 1 20
+        S: 2 20
+        S: .
+        C: RETR 1
+        close
+        next
+        {LOGIN}{listing}
+        C: RETR 2
+        S: +OK
+        S: Subject: two
+        S:
+        S: .
+        C: RETR 1
+        close"
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "")));
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    peer.finish().await;
+    assert_eq!(receiver.arrivals().len(), 1);
+}
