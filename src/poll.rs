@@ -134,6 +134,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         receipts: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
         resting: Vec::new(),
         retrieved: Vec::new(),
+        tried: HashSet::new(),
         summary: Summary::default(),
         messages: 0,
         done: 0,
@@ -155,6 +156,8 @@ struct Poll<'a> {
     resting: Vec<DestinationName>,
     /// What this session has retrieved.
     retrieved: Vec<MessageId>,
+    /// What this poll has tried: once is enough, however many sessions it takes.
+    tried: HashSet<MessageId>,
     summary: Summary,
     messages: u64,
     done: u64,
@@ -321,9 +324,14 @@ impl Poll<'_> {
                     break;
                 }
                 let (retrieved, delivered) = self.step(session, items, current.take()).await;
-                deletable.extend(self.note(delivered?));
+                let delivered = delivered?;
+                self.tried.extend(delivered.settled.iter().map(|settled| settled.message));
+                deletable.extend(self.note(delivered));
                 if let Some(retrieved) = retrieved? {
                     self.retrieved.extend(retrieved.batch.retrieved.iter().map(|(id, _)| *id));
+                    if retrieved.broken.is_none() {
+                        self.tried.extend(&retrieved.batch.opened);
+                    }
                     (current, broken) = (Some(retrieved.batch), retrieved.broken);
                 }
             }
@@ -342,7 +350,7 @@ impl Poll<'_> {
         seen: &mut HashSet<MessageId>,
     ) -> Result<VecDeque<Item>, Failure> {
         let due = self.context.ledger.due(&self.ask, self.now()).await?;
-        let unseen = due.into_iter().filter(|due| seen.insert(due.id));
+        let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
         let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
         let items: VecDeque<Item> = items.collect();
         self.messages = self.messages.max(self.done + items.len() as u64);

@@ -236,6 +236,24 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");
 }
 
+#[tokio::test]
+async fn one_fetch_tries_a_message_once_however_many_sessions_it_takes() {
+    let server = Dovecot::start();
+    let messages: Vec<_> = (1..=1600).map(message).collect();
+    server.put("old", &messages);
+    let receiver = Receiver::answering(|arrival, _| {
+        let is_bad = arrival.body.windows(9).any(|part| part.starts_with(b"Number 2."));
+        status(if is_bad { 503 } else { 200 })
+    });
+    let receiver = receiver.await;
+    let config = webhook_destination("app", &receiver.url, "raw")
+        + &account("old", &server, "old", "leave_copy = false\ndeliver = [{ to = \"app\" }]");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    assert_eq!(receiver.arrivals().len(), 1600, "one for each message");
+    assert_eq!(server.count("old", "INBOX"), 1);
+}
+
 /// An account at a scripted peer, without the server's other ways.
 fn scripted(peer: &Peer, rest: &str) -> String {
     format!(

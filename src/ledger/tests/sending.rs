@@ -289,7 +289,11 @@ async fn a_destination_that_is_being_tried_wakes_no_other() {
     let work_at = house.ledger.agenda(house.now).await.unwrap()[0].work_at;
     assert!(work_at.is_some_and(|at| at <= house.now), "it has rested: {work_at:?}");
     assert_eq!(house.due().await.len(), 1, "one tries it");
-    assert_eq!(house.ledger.agenda(house.now).await.unwrap()[0].work_at, None, "the others wait for that one");
+    assert_eq!(
+        house.ledger.agenda(house.now).await.unwrap()[0].work_at,
+        None,
+        "the others wait for that one"
+    );
     house.ledger.record_poll(house.record(None)).await.unwrap();
     assert!(house.ledger.agenda(house.now).await.unwrap()[0].work_at.is_some());
 }
