@@ -200,6 +200,8 @@ impl Poll<'_> {
                     self.out_of_step = true;
                     Portion::More
                 }
+                // It is parked: the others need a new session, and no patience.
+                Err(Failure::Account(pop3::Error::MessageTooLarge)) => Portion::More,
                 outcome => outcome?,
             };
         }

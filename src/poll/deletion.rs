@@ -4,7 +4,7 @@ use tracing::debug;
 
 use crate::ledger::{Deletion, MessageId};
 use crate::message::{LeaveCopy, Message, header_digest};
-use crate::pop3::{Retrieval, Session};
+use crate::pop3::{self, Retrieval, Session};
 
 use super::batch::Numbers;
 use super::{Failure, Listing, Poll};
@@ -56,6 +56,10 @@ impl Poll<'_> {
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
         match (outcome.messages.pop(), outcome.error) {
             (Some((_, Retrieval::Message(message))), _) => Ok(Some(message)),
+            // Nothing is parked here, so a new session would end here, too.
+            (_, Some(pop3::Error::MessageTooLarge)) => {
+                Err(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }.into())
+            }
             (_, Some(error)) => Err(error.into()),
             _ => Ok(None),
         }

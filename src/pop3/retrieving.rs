@@ -70,7 +70,7 @@ impl Session {
             let is_too_large = matches!(retrieval, Retrieval::TooLarge { .. });
             messages.push((number, retrieval));
             if is_too_large {
-                return Err(Error::Closed { during: "retrieving a message larger than `max_size`" });
+                return Err(Error::MessageTooLarge);
             }
             window.answered();
         }

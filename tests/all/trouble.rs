@@ -347,3 +347,43 @@ async fn a_message_that_ends_every_session_holds_up_no_other() {
     peer.finish().await;
     assert_eq!(receiver.arrivals().len(), 1);
 }
+
+#[tokio::test]
+async fn a_message_that_is_too_large_costs_the_others_no_poll() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let listing = "
+        S: +OK 2 40
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: 2 two
+        S: .";
+    let large = "x".repeat(100_000);
+    let dialog = format!(
+        "{LOGIN}{listing}
+        C: LIST
+        S: +OK
+        S: 1 20
+        S: 2 20
+        S: .
+        C: RETR 1
+        S: +OK
+        S: {large}
+        S: .
+        next
+        {LOGIN}{listing}
+        C: RETR 2
+        S: +OK
+        S: Subject: two
+        S:
+        S: .
+        C: QUIT
+        S: +OK"
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "max_size = \"64 KiB\"")));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    peer.finish().await;
+    assert_eq!(receiver.arrivals().len(), 1);
+}

@@ -144,7 +144,7 @@ async fn a_message_ends_at_max_size_and_those_before_it_are_whole() {
             panic!("{retrieved:?}")
         };
         assert!((300_001..400_000).contains(octets_seen), "{octets_seen}");
-        assert!(matches!(retrieved.error, Some(Error::Closed { .. })));
+        assert!(matches!(retrieved.error, Some(Error::MessageTooLarge)));
         // What is left of the message must not be taken for answers.
         assert!(matches!(session.noop().await, Err(Error::Closed { .. })));
         drop(session);
