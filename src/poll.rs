@@ -247,7 +247,13 @@ impl Poll<'_> {
         let portion = self.carry(&mut session, &listing).await?;
         // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
         if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
-            session.quit().await?;
+            match session.quit().await {
+                // Some servers hang up instead of answering. What is gone shows in the next listing.
+                Err(error) if error.class() == pop3::Class::Network => {
+                    debug!(account = %self.account.name, %error, "no answer to QUIT");
+                }
+                outcome => outcome?,
+            }
         }
         Ok(portion)
     }

@@ -387,3 +387,15 @@ async fn a_message_that_is_too_large_costs_the_others_no_poll() {
     peer.finish().await;
     assert_eq!(receiver.arrivals().len(), 1);
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_up_at_quit_has_served_all_the_same() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let dialog = format!("{LOGIN}\nS: +OK 0 0\nC: UIDL\nS: +OK\nS: .\nC: LIST\nS: +OK\nS: .\nC: QUIT\nclose");
+    let peer = Peer::play(&dialog).await;
+    let ferry = Ferry::new(&(webhook_destination("app", &receiver.url, "raw") + &scripted(&peer, "")));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    peer.finish().await;
+    let status = ferry.json(&["status", "--json"]).await;
+    assert!(status["accounts"][0]["failing_since"].is_null(), "{status}");
+}
