@@ -357,7 +357,10 @@ impl Poll<'_> {
         numbers: &mut Numbers<'_>,
         seen: &mut HashSet<MessageId>,
     ) -> Result<VecDeque<Item>, Failure> {
-        let due = self.context.ledger.due(&self.ask, self.now()).await?;
+        // Nothing is reserved for a destination that this poll leaves alone: others may try it.
+        let mut ask = self.ask.clone();
+        ask.routes.retain(|route| !self.resting.contains(route));
+        let due = self.context.ledger.due(&ask, self.now()).await?;
         let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
         let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
         let items: VecDeque<Item> = items.collect();
