@@ -449,6 +449,8 @@ impl Poll<'_> {
         let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
+            // Recognised as an older row, it is that one which is open.
+            batch.opened.push(identity.id);
             if !identity.deliveries.is_empty() {
                 let Identity { id, uidl, deliveries } = identity;
                 batch.parcels.push(Parcel { id, uidl, message, deliveries });

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, moment, small, unsigned};
-use super::open::interrupted;
+use super::open::{crashed, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
 use crate::message::{AccountName, unix};
@@ -76,6 +76,19 @@ impl Ledger {
             .await
             .map_err(self.sql_error())?;
         Ok(row.into())
+    }
+
+    /// A poll has panicked: what was in its batches is handled as after a crash, one message at a time.
+    pub async fn panicked(&self, account: &AccountName, now: DateTime<Utc>) -> Result<(), Error> {
+        let (account, terms) = (account.clone(), self.terms);
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let account = account_id(connection, &account).await?;
+                interrupted(connection, Some(account), now).await?;
+                crashed(connection, Some(account), terms, now).await
+            })
+        })
+        .await
     }
 
     /// Ends a poll: keeps what it was like, and settles what it left open.
