@@ -87,7 +87,7 @@ async fn many_messages_fill_no_memory_whatever_their_sizes_were_said_to_be() {
     let retrieved = session.retrieve(&(1..=12).collect::<Vec<_>>(), temp()).await;
     assert!(retrieved.error.is_none() && retrieved.messages.len() == 12);
     let held = retrieved.messages.iter().filter_map(|(_, retrieval)| match retrieval {
-        Retrieval::Message(message) => message.bytes().map(|bytes| bytes.len()),
+        Retrieval::Message(message) => message.bytes().map(bytes::Bytes::len),
         _ => None,
     });
     let held: usize = held.sum();
