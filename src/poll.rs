@@ -2,12 +2,14 @@
 //!
 //! Look-ups that are due come first. Then, session by session, the mailbox is listed, what is overdue is deleted,
 //! what is due is carried to its destinations batch by batch, and what was carried is deleted. While one batch is
-//! being delivered the next one is being retrieved; there are never more than two.
+//! being delivered the next one is being retrieved, and the verdicts on the one before are committed; no more than two
+//! batches are in memory.
 
 pub mod batch;
 mod conclusion;
-mod dates;
 mod deletion;
+mod listing;
+mod look_ups;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -15,25 +17,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, try_join_all};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::destination::Destination;
-use crate::ledger::{
-    Ask, Class, DueDelivery, Identity, Intake, Ledger, MessageId, Past, Retrieved, Settled, Shortcut, State,
-};
+use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
 use crate::message::{
-    AccountName, DestinationName, Found, Import, LeaveCopy, Listed, Mark, Message, Outgoing, Quirks, Route,
-    Verdict,
+    AccountName, DestinationName, Import, LeaveCopy, Listed, Message, Outgoing, Quirks, Route,
 };
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
-use crate::{ledger, net};
 
-use batch::{Batch, Item, Numbers, Parcel};
-use dates::dated_after;
+use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
+use listing::Listing;
 
 /// What the config says of an account, beyond how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub struct Settings {
 pub struct Account {
     pub name: AccountName,
     pub pop3: pop3::Settings,
-    pub connector: net::Connector,
+    pub connector: pop3::Connector,
     pub schedule: Schedule,
     pub settings: Settings,
 }
@@ -131,7 +129,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
             limit: PAGE,
             regardless,
         },
-        receipts: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
+        taken: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: HashSet::new(),
@@ -151,7 +149,7 @@ struct Poll<'a> {
     account: &'a Account,
     ask: Ask,
     /// For each route the UIDs that the ledger knows, asked for once if they are needed.
-    receipts: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
+    taken: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
     /// What this session has retrieved.
@@ -166,12 +164,6 @@ struct Poll<'a> {
     out_of_step: bool,
 }
 
-/// A mailbox as it is listed in this session.
-struct Listing {
-    rows: Arc<Vec<Listed>>,
-    retrieved_is_gone: bool,
-}
-
 /// A batch as it was retrieved: what arrived before the session broke, if it did, is still good.
 struct Fetched {
     batch: Batch,
@@ -182,11 +174,18 @@ struct Fetched {
 #[derive(Default)]
 struct Delivered {
     settled: Vec<Settled>,
-    /// Destinations that take nothing now.
-    resting: Vec<DestinationName>,
     /// Messages that may be deleted at their source, by their numbers in this session.
     deletable: Vec<(MessageId, u32)>,
     bytes: u64,
+}
+
+/// What one step brought, of three batches: the one retrieved, the one sent, and the one settled.
+struct Step {
+    fetched: Option<Batch>,
+    /// The session is over.
+    broken: Option<pop3::Error>,
+    answered: Option<Answered>,
+    delivered: Delivered,
 }
 
 impl Poll<'_> {
@@ -204,34 +203,6 @@ impl Poll<'_> {
                 Err(Failure::Account(pop3::Error::MessageTooLarge)) => Portion::More,
                 outcome => outcome?,
             };
-        }
-        Ok(())
-    }
-
-    /// Asks the destinations about deliveries whose answer was lost. It needs no POP3 session.
-    async fn look_up(&mut self) -> Result<(), Failure> {
-        let due = self.context.ledger.look_ups_due(&self.account.name, self.now()).await?;
-        let mut groups: BTreeMap<(DestinationName, String), Vec<ledger::LookUp>> = BTreeMap::new();
-        for look_up in due {
-            groups
-                .entry((look_up.destination.clone(), look_up.mark.folder.clone()))
-                .or_default()
-                .push(look_up);
-        }
-        for ((name, _), look_ups) in groups {
-            let Some(destination) = self.context.destinations.get(&name) else { continue };
-            let marks: Vec<Mark> = look_ups.iter().map(|look_up| look_up.mark.clone()).collect();
-            let mut taken: Vec<u32> = look_ups.iter().flat_map(|look_up| look_up.taken.clone()).collect();
-            taken.sort_unstable();
-            taken.dedup();
-            let found = destination.look_up(&marks, &taken).await;
-            let found = look_ups.iter().map(|look_up| look_up.delivery).zip(found).collect();
-            let settled = self
-                .context
-                .ledger
-                .settle_look_ups(found, self.account.settings.leave_copy, self.now())
-                .await?;
-            self.note(Delivered { settled, ..Delivered::default() });
         }
         Ok(())
     }
@@ -258,90 +229,40 @@ impl Poll<'_> {
         Ok(portion)
     }
 
-    /// Lists the mailbox and lets the ledger take in what is new. Sizes are asked for only if something changed.
-    async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Listing, Failure> {
-        let mut listing = session.uidl().await?;
-        let (stat, hash) = (listing.stat, listing.hash);
-        let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
-        let unchanged = past.shortcut.as_ref() == Some(&shortcut);
-        if !unchanged {
-            session.list(&mut listing.rows).await?;
-        }
-        let rows = Arc::new(listing.rows);
-        let fresh = if unchanged { None } else { self.fresh(session, past, &rows).await? };
-        let taken_in = self.context.ledger.take_in(self.intake(&rows, shortcut, unchanged, fresh)).await?;
-        self.summary.new += taken_in.new;
-        self.messages += taken_in.new;
-        self.report();
-        Ok(Listing { rows, retrieved_is_gone: session.capabilities().retrieved_is_gone() })
-    }
-
-    fn intake(
-        &self,
-        rows: &Arc<Vec<Listed>>,
-        shortcut: Shortcut,
-        unchanged: bool,
-        fresh: Option<HashSet<u32>>,
-    ) -> Intake {
-        let settings = &self.account.settings;
-        Intake {
-            account: self.account.name.clone(),
-            routes: self.ask.routes.clone(),
-            folders: settings.routes.iter().map(|route| route.folder.clone()).collect(),
-            config_text: format!("{settings:?}"),
-            listing: Arc::clone(rows),
-            unchanged,
-            shortcut: Some(shortcut),
-            fresh,
-            now: self.now(),
-        }
-    }
-
-    /// With `import = "new"`: which messages are dated after the account was configured. Asked at the first listing,
-    /// and when hardly anything listed is known, as after a provider has moved.
-    async fn fresh(
-        &self,
-        session: &mut Session,
-        past: &Past,
-        rows: &Arc<Vec<Listed>>,
-    ) -> Result<Option<HashSet<u32>>, Failure> {
-        let wanted = self.account.settings.import == Import::New
-            && (past.first_listing
-                || self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
-        if wanted { Ok(Some(dated_after(session, rows, past.cut_off).await?)) } else { Ok(None) }
-    }
-
     /// Carries what is due, batch by batch, and deletes behind it what may go.
     async fn carry(&mut self, session: &mut Session, listing: &Listing) -> Result<Portion, Failure> {
-        let mut numbers = Numbers::of(&listing.rows);
+        // Made when something is due, so that a large mailbox without news costs nothing.
+        let mut numbers = None;
         let (mut seen, mut deletable) = (HashSet::new(), Vec::new());
         let began = Instant::now();
         let is_full = |deletable: &Vec<_>| {
             deletable.len() >= PORTION_MESSAGES || (!deletable.is_empty() && began.elapsed() >= PORTION_TIME)
         };
         while !is_full(&deletable) {
-            let mut queue = self.due(&mut numbers, &mut seen).await?;
+            let mut queue = self.due(&listing.rows, &mut numbers, &mut seen).await?;
             if queue.is_empty() {
                 break;
             }
-            let (mut current, mut broken) = (None, None);
+            let (mut current, mut answered, mut broken) = (None, None, None);
             loop {
                 let goes_on = broken.is_none() && !is_full(&deletable) && !self.context.stop.is_cancelled();
                 let items = if goes_on { batch::next(&mut queue, &self.resting) } else { Vec::new() };
-                if items.is_empty() && current.is_none() {
+                if items.is_empty() && current.is_none() && answered.is_none() {
                     break;
                 }
-                let (retrieved, delivered) = self.step(session, items, current.take()).await;
-                let delivered = delivered?;
-                self.tried.extend(delivered.settled.iter().map(|settled| settled.message));
-                deletable.extend(self.note(delivered));
-                if let Some(retrieved) = retrieved? {
-                    self.retrieved.extend(retrieved.batch.retrieved.iter().map(|(id, _)| *id));
-                    if retrieved.broken.is_none() {
-                        self.tried.extend(&retrieved.batch.opened);
+                let step = self.step(session, items, current.take(), answered.take()).await?;
+                self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
+                deletable.extend(self.note(step.delivered));
+                if let Some(batch) = step.fetched {
+                    self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
+                    if step.broken.is_none() {
+                        self.tried.extend(&batch.opened);
                     }
-                    (current, broken) = (Some(retrieved.batch), retrieved.broken);
+                    current = Some(batch);
                 }
+                broken = broken.or(step.broken);
+                answered = step.answered;
+                self.resting.extend(answered.iter().flat_map(Answered::resting));
             }
             if let Some(error) = broken {
                 return Err(error.into());
@@ -352,15 +273,20 @@ impl Poll<'_> {
     }
 
     /// Messages that want to be retrieved, each with its number in this session.
-    async fn due(
+    async fn due<'l>(
         &mut self,
-        numbers: &mut Numbers<'_>,
+        listing: &'l [Listed],
+        numbers: &mut Option<Numbers<'l>>,
         seen: &mut HashSet<MessageId>,
     ) -> Result<VecDeque<Item>, Failure> {
         // Nothing is reserved for a destination that this poll leaves alone: others may try it.
         let mut ask = self.ask.clone();
         ask.routes.retain(|route| !self.resting.contains(route));
         let due = self.context.ledger.due(&ask, self.now()).await?;
+        if due.is_empty() {
+            return Ok(VecDeque::new());
+        }
+        let numbers = numbers.get_or_insert_with(|| Numbers::of(listing));
         let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
         let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
         let items: VecDeque<Item> = items.collect();
@@ -368,31 +294,50 @@ impl Poll<'_> {
         Ok(items)
     }
 
-    /// Retrieves one batch while the one before it is being delivered.
+    /// Retrieves one batch while the one before it is sent and the one before that is settled.
     async fn step(
         &self,
         session: &mut Session,
         items: Vec<Item>,
         current: Option<Batch>,
-    ) -> (Result<Option<Fetched>, Failure>, Result<Delivered, Failure>) {
-        let delivered = CancellationToken::new();
-        let retrieving = async {
-            let mut retrieved =
-                if items.is_empty() { None } else { Some(self.retrieve(session, items).await?) };
-            let alive = keep_alive(session, delivered.cancelled()).await;
-            if let (Some(retrieved), Err(error)) = (&mut retrieved, alive) {
-                retrieved.broken.get_or_insert(error);
-            }
-            Ok(retrieved)
-        };
+        answered: Option<Answered>,
+    ) -> Result<Step, Failure> {
+        let others_done = CancellationToken::new();
         let delivering = async {
-            let _told = delivered.clone().drop_guard();
-            match current {
-                Some(batch) => self.deliver(batch).await,
-                None => Ok(Delivered::default()),
-            }
+            let _told = others_done.clone().drop_guard();
+            let sending = OptionFuture::from(current.map(|batch| self.send(batch)));
+            let settling = OptionFuture::from(answered.map(|answered| self.settle(answered)));
+            tokio::join!(sending, settling)
         };
-        tokio::join!(retrieving, delivering)
+        let retrieving = self.retrieve_meanwhile(session, items, &others_done);
+        let (fetched, (answered, delivered)) = tokio::join!(retrieving, delivering);
+        let (fetched, broken) = match fetched {
+            Ok(fetched) => fetched.map(|Fetched { batch, broken }| (batch, broken)).unzip(),
+            // What was sent meanwhile is still to be settled.
+            Err(Failure::Account(error)) => (None, Some(Some(error))),
+            Err(failure) => return Err(failure),
+        };
+        Ok(Step {
+            fetched,
+            broken: broken.flatten(),
+            answered: answered.transpose()?,
+            delivered: delivered.transpose()?.unwrap_or_default(),
+        })
+    }
+
+    /// Retrieves a batch, if there is one to retrieve, and keeps the session alive until `others_done`.
+    async fn retrieve_meanwhile(
+        &self,
+        session: &mut Session,
+        items: Vec<Item>,
+        others_done: &CancellationToken,
+    ) -> Result<Option<Fetched>, Failure> {
+        let mut fetched = if items.is_empty() { None } else { Some(self.retrieve(session, items).await?) };
+        let alive = keep_alive(session, others_done.cancelled()).await;
+        if let (Some(fetched), Err(error)) = (&mut fetched, alive) {
+            fetched.broken.get_or_insert(error);
+        }
+        Ok(fetched)
     }
 
     /// Retrieves a batch, and keeps of it what the ledger says is really due.
@@ -459,136 +404,78 @@ impl Poll<'_> {
         Ok(batch)
     }
 
-    /// Delivers a batch to all its destinations side by side.
-    async fn deliver(&self, batch: Batch) -> Result<Delivered, Failure> {
+    /// Sends a batch to all its destinations side by side, and hands on what they say. The messages are not needed
+    /// after that, so their memory is free.
+    async fn send(&self, batch: Batch) -> Result<Answered, Failure> {
         let routes = self.account.settings.routes.iter();
-        let outcomes = join_all(routes.map(|route| self.deliver_to(route, &batch.parcels))).await;
-        let bytes = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        let mut delivered = Delivered { bytes, ..Delivered::default() };
-        for outcome in outcomes {
-            let outcome = outcome?;
-            delivered.settled.extend(outcome.settled);
-            delivered.resting.extend(outcome.resting);
-        }
-        let ledger = &self.context.ledger;
-        ledger.close_batch(&batch.opened).await?;
-        let leave_copy = self.account.settings.leave_copy;
-        if leave_copy != LeaveCopy::Forever {
-            let ids: Vec<MessageId> = batch.retrieved.iter().map(|(id, _)| *id).collect();
-            let may_go: HashSet<MessageId> =
-                ledger.deletable(&ids, leave_copy, self.now()).await?.into_iter().collect();
-            delivered.deletable =
-                batch.retrieved.iter().filter(|(id, _)| may_go.contains(id)).copied().collect();
-        }
-        Ok(delivered)
+        let sent =
+            routes.map(async |route| Ok((route.to.clone(), self.send_to(route, &batch.parcels).await?)));
+        let sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
+        let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
+        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
     }
 
-    /// The marks are in the ledger before the first byte goes out, the verdicts before anything builds on them.
-    async fn deliver_to(&self, route: &Route, parcels: &[Parcel]) -> Result<Delivered, Failure> {
+    /// The marks are in the ledger before the first byte goes out.
+    async fn send_to(&self, route: &Route, parcels: &[Parcel]) -> Result<Vec<Sent>, ledger::Error> {
         let load: Vec<Load> = parcels.iter().filter_map(|parcel| Load::for_route(parcel, route)).collect();
-        let Some(destination) = self.context.destinations.get(&route.to).filter(|_| !load.is_empty()) else {
-            return Ok(Delivered::default());
+        let destination = self.context.destinations.get(&route.to);
+        let Some(destination) = destination.filter(|_| !load.is_empty() && !self.resting.contains(&route.to))
+        else {
+            return Ok(Vec::new());
         };
         let messages: Vec<&Message> = load.iter().map(|load| &load.parcel.message).collect();
         let marks = match destination.prepare(route, &messages).await {
             Ok(marks) => marks,
-            Err(verdict) => {
-                let verdicts = vec![verdict; load.len()];
-                return self.settle(route, &load, verdicts).await;
-            }
+            Err(verdict) => return Ok(load.iter().map(|load| load.sent(verdict.clone())).collect()),
         };
-        let (mut delivered, load, marks) = self.find_past(route, destination, load, marks).await?;
+        let (mut sent, load, marks) = self.find_past(route, destination, load, marks).await?;
         if load.is_empty() {
-            return Ok(delivered);
+            return Ok(sent);
         }
         let attempts = load.iter().map(|load| load.delivery.id).zip(marks.iter().cloned()).collect();
         self.context.ledger.attempting(attempts, self.now()).await?;
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
         let verdicts = destination.deliver(route, &outgoing).await;
-        let rest = self.settle(route, &load, verdicts).await?;
-        delivered.settled.extend(rest.settled);
-        delivered.resting = rest.resting;
+        sent.extend(load.iter().zip(verdicts).map(|(load, verdict)| load.sent(verdict)));
+        Ok(sent)
+    }
+
+    /// Commits the verdicts on a batch, before anything builds on them, and says what may be deleted now.
+    async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
+        let ledger = &self.context.ledger;
+        let leave_copy = self.account.settings.leave_copy;
+        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
+        for (destination, sent) in answered.sent {
+            let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
+            let settled = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
+            for (sent, settled) in sent.iter().zip(&settled) {
+                self.log_verdict(&destination, sent, settled);
+            }
+            delivered.settled.extend(settled);
+        }
+        ledger.close_batch(&answered.opened).await?;
+        if leave_copy != LeaveCopy::Forever {
+            let ids: Vec<MessageId> = answered.retrieved.iter().map(|(id, _)| *id).collect();
+            let may_go: HashSet<MessageId> =
+                ledger.deletable(&ids, leave_copy, self.now()).await?.into_iter().collect();
+            delivered.deletable =
+                answered.retrieved.into_iter().filter(|(id, _)| may_go.contains(id)).collect();
+        }
         Ok(delivered)
     }
 
-    /// Deliveries that an earlier life of the ledger may have made are looked for before they are made again.
-    async fn find_past<'p>(
-        &self,
-        route: &Route,
-        destination: &Destination,
-        load: Vec<Load<'p>>,
-        marks: Vec<Mark>,
-    ) -> Result<(Delivered, Vec<Load<'p>>, Vec<Mark>), Failure> {
-        let mut past = Vec::new();
-        for (load, mark) in load.iter().zip(&marks) {
-            if let Some((uid_validity, uid_next)) = load.delivery.look_from {
-                past.push(Mark { uid_validity, uid_next, ..mark.clone() });
-            }
-        }
-        if past.is_empty() {
-            return Ok((Delivered::default(), load, marks));
-        }
-        let taken = self.receipts(route, marks[0].uid_validity).await?;
-        let mut found = destination.look_for_past(&past, taken).await.into_iter();
-        let (mut settled, mut verdicts, mut rest, mut rest_marks) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (load, mark) in load.into_iter().zip(marks) {
-            let found = load.delivery.look_from.and_then(|_| found.next());
-            match found {
-                Some(Found::Found { receipt }) => {
-                    settled.push(load);
-                    verdicts.push(Verdict::Delivered { receipt });
-                }
-                Some(Found::CannotSay { reason }) => {
-                    settled.push(load);
-                    verdicts.push(Verdict::Deferred { reason, retry_after: None });
-                }
-                Some(Found::Absent) | None => {
-                    rest.push(load);
-                    rest_marks.push(mark);
-                }
-            }
-        }
-        Ok((self.settle(route, &settled, verdicts).await?, rest, rest_marks))
-    }
-
-    /// UIDs in the route's folder that the ledger knows: they are no unknown past.
-    async fn receipts(&self, route: &Route, uid_validity: u32) -> Result<&[u32], ledger::Error> {
-        let Some(receipts) = self.receipts.get(&route.to) else { return Ok(&[]) };
-        let ask = || self.context.ledger.taken(&route.to, &route.folder, uid_validity, 1);
-        Ok(receipts.get_or_try_init(ask).await?)
-    }
-
-    /// Commits the verdicts, and writes the one log line that each has.
-    async fn settle(
-        &self,
-        route: &Route,
-        load: &[Load<'_>],
-        verdicts: Vec<Verdict>,
-    ) -> Result<Delivered, Failure> {
-        let is_resting = |verdict: &Verdict| {
-            matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
-        };
-        let resting = if verdicts.iter().any(is_resting) { vec![route.to.clone()] } else { Vec::new() };
-        let verdicts = load.iter().map(|load| load.delivery.id).zip(verdicts).collect();
-        let settled = self
-            .context
-            .ledger
-            .settle(&route.to, verdicts, self.account.settings.leave_copy, self.now())
-            .await?;
-        for (load, settled) in load.iter().zip(&settled) {
-            info!(
-                account = %self.account.name,
-                destination = %route.to,
-                uidl = %load.parcel.uidl,
-                octets = load.parcel.message.octets(),
-                verdict = settled.state.as_str(),
-                text = settled.text,
-                "delivery"
-            );
-        }
-        Ok(Delivered { settled, resting, ..Delivered::default() })
+    /// The one line that each verdict has in the log.
+    fn log_verdict(&self, destination: &DestinationName, sent: &Sent, settled: &Settled) {
+        info!(
+            account = %self.account.name,
+            %destination,
+            uidl = %sent.uidl,
+            octets = sent.octets,
+            verdict = settled.state.as_str(),
+            text = settled.text,
+            "delivery"
+        );
     }
 
     /// Counts what became of a batch, and hands on what may be deleted.
@@ -603,7 +490,6 @@ impl Poll<'_> {
         }
         self.done += delivered.settled.len() as u64;
         self.summary.bytes += delivered.bytes;
-        self.resting.extend(delivered.resting);
         self.report();
         delivered.deletable
     }
@@ -620,29 +506,6 @@ impl Poll<'_> {
 
     fn now(&self) -> DateTime<Utc> {
         (self.context.now)()
-    }
-}
-
-/// One message for one destination.
-struct Load<'p> {
-    parcel: &'p Parcel,
-    delivery: &'p DueDelivery,
-}
-
-impl<'p> Load<'p> {
-    fn for_route(parcel: &'p Parcel, route: &Route) -> Option<Load<'p>> {
-        let delivery = parcel.deliveries.iter().find(|delivery| delivery.destination == route.to)?;
-        Some(Load { parcel, delivery })
-    }
-
-    fn outgoing(&self, account: &AccountName, mark: Mark) -> Outgoing {
-        Outgoing {
-            message: self.parcel.message.clone(),
-            account: account.clone(),
-            uidl: self.parcel.uidl.clone(),
-            mark,
-            attempts: self.delivery.attempts,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chrono::DateTime;
-use futures_util::future::join_all;
+use futures_util::future::{LocalBoxFuture, join_all};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::config::{self, Account};
@@ -40,8 +40,7 @@ pub async fn check(
         return Ok(if good { exit::OK } else { exit::CONFIG });
     }
     let mut connectors = Connectors::default();
-    let mut probes: Vec<std::pin::Pin<Box<dyn Future<Output = (String, Result<String, String>)>>>> =
-        Vec::new();
+    let mut probes: Vec<LocalBoxFuture<'_, (String, Result<String, String>)>> = Vec::new();
     for account in config.accounts.into_iter().filter(|account| names.contains(&account.name)) {
         let connector = connectors.connector(&account.pop3.peer);
         probes.push(Box::pin(async move {
@@ -70,7 +69,7 @@ pub async fn check(
     Ok(if good { exit::OK } else { exit::LATER })
 }
 
-async fn log_in(account: &Account, connector: &crate::net::Connector) -> Result<String, pop3::Error> {
+async fn log_in(account: &Account, connector: &pop3::Connector) -> Result<String, pop3::Error> {
     let mut session = Session::open(connector, &account.pop3, Quirks::default()).await?;
     let stat = session.stat().await?;
     let certificate = session.certificate().map(|certificate| {

@@ -44,6 +44,8 @@ pub struct ImapFolder {
     namespace: OnceCell<Namespace>,
     /// It announces MULTIAPPEND and LITERAL+, and answers BAD to a batch.
     refuses_batches: AtomicBool,
+    /// Held by the one who learns the state of a folder.
+    learning: tokio::sync::Mutex<()>,
     past: past::Pasts,
 }
 
@@ -56,8 +58,15 @@ impl ImapFolder {
             sessions: Sessions::new(settings, connector),
             namespace: OnceCell::new(),
             refuses_batches: AtomicBool::new(false),
+            learning: tokio::sync::Mutex::default(),
             past: past::Pasts::default(),
         }
+    }
+
+    /// Connects, logs in and makes the route's folder, so that [`ImapFolder::prepare`] finds it done. A fault is left
+    /// for that to find.
+    pub async fn reach(&self, route: &Route) {
+        let _ = self.folder_state(&route.folder).await;
     }
 
     /// Makes the route's folder if there is none, and marks each message as it will be sent.
@@ -82,12 +91,15 @@ impl ImapFolder {
     }
 
     async fn folder_state(&self, folder: &str) -> Result<FolderState, Verdict> {
+        // Whoever comes second finds a session that is open and knows the folder.
+        let _turn = self.learning.lock().await;
         let mut lease = self.sessions.lease().await.map_err(|fault| self.verdict_of(&fault))?;
         let state = match lease.folders.get(folder) {
             Some(&state) => state,
             None => {
                 let learnt = self.learn_state(&mut lease.session, folder).await;
                 let state = learnt.map_err(|fault| self.verdict_of(&fault))?;
+                self.past.begin(folder, state).await;
                 // Only UIDs tell twins apart: without them the mark must be above all that is stored by now.
                 if lease.session.capabilities().uid_plus {
                     lease.folders.insert(folder.to_owned(), state);

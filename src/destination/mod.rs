@@ -36,6 +36,14 @@ impl Destination {
         &self.name
     }
 
+    /// Gets ready to take messages, ahead of [`Destination::prepare`]: connects, logs in, makes the folder. Whether it
+    /// worked shows there.
+    pub async fn reach(&self, route: &Route) {
+        if let Kind::ImapFolder(folder) = &self.kind {
+            folder.reach(route).await;
+        }
+    }
+
     /// Makes the folder if there must be one, and says how each message will be recognised there. One mark for each
     /// message, in the same order.
     ///

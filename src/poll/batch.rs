@@ -4,8 +4,10 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{Due, DueDelivery, MessageId};
-use crate::message::{DestinationName, IN_MEMORY, Listed, Message, Uidl};
+use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId};
+use crate::message::{
+    AccountName, DestinationName, IN_MEMORY, Listed, Mark, Message, Outgoing, Route, Uidl, Verdict,
+};
 
 /// Most messages in a batch.
 const MESSAGES: usize = 64;
@@ -54,6 +56,71 @@ pub struct Batch {
     pub retrieved: Vec<(MessageId, u32)>,
     pub parcels: Vec<Parcel>,
     pub permit: OwnedSemaphorePermit,
+}
+
+/// One message for one destination.
+pub struct Load<'p> {
+    pub parcel: &'p Parcel,
+    pub delivery: &'p DueDelivery,
+}
+
+impl<'p> Load<'p> {
+    pub fn for_route(parcel: &'p Parcel, route: &Route) -> Option<Load<'p>> {
+        let delivery = parcel.deliveries.iter().find(|delivery| delivery.destination == route.to)?;
+        Some(Load { parcel, delivery })
+    }
+
+    pub fn outgoing(&self, account: &AccountName, mark: Mark) -> Outgoing {
+        Outgoing {
+            message: self.parcel.message.clone(),
+            account: account.clone(),
+            uidl: self.parcel.uidl.clone(),
+            mark,
+            attempts: self.delivery.attempts,
+        }
+    }
+
+    pub fn sent(&self, verdict: Verdict) -> Sent {
+        Sent {
+            delivery: self.delivery.id,
+            uidl: self.parcel.uidl.clone(),
+            octets: self.parcel.message.octets(),
+            verdict,
+        }
+    }
+}
+
+/// What a destination said of one message.
+#[derive(Debug)]
+pub struct Sent {
+    pub delivery: DeliveryId,
+    pub uidl: Uidl,
+    pub octets: u64,
+    pub verdict: Verdict,
+}
+
+/// A batch that was sent: what is left to do is the ledger's.
+#[derive(Debug)]
+pub struct Answered {
+    pub opened: Vec<MessageId>,
+    pub retrieved: Vec<(MessageId, u32)>,
+    /// Octets retrieved.
+    pub octets: u64,
+    pub sent: Vec<(DestinationName, Vec<Sent>)>,
+}
+
+impl Answered {
+    /// Destinations that take nothing more for now.
+    pub fn resting(&self) -> impl Iterator<Item = DestinationName> {
+        let rests = |sent: &Sent| {
+            matches!(
+                sent.verdict,
+                Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. }
+            )
+        };
+        let resting = self.sent.iter().filter(move |(_, sent)| sent.iter().any(rests));
+        resting.map(|(destination, _)| destination.clone())
+    }
 }
 
 /// Takes the next batch off the queue: in the server's order, at most [`MESSAGES`] and [`OCTETS`]. A message that is
@@ -117,7 +184,7 @@ mod tests {
 
     fn item(number: u32, size: u64, to: &[&str]) -> Item {
         let delivery = |name: &&str| DueDelivery {
-            id: crate::ledger::DeliveryId(i64::from(number)),
+            id: DeliveryId(i64::from(number)),
             destination: DestinationName::new(name).unwrap(),
             attempts: 0,
             look_from: None,

@@ -56,6 +56,9 @@ use secrecy::SecretString;
 
 use crate::net;
 
+/// Opens the connections that a [`Session`] needs.
+pub use crate::net::Connector;
+
 mod channel;
 mod error;
 mod opening;

@@ -21,6 +21,7 @@ protocols = pop3 imap
 ssl = no
 disable_plaintext_auth = no
 mail_location = maildir:~/Maildir
+mail_fsync = never
 mail_uid = {owner}
 mail_gid = nogroup
 first_valid_uid = 1

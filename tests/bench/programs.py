@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from machinery import ROOT, Run
+from machinery import OWNER, ROOT, Run
 
 MAILFERRY = Path(os.environ.get("MAILFERRY", ROOT / "target" / "release" / "mailferry"))
 
@@ -96,8 +96,16 @@ delete = false
 verbose = 0
 """)
 
+    def run(self):
+        shutil.chown(self.folder, OWNER)
+        for path in self.folder.rglob("*"):
+            shutil.chown(path, OWNER)
+        return super().run()
+
     def command(self):
-        return ["getmail", "--getmaildir", self.folder, "--rcfile", self.config]
+        # It refuses to deliver as root.
+        as_owner = ["setpriv", f"--reuid={OWNER}", "--regid=nogroup", "--clear-groups"]
+        return [*as_owner, "getmail", "--getmaildir", self.folder, "--rcfile", self.config]
 
     def knows(self, uidls):
         seen = "".join(f"{uidl}\0{1_700_000_000}\n" for uidl in uidls)

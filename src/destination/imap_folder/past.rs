@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 
 use super::look_up::{by_folder, found, open, start_of};
 use super::{ImapFolder, message_id};
-use crate::imap::{Error, Examined, Mailbox, Session};
+use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
 use crate::message::{Found, Mark};
 
 /// What is known of the folders' pasts, by folder: kept as long as the destination, shared by all accounts.
@@ -19,7 +19,7 @@ struct Past {
     uid_validity: u32,
     /// Every message with a UID from here ..
     from: u32,
-    /// .. to here; `None` until it has been asked.
+    /// .. to here, the last UID when the folder was first opened: what comes later is no past. `None` until then.
     to: Option<u32>,
     /// UIDs by size, of the messages whose Message-ID has not been asked for.
     sized: HashMap<u64, Vec<u32>>,
@@ -67,6 +67,19 @@ impl ImapFolder {
     }
 }
 
+impl Pasts {
+    /// A folder's state was learnt. What it held when that happened first is its past.
+    pub async fn begin(&self, folder: &str, state: FolderState) {
+        let mut pasts = self.0.lock().await;
+        let past = pasts.entry(folder.to_owned()).or_default();
+        if past.to.is_none() {
+            let FolderState { uid_validity, uid_next } = state;
+            (past.uid_validity, past.from, past.to) =
+                (uid_validity, uid_next, Some(uid_next.saturating_sub(1)));
+        }
+    }
+}
+
 impl Past {
     /// Whether the index is there, and reaches back far enough.
     fn covers(&self, marks: &[&Mark]) -> bool {
@@ -109,7 +122,6 @@ impl Past {
 
     async fn index(&mut self, session: &mut Session, folder: &Examined, from: u32) -> Result<(), Error> {
         let mut rows = session.sizes(folder, from).await?;
-        // What was stored since the first time is no past.
         rows.retain(|(uid, _)| self.to.is_none_or(|to| *uid <= to));
         let last = rows.iter().map(|(uid, _)| *uid).max();
         self.to = self.to.or(last).or(Some(from.saturating_sub(1)));

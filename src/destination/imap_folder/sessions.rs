@@ -94,6 +94,8 @@ impl Sessions {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     permit.forget();
                 }
+                // The one that is in has just come back.
+                Err(Error::Bye(_) | Error::Refused { .. }) if self.has_idle() => {}
                 Err(fault) => return Err(fault),
             }
         }
@@ -107,6 +109,10 @@ impl Sessions {
     ) -> Lease<'a> {
         self.lent.fetch_add(1, Ordering::Relaxed);
         Lease { session, folders, _place: Place { lent: &self.lent, _permit: permit } }
+    }
+
+    fn has_idle(&self) -> bool {
+        !self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn take_idle(&self) -> Option<Idle> {

@@ -19,7 +19,8 @@ async fn what_was_delivered_is_found_once_and_nothing_else() {
     let imap = folders_of("ann", dovecot.imap, Tls::None, None);
     let mail = |n: usize| format!("Message-ID: <{n}@x>\r\n\r\n{}\r\n", n % 10);
     let mails = messages(&(0..100).map(mail).collect::<Vec<_>>()).await;
-    assert!(all_delivered(&deliver(&imap, &route("INBOX"), &mails[..60]).await));
+    let before = folders_of("ann", dovecot.imap, Tls::None, None);
+    assert!(all_delivered(&deliver(&before, &route("INBOX"), &mails[..60]).await));
     let mut marked = marks(&imap, &route("INBOX"), &mails).await;
     // Nothing is known of the folder: it is looked through from the start.
     for mark in &mut marked {
@@ -40,8 +41,9 @@ async fn only_the_unknown_part_of_the_past_is_looked_through() {
     let imap = folders_of("ann", dovecot.imap, Tls::None, None);
     let same = "Message-ID: <1@x>\r\n\r\nthe same\r\n";
     let mails = messages(&[same]).await;
+    let before = folders_of("ann", dovecot.imap, Tls::None, None);
     for _ in 0..3 {
-        assert!(all_delivered(&deliver(&imap, &route("INBOX"), &mails).await));
+        assert!(all_delivered(&deliver(&before, &route("INBOX"), &mails).await));
     }
     let mark = Mark { uid_next: 3, ..marks(&imap, &route("INBOX"), &mails).await[0].clone() };
     let look = async |mark: &Mark| uid(&imap.look_for_past(std::slice::from_ref(mark), &[]).await[0]);

@@ -1,0 +1,124 @@
+//! What the mailbox holds, and what of it is new.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::ledger::{Intake, Past, Shortcut};
+use crate::message::{Import, Listed, received_at};
+use crate::pop3::{self, Session};
+
+use super::{Failure, Poll};
+
+/// A mailbox as it is listed in this session.
+pub(super) struct Listing {
+    pub rows: Arc<Vec<Listed>>,
+    /// The server drops what was retrieved (EXPIRE 0).
+    pub retrieved_is_gone: bool,
+}
+
+impl Poll<'_> {
+    /// Lists the mailbox and lets the ledger take in what is new. Sizes are asked for only if something changed.
+    pub(super) async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Listing, Failure> {
+        let mut listing = session.uidl().await?;
+        let (stat, hash) = (listing.stat, listing.hash);
+        let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
+        let unchanged = past.shortcut.as_ref() == Some(&shortcut);
+        if !unchanged {
+            if stat.count > 0 && past.shortcut.is_none_or(|known| known.count <= shortcut.count) {
+                self.reach_destinations();
+            }
+            session.list(&mut listing.rows).await?;
+        }
+        let rows = Arc::new(listing.rows);
+        let fresh = if unchanged { None } else { self.fresh(session, past, &rows).await? };
+        let taken_in = self.context.ledger.take_in(self.intake(&rows, shortcut, unchanged, fresh)).await?;
+        self.summary.new += taken_in.new;
+        self.messages += taken_in.new;
+        self.report();
+        Ok(Listing { rows, retrieved_is_gone: session.capabilities().retrieved_is_gone() })
+    }
+
+    fn intake(
+        &self,
+        rows: &Arc<Vec<Listed>>,
+        shortcut: Shortcut,
+        unchanged: bool,
+        fresh: Option<HashSet<u32>>,
+    ) -> Intake {
+        let settings = &self.account.settings;
+        Intake {
+            account: self.account.name.clone(),
+            routes: self.ask.routes.clone(),
+            folders: settings.routes.iter().map(|route| route.folder.clone()).collect(),
+            config_text: format!("{settings:?}"),
+            listing: Arc::clone(rows),
+            unchanged,
+            shortcut: Some(shortcut),
+            fresh,
+            now: self.now(),
+        }
+    }
+
+    /// With `import = "new"`: which messages are dated after the account was configured. Asked at the first listing,
+    /// and when hardly anything listed is known, as after a provider has moved.
+    async fn fresh(
+        &self,
+        session: &mut Session,
+        past: &Past,
+        rows: &Arc<Vec<Listed>>,
+    ) -> Result<Option<HashSet<u32>>, Failure> {
+        let wanted = self.account.settings.import == Import::New
+            && (past.first_listing
+                || self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
+        if wanted { Ok(Some(dated_after(session, rows, past.cut_off).await?)) } else { Ok(None) }
+    }
+
+    /// There seems to be mail: the destinations can be reached while it is being listed and retrieved. Whether that
+    /// works shows when the first batch is sent.
+    fn reach_destinations(&self) {
+        for route in &self.account.settings.routes {
+            if let Some(destination) = self.context.destinations.get(&route.to) {
+                let (destination, route) = (Arc::clone(destination), route.clone());
+                tokio::spawn(async move { destination.reach(&route).await });
+            }
+        }
+    }
+}
+
+/// So many older messages in a row end the search, which begins with the newest.
+const OLDER_IN_A_ROW: usize = 20;
+
+/// How many headers are asked for at a time.
+const AT_A_TIME: usize = 20;
+
+/// The numbers of the messages whose topmost Received date is not before `cut_off`. What has no such date counts as
+/// new. Where the server has no TOP nothing can be dated, and nothing is new.
+async fn dated_after(
+    session: &mut Session,
+    listing: &[Listed],
+    cut_off: DateTime<Utc>,
+) -> Result<HashSet<u32>, pop3::Error> {
+    let mut fresh = HashSet::new();
+    if !session.capabilities().top {
+        return Ok(fresh);
+    }
+    let mut older_in_a_row = 0;
+    let numbers: Vec<u32> = listing.iter().rev().map(|row| row.number).collect();
+    for numbers in numbers.chunks(AT_A_TIME) {
+        for (number, header) in numbers.iter().zip(session.top(numbers).await?) {
+            let date = header.ok().and_then(|header| received_at(&header));
+            if date.is_some_and(|date| date < cut_off) {
+                older_in_a_row += 1;
+            } else {
+                older_in_a_row = 0;
+                fresh.insert(*number);
+            }
+            if older_in_a_row >= OLDER_IN_A_ROW {
+                return Ok(fresh);
+            }
+        }
+    }
+    Ok(fresh)
+}

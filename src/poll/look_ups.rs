@@ -1,0 +1,82 @@
+//! Asking before sending again: after a lost answer, and after a past that the ledger may not know.
+
+use std::collections::BTreeMap;
+
+use crate::destination::Destination;
+use crate::ledger::{self, LookUp};
+use crate::message::{DestinationName, Found, Mark, Route, Verdict};
+
+use super::batch::{Load, Sent};
+use super::{Delivered, Failure, Poll};
+
+impl Poll<'_> {
+    /// Asks the destinations about deliveries whose answer was lost. It needs no POP3 session.
+    pub(super) async fn look_up(&mut self) -> Result<(), Failure> {
+        let due = self.context.ledger.look_ups_due(&self.account.name, self.now()).await?;
+        let mut groups: BTreeMap<(DestinationName, String), Vec<LookUp>> = BTreeMap::new();
+        for look_up in due {
+            groups
+                .entry((look_up.destination.clone(), look_up.mark.folder.clone()))
+                .or_default()
+                .push(look_up);
+        }
+        for ((name, _), look_ups) in groups {
+            let Some(destination) = self.context.destinations.get(&name) else { continue };
+            let marks: Vec<Mark> = look_ups.iter().map(|look_up| look_up.mark.clone()).collect();
+            let mut taken: Vec<u32> = look_ups.iter().flat_map(|look_up| look_up.taken.clone()).collect();
+            taken.sort_unstable();
+            taken.dedup();
+            let found = destination.look_up(&marks, &taken).await;
+            let found = look_ups.iter().map(|look_up| look_up.delivery).zip(found).collect();
+            let settled = self
+                .context
+                .ledger
+                .settle_look_ups(found, self.account.settings.leave_copy, self.now())
+                .await?;
+            self.note(Delivered { settled, ..Delivered::default() });
+        }
+        Ok(())
+    }
+
+    /// Deliveries that an earlier life of the ledger may have made are looked for before they are made again.
+    pub(super) async fn find_past<'p>(
+        &self,
+        route: &Route,
+        destination: &Destination,
+        load: Vec<Load<'p>>,
+        marks: Vec<Mark>,
+    ) -> Result<(Vec<Sent>, Vec<Load<'p>>, Vec<Mark>), ledger::Error> {
+        let past_of = |(load, mark): (&Load<'_>, &Mark)| {
+            let (uid_validity, uid_next) = load.delivery.look_from?;
+            Some(Mark { uid_validity, uid_next, ..mark.clone() })
+        };
+        let past: Vec<Option<Mark>> = load.iter().zip(&marks).map(past_of).collect();
+        let asked: Vec<Mark> = past.iter().flatten().cloned().collect();
+        if asked.is_empty() {
+            return Ok((Vec::new(), load, marks));
+        }
+        let taken = self.taken(route, marks[0].uid_validity).await?;
+        let mut found = destination.look_for_past(&asked, taken).await.into_iter();
+        let (mut sent, mut rest, mut rest_marks) = (Vec::new(), Vec::new(), Vec::new());
+        for ((load, mark), past) in load.into_iter().zip(marks).zip(past) {
+            match past.and_then(|_| found.next()) {
+                Some(Found::Found { receipt }) => sent.push(load.sent(Verdict::Delivered { receipt })),
+                Some(Found::CannotSay { reason }) => {
+                    sent.push(load.sent(Verdict::Deferred { reason, retry_after: None }));
+                }
+                Some(Found::Absent) | None => {
+                    rest.push(load);
+                    rest_marks.push(mark);
+                }
+            }
+        }
+        Ok((sent, rest, rest_marks))
+    }
+
+    /// UIDs in the route's folder that the ledger knows: they are no unknown past.
+    async fn taken(&self, route: &Route, uid_validity: u32) -> Result<&[u32], ledger::Error> {
+        let Some(taken) = self.taken.get(&route.to) else { return Ok(&[]) };
+        let ask = || self.context.ledger.taken(&route.to, &route.folder, uid_validity, 1);
+        Ok(taken.get_or_try_init(ask).await?)
+    }
+}
