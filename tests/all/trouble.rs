@@ -399,3 +399,21 @@ async fn a_server_that_hangs_up_at_quit_has_served_all_the_same() {
     let status = ferry.json(&["status", "--json"]).await;
     assert!(status["accounts"][0]["failing_since"].is_null(), "{status}");
 }
+
+#[tokio::test]
+async fn twenty_new_messages_at_once_are_not_taken_for_old_ones() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let rows = |what: &str| (1..=20).map(|n| format!("S: {n} {what}{n}\n")).collect::<String>();
+    let dialog = format!(
+        "{LOGIN}\nS: +OK 0 0\nC: UIDL\nS: +OK\nS: .\nC: LIST\nS: +OK\nS: .\nC: QUIT\nS: +OK\nnext\n\
+         {LOGIN}\nS: +OK 20 200\nC: UIDL\nS: +OK\n{}S: .\nC: LIST\nS: +OK\n{}S: .\nC: RETR 1\nclose",
+        rows("u"),
+        rows("1")
+    );
+    let peer = Peer::play(&dialog).await;
+    let config = webhook_destination("app", &receiver.url, "raw") + &scripted(&peer, "import = \"new\"");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    peer.finish().await;
+}
