@@ -111,6 +111,9 @@ const PORTION_TIME: Duration = Duration::from_secs(5 * 60);
 /// How many due messages are asked for at a time.
 const PAGE: usize = 2000;
 
+/// Octets that a batch may take of the memory unlisted.
+const LEEWAY: u64 = 64 << 10;
+
 /// How often a session that waits for a delivery shows that it is alive (RFC 1939 section 3 allows 10 minutes).
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -131,10 +134,11 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         },
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
         resting: Vec::new(),
+        retrieved: Vec::new(),
+        tried: HashSet::new(),
         summary: Summary::default(),
         messages: 0,
         done: 0,
-        undelivered: 0,
         login_delay: None,
         out_of_step: false,
     };
@@ -151,11 +155,13 @@ struct Poll<'a> {
     taken: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
+    /// What this session has retrieved.
+    retrieved: Vec<MessageId>,
+    /// What this poll has tried: once is enough, however many sessions it takes.
+    tried: HashSet<MessageId>,
     summary: Summary,
     messages: u64,
     done: u64,
-    /// Deliveries of messages that were retrieved in this poll and have not been confirmed.
-    undelivered: usize,
     login_delay: Option<Duration>,
     /// The server got out of step while commands were pipelined.
     out_of_step: bool,
@@ -174,8 +180,6 @@ struct Delivered {
     settled: Vec<Settled>,
     /// Messages that may be deleted at their source, by their numbers in this session.
     deletable: Vec<(MessageId, u32)>,
-    /// Deliveries that were to be made.
-    wanted: usize,
     bytes: u64,
 }
 
@@ -197,6 +201,8 @@ impl Poll<'_> {
                     self.out_of_step = true;
                     Portion::More
                 }
+                // It is parked: the others need a new session, and no patience.
+                Err(Failure::Account(pop3::Error::MessageTooLarge)) => Portion::More,
                 outcome => outcome?,
             };
         }
@@ -204,6 +210,7 @@ impl Poll<'_> {
     }
 
     async fn session(&mut self) -> Result<Portion, Failure> {
+        self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
         let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step, ..Quirks::default() };
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
@@ -211,16 +218,15 @@ impl Poll<'_> {
         let listing = self.list(&mut session, &past).await?;
         self.delete_overdue(&mut session, &listing).await?;
         let portion = self.carry(&mut session, &listing).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right unless all is delivered.
-        if listing.retrieved_is_gone && self.undelivered > 0 {
-            return Ok(portion);
-        }
-        match session.quit().await {
-            // Nothing was at stake, and the mail is delivered.
-            Err(error) if self.summary.deleted == 0 => {
-                debug!(account = %self.account.name, %error, "no QUIT")
+        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
+        if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
+            match session.quit().await {
+                // Some servers hang up instead of answering. What is gone shows in the next listing.
+                Err(error) if error.class() == pop3::Class::Network => {
+                    debug!(account = %self.account.name, %error, "no answer to QUIT");
+                }
+                outcome => outcome?,
             }
-            outcome => outcome?,
         }
         Ok(portion)
     }
@@ -247,9 +253,17 @@ impl Poll<'_> {
                     break;
                 }
                 let step = self.step(session, items, current.take(), answered.take()).await?;
+                self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
                 deletable.extend(self.note(step.delivered));
-                (current, answered) = (step.fetched.batch, step.answered);
-                broken = broken.or(step.fetched.broken);
+                let Fetched { batch, broken: ended } = step.fetched;
+                if let Some(batch) = &batch {
+                    self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
+                    if ended.is_none() {
+                        self.tried.extend(&batch.opened);
+                    }
+                }
+                (current, answered) = (batch, step.answered);
+                broken = broken.or(ended);
                 self.resting.extend(answered.iter().flat_map(Answered::resting));
             }
             if let Some(error) = broken {
@@ -267,12 +281,15 @@ impl Poll<'_> {
         numbers: &mut Option<Numbers<'l>>,
         seen: &mut HashSet<MessageId>,
     ) -> Result<VecDeque<Item>, Failure> {
-        let due = self.context.ledger.due(&self.ask, self.now()).await?;
+        // Nothing is reserved for a destination that this poll leaves alone: others may try it.
+        let mut ask = self.ask.clone();
+        ask.routes.retain(|route| !self.resting.contains(route));
+        let due = self.context.ledger.due(&ask, self.now()).await?;
         if due.is_empty() {
             return Ok(VecDeque::new());
         }
         let numbers = numbers.get_or_insert_with(|| Numbers::of(listing));
-        let unseen = due.into_iter().filter(|due| seen.insert(due.id));
+        let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
         let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
         let items: VecDeque<Item> = items.collect();
         self.messages = self.messages.max(self.done + items.len() as u64);
@@ -335,9 +352,14 @@ impl Poll<'_> {
         ledger.open_batch(&opened).await?;
 
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
-        // What was listed is a hint; what arrives beyond the permit goes to temporary files.
-        let memory = u64::from(weight) * 1024;
+        // What was listed is a hint, often short by the CRs; what arrives far beyond it goes to temporary files.
+        let memory = u64::from(weight) * 1280 + LEEWAY;
         let outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
+            && error.class() == pop3::Class::Network
+        {
+            ledger.cut_short(item.due.id, error.to_string(), self.now()).await?;
+        }
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {
@@ -377,6 +399,8 @@ impl Poll<'_> {
         let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
+            // Recognised as an older row, it is that one which is open.
+            batch.opened.push(identity.id);
             if !identity.deliveries.is_empty() {
                 let Identity { id, uidl, deliveries } = identity;
                 batch.parcels.push(Parcel { id, uidl, message, deliveries });
@@ -394,8 +418,7 @@ impl Poll<'_> {
         let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
         sent.retain(|(_, sent)| !sent.is_empty());
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        let wanted = batch.parcels.iter().map(|parcel| parcel.deliveries.len()).sum();
-        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, wanted, sent })
+        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
     }
 
     /// The marks are in the ledger before the first byte goes out.
@@ -428,8 +451,7 @@ impl Poll<'_> {
     async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
         let ledger = &self.context.ledger;
         let leave_copy = self.account.settings.leave_copy;
-        let (bytes, wanted) = (answered.octets, answered.wanted);
-        let mut delivered = Delivered { bytes, wanted, ..Delivered::default() };
+        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
@@ -469,8 +491,6 @@ impl Poll<'_> {
 
     /// Counts what became of a batch, and hands on what may be deleted.
     fn note(&mut self, delivered: Delivered) -> Vec<(MessageId, u32)> {
-        let confirmed = delivered.settled.iter().filter(|settled| settled.state == State::Delivered).count();
-        self.undelivered += delivered.wanted.saturating_sub(confirmed);
         for settled in &delivered.settled {
             match settled.state {
                 State::Delivered => self.summary.delivered += 1,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
+use tracing::info;
 
 use crate::config::{self, Config};
 use crate::daemon::{self, Answer, Bridge};
@@ -135,9 +136,10 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     for name in names {
         requests.push(visitor.request(&Request::Poll { account: name.clone() }, Utc::now()).await?);
     }
+    info!("waits for the mailferry that holds the ledger");
     let mut answers = Vec::new();
     for request in requests {
-        let json = people::wait_for_answer(&visitor, request).await?;
+        let json = people::wait_for_answer(&visitor, request, &config.ledger).await?;
         answers.extend(serde_json::from_str::<Vec<Answer>>(&json)?);
     }
     Ok(answers)

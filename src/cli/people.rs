@@ -20,6 +20,9 @@ use super::{exit, plain, print};
 /// How often the ledger is asked whether a request was answered.
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(100);
 
+/// Every how many looks it is checked that somebody still holds the ledger.
+const LOOKS_PER_HOLDER: u32 = 20;
+
 pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<MessageId>) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let count = match daemon::hold(&config.ledger).await {
@@ -72,18 +75,35 @@ pub async fn give_up(
 /// Leaves a request with whoever holds the ledger, and waits for the count that it answers.
 async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
     let visitor = Ledger::visit(&config.ledger).await?;
+    if let Request::Retry { account: Some(account), .. } = request {
+        visitor.report().must_know(account).await?;
+    }
     let id = visitor.request(request, Utc::now()).await?;
-    let answer = wait_for_answer(&visitor, id).await?;
+    let answer = wait_for_answer(&visitor, id, &config.ledger).await?;
     answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
 }
 
 /// Waits until the holder of the ledger has answered. It looks twice a second.
-pub async fn wait_for_answer(visitor: &Visitor, request: i64) -> anyhow::Result<String> {
+///
+/// # Errors
+/// Where the holder ends without an answer: nobody else would give one before the next start.
+pub async fn wait_for_answer(visitor: &Visitor, request: i64, ledger: &Path) -> anyhow::Result<String> {
+    let mut looks = 0;
     loop {
         if let Some(answer) = visitor.answer(request).await? {
             return Ok(answer);
         }
         tokio::time::sleep(LOOK_FOR_ANSWER).await;
+        looks += 1;
+        if looks % LOOKS_PER_HOLDER == 0
+            && let Ok(ledger) = daemon::hold(ledger).await
+        {
+            let answer = visitor.answer(request).await?;
+            ledger.answer_request(request, answer.clone().unwrap_or_default()).await?;
+            ledger.close().await;
+            let ended = "the mailferry that was asked has ended without an answer; run this command again";
+            return answer.ok_or_else(|| plain(exit::LATER, ended));
+        }
     }
 }
 

@@ -166,6 +166,7 @@ fn what(panic: &(dyn std::any::Any + Send)) -> String {
 async fn record_panic(context: &Context, account: &Account, text: &str) -> Result<Summary, ledger::Error> {
     let error = (Class::Local, format!("a fault in mailferry ended the poll ({text}); please report it"));
     let now = (context.now)();
+    context.ledger.panicked(&account.name, now).await?;
     context
         .ledger
         .record_poll(PollRecord {

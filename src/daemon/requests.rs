@@ -42,17 +42,20 @@ impl Requests {
                     ledger.answer_request(id, "[]".into()).await?;
                 }
                 Request::Poll { account } => {
-                    let wanted = Wanted { from: Utc::now(), requests: Vec::new() };
-                    self.wanted.entry(account).or_insert(wanted).requests.push(id);
+                    let from = Utc::now();
+                    let wanted = self.wanted.entry(account).or_insert(Wanted { from, requests: Vec::new() });
+                    // Others may wait for a look-up; this one does not.
+                    wanted.from = wanted.from.min(from);
+                    wanted.requests.push(id);
                     self.open.insert(id, Vec::new());
                 }
                 Request::Retry { account, id: message } => {
-                    let count = ledger.retry(account.as_ref(), message, Utc::now()).await?;
-                    ledger.answer_request(id, count.to_string()).await?;
+                    let outcome = ledger.retry(account.as_ref(), message, Utc::now()).await;
+                    ledger.answer_request(id, count_of(outcome)?).await?;
                 }
                 Request::GiveUp { id: message, destination } => {
-                    let count = ledger.give_up(message, destination.as_ref(), Utc::now()).await?;
-                    ledger.answer_request(id, count.to_string()).await?;
+                    let outcome = ledger.give_up(message, destination.as_ref(), Utc::now()).await;
+                    ledger.answer_request(id, count_of(outcome)?).await?;
                 }
             }
         }
@@ -97,5 +100,14 @@ impl Requests {
             ledger.answer_request(id, json).await?;
         }
         Ok(())
+    }
+}
+
+/// How many deliveries a person's word concerned. What is not in the ledger is that person's mistake, and concerns
+/// none.
+fn count_of(outcome: Result<u64, ledger::Error>) -> Result<String, ledger::Error> {
+    match outcome {
+        Err(error) if error.is_usage() => Ok("0".into()),
+        outcome => Ok(outcome?.to_string()),
     }
 }

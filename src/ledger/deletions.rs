@@ -81,6 +81,21 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
+    /// Whether any of these has a delivery that is not settled, be it only for a person to decide: then a server must
+    /// not drop it as retrieved (EXPIRE 0).
+    pub async fn any_waits(&self, ids: &[MessageId]) -> Result<bool, Error> {
+        let sql = "
+            SELECT EXISTS (
+                SELECT 1 FROM json_each($1) j JOIN deliveries d ON d.message = j.value
+                WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')
+            )";
+        sqlx::query_scalar(sql)
+            .bind(list(ids.iter().copied()))
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.sql_error())
+    }
+
     /// Must have returned before the first DELE of these goes out: when one is missed in the next listing,
     /// its UIDL may come back for another message.
     pub async fn deleting(&self, ids: &[MessageId], now: DateTime<Utc>) -> Result<(), Error> {

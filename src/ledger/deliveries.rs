@@ -46,7 +46,19 @@ impl Ledger {
     ) -> Result<(), Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { not_retrieved(connection, id, &reason, terms, now).await })
+            Box::pin(
+                async move { not_retrieved(connection, id, &reason, REFUSED_SESSIONS, terms, now).await },
+            )
+        })
+        .await
+    }
+
+    /// The connection ended at its RETR, which may be its fault or nobody's: what is due waits, so that the next
+    /// session does not begin with it; it is parked when the schedule of retries is exhausted.
+    pub async fn cut_short(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+        let terms = self.terms;
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { not_retrieved(connection, id, &reason, u32::MAX, terms, now).await })
         })
         .await
     }
@@ -337,13 +349,14 @@ async fn not_retrieved(
     connection: &mut SqliteConnection,
     id: MessageId,
     reason: &str,
+    park_after: u32,
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let refused = "UPDATE messages SET refused = refused + 1 WHERE id = $1 RETURNING refused";
     let refused: Option<i64> = sqlx::query_scalar(refused).bind(id).fetch_optional(&mut *connection).await?;
     let refused = small(refused.unwrap_or(1));
-    let wait = if refused < REFUSED_SESSIONS { (terms.retry_after)(refused) } else { None };
+    let wait = if refused < park_after { (terms.retry_after)(refused) } else { None };
     for delivery in waiting(connection, id).await? {
         wait_or_park(connection, delivery, reason, wait, None, now).await?;
     }

@@ -142,10 +142,22 @@ pub(super) async fn recover(
     sqlx::query("UPDATE ledger SET held = 1").execute(&mut *transaction).await?;
     sqlx::query("UPDATE destinations SET probe = NULL").execute(&mut *transaction).await?;
     interrupted(&mut transaction, None, now).await?;
-    crashed_alone(&mut transaction, terms, now).await?;
-    let in_a_batch = "UPDATE messages SET alone = 1, opened = 0 WHERE opened > 0";
-    sqlx::query(in_a_batch).execute(&mut *transaction).await?;
+    crashed(&mut transaction, None, terms, now).await?;
     transaction.commit().await
+}
+
+/// What was in an open batch goes by itself from now on.
+pub(super) async fn crashed(
+    connection: &mut SqliteConnection,
+    account: Option<i64>,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    crashed_alone(connection, account, terms, now).await?;
+    let in_a_batch = "
+        UPDATE messages SET alone = 1, opened = 0 WHERE opened > 0 AND account = coalesce($1, account)";
+    sqlx::query(in_a_batch).bind(account).execute(connection).await?;
+    Ok(())
 }
 
 /// Deliveries whose outcome nobody is waiting for any more. A folder can be asked; a webhook cannot, and gets
@@ -175,19 +187,22 @@ pub(super) async fn interrupted(
 /// looked into first.
 async fn crashed_alone(
     connection: &mut SqliteConnection,
+    account: Option<i64>,
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let suspects = "
         SELECT d.id FROM messages m JOIN deliveries d ON d.message = m.id
-        WHERE m.opened = 2 AND d.state IN ('due', 'deferred')";
-    let suspects: Vec<DeliveryId> = sqlx::query_scalar(suspects).fetch_all(&mut *connection).await?;
+        WHERE m.opened = 2 AND m.account = coalesce($1, m.account) AND d.state IN ('due', 'deferred')";
+    let suspects: Vec<DeliveryId> =
+        sqlx::query_scalar(suspects).bind(account).fetch_all(&mut *connection).await?;
     for suspect in suspects {
         defer(connection, suspect, ENDED_BY_IT, None, terms, now).await?;
     }
     let perhaps_sent = "
         UPDATE deliveries SET suspect = 1
-        WHERE state = 'attempting' AND message IN (SELECT id FROM messages WHERE opened = 2)";
-    sqlx::query(perhaps_sent).execute(connection).await?;
+        WHERE state = 'attempting' AND account = coalesce($1, account)
+            AND message IN (SELECT id FROM messages WHERE opened = 2)";
+    sqlx::query(perhaps_sent).bind(account).execute(connection).await?;
     Ok(())
 }

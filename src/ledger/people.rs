@@ -121,6 +121,7 @@ async fn retry(
     Ok(due.rows_affected())
 }
 
+/// An attempt whose answer was lost can be given up; one that is under way cannot.
 async fn give_up(
     connection: &mut SqliteConnection,
     id: MessageId,
@@ -128,8 +129,10 @@ async fn give_up(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let sql = "
-        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, streak = 0
-        WHERE message = $1 AND state IN ('due', 'deferred', 'parked') AND CASE
+        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, look_up_at = NULL, streak = 0
+        WHERE message = $1
+            AND (state IN ('due', 'deferred', 'parked') OR state = 'attempting' AND look_up_at IS NOT NULL)
+            AND CASE
             WHEN $3 IS NOT NULL THEN destination = (SELECT id FROM destinations WHERE name = $3)
             ELSE state = 'parked'
                 OR destination NOT IN (SELECT r.destination FROM routes r WHERE r.account = deliveries.account)

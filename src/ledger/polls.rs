@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, moment, small, unsigned};
-use super::open::interrupted;
+use super::open::{crashed, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
 use crate::message::{AccountName, unix};
@@ -78,6 +78,19 @@ impl Ledger {
         Ok(row.into())
     }
 
+    /// A poll has panicked: what was in its batches is handled as after a crash, one message at a time.
+    pub async fn panicked(&self, account: &AccountName, now: DateTime<Utc>) -> Result<(), Error> {
+        let (account, terms) = (account.clone(), self.terms);
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let account = account_id(connection, &account).await?;
+                interrupted(connection, Some(account), now).await?;
+                crashed(connection, Some(account), terms, now).await
+            })
+        })
+        .await
+    }
+
     /// Ends a poll: keeps what it was like, and settles what it left open.
     pub async fn record_poll(&self, record: PollRecord) -> Result<(), Error> {
         self.write(Outlives::Power, move |connection| {
@@ -88,7 +101,7 @@ impl Ledger {
 }
 
 /// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as
-/// well.
+/// well. While a destination is being tried nobody else need come for it; one that was removed cannot be asked.
 const AGENDA: &str = "
     WITH waiting AS (
         SELECT r.account, r.destination, CASE
@@ -106,11 +119,11 @@ const AGENDA: &str = "
         FROM routes r
     )
     SELECT a.name, a.next_poll_at,
-        (SELECT min(d.look_up_at) FROM deliveries d
-            WHERE d.account = a.id AND d.state = 'attempting') AS look_up_at,
+        (SELECT min(d.look_up_at) FROM deliveries d JOIN destinations t ON t.id = d.destination
+            WHERE d.account = a.id AND d.state = 'attempting' AND t.configured = 1) AS look_up_at,
         (SELECT min(max(w.at, coalesce(t.rest_until, 0), coalesce(t.asked_until, 0)))
             FROM waiting w JOIN destinations t ON t.id = w.destination
-            WHERE w.account = a.id AND t.state <> 'disabled') AS work_at
+            WHERE w.account = a.id AND t.state <> 'disabled' AND t.probe IS NULL) AS work_at
     FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
 
 #[derive(FromRow)]

@@ -192,7 +192,9 @@ impl Report {
         Ok(row.and_then(KeptRow::into_kept))
     }
 
-    pub(super) async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE name = $1)";
         let known: bool = sqlx::query_scalar(sql)
             .bind(account.as_str())

@@ -207,6 +207,9 @@ impl Task {
 
     async fn end_in_order(&mut self) -> sqlx::Result<()> {
         sqlx::query("UPDATE ledger SET held = 0").execute(&mut self.connection).await?;
+        // A batch that was broken off by an ordered stop has ended no process.
+        let broken_off = "UPDATE messages SET opened = 0 WHERE opened > 0";
+        sqlx::query(broken_off).execute(&mut self.connection).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
         Ok(())
     }

@@ -106,8 +106,6 @@ pub struct Answered {
     pub retrieved: Vec<(MessageId, u32)>,
     /// Octets retrieved.
     pub octets: u64,
-    /// Deliveries that were to be made; fewer were sent if a destination rests.
-    pub wanted: usize,
     pub sent: Vec<(DestinationName, Vec<Sent>)>,
 }
 

@@ -1,18 +1,19 @@
 //! Deleting at the source: only what the ledger lets go, and only after a look at the bytes.
 
-use std::collections::HashMap;
-
 use tracing::debug;
 
 use crate::ledger::{Deletion, MessageId};
 use crate::message::{LeaveCopy, Message, header_digest};
-use crate::pop3::{Retrieval, Session};
+use crate::pop3::{self, Retrieval, Session};
 
 use super::batch::Numbers;
 use super::{Failure, Listing, Poll};
 
 /// Most overdue deletions in one session.
 const AT_A_TIME: usize = 5000;
+
+/// How many headers are held at a time: as many as one round trip brings.
+const HEADERS_AT_A_TIME: usize = 64;
 
 impl Poll<'_> {
     /// Deletes what was kept long enough, or what an earlier session could not delete any more.
@@ -55,6 +56,10 @@ impl Poll<'_> {
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
         match (outcome.messages.pop(), outcome.error) {
             (Some((_, Retrieval::Message(message))), _) => Ok(Some(message)),
+            // Nothing is parked here, so a new session would end here, too.
+            (_, Some(pop3::Error::MessageTooLarge)) => {
+                Err(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }.into())
+            }
             (_, Some(error)) => Err(error.into()),
             _ => Ok(None),
         }
@@ -86,10 +91,19 @@ async fn compare_headers(
     if !session.capabilities().top {
         return Ok((Vec::new(), listed));
     }
-    let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
-    let headers: HashMap<u32, _> = numbers.iter().copied().zip(session.top(&numbers).await?).collect();
-    let (same, doubtful): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(number, deletion)| {
-        matches!(headers.get(number), Some(Ok(header)) if header_digest(header) == deletion.header)
-    });
-    Ok((same.into_iter().map(|(number, deletion)| (deletion.id, number)).collect(), doubtful))
+    let (mut same, mut doubtful) = (Vec::new(), Vec::new());
+    let mut listed = listed.into_iter();
+    loop {
+        let some: Vec<(u32, Deletion)> = listed.by_ref().take(HEADERS_AT_A_TIME).collect();
+        if some.is_empty() {
+            return Ok((same, doubtful));
+        }
+        let numbers: Vec<u32> = some.iter().map(|(number, _)| *number).collect();
+        for ((number, deletion), header) in some.into_iter().zip(session.top(&numbers).await?) {
+            match header {
+                Ok(header) if header_digest(&header) == deletion.header => same.push((deletion.id, number)),
+                _ => doubtful.push((number, deletion)),
+            }
+        }
+    }
 }

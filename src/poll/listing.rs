@@ -69,9 +69,11 @@ impl Poll<'_> {
         past: &Past,
         rows: &Arc<Vec<Listed>>,
     ) -> Result<Option<HashSet<u32>>, Failure> {
+        // Where nothing can be dated only the first listing is old mail: twenty messages that come at once are new.
+        let is_dated = session.capabilities().top;
         let wanted = self.account.settings.import == Import::New
             && (past.first_listing
-                || self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
+                || is_dated && self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
         if wanted { Ok(Some(dated_after(session, rows, past.cut_off).await?)) } else { Ok(None) }
     }
 

@@ -44,6 +44,9 @@ pub enum Error {
     OutOfStep { during: &'static str, got: String },
     #[error("the server sent {what} of more than {limit}")]
     TooLong { what: &'static str, limit: u64 },
+    /// The rest of it would have had to be read. What came before is complete.
+    #[error("a message is larger than `max_size`, so the session was ended")]
+    MessageTooLarge,
     /// Going on would have shown a secret, or believed a stranger.
     #[error("{0}")]
     Insecure(String),
@@ -82,9 +85,11 @@ impl Error {
             Error::Net(_) | Error::Closed { .. } => Class::Network,
             Error::InUse { .. } | Error::LoginDelay { .. } | Error::TempUnavailable { .. } => Class::Busy,
             Error::Auth { .. } | Error::Unsendable { .. } => Class::Login,
-            Error::Refused(_) | Error::OutOfStep { .. } | Error::TooLong { .. } | Error::NoUidl => {
-                Class::Server
-            }
+            Error::Refused(_)
+            | Error::OutOfStep { .. }
+            | Error::TooLong { .. }
+            | Error::NoUidl
+            | Error::MessageTooLarge => Class::Server,
         }
     }
 }

@@ -41,13 +41,13 @@ pub enum Retrieval {
 impl Session {
     /// RETR for each of `numbers`, many at a time where the server can.
     ///
-    /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`.
+    /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`, and so does each one that
+    /// does not fit into 8 MiB together with those before it.
     pub async fn retrieve(&mut self, numbers: &[u32], spool_folder: &Path) -> Retrieved {
-        self.retrieve_within(numbers, spool_folder, u64::MAX).await
+        self.retrieve_within(numbers, spool_folder, HELD).await
     }
 
-    /// As [`Session::retrieve`], with at most `memory` octets of all these messages in memory, besides their headers:
-    /// what a server sends beyond what it listed goes to temporary files.
+    /// As [`Session::retrieve`], with at most `memory` octets of all these messages in memory, besides their headers.
     pub async fn retrieve_within(&mut self, numbers: &[u32], spool_folder: &Path, memory: u64) -> Retrieved {
         let mut messages = Vec::with_capacity(numbers.len());
         let outcome = self.retrieve_into(&mut messages, numbers, spool_folder, memory).await;
@@ -76,7 +76,7 @@ impl Session {
             let is_too_large = matches!(retrieval, Retrieval::TooLarge { .. });
             messages.push((number, retrieval));
             if is_too_large {
-                return Err(Error::Closed { during: "retrieving a message larger than `max_size`" });
+                return Err(Error::MessageTooLarge);
             }
             window.answered();
         }
@@ -145,6 +145,9 @@ impl Session {
         Ok(Ok(header))
     }
 }
+
+/// How much of the messages that one call retrieves is held in memory where the caller does not say: 8 MiB.
+const HELD: u64 = 8 << 20;
 
 const RETRIEVING: &str = "retrieving messages";
 const READING_HEADERS: &str = "reading headers";

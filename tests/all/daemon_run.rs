@@ -47,6 +47,41 @@ async fn does_what_other_processes_ask() {
 }
 
 #[tokio::test]
+async fn a_mistaken_request_ends_no_daemon() {
+    let server = Dovecot::start();
+    let ferry = Ferry::new(&config(&server, "1h"));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("poll").await;
+    for mistake in [["give-up", "4711"].as_slice(), &["retry", "--id", "4711"], &["retry", "nobody"]] {
+        ferry.run(mistake).await.expect_code(64);
+    }
+    server.put("old", &[message(1)]);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(server.count("me", "INBOX"), 1);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_daemon_that_has_ended() {
+    let server = Dovecot::start();
+    // It greets nobody, so the poll that is waited for does not end.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let config = config(&server, "1h");
+    let config = config.replace(&format!("port = {}", server.pop3), &format!("port = {port}"));
+    let ferry = Ferry::new(&config);
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("started").await;
+    let mut asking = ferry.start(&["fetch", "-v"]);
+    asking.wait_for("waits for").await;
+    daemon.signal(Signal::KILL);
+    daemon.end().await;
+    let ran = asking.end().await.expect_code(75);
+    assert!(ran.stderr.contains("run this command again"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn reloads_and_keeps_the_old_config_when_the_new_one_is_broken() {
     let server = Dovecot::start();
     let ferry = Ferry::new(&config(&server, "1h"));

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
+use crate::peer::Peer;
 use crate::receiver::{Receiver, status};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
@@ -233,4 +234,186 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     ferry.run(&["give-up", &id]).await.expect_code(64);
     ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");
+}
+
+#[tokio::test]
+async fn one_fetch_tries_a_message_once_however_many_sessions_it_takes() {
+    let server = Dovecot::start();
+    let messages: Vec<_> = (1..=1600).map(message).collect();
+    server.put("old", &messages);
+    let receiver = Receiver::answering(|arrival, _| {
+        let is_bad = arrival.body.windows(9).any(|part| part.starts_with(b"Number 2."));
+        status(if is_bad { 503 } else { 200 })
+    });
+    let receiver = receiver.await;
+    let config = webhook_destination("app", &receiver.url, "raw")
+        + &account("old", &server, "old", "leave_copy = false\ndeliver = [{ to = \"app\" }]");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    assert_eq!(receiver.arrivals().len(), 1600, "one for each message");
+    assert_eq!(server.count("old", "INBOX"), 1);
+}
+
+/// An account at a scripted peer, without the server's other ways.
+fn scripted(peer: &Peer, rest: &str) -> String {
+    format!(
+        "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"old\"\npassword = \"secret\"\n\
+         {rest}\ndeliver = [{{ to = \"app\" }}]\n",
+        peer.port
+    )
+}
+
+const LOGIN: &str = "
+    S: +OK hello
+    C: CAPA
+    S: +OK
+    S: UIDL
+    S: USER
+    S: EXPIRE 0
+    S: .
+    C: USER old
+    S: +OK
+    C: PASS secret
+    S: +OK
+    C: STAT";
+
+#[tokio::test]
+async fn a_parked_message_is_kept_at_a_server_that_drops_what_was_retrieved() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let dialog = format!(
+        "{LOGIN}
+        S: +OK 1 5
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: .
+        C: LIST
+        S: +OK
+        S: 1 5
+        S: .
+        C: RETR 1
+        S: +OK
+        S: Subject: more than max_bytes allows
+        S:
+        S: {}
+        S: .
+        # No QUIT: the message would be gone, and nobody has it.",
+        "x".repeat(2000)
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw")
+        .replace("secret =", "max_bytes = \"1 KiB\"\nsecret =");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "")));
+    let ran = ferry.run(&["fetch"]).await;
+    assert!(ran.stdout.contains("1 parked"), "{ran:?}");
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_ends_every_session_holds_up_no_other() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let listing = "
+        S: +OK 2 40
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: 2 two
+        S: .";
+    let dialog = format!(
+        "{LOGIN}{listing}
+        C: LIST
+        S: +OK
+        S: 1 20
+        S: 2 20
+        S: .
+        C: RETR 1
+        close
+        next
+        {LOGIN}{listing}
+        C: RETR 2
+        S: +OK
+        S: Subject: two
+        S:
+        S: .
+        C: RETR 1
+        close"
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "")));
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    peer.finish().await;
+    assert_eq!(receiver.arrivals().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_costs_the_others_no_poll() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let listing = "
+        S: +OK 2 40
+        C: UIDL
+        S: +OK
+        S: 1 one
+        S: 2 two
+        S: .";
+    let large = "x".repeat(100_000);
+    let dialog = format!(
+        "{LOGIN}{listing}
+        C: LIST
+        S: +OK
+        S: 1 20
+        S: 2 20
+        S: .
+        C: RETR 1
+        S: +OK
+        S: {large}
+        S: .
+        next
+        {LOGIN}{listing}
+        C: RETR 2
+        S: +OK
+        S: Subject: two
+        S:
+        S: .
+        C: QUIT
+        S: +OK"
+    );
+    let peer = Peer::play(&dialog).await;
+    let app = webhook_destination("app", &receiver.url, "raw");
+    let ferry = Ferry::new(&(app + &scripted(&peer, "max_size = \"64 KiB\"")));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    peer.finish().await;
+    assert_eq!(receiver.arrivals().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_at_quit_has_served_all_the_same() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let dialog = format!("{LOGIN}\nS: +OK 0 0\nC: UIDL\nS: +OK\nS: .\nC: LIST\nS: +OK\nS: .\nC: QUIT\nclose");
+    let peer = Peer::play(&dialog).await;
+    let ferry = Ferry::new(&(webhook_destination("app", &receiver.url, "raw") + &scripted(&peer, "")));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    peer.finish().await;
+    let status = ferry.json(&["status", "--json"]).await;
+    assert!(status["accounts"][0]["failing_since"].is_null(), "{status}");
+}
+
+#[tokio::test]
+async fn twenty_new_messages_at_once_are_not_taken_for_old_ones() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
+    let rows = |what: &str| (1..=20).map(|n| format!("S: {n} {what}{n}\n")).collect::<String>();
+    let dialog = format!(
+        "{LOGIN}\nS: +OK 0 0\nC: UIDL\nS: +OK\nS: .\nC: LIST\nS: +OK\nS: .\nC: QUIT\nS: +OK\nnext\n\
+         {LOGIN}\nS: +OK 20 200\nC: UIDL\nS: +OK\n{}S: .\nC: LIST\nS: +OK\n{}S: .\nC: RETR 1\nclose",
+        rows("u"),
+        rows("1")
+    );
+    let peer = Peer::play(&dialog).await;
+    let config = webhook_destination("app", &receiver.url, "raw") + &scripted(&peer, "import = \"new\"");
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    ferry.run(&["fetch"]).await.expect_code(75);
+    peer.finish().await;
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
@@ -16,6 +17,10 @@ use crate::net::Connector;
 const MOST_SESSIONS: usize = 4;
 /// After so long without a command a session is tried before it is used.
 const FRESH: Duration = Duration::from_secs(5);
+/// After so long without a command a session is not kept any more.
+const LONG_IDLE: Duration = Duration::from_secs(30);
+/// How long a server may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Opens sessions, lends them, and keeps those that nobody needs at the moment.
 #[derive(Debug)]
@@ -125,13 +130,16 @@ impl Sessions {
         Session::open(&self.connector, &self.settings.user, &self.settings.password).await
     }
 
-    /// Logs out of the sessions that nobody uses. After that the server may be asked for more than it allowed.
+    /// Logs out of the sessions that nobody has used for a while. After that the server may be asked for more than
+    /// it allowed.
     pub async fn close_idle(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for idle in idle {
-            // The connection ends in any case.
-            let _ = idle.session.logout().await;
-        }
+        let idle: Vec<Idle> = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.extract_if(.., |idle| idle.since.elapsed() >= LONG_IDLE).collect()
+        };
+        let goodbyes = idle.into_iter().map(|idle| idle.session.logout());
+        // The connections end in any case, and nobody is to wait for a server that is gone.
+        let _ = tokio::time::timeout(GOODBYE, join_all(goodbyes)).await;
         self.places.add_permits(self.refused.swap(0, Ordering::Relaxed));
     }
 

@@ -277,3 +277,23 @@ async fn a_refused_retrieval_is_parked_in_the_third_session_only() {
     house.ledger.park(second.id, "larger than max_size".into(), house.now).await.unwrap();
     assert_eq!(house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await, nothing());
 }
+
+#[tokio::test]
+async fn a_destination_that_is_being_tried_wakes_no_other() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    let identity = house.identify(&due[0], "one").await;
+    house.outcome(&identity.deliveries[0], unreachable()).await;
+    house.later(6);
+    let work_at = house.ledger.agenda(house.now).await.unwrap()[0].work_at;
+    assert!(work_at.is_some_and(|at| at <= house.now), "it has rested: {work_at:?}");
+    assert_eq!(house.due().await.len(), 1, "one tries it");
+    assert_eq!(
+        house.ledger.agenda(house.now).await.unwrap()[0].work_at,
+        None,
+        "the others wait for that one"
+    );
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert!(house.ledger.agenda(house.now).await.unwrap()[0].work_at.is_some());
+}

@@ -148,3 +148,34 @@ async fn next_poll(house: &House, setup: &AccountSetup) -> i64 {
     house.ledger.configure(vec![setup.clone()], vec![], house.now).await.unwrap();
     (house.ledger.agenda(house.now).await.unwrap()[0].next_poll_at - house.now).num_seconds()
 }
+
+#[tokio::test]
+async fn an_ordered_stop_makes_no_message_suspect() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    house.ledger.open_batch(&[due.id]).await.unwrap();
+    let House { folder, ledger, now, .. } = house;
+    ledger.close().await;
+    let house = House::at(folder, now).await;
+    let again = house.due().await;
+    assert_eq!(again.len(), 1, "it waits for nothing");
+    assert_eq!((again[0].alone, again[0].deliveries[0].attempts), (false, 0));
+}
+
+#[tokio::test]
+async fn a_panic_over_one_message_is_not_repeated_with_the_others() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    house.ledger.open_batch(&[due[0].id, due[1].id]).await.unwrap();
+    house.ledger.panicked(&account(), house.now).await.unwrap();
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    let due = house.due().await;
+    assert!(due.len() == 2 && due.iter().all(|due| due.alone), "each goes by itself: {due:?}");
+    house.ledger.open_batch(&[due[0].id]).await.unwrap();
+    house.ledger.panicked(&account(), house.now).await.unwrap();
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    let rest = house.due().await;
+    assert_eq!(rest.iter().map(|due| due.id).collect::<Vec<_>>(), [due[1].id], "the culprit waits");
+}

@@ -216,3 +216,38 @@ async fn a_poll_that_broke_off_leaves_nothing_open() {
     assert_eq!(look_ups(&house).await.len(), 1, "what may have been sent is looked for");
     assert_eq!(house.due().await.len(), 1, "what was not is due again");
 }
+
+#[tokio::test]
+async fn a_lost_answer_of_a_removed_destination_wakes_nobody_and_can_be_given_up() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    house.outcome(&identity.deliveries[0], unknown()).await;
+    assert!(house.ledger.agenda(house.now).await.unwrap()[0].look_up_at.is_some());
+    house.routes = vec!["app"];
+    let setup = AccountSetup {
+        name: account(),
+        source: house.source.into(),
+        schedule: "5m".into(),
+        longest: Duration::from_secs(3600),
+        routes: house.destinations(),
+    };
+    let app = DestinationSetup { name: destination("app"), kind: "webhook", fingerprint: "x".into() };
+    house.ledger.configure(vec![setup], vec![app], house.now).await.unwrap();
+    house.later(60);
+    let agenda = house.ledger.agenda(house.now).await.unwrap();
+    assert_eq!((agenda[0].look_up_at, agenda[0].work_at), (None, None), "there is nobody to ask");
+    assert_eq!(house.ledger.give_up(due.id, None, house.now).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_under_way_is_not_given_up() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let identity = house.identify(&due, "one").await;
+    house.attempt(identity.deliveries[0].id).await;
+    let home = destination("home");
+    assert_eq!(house.ledger.give_up(due.id, Some(&home), house.now).await.unwrap(), 0);
+}

@@ -79,6 +79,24 @@ async fn a_quit_without_an_answer_is_an_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn many_messages_fill_no_memory_whatever_their_sizes_were_said_to_be() {
+    let line = "x".repeat(900 << 10);
+    let (asked, sent): (Vec<_>, Vec<_>) =
+        (1..=12).map(|n| (format!("C: RETR {n}\n"), format!("S: +OK\nS: {line}\nS: .\n"))).unzip();
+    let (peer, mut session) = session("PIPELINING", &(asked.concat() + &sent.concat())).await;
+    let retrieved = session.retrieve(&(1..=12).collect::<Vec<_>>(), temp()).await;
+    assert!(retrieved.error.is_none() && retrieved.messages.len() == 12);
+    let held = retrieved.messages.iter().filter_map(|(_, retrieval)| match retrieval {
+        Retrieval::Message(message) => message.bytes().map(bytes::Bytes::len),
+        _ => None,
+    });
+    let held: usize = held.sum();
+    assert!(held <= 8 << 20, "{held} octets are in memory");
+    drop(session);
+    peer.finish().await;
+}
+
+#[tokio::test]
 async fn a_flood_ends_at_its_cap() {
     for (flood, what) in [
         ("S~ +OK\nflood x", "a status line"),
@@ -126,7 +144,7 @@ async fn a_message_ends_at_max_size_and_those_before_it_are_whole() {
             panic!("{retrieved:?}")
         };
         assert!((300_001..400_000).contains(octets_seen), "{octets_seen}");
-        assert!(matches!(retrieved.error, Some(Error::Closed { .. })));
+        assert!(matches!(retrieved.error, Some(Error::MessageTooLarge)));
         // What is left of the message must not be taken for answers.
         assert!(matches!(session.noop().await, Err(Error::Closed { .. })));
         drop(session);
