@@ -79,13 +79,9 @@ struct Daemon {
     running: HashMap<AccountName, Vec<i64>>,
     /// When each account is due, from the ledger; made anew when something happened.
     agenda: Option<BTreeMap<AccountName, DateTime<Utc>>>,
-    ended: HashMap<AccountName, Ended>,
+    /// When each account was polled last.
+    ended: HashMap<AccountName, DateTime<Utc>>,
     requests: Requests,
-}
-
-struct Ended {
-    at: DateTime<Utc>,
-    failed: bool,
 }
 
 impl Daemon {
@@ -134,7 +130,7 @@ impl Daemon {
         }
         let mut wake = TimeDelta::hours(1);
         let agenda = self.agenda.clone().unwrap_or_default();
-        for (name, due_at) in self.requests.first(agenda) {
+        for (name, due_at) in self.requests.before(agenda) {
             if self.running.contains_key(&name) {
                 continue;
             }
@@ -143,6 +139,11 @@ impl Daemon {
                 continue;
             }
             let waiting = self.requests.start(&name);
+            if self.bridge.account(&name).is_none() {
+                // A reload has taken it away.
+                self.requests.refuse(self.bridge.ledger(), waiting).await?;
+                continue;
+            }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
             self.running.insert(name, waiting);
         }
@@ -157,10 +158,9 @@ impl Daemon {
     ) -> Result<BTreeMap<AccountName, DateTime<Utc>>, ledger::Error> {
         let agenda = self.bridge.ledger().agenda(now).await?;
         let due_at = |entry: &ledger::Agenda| {
-            let ended = self.ended.get(&entry.account);
-            let work_at = entry.work_at.filter(|_| ended.is_none_or(|ended| !ended.failed));
+            let work_at = entry.work_at.filter(|_| !entry.failing);
             let early = [work_at, entry.look_up_at].into_iter().flatten().min();
-            let breath = ended.map_or(now, |ended| ended.at + BREATH);
+            let breath = self.ended.get(&entry.account).map_or(now, |ended| *ended + BREATH);
             early.map_or(entry.next_poll_at, |early| entry.next_poll_at.min(early.max(breath)))
         };
         Ok(agenda.into_iter().map(|entry| (entry.account.clone(), due_at(&entry))).collect())
@@ -170,7 +170,7 @@ impl Daemon {
         let summary = polled.outcome?;
         let name = polled.account;
         let waiting = self.running.remove(&name).unwrap_or_default();
-        self.ended.insert(name.clone(), Ended { at: Utc::now(), failed: summary.error.is_some() });
+        self.ended.insert(name.clone(), Utc::now());
         self.agenda = None;
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;

@@ -294,6 +294,10 @@ impl Spool {
     /// As [`Spool::write`].
     pub async fn finish(mut self) -> io::Result<Message> {
         let header = header_digest(&self.head);
+        if self.rest.is_none() && self.head.len() > self.room {
+            // All header, to its end.
+            self.rest = Some(self.overflow().await?);
+        }
         let Some(mut rest) = self.rest.take() else {
             let mut content = Sha256::new();
             hash_steady(&self.head, &mut content);

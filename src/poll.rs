@@ -69,8 +69,8 @@ pub struct Context {
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub account: AccountName,
-    /// Messages that this poll has found to carry, and those it is done with.
-    pub messages: u64,
+    /// Deliveries that this poll has found to make, and those it is done with.
+    pub deliveries: u64,
     pub done: u64,
     /// Octets retrieved.
     pub bytes: u64,
@@ -81,6 +81,7 @@ pub struct Progress {
 pub struct Summary {
     pub new: u64,
     pub delivered: u64,
+    /// Deliveries that are still to be made when the poll ends.
     pub deferred: u64,
     pub parked: u64,
     pub deleted: u64,
@@ -123,6 +124,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// # Errors
 /// Only the ledger's: whatever else goes wrong is in the summary, and in the ledger.
 pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Result<Summary, ledger::Error> {
+    if context.stop.is_cancelled() {
+        // It waited for its turn, and nothing has begun: the next start will find it due.
+        return Ok(Summary::default());
+    }
     let mut poll = Poll {
         context,
         account,
@@ -137,8 +142,10 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         retrieved: Vec::new(),
         tried: HashSet::new(),
         summary: Summary::default(),
-        messages: 0,
+        deliveries: 0,
         done: 0,
+        announced: HashSet::new(),
+        portions: 0,
         login_delay: None,
         out_of_step: false,
     };
@@ -160,8 +167,12 @@ struct Poll<'a> {
     /// What this poll has tried: once is enough, however many sessions it takes.
     tried: HashSet<MessageId>,
     summary: Summary,
-    messages: u64,
+    deliveries: u64,
     done: u64,
+    /// Messages whose DELE was announced in this poll.
+    announced: HashSet<MessageId>,
+    /// Sessions that are over.
+    portions: u32,
     login_delay: Option<Duration>,
     /// The server got out of step while commands were pipelined.
     out_of_step: bool,
@@ -216,8 +227,8 @@ impl Poll<'_> {
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.login_delay = session.capabilities().login_delay;
         let listing = self.list(&mut session, &past).await?;
-        self.delete_overdue(&mut session, &listing).await?;
         let portion = self.carry(&mut session, &listing).await?;
+        self.delete_overdue(&mut session, &listing).await?;
         // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
         if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
             match session.quit().await {
@@ -228,7 +239,10 @@ impl Poll<'_> {
                 outcome => outcome?,
             }
         }
-        Ok(portion)
+        // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
+        let is_futile = self.portions > 0 && listing.gone == 0;
+        self.portions += 1;
+        Ok(if is_futile || self.login_delay.is_some() { Portion::Done } else { portion })
     }
 
     /// Carries what is due, batch by batch, and deletes behind it what may go.
@@ -292,7 +306,8 @@ impl Poll<'_> {
         let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
         let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
         let items: VecDeque<Item> = items.collect();
-        self.messages = self.messages.max(self.done + items.len() as u64);
+        let deliveries = items.iter().map(|item| item.due.deliveries.len() as u64).sum::<u64>();
+        self.deliveries = self.deliveries.max(self.done + deliveries);
         Ok(items)
     }
 
@@ -365,15 +380,18 @@ impl Poll<'_> {
             match retrieval {
                 Retrieval::Message(message) => arrived.push((item, message)),
                 Retrieval::Refused(refused) => {
+                    self.log_failure(&item, "not retrieved", &refused.to_string());
                     ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Torn { octets_seen } => {
                     let reason =
                         format!("it ended after {octets_seen} octets, and then came what is no reply");
+                    self.log_failure(&item, "not retrieved", &reason);
                     ledger.not_retrieved(item.due.id, reason, self.now()).await?;
                 }
                 Retrieval::TooLarge { .. } => {
                     let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
+                    self.log_failure(&item, "parked", &reason);
                     ledger.park(item.due.id, reason, self.now()).await?;
                 }
             }
@@ -489,14 +507,18 @@ impl Poll<'_> {
         );
     }
 
+    /// The same for a message that did not come so far.
+    fn log_failure(&self, item: &Item, verdict: &str, text: &str) {
+        info!(account = %self.account.name, uidl = %item.due.uidl, octets = item.due.size, verdict, text, "message");
+    }
+
     /// Counts what became of a batch, and hands on what may be deleted.
     fn note(&mut self, delivered: Delivered) -> Vec<(MessageId, u32)> {
         for settled in &delivered.settled {
             match settled.state {
                 State::Delivered => self.summary.delivered += 1,
                 State::Parked => self.summary.parked += 1,
-                State::Due | State::Attempting | State::Deferred => self.summary.deferred += 1,
-                State::Skipped | State::GivenUp => {}
+                State::Due | State::Attempting | State::Deferred | State::Skipped | State::GivenUp => {}
             }
         }
         self.done += delivered.settled.len() as u64;
@@ -509,7 +531,7 @@ impl Poll<'_> {
         // Nobody may be listening.
         let _ = self.context.progress.send(Progress {
             account: self.account.name.clone(),
-            messages: self.messages,
+            deliveries: self.deliveries,
             done: self.done,
             bytes: self.summary.bytes,
         });

@@ -79,7 +79,10 @@ async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> any
     let mut round: Vec<AccountName> = names.to_vec();
     while !round.is_empty() {
         poll_round(&bridge, &round, &mut bar, &mut answers).await?;
-        round = if stop.is_cancelled() { Vec::new() } else { wait_for_look_ups(&ledger, names).await? };
+        round = tokio::select! {
+            () = stop.cancelled() => Vec::new(),
+            waiting = wait_for_look_ups(&ledger, names) => waiting?,
+        };
     }
     bar.end();
     drop(bridge);
@@ -176,7 +179,7 @@ impl Bar {
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style =
-            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} messages, {msg} {per_sec}");
+            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} deliveries, {msg} {per_sec}");
         if let Ok(style) = style {
             bar.set_style(style);
         }
@@ -187,7 +190,7 @@ impl Bar {
     fn show(&mut self, progress: Progress) {
         self.accounts.insert(progress.account.clone(), progress);
         let sum = |part: fn(&Progress) -> u64| self.accounts.values().map(part).sum::<u64>();
-        self.bar.set_length(sum(|progress| progress.messages));
+        self.bar.set_length(sum(|progress| progress.deliveries));
         self.bar.set_position(sum(|progress| progress.done));
         self.bar.set_message(HumanBytes(sum(|progress| progress.bytes)).to_string());
     }

@@ -63,7 +63,7 @@ impl Requests {
     }
 
     /// The agenda, with what was asked for put before it.
-    pub fn first(
+    pub fn before(
         &self,
         mut agenda: BTreeMap<AccountName, DateTime<Utc>>,
     ) -> BTreeMap<AccountName, DateTime<Utc>> {
@@ -76,6 +76,15 @@ impl Requests {
     /// A poll of `name` begins: these requests wait for it.
     pub fn start(&mut self, name: &AccountName) -> Vec<i64> {
         self.wanted.remove(name).map(|wanted| wanted.requests).unwrap_or_default()
+    }
+
+    /// Answers requests that no poll can serve.
+    pub async fn refuse(&mut self, ledger: &Ledger, waiting: Vec<i64>) -> Result<(), ledger::Error> {
+        for id in waiting {
+            self.open.remove(&id);
+            ledger.answer_request(id, "[]".into()).await?;
+        }
+        Ok(())
     }
 
     /// A poll has ended. The answer waits for look-ups that it left.

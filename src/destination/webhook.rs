@@ -15,6 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,6 +102,31 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// three times its message.
 const ROOM: u32 = 24 << 10;
 
+/// So many requests in a row without an answer, and the endpoint counts as down: the rest need not wait as long.
+const SILENT: u32 = 3;
+
+/// What one call of [`Webhook::deliver`] has learnt of the endpoint.
+#[derive(Default)]
+struct Endpoint {
+    /// Why it takes no message at all.
+    fault: OnceLock<Verdict>,
+    /// Requests without an answer since the last answer.
+    silent: AtomicU32,
+}
+
+impl Endpoint {
+    /// A request had no answer. That may be its message's fault, until it happens again and again.
+    fn note_silence(&self, verdict: &Verdict) {
+        let silent = self.silent.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Verdict::Deferred { reason, .. } = verdict
+            && silent >= SILENT
+        {
+            let reason = format!("{reason}; {silent} requests in a row had no answer");
+            let _ = self.fault.set(Verdict::Unreachable { reason, retry_after: None });
+        }
+    }
+}
+
 /// An HTTP endpoint that takes messages.
 pub struct Webhook {
     name: DestinationName,
@@ -174,8 +200,8 @@ impl Webhook {
     /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
     /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict.
     pub async fn deliver(&self, outgoing: &[Outgoing]) -> Vec<Verdict> {
-        let fault_of_all = OnceLock::new();
-        join_all(outgoing.iter().map(|one| self.deliver_one(one, &fault_of_all))).await
+        let endpoint = Endpoint::default();
+        join_all(outgoing.iter().map(|one| self.deliver_one(one, &endpoint))).await
     }
 
     /// Reaches the endpoint without posting anything. Returns what was seen, in one line for a person.
@@ -197,25 +223,25 @@ impl Webhook {
         Ok(format!("{host}:{port}: {seen}; nothing was posted"))
     }
 
-    async fn deliver_one(&self, outgoing: &Outgoing, fault_of_all: &OnceLock<Verdict>) -> Verdict {
+    async fn deliver_one(&self, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
         let octets = outgoing.message.octets();
         if octets > self.settings.max_bytes {
             return too_large(octets, self.settings.max_bytes);
         }
         let _turn = self.in_flight.acquire().await.expect("never closed");
-        if let Some(verdict) = fault_of_all.get() {
+        if let Some(verdict) = endpoint.fault.get() {
             return verdict.clone();
         }
-        let verdict = self.post(outgoing).await;
+        let verdict = self.post(outgoing, endpoint).await;
         if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
         {
             // Another one may have been first; either says the same.
-            let _ = fault_of_all.set(verdict.clone());
+            let _ = endpoint.fault.set(verdict.clone());
         }
         verdict
     }
 
-    async fn post(&self, outgoing: &Outgoing) -> Verdict {
+    async fn post(&self, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
         let room = self.room_for(&outgoing.message);
         let _room = self.room.acquire_many(room).await.expect("never closed");
         let id = id(&self.name, outgoing);
@@ -245,8 +271,15 @@ impl Webhook {
             .header("X-Mailferry-Attempt", u64::from(outgoing.attempts) + 1)
             .body(body.into_request());
         match request.send().await {
-            Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
-            Err(fault) => self.fault(&fault, timeout, octets),
+            Ok(response) => {
+                endpoint.silent.store(0, Ordering::Relaxed);
+                self.answer(response).await.verdict(&self.peer, Utc::now())
+            }
+            Err(fault) => {
+                let verdict = self.fault(&fault, timeout, octets);
+                endpoint.note_silence(&verdict);
+                verdict
+            }
         }
     }
 

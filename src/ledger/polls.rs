@@ -7,7 +7,7 @@ use super::columns::{digest, int, moment, small, unsigned};
 use super::open::{crashed, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
-use crate::message::{AccountName, unix};
+use crate::message::{AccountName, DestinationName, unix};
 
 /// When an account wants what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,11 @@ pub struct Agenda {
     pub next_poll_at: DateTime<Utc>,
     /// The earliest look-up that is due without a session.
     pub look_up_at: Option<DateTime<Utc>>,
-    /// The earliest moment at which a delivery of a listed message wants to be sent; it may have passed.
+    /// The earliest moment at which a delivery of a listed message wants to be sent; it may have passed. For a
+    /// destination that has to show that it is well again, one account is enough.
     pub work_at: Option<DateTime<Utc>>,
+    /// Its last poll failed, so that only `next_poll_at` counts.
+    pub failing: bool,
 }
 
 /// What a poll has to know of those before it.
@@ -62,6 +65,32 @@ impl Ledger {
             .await
             .map_err(self.sql_error())?;
         Ok(rows.into_iter().filter_map(AgendaRow::into_agenda).collect())
+    }
+
+    /// Deliveries of listed messages that are still to be made, to the destinations that the account has now.
+    pub async fn pending(&self, account: &AccountName) -> Result<u64, Error> {
+        let sql = "
+            SELECT count(*) FROM deliveries d
+            JOIN messages m ON m.id = d.message
+            JOIN accounts a ON a.id = d.account
+            JOIN routes r ON r.account = d.account AND r.destination = d.destination
+            WHERE a.name = $1 AND d.state IN ('due', 'attempting', 'deferred') AND m.last_listing IS NULL";
+        let count: i64 = sqlx::query_scalar(sql)
+            .bind(account.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(unsigned(count))
+    }
+
+    /// Whether a destination takes all mail: it is not known to be failing, paused or disabled.
+    pub async fn is_well(&self, destination: &DestinationName) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM destinations WHERE name = $1 AND state = 'ok')";
+        sqlx::query_scalar(sql)
+            .bind(destination.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.sql_error())
     }
 
     /// What is known of an account before it is polled.
@@ -123,7 +152,11 @@ const AGENDA: &str = "
             WHERE d.account = a.id AND d.state = 'attempting' AND t.configured = 1) AS look_up_at,
         (SELECT min(max(w.at, coalesce(t.rest_until, 0), coalesce(t.asked_until, 0)))
             FROM waiting w JOIN destinations t ON t.id = w.destination
-            WHERE w.account = a.id AND t.state <> 'disabled' AND t.probe IS NULL) AS work_at
+            WHERE w.account = a.id AND (t.state = 'ok' OR t.state <> 'disabled' AND t.probe IS NULL AND a.id = (
+                SELECT min(o.account) FROM waiting o JOIN accounts b ON b.id = o.account
+                WHERE o.destination = w.destination AND o.at IS NOT NULL AND b.failures = 0 AND b.configured = 1
+            ))) AS work_at,
+        a.failures > 0 AS failing
     FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
 
 #[derive(FromRow)]
@@ -132,6 +165,7 @@ struct AgendaRow {
     next_poll_at: i64,
     look_up_at: Option<i64>,
     work_at: Option<i64>,
+    failing: bool,
 }
 
 impl AgendaRow {
@@ -141,6 +175,7 @@ impl AgendaRow {
             next_poll_at: moment(self.next_poll_at),
             look_up_at: self.look_up_at.map(moment),
             work_at: self.work_at.map(moment),
+            failing: self.failing,
         })
     }
 }

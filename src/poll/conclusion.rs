@@ -28,6 +28,7 @@ impl Poll<'_> {
         let ended = self.now();
         let past = self.context.ledger.past(&self.account.name).await?;
         let next_poll_at = self.next_poll_at(&past, error.as_ref(), ended);
+        self.summary.deferred = self.context.ledger.pending(&self.account.name).await?;
         self.summary.error = error.as_ref().map(|error| (class(error), self.say(error)));
         self.context
             .ledger

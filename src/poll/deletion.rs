@@ -31,6 +31,8 @@ impl Poll<'_> {
         }
         let ledger = &self.context.ledger;
         let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_A_TIME, self.now()).await?;
+        let overdue: Vec<Deletion> =
+            overdue.into_iter().filter(|deletion| !self.announced.contains(&deletion.id)).collect();
         if overdue.is_empty() {
             return Ok(());
         }
@@ -77,6 +79,7 @@ impl Poll<'_> {
         }
         let (ids, numbers): (Vec<MessageId>, Vec<u32>) = messages.iter().copied().unzip();
         self.context.ledger.deleting(&ids, self.now()).await?;
+        self.announced.extend(&ids);
         let deleted = session.delete(&numbers).await?;
         self.summary.deleted += deleted.iter().filter(|outcome| outcome.is_ok()).count() as u64;
         Ok(())

@@ -16,6 +16,8 @@ pub(super) struct Listing {
     pub rows: Arc<Vec<Listed>>,
     /// The server drops what was retrieved (EXPIRE 0).
     pub retrieved_is_gone: bool,
+    /// Messages that were listed last time and are not now.
+    pub gone: u64,
 }
 
 impl Poll<'_> {
@@ -27,7 +29,7 @@ impl Poll<'_> {
         let unchanged = past.shortcut.as_ref() == Some(&shortcut);
         if !unchanged {
             if stat.count > 0 && past.shortcut.is_none_or(|known| known.count <= shortcut.count) {
-                self.reach_destinations();
+                self.reach_destinations().await?;
             }
             session.list(&mut listing.rows).await?;
         }
@@ -35,9 +37,10 @@ impl Poll<'_> {
         let fresh = if unchanged { None } else { self.fresh(session, past, &rows).await? };
         let taken_in = self.context.ledger.take_in(self.intake(&rows, shortcut, unchanged, fresh)).await?;
         self.summary.new += taken_in.new;
-        self.messages += taken_in.new;
+        self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        Ok(Listing { rows, retrieved_is_gone: session.capabilities().retrieved_is_gone() })
+        let retrieved_is_gone = session.capabilities().retrieved_is_gone();
+        Ok(Listing { rows, retrieved_is_gone, gone: taken_in.gone })
     }
 
     fn intake(
@@ -79,13 +82,17 @@ impl Poll<'_> {
 
     /// There seems to be mail: the destinations can be reached while it is being listed and retrieved. Whether that
     /// works shows when the first batch is sent.
-    fn reach_destinations(&self) {
+    async fn reach_destinations(&self) -> Result<(), Failure> {
         for route in &self.account.settings.routes {
-            if let Some(destination) = self.context.destinations.get(&route.to) {
+            // One that rests is left in peace.
+            if let Some(destination) = self.context.destinations.get(&route.to)
+                && self.context.ledger.is_well(&route.to).await?
+            {
                 let (destination, route) = (Arc::clone(destination), route.clone());
                 tokio::spawn(async move { destination.reach(&route).await });
             }
         }
+        Ok(())
     }
 }
 

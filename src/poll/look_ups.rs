@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tracing::info;
+
 use crate::destination::Destination;
 use crate::ledger::{self, LookUp};
 use crate::message::{DestinationName, Found, Mark, Route, Verdict};
@@ -33,6 +35,10 @@ impl Poll<'_> {
                 .ledger
                 .settle_look_ups(found, self.account.settings.leave_copy, self.now())
                 .await?;
+            for settled in &settled {
+                let (verdict, text) = (settled.state.as_str(), &settled.text);
+                info!(account = %self.account.name, destination = %name, delivery = %settled.delivery, verdict, text, "look-up");
+            }
             self.note(Delivered { settled, ..Delivered::default() });
         }
         Ok(())
