@@ -18,10 +18,10 @@ use tracing::{error, info, warn};
 use crate::config;
 use crate::ledger::{self, Ledger, Terms};
 use crate::message::AccountName;
-use crate::poll::Summary;
 use crate::{schedule, web};
 
 pub use bridge::{Bridge, Polled, build_destination};
+pub use requests::Answer;
 use requests::Requests;
 
 /// How soon a request of another process is seen.
@@ -244,35 +244,4 @@ fn watchdog_period() -> Duration {
 /// Tells systemd, where there is one.
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
-}
-
-/// What became of a poll, for whoever asked for it.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Answer {
-    pub account: String,
-    pub new: u64,
-    pub delivered: u64,
-    pub deferred: u64,
-    pub parked: u64,
-    pub deleted: u64,
-    pub bytes: u64,
-    pub error: Option<String>,
-}
-
-impl Answer {
-    /// Adds a poll to the answers: an account that was polled again counts once, with all that its polls did.
-    pub fn add(answers: &mut Vec<Answer>, account: &AccountName, summary: &Summary) {
-        let known = answers.iter().position(|answer| answer.account == account.as_str());
-        let mut answer = known.map(|at| answers.remove(at)).unwrap_or_default();
-        answer.account = account.to_string();
-        answer.new += summary.new;
-        answer.delivered += summary.delivered;
-        // Only the last poll knows what is still open.
-        answer.deferred = summary.deferred;
-        answer.parked += summary.parked;
-        answer.deleted += summary.deleted;
-        answer.bytes += summary.bytes;
-        answer.error = summary.error.as_ref().map(|(_, text)| text.clone());
-        answers.push(answer);
-    }
 }

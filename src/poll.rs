@@ -10,6 +10,7 @@ mod conclusion;
 mod deletion;
 mod listing;
 mod look_ups;
+mod news;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, try_join_all};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
@@ -32,6 +33,8 @@ use crate::schedule::Schedule;
 
 use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
 use listing::Listing;
+
+pub use news::Progress;
 
 /// What the config says of an account, beyond how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,17 +66,6 @@ pub struct Context {
     pub stop: CancellationToken,
     pub now: fn() -> DateTime<Utc>,
     pub progress: broadcast::Sender<Progress>,
-}
-
-/// How far a poll has come.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub account: AccountName,
-    /// Deliveries that this poll has found to make, and those it is done with.
-    pub deliveries: u64,
-    pub done: u64,
-    /// Octets retrieved.
-    pub bytes: u64,
 }
 
 /// What a poll did: its row in the history, its line in the log.
@@ -108,6 +100,9 @@ enum Portion {
 /// After so many messages, or so long, a session is ended and a new one begun, so that its deletions take effect.
 const PORTION_MESSAGES: usize = 500;
 const PORTION_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// After so long no session begins another batch, even if nothing waits for its end.
+const SESSION_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// How many due messages are asked for at a time.
 const PAGE: usize = 2000;
@@ -252,7 +247,8 @@ impl Poll<'_> {
         let (mut seen, mut deletable) = (HashSet::new(), Vec::new());
         let began = Instant::now();
         let is_full = |deletable: &Vec<_>| {
-            deletable.len() >= PORTION_MESSAGES || (!deletable.is_empty() && began.elapsed() >= PORTION_TIME)
+            let longest = if deletable.is_empty() { SESSION_TIME } else { PORTION_TIME };
+            deletable.len() >= PORTION_MESSAGES || began.elapsed() >= longest
         };
         while !is_full(&deletable) {
             let mut queue = self.due(&listing.rows, &mut numbers, &mut seen).await?;
@@ -473,14 +469,7 @@ impl Poll<'_> {
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
-            for (sent, settled) in sent.iter().zip(&settlement.deliveries) {
-                self.log_verdict(&destination, sent, settled);
-            }
-            if let Some(state) = settlement.turned {
-                // Once for each change, not for each attempt.
-                let reason = settlement.deliveries.last().map(|settled| settled.text.as_str());
-                warn!(%destination, state, reason, "this destination has changed its state");
-            }
+            self.log_settlement(&destination, &sent, &settlement);
             delivered.settled.extend(settlement.deliveries);
         }
         ledger.close_batch(&answered.opened).await?;
@@ -492,24 +481,6 @@ impl Poll<'_> {
                 answered.retrieved.into_iter().filter(|(id, _)| may_go.contains(id)).collect();
         }
         Ok(delivered)
-    }
-
-    /// The one line that each verdict has in the log.
-    fn log_verdict(&self, destination: &DestinationName, sent: &Sent, settled: &Settled) {
-        info!(
-            account = %self.account.name,
-            %destination,
-            uidl = %sent.uidl,
-            octets = sent.octets,
-            verdict = settled.state.as_str(),
-            text = settled.text,
-            "delivery"
-        );
-    }
-
-    /// The same for a message that did not come so far.
-    fn log_failure(&self, item: &Item, verdict: &str, text: &str) {
-        info!(account = %self.account.name, uidl = %item.due.uidl, octets = item.due.size, verdict, text, "message");
     }
 
     /// Counts what became of a batch, and hands on what may be deleted.
@@ -525,16 +496,6 @@ impl Poll<'_> {
         self.summary.bytes += delivered.bytes;
         self.report();
         delivered.deletable
-    }
-
-    fn report(&self) {
-        // Nobody may be listening.
-        let _ = self.context.progress.send(Progress {
-            account: self.account.name.clone(),
-            deliveries: self.deliveries,
-            done: self.done,
-            bytes: self.summary.bytes,
-        });
     }
 
     fn now(&self) -> DateTime<Utc> {

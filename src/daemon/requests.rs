@@ -8,8 +8,6 @@ use crate::ledger::{self, Ledger, Request};
 use crate::message::AccountName;
 use crate::poll::Summary;
 
-use super::Answer;
-
 /// Requests that wait for polls.
 #[derive(Default)]
 pub struct Requests {
@@ -118,5 +116,36 @@ fn count_of(outcome: Result<u64, ledger::Error>) -> Result<String, ledger::Error
     match outcome {
         Err(error) if error.is_usage() => Ok("0".into()),
         outcome => Ok(outcome?.to_string()),
+    }
+}
+
+/// What became of a poll, for whoever asked for it.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Answer {
+    pub account: String,
+    pub new: u64,
+    pub delivered: u64,
+    pub deferred: u64,
+    pub parked: u64,
+    pub deleted: u64,
+    pub bytes: u64,
+    pub error: Option<String>,
+}
+
+impl Answer {
+    /// Adds a poll to the answers: an account that was polled again counts once, with all that its polls did.
+    pub fn add(answers: &mut Vec<Answer>, account: &AccountName, summary: &Summary) {
+        let known = answers.iter().position(|answer| answer.account == account.as_str());
+        let mut answer = known.map(|at| answers.remove(at)).unwrap_or_default();
+        answer.account = account.to_string();
+        answer.new += summary.new;
+        answer.delivered += summary.delivered;
+        // Only the last poll knows what is still open.
+        answer.deferred = summary.deferred;
+        answer.parked += summary.parked;
+        answer.deleted += summary.deleted;
+        answer.bytes += summary.bytes;
+        answer.error = summary.error.as_ref().map(|(_, text)| text.clone());
+        answers.push(answer);
     }
 }
