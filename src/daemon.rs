@@ -6,7 +6,7 @@ mod requests;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,6 +26,12 @@ use requests::Requests;
 
 /// How soon a request of another process is seen.
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
+
+/// How much later than it happens a change may show in the agenda.
+const AGENDA_LAG: Duration = Duration::from_millis(200);
+
+/// The longest that the daemon sleeps, whatever the agenda says.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How long an ordered stop waits for batches under way.
 const GRACE: Duration = Duration::from_secs(30);
@@ -77,8 +83,10 @@ struct Daemon {
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
     running: HashMap<AccountName, Vec<i64>>,
-    /// When each account is due, from the ledger; made anew when something happened.
-    agenda: Option<BTreeMap<AccountName, DateTime<Utc>>>,
+    /// When each account is due, from the ledger.
+    agenda: BTreeMap<AccountName, DateTime<Utc>>,
+    /// When the agenda is to be made anew, because something happened.
+    agenda_stale_at: Option<Instant>,
     /// When each account was polled last.
     ended: HashMap<AccountName, DateTime<Utc>>,
     requests: Requests,
@@ -91,7 +99,8 @@ impl Daemon {
             stop,
             polls: JoinSet::new(),
             running: HashMap::new(),
-            agenda: None,
+            agenda: BTreeMap::new(),
+            agenda_stale_at: Some(Instant::now()),
             ended: HashMap::new(),
             requests: Requests::default(),
         }
@@ -125,19 +134,24 @@ impl Daemon {
     /// Starts the polls that are due, and says how long nothing else will be.
     async fn start_due(&mut self) -> anyhow::Result<Duration> {
         let now = Utc::now();
-        if self.agenda.is_none() {
-            self.agenda = Some(self.make_agenda(now).await?);
+        let mut wake = LONGEST_SLEEP;
+        match self.agenda_stale_at {
+            Some(at) if at <= Instant::now() => {
+                self.agenda = self.make_agenda(now).await?;
+                self.agenda_stale_at = None;
+            }
+            Some(at) => wake = at - Instant::now(),
+            None => {}
         }
-        let mut wake = TimeDelta::hours(1);
-        let agenda = self.agenda.clone().unwrap_or_default();
-        for (name, due_at) in self.requests.before(agenda) {
-            if self.running.contains_key(&name) {
-                continue;
+        let mut due = Vec::new();
+        for (name, due_at) in self.requests.before(&self.agenda) {
+            match (due_at - now).to_std() {
+                _ if self.running.contains_key(name) => {}
+                Ok(later) if !later.is_zero() => wake = wake.min(later),
+                _ => due.push(name.clone()),
             }
-            if due_at > now {
-                wake = wake.min(due_at - now);
-                continue;
-            }
+        }
+        for name in due {
             let waiting = self.requests.start(&name);
             if self.bridge.account(&name).is_none() {
                 // A reload has taken it away.
@@ -147,7 +161,14 @@ impl Daemon {
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
             self.running.insert(name, waiting);
         }
-        Ok(wake.to_std().unwrap_or_default())
+        Ok(wake)
+    }
+
+    /// Something happened that moves the times of accounts. With thousands of them something always does, so the agenda
+    /// is not made anew each time.
+    fn agenda_has_changed(&mut self, soon: Duration) {
+        let at = Instant::now() + soon;
+        self.agenda_stale_at = Some(self.agenda_stale_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Mail that waits for a destination wakes its account before the schedule does; an account that fails is left
@@ -171,7 +192,9 @@ impl Daemon {
         let name = polled.account;
         let waiting = self.running.remove(&name).unwrap_or_default();
         self.ended.insert(name.clone(), Utc::now());
-        self.agenda = None;
+        // Its old time has passed; the ledger has the new one.
+        self.agenda.remove(&name);
+        self.agenda_has_changed(AGENDA_LAG);
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;
             self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;
@@ -187,7 +210,7 @@ impl Daemon {
     async fn take_requests(&mut self) -> anyhow::Result<()> {
         let known = |name: &AccountName| self.bridge.account(name).is_some();
         if self.requests.take(self.bridge.ledger(), known).await? {
-            self.agenda = None;
+            self.agenda_has_changed(Duration::ZERO);
         }
         Ok(())
     }
@@ -203,7 +226,7 @@ impl Daemon {
                 }
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;
-                self.agenda = None;
+                self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
             }
             Err(faults) => {

@@ -61,14 +61,17 @@ impl Requests {
     }
 
     /// The agenda, with what was asked for put before it.
-    pub fn before(
-        &self,
-        mut agenda: BTreeMap<AccountName, DateTime<Utc>>,
-    ) -> BTreeMap<AccountName, DateTime<Utc>> {
-        for (name, wanted) in &self.wanted {
-            agenda.entry(name.clone()).and_modify(|at| *at = wanted.from.min(*at)).or_insert(wanted.from);
-        }
-        agenda
+    pub fn before<'a>(
+        &'a self,
+        agenda: &'a BTreeMap<AccountName, DateTime<Utc>>,
+    ) -> impl Iterator<Item = (&'a AccountName, DateTime<Utc>)> {
+        let wanted = self.wanted.iter().map(|(name, wanted)| (name, wanted.from));
+        let planned = agenda.iter().filter(|(name, _)| !self.wanted.contains_key(*name));
+        // A request may ask for a later time, after a look-up; the agenda's stands if it is earlier.
+        let earlier = |(name, from): (&'a AccountName, DateTime<Utc>)| {
+            (name, agenda.get(name).map_or(from, |planned| from.min(*planned)))
+        };
+        wanted.map(earlier).chain(planned.map(|(name, at)| (name, *at)))
     }
 
     /// A poll of `name` begins: these requests wait for it.
