@@ -4,7 +4,7 @@ mod bridge;
 mod requests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,8 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
-    if let Some(web) = &config.web {
+    let web = config.web;
+    if let Some(web) = web {
         let listener = web::bind(web.listen).await.map_err(anyhow::Error::msg)?;
         info!(address = %web.listen, "the page is up");
         tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
@@ -55,7 +56,7 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, stop).run().await;
+    let outcome = Daemon::new(bridge, web, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
@@ -79,6 +80,9 @@ const ABSENT_AFTER: Duration = Duration::from_secs(30);
 
 struct Daemon {
     bridge: Bridge,
+    /// What a reload cannot change.
+    ledger_path: PathBuf,
+    web: Option<config::Web>,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
@@ -93,9 +97,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, stop: CancellationToken) -> Daemon {
+    fn new(bridge: Bridge, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
         Daemon {
+            ledger_path: bridge.ledger_path().to_owned(),
             bridge,
+            web,
             stop,
             polls: JoinSet::new(),
             running: HashMap::new(),
@@ -179,12 +185,22 @@ impl Daemon {
     ) -> Result<BTreeMap<AccountName, DateTime<Utc>>, ledger::Error> {
         let agenda = self.bridge.ledger().agenda(now).await?;
         let due_at = |entry: &ledger::Agenda| {
+            if entry.next_poll_at - now > self.longest_wait(&entry.account, now) {
+                // The clock was set back since it was planned.
+                return now;
+            }
             let work_at = entry.work_at.filter(|_| !entry.failing);
             let early = [work_at, entry.look_up_at].into_iter().flatten().min();
             let breath = self.ended.get(&entry.account).map_or(now, |ended| *ended + BREATH);
             early.map_or(entry.next_poll_at, |early| entry.next_poll_at.min(early.max(breath)))
         };
         Ok(agenda.into_iter().map(|entry| (entry.account.clone(), due_at(&entry))).collect())
+    }
+
+    fn longest_wait(&self, name: &AccountName, now: DateTime<Utc>) -> TimeDelta {
+        let schedule = self.bridge.account(name).map(|account| account.schedule.longest(now));
+        let longest = schedule.unwrap_or_default().max(schedule::LONGEST_BACK_OFF);
+        TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX)
     }
 
     async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
@@ -220,9 +236,13 @@ impl Daemon {
         let file = self.bridge.file().to_owned();
         notify(&[sd_notify::NotifyState::Reloading]);
         match config::load(&file).await {
-            Ok(config) => {
-                if config.ledger != self.bridge.ledger_path() {
+            Ok(mut config) => {
+                if config.ledger != self.ledger_path {
                     warn!("`ledger` has changed: that takes effect after a restart");
+                    config.ledger.clone_from(&self.ledger_path);
+                }
+                if config.web != self.web {
+                    warn!("`web.listen` has changed: that takes effect after a restart");
                 }
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;

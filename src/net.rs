@@ -278,6 +278,10 @@ fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> 
              if the server got a new one, check it and set the new fingerprint"
                 .into()
         }
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is its own issuer; set `pin` to its fingerprint instead of `ca_file`"
+                .into()
+        }
         other => format!("the server's certificate was refused ({other:?})"),
     })
 }

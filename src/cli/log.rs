@@ -17,27 +17,26 @@ impl Wish {
     /// Starts the log of the daemon, which goes by the config unless the command line asks for more.
     pub fn start_daemon(&self, config: &Config) {
         let json = self.json || config.log.format == LogFormat::Json;
-        start(json, self.level().unwrap_or(config.log.level));
+        start(json, self.from(config.log.level));
     }
 
     /// Starts the log of a command that prints its results: only what is amiss, unless asked for more.
     pub fn start(&self) {
-        start(self.json, self.level().unwrap_or(Level::WARN));
+        start(self.json, self.from(Level::WARN));
     }
 
-    fn level(&self) -> Option<Level> {
-        match self.verbose {
-            0 => None,
-            1 => Some(Level::INFO),
-            2 => Some(Level::DEBUG),
-            _ => Some(Level::TRACE),
-        }
+    /// Each `-v` is one level more than `usual`.
+    fn from(&self, usual: Level) -> Level {
+        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+        let at = levels.iter().position(|level| *level == usual).unwrap_or(0);
+        levels[(at + usize::from(self.verbose)).min(levels.len() - 1)]
     }
 }
 
 fn start(json: bool, level: Level) {
     // async-imap writes whole commands, passwords included, to its trace log: never, whatever anybody asks for.
-    let quiet = "hyper=info,reqwest=info,rustls=info,sqlx=warn,async_imap=info";
+    // The verifier's own words on a certificate come before ours, and say less.
+    let quiet = "hyper=info,reqwest=info,rustls=info,rustls_platform_verifier=off,sqlx=warn,async_imap=info";
     let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
     let wanted = wanted.unwrap_or_else(|| format!("{level},{quiet}"));
     let filter = EnvFilter::try_new(format!("{wanted},async_imap=info"));

@@ -29,7 +29,7 @@ const POLLS: usize = 64;
 const POLLS_A_HOST: usize = 4;
 
 /// KiB of memory for messages in flight, for all polls together.
-const BUDGET: usize = 24 << 10;
+const BUDGET: usize = 40 << 10;
 
 /// Everything that a poll needs, built from one config.
 pub struct Bridge {
@@ -149,8 +149,10 @@ impl Bridge {
             let _all = all.acquire_owned().await.ok();
             let outcome = AssertUnwindSafe(poll::poll(&context, &account, regardless)).catch_unwind().await;
             let outcome = match outcome {
+                // It concerns this account's rows; others go on.
+                Ok(Err(ledger::Error::Statement(text))) => record_fault(&context, &account, &text).await,
                 Ok(outcome) => outcome,
-                Err(panic) => record_panic(&context, &account, &what(panic.as_ref())).await,
+                Err(panic) => record_fault(&context, &account, &what(panic.as_ref())).await,
             };
             Polled { account: account.name.clone(), outcome }
         });
@@ -162,8 +164,8 @@ fn what(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// A panic is a fault of ours, and costs one poll.
-async fn record_panic(context: &Context, account: &Account, text: &str) -> Result<Summary, ledger::Error> {
+/// A fault of ours costs one poll.
+async fn record_fault(context: &Context, account: &Account, text: &str) -> Result<Summary, ledger::Error> {
     let error = (Class::Local, format!("a fault in mailferry ended the poll ({text}); please report it"));
     let now = (context.now)();
     context.ledger.panicked(&account.name, now).await?;
