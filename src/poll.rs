@@ -267,6 +267,7 @@ impl Poll<'_> {
                 deletable.extend(self.note(step.delivered));
                 let Fetched { batch, broken: ended } = step.fetched;
                 if let Some(batch) = &batch {
+                    self.summary.new = self.summary.new.saturating_sub(batch.known);
                     self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
                     if ended.is_none() {
                         self.tried.extend(&batch.opened);
@@ -410,9 +411,10 @@ impl Poll<'_> {
             octets: message.octets(),
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
-        let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), permit };
+        let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
+            batch.known += u64::from(identity.id != item.due.id);
             // Recognised as an older row, it is that one which is open.
             batch.opened.push(identity.id);
             if !identity.deliveries.is_empty() {

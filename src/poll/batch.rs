@@ -55,6 +55,8 @@ pub struct Batch {
     /// All that arrived, as the ledger identified it, with the numbers in this session.
     pub retrieved: Vec<(MessageId, u32)>,
     pub parcels: Vec<Parcel>,
+    /// How many of them turned out to be known: under another UIDL, or at another address.
+    pub known: u64,
     pub permit: OwnedSemaphorePermit,
 }
 

@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
@@ -154,6 +156,22 @@ async fn a_ledger_that_is_none_or_from_the_future_is_left_alone() {
     assert_one_sentence(&ran, &["mailferry.db"]);
     assert!(fs::read_to_string(&ledger).unwrap().starts_with("not a database"), "it was overwritten");
     assert_eq!(server.count("me", "INBOX"), 0);
+
+    fs::remove_file(&ledger).unwrap();
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let options = SqliteConnectOptions::new().filename(&ledger);
+    let mut future = SqliteConnection::connect_with(&options).await.unwrap();
+    let sql = "
+        INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9999, 'of a later version', 1, x'00', 0)";
+    sqlx::query(sql).execute(&mut future).await.unwrap();
+    future.close().await.unwrap();
+    server.put("old", &[message(4)]);
+    for command in ["fetch", "run", "status"] {
+        let ran = ferry.run(&[command]).await.expect_code(74);
+        assert_one_sentence(&ran, &["mailferry.db", "newer mailferry"]);
+    }
+    assert_eq!((server.count("old", "INBOX"), server.count("me", "INBOX")), (4, 3));
 }
 
 #[tokio::test]
