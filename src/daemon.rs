@@ -91,8 +91,8 @@ struct Daemon {
     agenda: BTreeMap<AccountName, DateTime<Utc>>,
     /// When the agenda is to be made anew, because something happened.
     agenda_stale_at: Option<Instant>,
-    /// When each account was polled last.
-    ended: HashMap<AccountName, DateTime<Utc>>,
+    /// Until when each account is left in peace, whatever wakes it.
+    not_before: HashMap<AccountName, DateTime<Utc>>,
     requests: Requests,
 }
 
@@ -107,7 +107,7 @@ impl Daemon {
             running: HashMap::new(),
             agenda: BTreeMap::new(),
             agenda_stale_at: Some(Instant::now()),
-            ended: HashMap::new(),
+            not_before: HashMap::new(),
             requests: Requests::default(),
         }
     }
@@ -191,8 +191,8 @@ impl Daemon {
             }
             let work_at = entry.work_at.filter(|_| !entry.failing);
             let early = [work_at, entry.look_up_at].into_iter().flatten().min();
-            let breath = self.ended.get(&entry.account).map_or(now, |ended| *ended + BREATH);
-            early.map_or(entry.next_poll_at, |early| entry.next_poll_at.min(early.max(breath)))
+            let not_before = self.not_before.get(&entry.account).map_or(now, |until| *until);
+            early.map_or(entry.next_poll_at, |early| entry.next_poll_at.min(early.max(not_before)))
         };
         Ok(agenda.into_iter().map(|entry| (entry.account.clone(), due_at(&entry))).collect())
     }
@@ -207,7 +207,8 @@ impl Daemon {
         let summary = polled.outcome?;
         let name = polled.account;
         let waiting = self.running.remove(&name).unwrap_or_default();
-        self.ended.insert(name.clone(), Utc::now());
+        let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
+        self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));
         // Its old time has passed; the ledger has the new one.
         self.agenda.remove(&name);
         self.agenda_has_changed(AGENDA_LAG);

@@ -79,6 +79,8 @@ pub struct Summary {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
+    /// The least time that the server wants between two logins (RFC 2449 section 6.6).
+    pub login_delay: Option<Duration>,
 }
 
 /// What can end a poll early.
@@ -141,7 +143,6 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         done: 0,
         announced: HashSet::new(),
         portions: 0,
-        login_delay: None,
         out_of_step: false,
     };
     let started = (context.now)();
@@ -168,7 +169,6 @@ struct Poll<'a> {
     announced: HashSet<MessageId>,
     /// Sessions that are over.
     portions: u32,
-    login_delay: Option<Duration>,
     /// The server got out of step while commands were pipelined.
     out_of_step: bool,
 }
@@ -220,7 +220,7 @@ impl Poll<'_> {
         let past = self.context.ledger.past(&self.account.name).await?;
         let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step, ..Quirks::default() };
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
-        self.login_delay = session.capabilities().login_delay;
+        self.summary.login_delay = session.capabilities().login_delay;
         let listing = self.list(&mut session, &past).await?;
         let portion = self.carry(&mut session, &listing).await?;
         self.delete_overdue(&mut session, &listing).await?;
@@ -237,7 +237,7 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && listing.gone == 0;
         self.portions += 1;
-        Ok(if is_futile || self.login_delay.is_some() { Portion::Done } else { portion })
+        Ok(if is_futile || self.summary.login_delay.is_some() { Portion::Done } else { portion })
     }
 
     /// Carries what is due, batch by batch, and deletes behind it what may go.

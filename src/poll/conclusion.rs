@@ -54,7 +54,7 @@ impl Poll<'_> {
         let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
         let regular = self.account.schedule.next(now, &recent, fastrand::f64());
         let wait = match error {
-            None => self.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF),
+            None => self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF),
             Some(error) => {
                 let regular = (regular - now).to_std().unwrap_or_default();
                 schedule::back_off(trouble(error), past.failures_in_a_row + 1, regular, fastrand::f64())
