@@ -153,7 +153,7 @@ impl Daemon {
         }
         for name in due {
             let waiting = self.requests.start(&name);
-            if self.bridge.account(&name).is_none() {
+            if !self.bridge.polls(&name) {
                 // A reload has taken it away.
                 self.requests.refuse(self.bridge.ledger(), waiting).await?;
                 continue;
@@ -208,7 +208,7 @@ impl Daemon {
     }
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {
-        let known = |name: &AccountName| self.bridge.account(name).is_some();
+        let known = |name: &AccountName| self.bridge.polls(name);
         if self.requests.take(self.bridge.ledger(), known).await? {
             self.agenda_has_changed(Duration::ZERO);
         }

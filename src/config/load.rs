@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use super::account::{LocalZone, RawAccount};
+use super::ca_file::CaFile;
 use super::destination::{Known, RawDestination, RawKind};
 use super::fault::{Fault, Faults};
 use super::raw::{self, AccountsDir, RawConfig};
@@ -153,7 +154,7 @@ impl DropIns<'_> {
 }
 
 pub(super) fn known(destination: &RawDestination) -> Known {
-    let is_webhook = matches!(destination.kind, RawKind::Webhook(..));
+    let is_webhook = matches!(destination.kind, RawKind::Webhook { .. });
     Known { name: destination.name.clone(), is_webhook }
 }
 
@@ -201,9 +202,10 @@ async fn fetch_secrets(path: &Path, files: Files, env: Env<'_>) -> Config {
 }
 
 async fn account(file: PathBuf, raw: RawAccount, env: Env<'_>) -> Result<Account, Broken> {
-    let password = match raw.peer.password.fetch(env).await {
+    let (password, trust) = tokio::join!(raw.peer.password.fetch(env), check(raw.peer.ca_file.as_ref()));
+    let password = match unless_at_fault(password, trust) {
         Ok(password) => password,
-        Err(fault) => return Err(Broken { name: raw.name, file, reason: fault.to_string() }),
+        Err(faults) => return Err(Broken { name: raw.name, file, reason: in_one_line(&faults) }),
     };
     let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
     pop3.max_size = raw.max_size;
@@ -213,18 +215,34 @@ async fn account(file: PathBuf, raw: RawAccount, env: Env<'_>) -> Result<Account
 async fn destination(raw: RawDestination, env: Env<'_>) -> Destination {
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
-            let password = peer.password.fetch(env).await;
+            let (password, trust) = tokio::join!(peer.password.fetch(env), check(peer.ca_file.as_ref()));
             let settings =
                 |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
-            ("imap", password.map(settings))
+            ("imap", unless_at_fault(password, trust).map(settings))
         }
-        RawKind::Webhook(settings, secrets) => {
+        RawKind::Webhook { settings, secrets, ca_file } => {
             let fetched: Vec<_> = stream::iter(&secrets).then(|secret| secret.fetch(env)).collect().await;
             let fetched: Result<Vec<_>, Fault> = fetched.into_iter().collect();
+            let fetched = unless_at_fault(fetched, check(ca_file.as_ref()).await);
             ("webhook", fetched.map(|secrets| Kind::Webhook(webhook::Settings { secrets, ..settings })))
         }
     };
-    Destination { name: raw.name, word, kind: kind.map_err(|fault| fault.to_string()) }
+    Destination { name: raw.name, word, kind: kind.map_err(|faults| in_one_line(&faults)) }
+}
+
+async fn check(ca_file: Option<&CaFile>) -> Result<(), Fault> {
+    match ca_file {
+        Some(ca_file) => ca_file.check().await,
+        None => Ok(()),
+    }
+}
+
+/// The secret; or what is wrong with it and with the `ca_file`, in one go.
+fn unless_at_fault<T>(secret: Result<T, Fault>, trust: Result<(), Fault>) -> Result<T, Vec<Fault>> {
+    match (secret, trust) {
+        (Ok(secret), Ok(())) => Ok(secret),
+        (secret, trust) => Err([secret.err(), trust.err()].into_iter().flatten().collect()),
+    }
 }
 
 fn whole_file(path: &Path, text: String) -> Faults {

@@ -70,13 +70,7 @@ fn from_value(section: &Section<'_>, key: &str, value: &DeValue<'_>) -> Option<S
             return None;
         }
     };
-    let place = Fault {
-        file: section.file().to_owned(),
-        line: Some(section.line_of(key)),
-        key: section.path_of(key),
-        text: String::new(),
-    };
-    Some(Secret { source, folder: section.folder().to_owned(), place })
+    Some(Secret { source, folder: section.folder().to_owned(), place: section.place(key) })
 }
 
 fn inline(section: &Section<'_>, key: &str, text: &str) -> Option<Source> {

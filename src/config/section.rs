@@ -193,13 +193,13 @@ impl<'d> Section<'d> {
     }
 
     pub fn warn(&self, key: &str, text: String) {
-        let warning = Fault {
-            file: self.file().to_owned(),
-            line: Some(self.line_of(key)),
-            key: self.path_of(key),
-            text,
-        };
-        self.document.warnings.borrow_mut().push(warning);
+        self.document.warnings.borrow_mut().push(Fault { text, ..self.place(key) });
+    }
+
+    /// A complaint about `key` that is yet without its text.
+    pub fn place(&self, key: &str) -> Fault {
+        let line = Some(self.line_of(key));
+        Fault { file: self.file().to_owned(), line, key: self.path_of(key), text: String::new() }
     }
 
     /// Where `key` stands; where it is absent, where its section begins.

@@ -99,7 +99,7 @@ fn the_reference_shows_every_key() {
 /// All that a file says, to be compared; the settings of a webhook do not show themselves.
 fn shown(config: &RawConfig) -> String {
     let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
-        RawKind::Webhook(hook, _) => Some(hook),
+        RawKind::Webhook { settings, .. } => Some(settings),
         RawKind::Imap(_) => None,
     });
     let webhooks: Vec<_> = webhooks
@@ -304,6 +304,36 @@ async fn a_secret_that_cannot_be_had_costs_only_what_it_is_for() {
         reason.contains("destination.home.password:") && reason.ends_with("secrets/home does not exist"),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn a_ca_file_that_is_none_costs_only_what_it_is_for() {
+    let ca_file = |table: &str| MAIN.replace(table, &format!("{table}\nca_file = \"ca.pem\""));
+    let home = Home::new(&ca_file("[account.work]"));
+    home.write("accounts.d/anna.toml", DROP_IN, 0o600);
+    let place = format!("{}:11: account.work.ca_file: ", home.path("mailferry.toml").display());
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (text, complaint) in [
+        (
+            None,
+            "ca.pem does not exist; put the authority's certificate there in PEM form, or take the key out",
+        ),
+        (Some(""), "ca.pem holds no certificate in PEM form; put"),
+        (Some(damaged), "ca.pem holds a certificate that is damaged"),
+    ] {
+        if let Some(text) = text {
+            home.write("ca.pem", text, 0o644);
+        }
+        let config = home.load().await.unwrap();
+        let [broken] = &config.broken[..] else { panic!("{:?}", config.broken) };
+        assert!(broken.reason.starts_with(&place) && broken.reason.contains(complaint), "{broken:?}");
+        assert_eq!(config.accounts[0].name.as_str(), "anna");
+    }
+    home.write("mailferry.toml", &ca_file("[destination.home]"), 0o600);
+    let config = home.load().await.unwrap();
+    assert_eq!(config.broken, []);
+    let reason = config.destinations[0].kind.as_ref().unwrap_err();
+    assert!(reason.contains("destination.home.ca_file: "), "{reason}");
 }
 
 #[tokio::test]

@@ -90,6 +90,22 @@ async fn a_certificate_that_cannot_be_trusted_sends_no_password() {
 }
 
 #[tokio::test]
+async fn a_ca_file_that_is_not_there_is_told_and_fails_its_account_alone() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let bob = "[account.bob]\nhost = \"localhost\"\nuser = \"bob\"\npassword = \"secret\"\nca_file = \"nope.pem\"\n";
+    let config = imap_destination("home", &server, "me")
+        + &account("old", &server, "old", TO_HOME)
+        + &format!("{bob}{TO_HOME}\n");
+    let ferry = Ferry::new(&config);
+    let words = ["account.bob.ca_file: ", "nope.pem does not exist; put"];
+    assert_one_sentence(&ferry.run(&["check", "--offline"]).await.expect_code(78), &words);
+    assert_one_sentence(&ferry.run(&["fetch", "bob"]).await.expect_code(75), &words);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["bob: not polled: ", "old: 1 new, 1 delivered"]);
+}
+
+#[tokio::test]
 async fn five_mistakes_in_a_config_are_told_at_once() {
     let ferry = Ferry::new(
         "[destination.home]\nkind = \"imap\"\nuser = \"me\"\npassword = \"x\"\n\n[account.old]\n\
