@@ -100,6 +100,8 @@ async fn a_ca_file_that_is_not_there_is_told_and_fails_its_account_alone() {
     let ferry = Ferry::new(&config);
     let words = ["account.bob.ca_file: ", "nope.pem does not exist; put"];
     assert_one_sentence(&ferry.run(&["check", "--offline"]).await.expect_code(78), &words);
+    let ran = ferry.run(&["check"]).await.expect_code(78);
+    assert_one_sentence(&ran, &[words[1], "account old: 1 messages"]);
     assert_one_sentence(&ferry.run(&["fetch", "bob"]).await.expect_code(75), &words);
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
     assert_one_sentence(&ran, &["bob: not polled: ", "old: 1 new, 1 delivered"]);
