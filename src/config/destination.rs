@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::ca_file::{CaFile, ca_file};
+use super::fault::Fault;
 use super::peer::{self, Peer};
 use super::secret::{self, Secret};
 use super::section::Section;
@@ -21,10 +22,11 @@ pub struct RawDestination {
 #[derive(Debug)]
 pub enum RawKind {
     Imap(Peer),
-    /// The settings lack their secrets.
+    /// The settings lack their secrets, which are named at `place`.
     Webhook {
         settings: webhook::Settings,
         secrets: Vec<Secret>,
+        place: Fault,
         ca_file: Option<CaFile>,
     },
 }
@@ -89,7 +91,7 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
     if let Some(host) = &url.plaintext_to {
         peer::plaintext(section, "url", host, settings.allow_plaintext, &["ca_file", "pin"]);
     }
-    Some(RawKind::Webhook { settings, secrets: secrets?, ca_file })
+    Some(RawKind::Webhook { settings, secrets: secrets?, place: section.place("secret"), ca_file })
 }
 
 /// From a message that says no more than hello to more than POP3 servers hand out.

@@ -220,11 +220,15 @@ async fn destination(raw: RawDestination, env: Env<'_>) -> Destination {
                 |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
             ("imap", unless_at_fault(password, trust).map(settings))
         }
-        RawKind::Webhook { settings, secrets, ca_file } => {
+        RawKind::Webhook { settings, secrets, place, ca_file } => {
             let fetched: Vec<_> = stream::iter(&secrets).then(|secret| secret.fetch(env)).collect().await;
             let fetched: Result<Vec<_>, Fault> = fetched.into_iter().collect();
-            let fetched = unless_at_fault(fetched, check(ca_file.as_ref()).await);
-            ("webhook", fetched.map(|secrets| Kind::Webhook(webhook::Settings { secrets, ..settings })))
+            let settings = fetched.and_then(|secrets| {
+                let settings = webhook::Settings { secrets, ..settings };
+                settings.check_secrets().map(|()| settings).map_err(|text| Fault { text, ..place })
+            });
+            let settings = unless_at_fault(settings, check(ca_file.as_ref()).await);
+            ("webhook", settings.map(Kind::Webhook))
         }
     };
     Destination { name: raw.name, word, kind: kind.map_err(|faults| in_one_line(&faults)) }
@@ -237,7 +241,7 @@ async fn check(ca_file: Option<&CaFile>) -> Result<(), Fault> {
     }
 }
 
-/// The secret; or what is wrong with it and with the `ca_file`, in one go.
+/// What has its secret now; or what is wrong with the secret and with the `ca_file`, in one go.
 fn unless_at_fault<T>(secret: Result<T, Fault>, trust: Result<(), Fault>) -> Result<T, Vec<Fault>> {
     match (secret, trust) {
         (Ok(secret), Ok(())) => Ok(secret),

@@ -493,6 +493,12 @@ async fn a_webhook_may_have_several_secrets() {
         config.destinations[0].kind.as_ref().unwrap_err().contains("$ABSENT"),
         "half of them will not do"
     );
+    let mut home = Home::new(hook);
+    home.env[0].1 = "whsec_zz!!".into();
+    let config = home.load().await.unwrap();
+    let reason = config.destinations[0].kind.as_ref().unwrap_err();
+    assert!(reason.contains(":4: destination.app.secret: ") && reason.contains("is not base64"), "{reason}");
+    assert!(!reason.contains("zz!!"), "{reason}");
 }
 
 // Surroundings and single values.

@@ -108,6 +108,24 @@ async fn a_ca_file_that_is_not_there_is_told_and_fails_its_account_alone() {
 }
 
 #[tokio::test]
+async fn a_destination_without_its_secret_is_told_offline_too() {
+    let (_server, ferry) = three_messages();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    ferry.configure(&config.replacen("\"secret\"", "{ file = \"absent\" }", 1));
+    for command in [["check", "--offline"].as_slice(), &["check"]] {
+        let ran = ferry.run(command).await.expect_code(78);
+        assert_one_sentence(
+            &ran,
+            &["destination home: ", "destination.home.password: ", "absent does not exist"],
+        );
+    }
+    let app = webhook_destination("app", "https://localhost/", "raw").replace("whsec_", "whsec_!");
+    ferry.configure(&(config + &app));
+    let ran = ferry.run(&["check", "--offline"]).await.expect_code(78);
+    assert_one_sentence(&ran, &["destination.app.secret: ", "not base64"]);
+}
+
+#[tokio::test]
 async fn five_mistakes_in_a_config_are_told_at_once() {
     let ferry = Ferry::new(
         "[destination.home]\nkind = \"imap\"\nuser = \"me\"\npassword = \"x\"\n\n[account.old]\n\
