@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use tracing::Level;
 
 pub use fault::{Fault, Faults};
-pub use load::load;
+pub use load::{load, load_without_secrets};
 pub use surroundings::find;
 
 use crate::destination::{imap_folder, webhook};

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::destination::RawKind;
 use super::fault::nearest;
-use super::load::load_in;
+use super::load::{Secrets, load_in};
 use super::raw::{self, RawConfig};
 use super::section::Document;
 use super::surroundings::{find_in, local_zone};
@@ -207,11 +207,15 @@ impl Home {
     }
 
     async fn load(&self) -> Result<Config, Faults> {
+        self.load_with(Secrets::Fetch).await
+    }
+
+    async fn load_with(&self, secrets: Secrets) -> Result<Config, Faults> {
         let env = |name: &str| {
             let found = self.env.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| value.clone())
         };
-        load_in(&self.path("mailferry.toml"), &env).await
+        load_in(&self.path("mailferry.toml"), &env, secrets).await
     }
 
     /// The outcome of fetching the password of the account `work`, written as `source`.
@@ -478,6 +482,21 @@ async fn a_command_prints_a_secret_in_its_first_line() {
         assert!(refusal.contains(complaint), "{refusal}");
         assert!(!refusal.contains("hunter2"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn who_logs_in_nowhere_asks_for_no_secret() {
+    let asked = r#"{ command = ["sh", "-c", "touch asked; echo secret"] }"#;
+    let hook = "[destination.app]\nkind = \"webhook\"\nurl = \"https://app.example.org/\"\nsecret = { env = \"ABSENT\" }\n";
+    let home = Home::new(&(MAIN.replace(r#"{ env = "WORK" }"#, asked) + hook));
+    fs::remove_file(home.path("secrets/home")).unwrap();
+    let config = home.load_with(Secrets::Leave).await.unwrap();
+    assert_eq!(config.broken, []);
+    assert_eq!(config.accounts.len(), 1);
+    assert!(config.destinations.iter().all(|destination| destination.kind.is_ok()), "{config:?}");
+    assert!(!home.path("asked").exists());
+    home.load().await.unwrap();
+    assert!(home.path("asked").exists());
 }
 
 #[tokio::test]
