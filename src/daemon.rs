@@ -48,7 +48,7 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
     if let Some(web) = &config.web {
-        let listener = web::bind(web.listen).await.map_err(anyhow::Error::msg)?;
+        let listener = web::bind(web.listen).await.map_err(|text| fault_of_listen(file, text))?;
         info!(address = %web.listen, "the page is up");
         tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
     }
@@ -62,6 +62,10 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     }
     info!("stopped");
     outcome
+}
+
+fn fault_of_listen(file: &Path, text: String) -> config::Faults {
+    config::Faults(vec![config::Fault { file: file.to_owned(), line: None, key: "web.listen".into(), text }])
 }
 
 /// Takes the ledger, on the terms that all polls go by.

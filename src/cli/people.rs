@@ -148,7 +148,7 @@ async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
         None => Box::new(std::io::stdout()),
         Some(path) => {
             let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(file.with_context(|| format!("{} cannot be written", path.display()))?)
+            Box::new(file.map_err(|error| unwritable(path, &error))?)
         }
     };
     let mut chunks = message.chunks();
@@ -157,6 +157,17 @@ async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
     }
     sink.flush()?;
     Ok(())
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let path = path.display();
+    plain(
+        exit::USAGE,
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => format!("{path} exists already; name another file"),
+            _ => format!("{path} cannot be written ({error}); name another file"),
+        },
+    )
 }
 
 pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow::Result<u8> {

@@ -126,6 +126,18 @@ async fn a_destination_without_its_secret_is_told_offline_too() {
 }
 
 #[tokio::test]
+async fn a_page_whose_port_is_taken_is_a_fault_of_the_config() {
+    let (_server, ferry) = three_messages();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    ferry.configure(&format!("{config}[web]\nlisten = \"{}\"\n", taken.local_addr().unwrap()));
+    let ran = ferry.run(&["run"]).await.expect_code(78);
+    assert_one_sentence(&ran, &["mailferry.toml: web.listen: ", "cannot listen"]);
+    // Nothing is left of that start.
+    ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test]
 async fn five_mistakes_in_a_config_are_told_at_once() {
     let ferry = Ferry::new(
         "[destination.home]\nkind = \"imap\"\nuser = \"me\"\npassword = \"x\"\n\n[account.old]\n\
@@ -261,6 +273,12 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     let id = parked["id"].to_string();
     let exported = ferry.run(&["export", &id]).await.expect_code(0);
     assert_eq!(exported.stdout.as_bytes(), message(2));
+    let file = ferry.folder().join("x.eml");
+    fs::write(&file, "mine").unwrap();
+    let ran = ferry.run(&["export", &id, "-o", "x.eml"]).await.expect_code(64);
+    assert_one_sentence(&ran, &["x.eml exists already; name another file"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    ferry.run(&["export", &id, "-o", "no/such/x.eml"]).await.expect_code(64);
     ferry.run(&["retry"]).await.expect_code(0);
     assert_eq!(ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
     for _ in 0..3 {
