@@ -93,7 +93,11 @@ const LONGEST: u64 = 16 << 20;
 fn gather(path: &Path, surroundings: &Surroundings) -> Result<Files, Faults> {
     let folder = std::path::absolute(path).map_err(|e| whole_file(path, file::why(&e)))?;
     let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
-    let (text, exposed) = read_text(path, surroundings).map_err(|reason| whole_file(path, reason))?;
+    let (text, exposed) = read_text(path, surroundings).map_err(|reason| {
+        let next = "; write it there, or name another with -c FILE";
+        let next = if reason == file::ABSENT { next } else { "" };
+        whole_file(path, reason + next)
+    })?;
     let document = Document::new(path, &text, &folder, exposed);
     let mut main = raw::config(&document, &surroundings.zone).map_err(Faults)?;
     let accounts = std::mem::take(&mut main.accounts);

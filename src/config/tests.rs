@@ -305,7 +305,10 @@ async fn a_secret_that_cannot_be_had_costs_only_what_it_is_for() {
     assert_eq!(config.destinations[0].word, "imap");
     let reason = config.destinations[0].kind.as_ref().unwrap_err();
     assert!(
-        reason.contains("destination.home.password:") && reason.ends_with("secrets/home does not exist"),
+        reason.contains("destination.home.password:")
+            && reason.ends_with(
+                "secrets/home does not exist; write the secret there, for its owner's eyes only (chmod 600)"
+            ),
         "{reason}"
     );
 }
@@ -353,7 +356,12 @@ async fn what_stops_the_start_says_so() {
     );
     fs::remove_file(home.path("mailferry.toml")).unwrap();
     let faults = home.load().await.unwrap_err();
-    assert!(faults.to_string().ends_with("mailferry.toml: does not exist"), "{faults}");
+    assert!(
+        faults
+            .to_string()
+            .ends_with("mailferry.toml: does not exist; write it there, or name another with -c FILE"),
+        "{faults}"
+    );
     fs::create_dir(home.path("mailferry.toml")).unwrap();
     let faults = home.load().await.unwrap_err();
     assert!(faults.to_string().ends_with("mailferry.toml: is not a regular file"), "{faults}");
