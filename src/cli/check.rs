@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use chrono::DateTime;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::config::{self, Account, Config};
@@ -58,7 +60,8 @@ fn tell_faults(config: &Config) -> bool {
 /// it, and whether all went well.
 async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
     let mut connectors = Connectors::default();
-    let mut probes: Vec<LocalBoxFuture<'_, (String, Result<String, String>)>> = Vec::new();
+    let mut probes: FuturesUnordered<LocalBoxFuture<'_, (String, Result<String, String>)>> =
+        FuturesUnordered::new();
     for account in config.accounts.into_iter().filter(|account| names.contains(&account.name)) {
         let connector = connectors.connector(&account.pop3.peer);
         probes.push(Box::pin(async move {
@@ -76,7 +79,8 @@ async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
         }));
     }
     let mut good = true;
-    for (who, outcome) in join_all(probes).await {
+    // As they come: a server that does not answer holds up no other's result.
+    while let Some((who, outcome)) = probes.next().await {
         match outcome {
             Ok(text) => print(&format!("{who}: {text}\n")),
             Err(text) => {

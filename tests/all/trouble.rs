@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
@@ -135,6 +137,27 @@ async fn a_page_whose_port_is_taken_is_a_fault_of_the_config() {
     assert_one_sentence(&ran, &["mailferry.toml: web.listen: ", "cannot listen"]);
     // Nothing is left of that start.
     ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_check_does_not_wait_for_the_slowest_to_show_the_others() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let quick = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let config = webhook_destination("app", &format!("http://{}/", quick.local_addr().unwrap()), "raw")
+        + &format!("[account.old]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"old\"\n")
+        + "password = \"secret\"\ndeliver = [{ to = \"app\" }]\n";
+    let ferry = Ferry::new(&config);
+    let play = async {
+        let (waits, _) = silent.accept().await.unwrap();
+        let (mut done, _) = quick.accept().await.unwrap();
+        assert_eq!(done.read(&mut [0]).await.unwrap(), 0, "the client is through with it");
+        drop(waits);
+    };
+    let (ran, ()) = tokio::join!(ferry.run(&["check"]), play);
+    let at = |words: &str| ran.stdout.find(words).unwrap_or_else(|| panic!("{words}: {ran:?}"));
+    assert!(at("destination app: ") < at("account old: FAILED: "), "{ran:?}");
+    assert_eq!(ran.code, 75);
 }
 
 #[tokio::test]
