@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::config::{self, Account, Config};
+use crate::ledger;
 use crate::message::{AccountName, Quirks};
 use crate::net::Connectors;
 use crate::pop3::{self, Session};
@@ -30,17 +31,26 @@ pub async fn check(
     }
     let faulty = tell_faults(&config);
     print(&format!(
-        "{}: {} accounts, {} destinations\n",
+        "{}: {}, {}\n",
         file.display(),
-        config.accounts.len() + config.broken.len(),
-        config.destinations.len()
+        counted(config.accounts.len() + config.broken.len(), "account"),
+        counted(config.destinations.len(), "destination")
     ));
+    let ledger = ledger::check_place(&config.ledger);
+    if let Err(error) = &ledger {
+        print(&format!("{error}\n"));
+    }
     let good = offline || probe(config, &names, accounts.is_empty()).await;
-    Ok(match (faulty, good) {
-        (true, _) => exit::CONFIG,
-        (false, false) => exit::LATER,
-        (false, true) => exit::OK,
+    Ok(match (faulty, ledger, good) {
+        (true, ..) => exit::CONFIG,
+        (_, Err(_), _) => exit::LEDGER,
+        (.., false) => exit::LATER,
+        (.., true) => exit::OK,
     })
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Says what a person must mend in the config, and whether there is anything.

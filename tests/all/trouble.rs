@@ -235,6 +235,13 @@ async fn a_ledger_in_a_folder_that_is_not_there_is_no_reason_to_lose_mail() {
     let ran = ferry.run(&["fetch"]).await.expect_code(74);
     assert_one_sentence(&ran, &["no/such/folder"]);
     assert_eq!((server.count("old", "INBOX"), server.count("me", "INBOX")), (3, 0));
+    for command in [["check", "--offline"].as_slice(), &["check"]] {
+        let ran = ferry.run(command).await.expect_code(74);
+        assert_one_sentence(
+            &ran,
+            &["no folder for the ledger", "no/such/folder", "1 account, 1 destination"],
+        );
+    }
 }
 
 #[tokio::test]
