@@ -158,7 +158,7 @@ async fn what_must_outlive_a_power_failure_is_synced() {
 
 #[test]
 fn a_file_that_is_another_user_s_is_called_so() {
-    let path = std::path::Path::new("/var/lib/mailferry/mailferry.db");
+    let path = Path::new("/var/lib/mailferry/mailferry.db");
     let told = |kind: std::io::ErrorKind| Error::io(path, &kind.into()).to_string();
     let denied = told(std::io::ErrorKind::PermissionDenied);
     assert!(denied.contains("this user may not use the ledger /var/lib/"), "{denied}");
