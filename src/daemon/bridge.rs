@@ -123,6 +123,12 @@ impl Bridge {
         self.accounts.keys()
     }
 
+    /// `None` also for one that cannot be polled on this machine.
+    pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.accounts.get(name)?.as_ref().ok()
+    }
+
+    /// Whether it is known here: [`Bridge::spawn_poll`] does something with it.
     pub fn polls(&self, name: &AccountName) -> bool {
         self.accounts.contains_key(name)
     }
