@@ -49,7 +49,7 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let ledger = Arc::new(hold(&config.ledger).await?);
     let web = config.web;
     if let Some(web) = web {
-        let listener = web::bind(web.listen).await.map_err(anyhow::Error::msg)?;
+        let listener = web::bind(web.listen).await.map_err(|text| fault_of_listen(file, text))?;
         info!(address = %web.listen, "the page is up");
         tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
     }
@@ -63,6 +63,10 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     }
     info!("stopped");
     outcome
+}
+
+fn fault_of_listen(file: &Path, text: String) -> config::Faults {
+    config::Faults(vec![config::Fault { file: file.to_owned(), line: None, key: "web.listen".into(), text }])
 }
 
 /// Takes the ledger, on the terms that all polls go by.
@@ -159,7 +163,7 @@ impl Daemon {
         }
         for name in due {
             let waiting = self.requests.start(&name);
-            if self.bridge.account(&name).is_none() {
+            if !self.bridge.polls(&name) {
                 // A reload has taken it away.
                 self.requests.refuse(self.bridge.ledger(), waiting).await?;
                 continue;
@@ -225,7 +229,7 @@ impl Daemon {
     }
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {
-        let known = |name: &AccountName| self.bridge.account(name).is_some();
+        let known = |name: &AccountName| self.bridge.polls(name);
         if self.requests.take(self.bridge.ledger(), known).await? {
             self.agenda_has_changed(Duration::ZERO);
         }

@@ -155,15 +155,34 @@ fn ca_file_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let fault = |reason: String| Error::CaFile { path: path.to_owned(), reason };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| fault(e.to_string()))? {
-        let certificate = certificate.map_err(|e| fault(e.to_string()))?;
-        roots.add(certificate).map_err(|e| fault(e.to_string()))?;
-    }
+    let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+    let roots = roots(&pem).map_err(fault)?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|_| fault("holds no certificate in PEM form".into()))?;
+        .map_err(|e| fault(e.to_string()))?;
     Ok(verifier)
+}
+
+/// Whether `pem` would do as a `ca_file`.
+///
+/// # Errors
+/// A clause that can follow the file's name.
+pub fn check_ca_file(pem: &[u8]) -> Result<(), String> {
+    roots(pem).map(drop)
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate
+            .map_err(|e| e.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|e| e.to_string()));
+        added.map_err(|reason| format!("holds a certificate that is damaged ({reason})"))?;
+    }
+    if roots.is_empty() {
+        return Err("holds no certificate in PEM form".into());
+    }
+    Ok(roots)
 }
 
 /// Opens connections to one peer.

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use chrono::DateTime;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::config::{self, Account};
+use crate::config::{self, Account, Config};
+use crate::ledger;
 use crate::message::{AccountName, Quirks};
 use crate::net::Connectors;
 use crate::pop3::{self, Session};
@@ -26,21 +29,49 @@ pub async fn check(
     for warning in &config.warnings {
         print(&format!("warning: {warning}\n"));
     }
-    let mut good = config.broken.is_empty();
-    for broken in &config.broken {
-        print(&format!("{}: {}\n", broken.name, broken.reason));
-    }
+    let faulty = tell_faults(&config);
     print(&format!(
-        "{}: {} accounts, {} destinations\n",
+        "{}: {}, {}\n",
         file.display(),
-        config.accounts.len() + config.broken.len(),
-        config.destinations.len()
+        counted(config.accounts.len() + config.broken.len(), "account"),
+        counted(config.destinations.len(), "destination")
     ));
-    if offline {
-        return Ok(if good { exit::OK } else { exit::CONFIG });
+    let ledger = ledger::check_place(&config.ledger);
+    if let Err(error) = &ledger {
+        print(&format!("{error}\n"));
     }
+    let good = offline || probe(config, &names, accounts.is_empty()).await;
+    Ok(match (faulty, ledger, good) {
+        (true, ..) => exit::CONFIG,
+        (_, Err(_), _) => exit::LEDGER,
+        (.., false) => exit::LATER,
+        (.., true) => exit::OK,
+    })
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Says what a person must mend in the config, and whether there is anything.
+fn tell_faults(config: &Config) -> bool {
+    for broken in &config.broken {
+        print(&format!("account {}: {}\n", broken.name, broken.reason));
+    }
+    let destinations = config.destinations.iter();
+    let faulty: Vec<_> = destinations.filter_map(|d| Some((&d.name, d.kind.as_ref().err()?))).collect();
+    for (name, reason) in &faulty {
+        print(&format!("destination {name}: {reason}\n"));
+    }
+    !config.broken.is_empty() || !faulty.is_empty()
+}
+
+/// Logs in to the accounts of these names, and to the destinations as well where all is asked for. Says what came of
+/// it, and whether all went well.
+async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
     let mut connectors = Connectors::default();
-    let mut probes: Vec<LocalBoxFuture<'_, (String, Result<String, String>)>> = Vec::new();
+    let mut probes: FuturesUnordered<LocalBoxFuture<'_, (String, Result<String, String>)>> =
+        FuturesUnordered::new();
     for account in config.accounts.into_iter().filter(|account| names.contains(&account.name)) {
         let connector = connectors.connector(&account.pop3.peer);
         probes.push(Box::pin(async move {
@@ -51,13 +82,15 @@ pub async fn check(
             (format!("account {}", account.name), outcome)
         }));
     }
-    for destination in config.destinations.into_iter().filter(|_| accounts.is_empty()) {
+    for destination in config.destinations.into_iter().filter(|d| all && d.kind.is_ok()) {
         let destination = crate::daemon::build_destination(destination, &mut connectors);
         probes.push(Box::pin(async move {
             (format!("destination {}", destination.name()), destination.probe().await)
         }));
     }
-    for (who, outcome) in join_all(probes).await {
+    let mut good = true;
+    // As they come: a server that does not answer holds up no other's result.
+    while let Some((who, outcome)) = probes.next().await {
         match outcome {
             Ok(text) => print(&format!("{who}: {text}\n")),
             Err(text) => {
@@ -66,7 +99,7 @@ pub async fn check(
             }
         }
     }
-    Ok(if good { exit::OK } else { exit::LATER })
+    good
 }
 
 async fn log_in(account: &Account, connector: &pop3::Connector) -> Result<String, pop3::Error> {

@@ -91,7 +91,7 @@ enum Command {
     },
     /// Check the config, then log in everywhere without moving mail
     ///
-    /// Exit code 78: the config is wrong. 75: a server refused.
+    /// Exit code 78: the config is wrong. 74: the ledger cannot be where the config wants it. 75: a server refused.
     Check {
         /// Accounts to log in to [default: all, and all destinations]
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]

@@ -24,7 +24,7 @@ const LOOK_FOR_ANSWER: Duration = Duration::from_millis(100);
 const LOOKS_PER_HOLDER: u32 = 20;
 
 pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<MessageId>) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let count = match daemon::hold(&config.ledger).await {
         Ok(ledger) => {
             let count = ledger.retry(account.as_ref(), id, Utc::now()).await?;
@@ -46,7 +46,7 @@ pub async fn give_up(
     ids: &[MessageId],
     destination: Option<DestinationName>,
 ) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let mut missing = Vec::new();
     for &id in ids {
         let count = match daemon::hold(&config.ledger).await {
@@ -148,7 +148,7 @@ async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
         None => Box::new(std::io::stdout()),
         Some(path) => {
             let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(file.with_context(|| format!("{} cannot be written", path.display()))?)
+            Box::new(file.map_err(|error| unwritable(path, &error))?)
         }
     };
     let mut chunks = message.chunks();
@@ -159,8 +159,19 @@ async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let path = path.display();
+    plain(
+        exit::USAGE,
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => format!("{path} exists already; name another file"),
+            _ => format!("{path} cannot be written ({error}); name another file"),
+        },
+    )
+}
+
 pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.rename(old, new).await;
     ledger.close().await;
@@ -170,7 +181,7 @@ pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow
 }
 
 pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.forget(account).await;
     ledger.close().await;

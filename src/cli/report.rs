@@ -18,7 +18,7 @@ use super::{exit, print};
 const POLLS: u32 = 100;
 
 pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let mut status = match open(&config).await? {
         Some(report) => report.status().await?,
         None => Status::default(),
@@ -43,7 +43,7 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
 }
 
 pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let history = match open(&config).await? {
         Some(report) => History { polls: report.history(account, POLLS).await? },
         None => History { polls: Vec::new() },
@@ -68,7 +68,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 }
 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
         Some(report) => Parked { parked: report.parked().await? },
         None => Parked { parked: Vec::new() },

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::ca_file::{CaFile, ca_file};
+use super::fault::Fault;
 use super::peer::{self, Peer};
 use super::secret::{self, Secret};
 use super::section::Section;
@@ -20,8 +22,13 @@ pub struct RawDestination {
 #[derive(Debug)]
 pub enum RawKind {
     Imap(Peer),
-    /// The settings lack their secrets.
-    Webhook(webhook::Settings, Vec<Secret>),
+    /// The settings lack their secrets, which are named at `place`.
+    Webhook {
+        settings: webhook::Settings,
+        secrets: Vec<Secret>,
+        place: Fault,
+        ca_file: Option<CaFile>,
+    },
 }
 
 /// What an account's `deliver` needs to know of a destination, even of a faulty one.
@@ -64,6 +71,7 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
     let secrets = secret::several(section, "secret");
     let formats = [("json", webhook::Format::Json), ("raw", webhook::Format::Raw)];
     let time = |value| value::duration(value, Duration::from_secs(1)..=Duration::from_secs(600));
+    let ca_file = ca_file(section);
     let settings = webhook::Settings {
         url: url.as_ref().map(|url| url.text.clone()).unwrap_or_default(),
         format: section.read("format", |v| value::choice(v, &formats)).unwrap_or(webhook::Format::Json),
@@ -72,7 +80,7 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
         max_in_flight: section.read("max_in_flight", in_flight).unwrap_or(keys::MAX_IN_FLIGHT),
         connect_timeout: section.read("connect_timeout", time).unwrap_or(keys::CONNECT_TIMEOUT),
         timeout: section.read("timeout", time).unwrap_or(keys::TIMEOUT),
-        ca_file: section.path("ca_file"),
+        ca_file: ca_file.as_ref().map(|file| file.path.clone()),
         pin: section.read("pin", value::pin),
         allow_plaintext: section.flag("allow_plaintext"),
     };
@@ -83,7 +91,7 @@ fn webhook(section: &Section<'_>) -> Option<RawKind> {
     if let Some(host) = &url.plaintext_to {
         peer::plaintext(section, "url", host, settings.allow_plaintext, &["ca_file", "pin"]);
     }
-    Some(RawKind::Webhook(settings, secrets?))
+    Some(RawKind::Webhook { settings, secrets: secrets?, place: section.place("secret"), ca_file })
 }
 
 /// From a message that says no more than hello to more than POP3 servers hand out.

@@ -45,10 +45,13 @@ fn is_kept(path: &Path, credentials: Option<&Path>) -> bool {
     folders.any(|folder| path.starts_with(folder))
 }
 
+/// What [`why`] says of a file that is not there; what to do then, the caller knows.
+pub const ABSENT: &str = "does not exist";
+
 /// What an I/O error means to the user whose path it was.
 pub fn why(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::NotFound => ABSENT.into(),
         io::ErrorKind::PermissionDenied => "may not be read by the user that mailferry runs as".into(),
         _ => format!("cannot be read ({error})"),
     }

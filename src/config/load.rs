@@ -5,11 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
+use secrecy::SecretString;
 
 use super::account::{LocalZone, RawAccount};
+use super::ca_file::CaFile;
 use super::destination::{Known, RawDestination, RawKind};
 use super::fault::{Fault, Faults};
 use super::raw::{self, AccountsDir, RawConfig};
+use super::secret::Secret;
 use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::{Account, Broken, Config, Destination, Kind, file};
@@ -23,15 +26,50 @@ use crate::pop3;
 /// All that is wrong with the main file. What is wrong with one account or one destination alone is in
 /// [`Config::broken`] and [`Destination::kind`].
 pub async fn load(path: &Path) -> Result<Config, Faults> {
-    load_in(path, &|name| std::env::var_os(name)).await
+    load_in(path, &|name| std::env::var_os(name), Secrets::Fetch).await
 }
 
-pub(super) async fn load_in(path: &Path, env: Env<'_>) -> Result<Config, Faults> {
+/// As [`load`], for commands that log in nowhere: every secret is empty, and none is asked for. They may run as
+/// another user or in another environment than the one that has the secrets.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_without_secrets(path: &Path) -> Result<Config, Faults> {
+    load_in(path, &|name| std::env::var_os(name), Secrets::Leave).await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    Fetch,
+    Leave,
+}
+
+pub(super) async fn load_in(path: &Path, env: Env<'_>, secrets: Secrets) -> Result<Config, Faults> {
     let surroundings = Surroundings { zone: local_zone(env), credentials: credentials_folder(env) };
     let file = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || gather(&file, &surroundings));
     let files = reading.await.map_err(|e| whole_file(path, e.to_string()))??;
-    Ok(fetch_secrets(path, files, env).await)
+    Ok(complete(path, files, &Safe { env, secrets }).await)
+}
+
+/// Where secrets are fetched from, if they are.
+struct Safe<'a> {
+    env: Env<'a>,
+    secrets: Secrets,
+}
+
+impl Safe<'_> {
+    async fn fetch(&self, secret: &Secret) -> Result<SecretString, Fault> {
+        match self.secrets {
+            Secrets::Fetch => secret.fetch(self.env).await,
+            Secrets::Leave => Ok(SecretString::default()),
+        }
+    }
+
+    async fn fetch_all(&self, secrets: &[Secret]) -> Result<Vec<SecretString>, Fault> {
+        let fetched: Vec<_> = stream::iter(secrets).then(|secret| self.fetch(secret)).collect().await;
+        fetched.into_iter().collect()
+    }
 }
 
 /// What the reading of files depends on, beside the files.
@@ -55,7 +93,11 @@ const LONGEST: u64 = 16 << 20;
 fn gather(path: &Path, surroundings: &Surroundings) -> Result<Files, Faults> {
     let folder = std::path::absolute(path).map_err(|e| whole_file(path, file::why(&e)))?;
     let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
-    let (text, exposed) = read_text(path, surroundings).map_err(|reason| whole_file(path, reason))?;
+    let (text, exposed) = read_text(path, surroundings).map_err(|reason| {
+        let next = "; write it there, or name another with -c FILE";
+        let next = if reason == file::ABSENT { next } else { "" };
+        whole_file(path, reason + next)
+    })?;
     let document = Document::new(path, &text, &folder, exposed);
     let mut main = raw::config(&document, &surroundings.zone).map_err(Faults)?;
     let accounts = std::mem::take(&mut main.accounts);
@@ -153,7 +195,7 @@ impl DropIns<'_> {
 }
 
 pub(super) fn known(destination: &RawDestination) -> Known {
-    let is_webhook = matches!(destination.kind, RawKind::Webhook(..));
+    let is_webhook = matches!(destination.kind, RawKind::Webhook { .. });
     Known { name: destination.name.clone(), is_webhook }
 }
 
@@ -176,10 +218,10 @@ fn warn_of_shared_mailboxes(files: &mut Files) {
 /// How many secrets are fetched side by side: a command may take seconds.
 const SIDE_BY_SIDE: usize = 8;
 
-async fn fetch_secrets(path: &Path, files: Files, env: Env<'_>) -> Config {
-    let destinations = stream::iter(files.main.destinations).map(|raw| destination(raw, env));
+async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
+    let destinations = stream::iter(files.main.destinations).map(|raw| destination(raw, safe));
     let destinations = destinations.buffered(SIDE_BY_SIDE).collect().await;
-    let accounts = stream::iter(files.accounts).map(|(file, raw)| account(file, raw, env));
+    let accounts = stream::iter(files.accounts).map(|(file, raw)| account(file, raw, safe));
     let outcomes: Vec<Result<Account, Broken>> = accounts.buffered(SIDE_BY_SIDE).collect().await;
     let mut config = Config {
         file: path.to_owned(),
@@ -200,31 +242,54 @@ async fn fetch_secrets(path: &Path, files: Files, env: Env<'_>) -> Config {
     config
 }
 
-async fn account(file: PathBuf, raw: RawAccount, env: Env<'_>) -> Result<Account, Broken> {
-    let password = match raw.peer.password.fetch(env).await {
+async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Account, Broken> {
+    let (password, trust) = tokio::join!(safe.fetch(&raw.peer.password), check(raw.peer.ca_file.as_ref()));
+    let password = match unless_at_fault(password, trust) {
         Ok(password) => password,
-        Err(fault) => return Err(Broken { name: raw.name, file, reason: fault.to_string() }),
+        Err(faults) => return Err(Broken { name: raw.name, file, reason: in_one_line(&faults) }),
     };
     let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
     pop3.max_size = raw.max_size;
     Ok(Account { pop3, name: raw.name, poll: raw.poll, schedule: raw.schedule, paused: raw.paused })
 }
 
-async fn destination(raw: RawDestination, env: Env<'_>) -> Destination {
+async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
-            let password = peer.password.fetch(env).await;
+            let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
             let settings =
                 |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
-            ("imap", password.map(settings))
+            ("imap", unless_at_fault(password, trust).map(settings))
         }
-        RawKind::Webhook(settings, secrets) => {
-            let fetched: Vec<_> = stream::iter(&secrets).then(|secret| secret.fetch(env)).collect().await;
-            let fetched: Result<Vec<_>, Fault> = fetched.into_iter().collect();
-            ("webhook", fetched.map(|secrets| Kind::Webhook(webhook::Settings { secrets, ..settings })))
+        RawKind::Webhook { settings, secrets, place, ca_file } => {
+            let settings = safe.fetch_all(&secrets).await.and_then(|fetched| {
+                let settings = webhook::Settings { secrets: fetched, ..settings };
+                match safe.secrets {
+                    Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
+                    Secrets::Leave => {}
+                }
+                Ok(settings)
+            });
+            let settings = unless_at_fault(settings, check(ca_file.as_ref()).await);
+            ("webhook", settings.map(Kind::Webhook))
         }
     };
-    Destination { name: raw.name, word, kind: kind.map_err(|fault| fault.to_string()) }
+    Destination { name: raw.name, word, kind: kind.map_err(|faults| in_one_line(&faults)) }
+}
+
+async fn check(ca_file: Option<&CaFile>) -> Result<(), Fault> {
+    match ca_file {
+        Some(ca_file) => ca_file.check().await,
+        None => Ok(()),
+    }
+}
+
+/// What has its secret now; or what is wrong with the secret and with the `ca_file`, in one go.
+fn unless_at_fault<T>(secret: Result<T, Fault>, trust: Result<(), Fault>) -> Result<T, Vec<Fault>> {
+    match (secret, trust) {
+        (Ok(secret), Ok(())) => Ok(secret),
+        (secret, trust) => Err([secret.err(), trust.err()].into_iter().flatten().collect()),
+    }
 }
 
 fn whole_file(path: &Path, text: String) -> Faults {

@@ -1,9 +1,11 @@
 //! The config: a file, its drop-ins and its secrets become a [`Config`], or every complaint there is.
 //!
 //! A file becomes a `RawConfig` in one walk that stops at nothing; only then are secrets fetched. The main
-//! file must be right as a whole. A wrong drop-in, or a secret that cannot be had, costs its account alone.
+//! file must be right as a whole. A wrong drop-in, or a secret or `ca_file` that cannot be had, costs its account
+//! alone.
 
 mod account;
+mod ca_file;
 mod destination;
 mod fault;
 mod file;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use tracing::Level;
 
 pub use fault::{Fault, Faults};
-pub use load::load;
+pub use load::{load, load_without_secrets};
 pub use surroundings::find;
 
 use crate::destination::{imap_folder, webhook};
@@ -74,7 +76,7 @@ pub struct Destination {
     pub name: DestinationName,
     /// `imap` or `webhook`.
     pub word: &'static str,
-    /// The error says why nothing can be delivered there: its secret cannot be had.
+    /// The error says why nothing can be delivered there: its secret or its `ca_file` cannot be had.
     pub kind: Result<Kind, String>,
 }
 

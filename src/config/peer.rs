@@ -1,5 +1,6 @@
 //! The keys that a POP3 account and an IMAP destination share: a host, how to trust it, how to log in.
 
+use super::ca_file::{CaFile, ca_file};
 use super::keys::Ports;
 use super::secret::{self, Secret};
 use super::section::Section;
@@ -11,6 +12,8 @@ pub struct Peer {
     pub net: net::Settings,
     pub user: String,
     pub password: Secret,
+    /// That of `net`, with its place.
+    pub ca_file: Option<CaFile>,
 }
 
 pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
@@ -22,11 +25,12 @@ pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
         Tls::Implicit => ports.implicit,
         Tls::StartTls | Tls::None => ports.plaintext,
     });
+    let ca_file = ca_file(section);
     let net = net::Settings {
         host: host.unwrap_or_default(),
         port,
         tls,
-        ca_file: section.path("ca_file"),
+        ca_file: ca_file.as_ref().map(|file| file.path.clone()),
         server_name: section.read("server_name", value::host),
         pin: section.read("pin", value::pin),
         allow_plaintext: section.flag("allow_plaintext"),
@@ -35,7 +39,7 @@ pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
         plaintext(section, "tls", &net.host, net.allow_plaintext, &["ca_file", "server_name", "pin"]);
     }
     (!net.host.is_empty()).then_some(())?;
-    Some(Peer { net, user: user?, password: password? })
+    Some(Peer { net, user: user?, password: password?, ca_file })
 }
 
 /// Unencrypted, as `key` says: only on this machine, or where the user insists, and then with a warning.

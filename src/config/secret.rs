@@ -70,13 +70,7 @@ fn from_value(section: &Section<'_>, key: &str, value: &DeValue<'_>) -> Option<S
             return None;
         }
     };
-    let place = Fault {
-        file: section.file().to_owned(),
-        line: Some(section.line_of(key)),
-        key: section.path_of(key),
-        text: String::new(),
-    };
-    Some(Secret { source, folder: section.folder().to_owned(), place })
+    Some(Secret { source, folder: section.folder().to_owned(), place: section.place(key) })
 }
 
 fn inline(section: &Section<'_>, key: &str, text: &str) -> Option<Source> {
@@ -188,7 +182,10 @@ async fn from_file(path: PathBuf, env: Env<'_>) -> Result<SecretString, String> 
     let credentials = credentials_folder(env);
     let shown = path.display().to_string();
     let read = tokio::task::spawn_blocking(move || file::read(&path, LONGEST, credentials.as_deref()));
-    let read = read.await.map_err(|e| e.to_string())?.map_err(|reason| format!("{shown} {reason}"))?;
+    let read = read.await.map_err(|e| e.to_string())?.map_err(|reason| {
+        let next = "write the secret there, for its owner's eyes only (chmod 600)";
+        if reason == file::ABSENT { format!("{shown} {reason}; {next}") } else { format!("{shown} {reason}") }
+    })?;
     if let Some(mode) = read.exposed {
         return Err(format!("{shown} is open to other users (mode {mode:04o}); run `chmod 600 {shown}`"));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, suggestion};
+use super::fault::{Fault, quoted, suggestion};
 use super::value::{self, Read};
 
 /// A file that is being read, and what is wrong with it so far.
@@ -41,17 +41,22 @@ impl<'a> Document<'a> {
         let mut last = (0, String::new());
         for error in errors.into_iter().take(MOST_ERRORS) {
             let line = self.line(error.span().map_or(0, |span| span.start));
-            let text = match (error.message(), self.unquoted(line)) {
-                ("duplicate key", _) => "is there for the second time; keep one of them".into(),
-                (_, Some(text)) => text,
-                (message, None) => format!("is not TOML: {message}"),
+            let is_repeated = error.message() == "duplicate key";
+            let text = match self.unquoted(line) {
+                _ if is_repeated => {
+                    let key = error.span().and_then(|span| self.text.get(span)).unwrap_or("a key");
+                    format!("{} is there for the second time; keep one of them", quoted(key))
+                }
+                Some(text) => text,
+                None => format!("is not TOML: {}", error.message()),
             };
             // What follows on the same line, or is said again of the next, is seldom a fault of its own.
-            let follows = line == last.0 || (line == last.0 + 1 && text == last.1);
+            let what = if is_repeated { error.message().to_owned() } else { text.clone() };
+            let follows = line == last.0 || (line == last.0 + 1 && what == last.1);
             if !follows {
-                self.fault(String::new(), line, text.clone());
+                self.fault(String::new(), line, text);
             }
-            last = (line, text);
+            last = (line, what);
         }
         Err(self.faults())
     }
@@ -193,13 +198,13 @@ impl<'d> Section<'d> {
     }
 
     pub fn warn(&self, key: &str, text: String) {
-        let warning = Fault {
-            file: self.file().to_owned(),
-            line: Some(self.line_of(key)),
-            key: self.path_of(key),
-            text,
-        };
-        self.document.warnings.borrow_mut().push(warning);
+        self.document.warnings.borrow_mut().push(Fault { text, ..self.place(key) });
+    }
+
+    /// A complaint about `key` that is yet without its text.
+    pub fn place(&self, key: &str) -> Fault {
+        let line = Some(self.line_of(key));
+        Fault { file: self.file().to_owned(), line, key: self.path_of(key), text: String::new() }
     }
 
     /// Where `key` stands; where it is absent, where its section begins.
@@ -211,7 +216,7 @@ impl<'d> Section<'d> {
     /// The dotted key.
     pub fn path_of(&self, key: &str) -> String {
         let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let key = if key.chars().all(is_bare) { key.to_owned() } else { super::fault::quoted(key) };
+        let key = if key.chars().all(is_bare) { key.to_owned() } else { quoted(key) };
         match (self.path.is_empty(), key.is_empty()) {
             (false, false) => format!("{}.{key}", self.path),
             (true, _) => key,

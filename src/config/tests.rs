@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::destination::RawKind;
 use super::fault::nearest;
-use super::load::load_in;
+use super::load::{Secrets, load_in};
 use super::raw::{self, RawConfig};
 use super::section::Document;
 use super::surroundings::{find_in, local_zone};
@@ -99,7 +99,7 @@ fn the_reference_shows_every_key() {
 /// All that a file says, to be compared; the settings of a webhook do not show themselves.
 fn shown(config: &RawConfig) -> String {
     let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
-        RawKind::Webhook(hook, _) => Some(hook),
+        RawKind::Webhook { settings, .. } => Some(settings),
         RawKind::Imap(_) => None,
     });
     let webhooks: Vec<_> = webhooks
@@ -207,11 +207,15 @@ impl Home {
     }
 
     async fn load(&self) -> Result<Config, Faults> {
+        self.load_with(Secrets::Fetch).await
+    }
+
+    async fn load_with(&self, secrets: Secrets) -> Result<Config, Faults> {
         let env = |name: &str| {
             let found = self.env.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| value.clone())
         };
-        load_in(&self.path("mailferry.toml"), &env).await
+        load_in(&self.path("mailferry.toml"), &env, secrets).await
     }
 
     /// The outcome of fetching the password of the account `work`, written as `source`.
@@ -301,9 +305,42 @@ async fn a_secret_that_cannot_be_had_costs_only_what_it_is_for() {
     assert_eq!(config.destinations[0].word, "imap");
     let reason = config.destinations[0].kind.as_ref().unwrap_err();
     assert!(
-        reason.contains("destination.home.password:") && reason.ends_with("secrets/home does not exist"),
+        reason.contains("destination.home.password:")
+            && reason.ends_with(
+                "secrets/home does not exist; write the secret there, for its owner's eyes only (chmod 600)"
+            ),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn a_ca_file_that_is_none_costs_only_what_it_is_for() {
+    let ca_file = |table: &str| MAIN.replace(table, &format!("{table}\nca_file = \"ca.pem\""));
+    let home = Home::new(&ca_file("[account.work]"));
+    home.write("accounts.d/anna.toml", DROP_IN, 0o600);
+    let place = format!("{}:11: account.work.ca_file: ", home.path("mailferry.toml").display());
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (text, complaint) in [
+        (
+            None,
+            "ca.pem does not exist; put the authority's certificate there in PEM form, or take the key out",
+        ),
+        (Some(""), "ca.pem holds no certificate in PEM form; put"),
+        (Some(damaged), "ca.pem holds a certificate that is damaged"),
+    ] {
+        if let Some(text) = text {
+            home.write("ca.pem", text, 0o644);
+        }
+        let config = home.load().await.unwrap();
+        let [broken] = &config.broken[..] else { panic!("{:?}", config.broken) };
+        assert!(broken.reason.starts_with(&place) && broken.reason.contains(complaint), "{broken:?}");
+        assert_eq!(config.accounts[0].name.as_str(), "anna");
+    }
+    home.write("mailferry.toml", &ca_file("[destination.home]"), 0o600);
+    let config = home.load().await.unwrap();
+    assert_eq!(config.broken, []);
+    let reason = config.destinations[0].kind.as_ref().unwrap_err();
+    assert!(reason.contains("destination.home.ca_file: "), "{reason}");
 }
 
 #[tokio::test]
@@ -319,7 +356,12 @@ async fn what_stops_the_start_says_so() {
     );
     fs::remove_file(home.path("mailferry.toml")).unwrap();
     let faults = home.load().await.unwrap_err();
-    assert!(faults.to_string().ends_with("mailferry.toml: does not exist"), "{faults}");
+    assert!(
+        faults
+            .to_string()
+            .ends_with("mailferry.toml: does not exist; write it there, or name another with -c FILE"),
+        "{faults}"
+    );
     fs::create_dir(home.path("mailferry.toml")).unwrap();
     let faults = home.load().await.unwrap_err();
     assert!(faults.to_string().ends_with("mailferry.toml: is not a regular file"), "{faults}");
@@ -451,6 +493,21 @@ async fn a_command_prints_a_secret_in_its_first_line() {
 }
 
 #[tokio::test]
+async fn who_logs_in_nowhere_asks_for_no_secret() {
+    let asked = r#"{ command = ["sh", "-c", "touch asked; echo secret"] }"#;
+    let hook = "[destination.app]\nkind = \"webhook\"\nurl = \"https://app.example.org/\"\nsecret = { env = \"ABSENT\" }\n";
+    let home = Home::new(&(MAIN.replace(r#"{ env = "WORK" }"#, asked) + hook));
+    fs::remove_file(home.path("secrets/home")).unwrap();
+    let config = home.load_with(Secrets::Leave).await.unwrap();
+    assert_eq!(config.broken, []);
+    assert_eq!(config.accounts.len(), 1);
+    assert!(config.destinations.iter().all(|destination| destination.kind.is_ok()), "{config:?}");
+    assert!(!home.path("asked").exists());
+    home.load().await.unwrap();
+    assert!(home.path("asked").exists());
+}
+
+#[tokio::test]
 async fn a_webhook_may_have_several_secrets() {
     let hook = "[destination.app]\nkind = \"webhook\"\nurl = \"https://app.example.org/\"\n\
                 secret = [{ env = \"WORK\" }, { file = \"secrets/home\" }]\n";
@@ -463,6 +520,12 @@ async fn a_webhook_may_have_several_secrets() {
         config.destinations[0].kind.as_ref().unwrap_err().contains("$ABSENT"),
         "half of them will not do"
     );
+    let mut home = Home::new(hook);
+    home.env[0].1 = "whsec_zz!!".into();
+    let config = home.load().await.unwrap();
+    let reason = config.destinations[0].kind.as_ref().unwrap_err();
+    assert!(reason.contains(":4: destination.app.secret: ") && reason.contains("is not base64"), "{reason}");
+    assert!(!reason.contains("zz!!"), "{reason}");
 }
 
 // Surroundings and single values.

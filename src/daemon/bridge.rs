@@ -36,10 +36,14 @@ pub struct Bridge {
     file: PathBuf,
     ledger_path: PathBuf,
     context: Arc<Context>,
-    accounts: BTreeMap<AccountName, Arc<Account>>,
+    accounts: BTreeMap<AccountName, Result<Arc<Account>, Unusable>>,
     hosts: HashMap<String, Arc<Semaphore>>,
     polls: Arc<Semaphore>,
 }
+
+/// Why an account cannot be polled though its config is right: this machine has no certificate authorities to trust,
+/// or a `ca_file` has just gone.
+type Unusable = String;
 
 /// A poll that has ended.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ impl Bridge {
     /// Builds it, and tells the ledger what is configured.
     ///
     /// # Errors
-    /// Only the ledger's. An account or a destination that cannot be built is left out, or stands still, by itself.
+    /// Only the ledger's. An account or a destination that cannot be built fails by itself.
     pub async fn build(
         config: Config,
         ledger: Arc<Ledger>,
@@ -73,17 +77,15 @@ impl Bridge {
                 (destination.name.clone(), Arc::new(build_destination(destination, &mut connectors)))
             })
             .collect();
-        let accounts: BTreeMap<AccountName, Arc<Account>> = config
-            .accounts
-            .into_iter()
-            .filter(|account| !account.paused)
-            .filter_map(|account| build_account(account, &mut connectors))
-            .map(|account| (account.name.clone(), Arc::new(account)))
-            .collect();
-        let setups = accounts.values().map(|account| account_setup(account)).collect();
+        let to_poll: Vec<_> = config.accounts.into_iter().filter(|account| !account.paused).collect();
+        let setups = to_poll.iter().map(account_setup).collect();
         ledger.configure(setups, destination_setups, Utc::now()).await?;
-        let hosts = accounts.values().map(|account| account.pop3.peer.host.clone());
+        let hosts = to_poll.iter().map(|account| account.pop3.peer.host.clone());
         let hosts = hosts.map(|host| (host, Arc::new(Semaphore::new(POLLS_A_HOST)))).collect();
+        let accounts = to_poll
+            .into_iter()
+            .map(|account| (account.name.clone(), build_account(account, &mut connectors).map(Arc::new)));
+        let accounts = accounts.collect();
         let spool = config.ledger.parent().filter(|folder| !folder.as_os_str().is_empty());
         let context = Context {
             ledger,
@@ -121,8 +123,14 @@ impl Bridge {
         self.accounts.keys()
     }
 
+    /// `None` also for one that cannot be polled on this machine.
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
-        self.accounts.get(name)
+        self.accounts.get(name)?.as_ref().ok()
+    }
+
+    /// Whether it is known here: [`Bridge::spawn_poll`] does something with it.
+    pub fn polls(&self, name: &AccountName) -> bool {
+        self.accounts.contains_key(name)
     }
 
     pub fn progress(&self) -> broadcast::Receiver<Progress> {
@@ -138,9 +146,20 @@ impl Bridge {
 
     /// Polls an account as soon as its host and the limit of all polls have a place. An unknown name does nothing.
     pub fn spawn_poll(&self, polls: &mut JoinSet<Polled>, name: &AccountName, regardless: bool) {
-        let Some(account) = self.accounts.get(name).map(Arc::clone) else { return };
-        let host = self.hosts.get(&account.pop3.peer.host).map(Arc::clone);
+        let Some(account) = self.accounts.get(name).cloned() else { return };
         let (context, all) = (Arc::clone(&self.context), Arc::clone(&self.polls));
+        let account = match account {
+            Ok(account) => account,
+            Err(reason) => {
+                let name = name.clone();
+                polls.spawn(async move {
+                    let outcome = record_failure(&context, &name, reason).await;
+                    Polled { account: name, outcome }
+                });
+                return;
+            }
+        };
+        let host = self.hosts.get(&account.pop3.peer.host).map(Arc::clone);
         polls.spawn(async move {
             let _host = match host {
                 Some(host) => host.acquire_owned().await.ok(),
@@ -150,9 +169,9 @@ impl Bridge {
             let outcome = AssertUnwindSafe(poll::poll(&context, &account, regardless)).catch_unwind().await;
             let outcome = match outcome {
                 // It concerns this account's rows; others go on.
-                Ok(Err(ledger::Error::Statement(text))) => record_fault(&context, &account, &text).await,
+                Ok(Err(ledger::Error::Statement(text))) => record_fault(&context, &account.name, &text).await,
                 Ok(outcome) => outcome,
-                Err(panic) => record_fault(&context, &account, &what(panic.as_ref())).await,
+                Err(panic) => record_fault(&context, &account.name, &what(panic.as_ref())).await,
             };
             Polled { account: account.name.clone(), outcome }
         });
@@ -165,14 +184,28 @@ fn what(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// A fault of ours costs one poll.
-async fn record_fault(context: &Context, account: &Account, text: &str) -> Result<Summary, ledger::Error> {
-    let error = (Class::Local, format!("a fault in mailferry ended the poll ({text}); please report it"));
+async fn record_fault(
+    context: &Context,
+    account: &AccountName,
+    text: &str,
+) -> Result<Summary, ledger::Error> {
+    context.ledger.panicked(account, (context.now)()).await?;
+    let reason = format!("a fault in mailferry ended the poll ({text}); please report it");
+    record_failure(context, account, reason).await
+}
+
+/// A poll that this machine made impossible.
+async fn record_failure(
+    context: &Context,
+    account: &AccountName,
+    reason: String,
+) -> Result<Summary, ledger::Error> {
+    let error = (Class::Local, reason);
     let now = (context.now)();
-    context.ledger.panicked(&account.name, now).await?;
     context
         .ledger
         .record_poll(PollRecord {
-            account: account.name.clone(),
+            account: account.clone(),
             started: now,
             ended: now,
             new: 0,
@@ -187,20 +220,15 @@ async fn record_fault(context: &Context, account: &Account, text: &str) -> Resul
     Ok(Summary { error: Some(error), ..Summary::default() })
 }
 
-fn build_account(account: config::Account, connectors: &mut Connectors) -> Option<Account> {
-    match connectors.connector(&account.pop3.peer) {
-        Ok(connector) => Some(Account {
-            name: account.name,
-            pop3: account.pop3,
-            connector,
-            schedule: account.schedule,
-            settings: account.poll,
-        }),
-        Err(error) => {
-            warn!(account = %account.name, "{error}");
-            None
-        }
-    }
+fn build_account(account: config::Account, connectors: &mut Connectors) -> Result<Account, Unusable> {
+    let connector = connectors.connector(&account.pop3.peer).map_err(|error| error.to_string())?;
+    Ok(Account {
+        name: account.name,
+        pop3: account.pop3,
+        connector,
+        schedule: account.schedule,
+        settings: account.poll,
+    })
 }
 
 /// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.
@@ -223,13 +251,13 @@ pub fn build_destination(destination: config::Destination, connectors: &mut Conn
     Destination::new(name, kind)
 }
 
-fn account_setup(account: &Account) -> AccountSetup {
+fn account_setup(account: &config::Account) -> AccountSetup {
     AccountSetup {
         name: account.name.clone(),
         source: format!("{}@{}", account.pop3.user, account.pop3.peer.host),
         schedule: account.schedule.text(),
         longest: account.schedule.longest(Utc::now()).max(schedule::LONGEST_BACK_OFF),
-        routes: account.settings.routes.iter().map(|route| route.to.clone()).collect(),
+        routes: account.poll.routes.iter().map(|route| route.to.clone()).collect(),
     }
 }
 

@@ -83,6 +83,14 @@ impl Settings {
         let _ = url.set_password(None);
         format!("{url} {:?} {}", self.format, self.max_bytes)
     }
+
+    /// Makes sure that requests can be signed with `secrets`.
+    ///
+    /// # Errors
+    /// A sentence that does not show them.
+    pub fn check_secrets(&self) -> Result<(), String> {
+        Keys::new(&self.secrets).map(drop)
+    }
 }
 
 /// The throughput that a request may fall to before it is given up, in octets per second.

@@ -34,6 +34,9 @@ pub const COMMAND: Duration = Duration::from_secs(60);
 pub enum Error {
     #[error(transparent)]
     Net(#[from] net::Error),
+    /// Nothing came after connecting: servers wait like that for TLS that nobody begins.
+    #[error("no greeting within {} s; check that `port` and `tls` fit together", COMMAND.as_secs())]
+    NoGreeting,
     #[error("the server closed the connection ({0})")]
     Closed(&'static str),
     /// The server said goodbye (RFC 3501 section 7.1.5).

@@ -13,7 +13,7 @@ use super::answer::{Capabilities, Done, capabilities_in, refusal};
 use super::guard::Guard;
 use super::mailbox::{Namespace, quote};
 use super::{COMMAND, Error, Mailbox};
-use crate::net::{Certificate, Connector, Stream, Tls, within};
+use crate::net::{self, Certificate, Connector, Stream, Tls, within};
 
 /// Small writes are gathered, so that a command is one packet and one TLS record.
 const WRITE_BUFFER: usize = 64 << 10;
@@ -72,7 +72,11 @@ impl Session {
             Response::Data { status: Status::PreAuth, .. } => Err(Error::PreAuth),
             _ => Err(Error::NotImap("the greeting makes no sense")),
         });
-        let listed = within(COMMAND, "waiting for the greeting", greeting).await??;
+        let listed = within(COMMAND, "waiting for the greeting", greeting).await;
+        let listed = listed.map_err(|fault| match fault {
+            Error::Net(net::Error::Timeout { .. }) => Error::NoGreeting,
+            other => other,
+        })??;
         Ok(self.take_capabilities(listed))
     }
 

@@ -203,7 +203,7 @@ async fn settle_failure(
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
             refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
             match counts_for_destination {
-                true => pause_if_it_refuses_all(connection, destination.id, reason, now).await,
+                true => pause_if_it_refuses_all(connection, destination, reason, now).await,
                 false => Ok(()),
             }
         }

@@ -177,23 +177,37 @@ const STREAK: i64 = 3;
 /// Where the endpoint refuses everything: pauses it and takes the refusals back.
 pub(super) async fn pause_if_it_refuses_all(
     connection: &mut SqliteConnection,
-    destination: i64,
+    destination: &Destination,
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let Destination { id, kind, .. } = destination;
     let sql = "SELECT count(*) FROM deliveries WHERE destination = $1 AND streak = 1";
-    let streak: i64 = sqlx::query_scalar(sql).bind(destination).fetch_one(&mut *connection).await?;
+    let streak: i64 = sqlx::query_scalar(sql).bind(id).fetch_one(&mut *connection).await?;
     if streak < STREAK {
         return Ok(());
     }
-    rest(connection, destination, "paused", reason, None, now).await?;
+    rest(connection, *id, "paused", &refuses_all(kind, reason), None, now).await?;
     // They stay in the streak: while it lasts, no refusal counts.
     let uncount = "
         UPDATE deliveries
         SET state = 'due', since = $2, attempts = attempts - refusals, refusals = 0, retry_at = NULL
         WHERE destination = $1 AND streak = 1 AND state IN ('due', 'deferred', 'parked')";
-    sqlx::query(uncount).bind(destination).bind(unix(now)).execute(connection).await?;
+    sqlx::query(uncount).bind(id).bind(unix(now)).execute(connection).await?;
     Ok(())
+}
+
+/// `reason` is that of the last refusal, which speaks of one message.
+fn refuses_all(kind: &str, reason: &str) -> String {
+    let (cause, check) = match kind {
+        // What follows the last semicolon says what to do about one message.
+        "webhook" => (
+            reason.rsplit_once("; ").map_or(reason, |(cause, _)| cause),
+            "that the endpoint takes what `format` sends",
+        ),
+        _ => (reason, "what the server has against them"),
+    };
+    format!("{STREAK} messages in a row were refused ({cause}); check {check}, then `mailferry retry`")
 }
 
 #[cfg(test)]
@@ -204,6 +218,15 @@ mod tests {
     fn rests_longer_each_time_up_to_a_quarter_of_an_hour() {
         let seconds: Vec<u64> = (0..7).map(|rests| back_off(rests).as_secs()).collect();
         assert_eq!(seconds, [5, 20, 80, 320, 900, 900, 900]);
+    }
+
+    #[test]
+    fn says_that_it_is_not_about_one_message() {
+        let told = refuses_all("webhook", "HTTP 415 from app: \"a; b\"; the endpoint refuses this message");
+        let expected = "3 messages in a row were refused (HTTP 415 from app: \"a; b\"); \
+                        check that the endpoint takes what `format` sends, then `mailferry retry`";
+        assert_eq!(told, expected);
+        assert!(refuses_all("imap", "NO a; b").contains("refused (NO a; b); check what the server"));
     }
 
     #[test]

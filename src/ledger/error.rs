@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::lock::permission;
+
 /// Every one of these ends a command with exit code 74, [`Error::Locked`] and [`Error::Busy`] with 75, and
 /// those that [`Error::is_usage`] with 64.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +29,13 @@ pub enum Error {
     NetworkFileSystem { path: PathBuf, kind: &'static str },
     #[error("the ledger {} cannot be written; make the file, its folder and its disk writable", .0.display())]
     ReadOnly(PathBuf),
+    #[error("there is no folder for the ledger {}; make it, or let `ledger` name another file", .0.display())]
+    NoFolder(PathBuf),
+    #[error(
+        "this user may not use the ledger {}; run the command as the user that mailferry runs as",
+        .0.display()
+    )]
+    Denied(PathBuf),
     #[error(
         "the ledger {path} cannot be opened ({reason}); check its folder and who owns it",
         path = .path.display()
@@ -75,6 +84,8 @@ impl Error {
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {
         match error.kind() {
             std::io::ErrorKind::StorageFull => Error::Full(path.to_owned()),
+            std::io::ErrorKind::NotFound => Error::NoFolder(path.to_owned()),
+            std::io::ErrorKind::PermissionDenied => Error::Denied(path.to_owned()),
             std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly(path.to_owned()),
             _ => Error::Io { path: path.to_owned(), reason: error.to_string() },
         }
@@ -88,7 +99,11 @@ impl Error {
             Some(5 | 6) => Error::Busy(path),
             Some(8) => Error::ReadOnly(path),
             Some(13) => Error::Full(path),
-            Some(14) => Error::Io { path, reason },
+            // SQLite does not say why it cannot open a file.
+            Some(14) => match permission(&path) {
+                Err(error) => Error::io(&path, &error),
+                Ok(()) => Error::Io { path, reason },
+            },
             Some(26) => Error::NotALedger(path),
             Some(10 | 11) => Error::Broken { path, reason },
             None if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => {

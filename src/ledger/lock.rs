@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::Error;
 
 /// Held as long as it lives.
@@ -41,6 +44,25 @@ pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// Makes sure that a ledger can be at `ledger`, without making one.
+///
+/// # Errors
+/// Where its folder is not there, not writable or not on a local disk.
+pub fn check_place(ledger: &Path) -> Result<(), Error> {
+    refuse_network_file_system(ledger)?;
+    permission(ledger).map_err(|e| Error::io(ledger, &e))
+}
+
+/// Whether this user may write the ledger and the files that SQLite puts beside it. Nothing is opened: closing the
+/// ledger would end SQLite's own locks on it.
+pub(super) fn permission(ledger: &Path) -> std::io::Result<()> {
+    access(folder_of(ledger), Access::WRITE_OK | Access::EXEC_OK)?;
+    match access(ledger, Access::READ_OK | Access::WRITE_OK) {
+        Err(Errno::NOENT) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
 fn beside(ledger: &Path, suffix: &str) -> PathBuf {
     let mut name = ledger.as_os_str().to_owned();
     name.push(suffix);
@@ -58,7 +80,7 @@ pub(super) fn folder_of(ledger: &Path) -> &Path {
 /// flock and the shared memory of WAL hold on one machine only.
 fn refuse_network_file_system(ledger: &Path) -> Result<(), Error> {
     let folder = folder_of(ledger);
-    let fault = |e: rustix::io::Errno| Error::io(ledger, &e.into());
+    let fault = |e: Errno| Error::io(ledger, &e.into());
     let magic = rustix::fs::statfs(folder).map_err(fault)?.f_type;
     let device = rustix::fs::stat(folder).map_err(fault)?.st_dev;
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));

@@ -56,6 +56,7 @@ pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};
 pub use intake::{Intake, Shortcut, TakenIn};
+pub use lock::check_place;
 pub use look_ups::LookUp;
 pub use polls::{Agenda, Past, PollRecord};
 pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};

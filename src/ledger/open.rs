@@ -40,7 +40,7 @@ pub(super) async fn for_writing(path: &Path) -> Result<SqliteConnection, Error> 
 
 /// A visitor's connection: to a ledger that exists and has just the schema we know.
 pub(super) async fn for_visiting(path: &Path) -> Result<SqliteConnection, Error> {
-    if !path.exists() {
+    if !path.try_exists().map_err(|e| Error::io(path, &e))? {
         return Err(Error::Missing(path.to_owned()));
     }
     let fault = |e| Error::sql(path, &e);

@@ -17,6 +17,12 @@ pub enum Error {
     /// Everything not yet answered is undone, except perhaps a QUIT.
     #[error("the connection was closed while {during}")]
     Closed { during: &'static str },
+    /// Nothing came after connecting: servers wait like that for TLS that nobody begins.
+    #[error("no greeting within {} s; check that `port` and `tls` fit together", .after.as_secs())]
+    NoGreeting { after: Duration },
+    /// Something came after connecting, but from another kind of server.
+    #[error("`{got}` is not how a POP3 server greets; is this the POP3 port?")]
+    NotPop3 { got: String },
     /// The server says that user or password is wrong, and nothing hints at a passing trouble.
     #[error("the login was refused (`{text}`); check `user` and `password`, and whether POP3 is switched on")]
     Auth { code: Option<Code>, text: String },
@@ -82,10 +88,11 @@ impl Error {
         match self {
             Error::Net(net::Error::Certificate(_) | net::Error::Tls(_)) | Error::Insecure(_) => Class::Trust,
             Error::Net(net::Error::CaFile { .. }) | Error::Disk(_) => Class::Local,
-            Error::Net(_) | Error::Closed { .. } => Class::Network,
+            Error::Net(_) | Error::NoGreeting { .. } | Error::Closed { .. } => Class::Network,
             Error::InUse { .. } | Error::LoginDelay { .. } | Error::TempUnavailable { .. } => Class::Busy,
             Error::Auth { .. } | Error::Unsendable { .. } => Class::Login,
             Error::Refused(_)
+            | Error::NotPop3 { .. }
             | Error::OutOfStep { .. }
             | Error::TooLong { .. }
             | Error::NoUidl

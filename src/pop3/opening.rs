@@ -8,7 +8,7 @@ use super::channel::Channel;
 use super::error::{Error, Refused, refused_login};
 use super::wire::{CAPABILITY_LINES, Capabilities, Code, LINE, Reply};
 use super::{Deadlines, Settings};
-use crate::net::{Connector, Tls, within};
+use crate::net::{self, Connector, Tls, within};
 
 /// Opens a connection as far as the server lets in nobody yet: encrypted if it is to be, its capabilities asked.
 pub(super) async fn connect(
@@ -31,12 +31,21 @@ pub(super) async fn connect(
 async fn greet(connector: &Connector, deadlines: &Deadlines) -> Result<Channel, Error> {
     let mut channel = Channel::new(connector.connect(deadlines.connect).await?);
     let during = "waiting for the greeting";
-    let greeting = within(deadlines.greeting, during, channel.reply("the connection", during)).await?;
-    greeting.map_err(refused_connection)?;
+    let greeting = within(deadlines.greeting, during, channel.reply("the connection", during)).await;
+    greeting.map_err(no_greeting)?.map_err(refused_connection)?;
     if connector.settings().tls != Tls::StartTls {
         return Ok(channel);
     }
     start_tls(channel, connector, deadlines).await
+}
+
+/// A first word that does not come, or makes no sense, is most often a wrong port.
+fn no_greeting(fault: Error) -> Error {
+    match fault {
+        Error::Net(net::Error::Timeout { after, .. }) => Error::NoGreeting { after },
+        Error::OutOfStep { got, .. } => Error::NotPop3 { got },
+        other => other,
+    }
 }
 
 /// Asks for TLS without a look at what the server announces: until there is TLS, anybody could have written it.

@@ -37,8 +37,8 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("cli", AllBut(&[])),
 ];
 
-/// Words of the config file, nothing that acts: `Settings`, the types of its fields, and the bounds of them.
-const PLAIN: &[&str] = &["Settings", "Tls", "Pin", "Format", "MAX_SIZE", "is_loopback"];
+/// Words of the config file, nothing that acts: `Settings`, the types of its fields, and what bounds and checks them.
+const PLAIN: &[&str] = &["Settings", "Tls", "Pin", "Format", "MAX_SIZE", "is_loopback", "check_ca_file"];
 
 /// The modules in which plain words stand.
 const PLAIN_HOMES: &[&str] = &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "poll"];

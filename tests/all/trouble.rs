@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
@@ -89,6 +91,75 @@ async fn a_certificate_that_cannot_be_trusted_sends_no_password() {
     assert!(!server.log().contains("Login"), "{}", server.log());
     ferry.configure(&(home + &tls("localhost", &ca_file)));
     ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_ca_file_that_is_not_there_is_told_and_fails_its_account_alone() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let bob = "[account.bob]\nhost = \"localhost\"\nuser = \"bob\"\npassword = \"secret\"\nca_file = \"nope.pem\"\n";
+    let config = imap_destination("home", &server, "me")
+        + &account("old", &server, "old", TO_HOME)
+        + &format!("{bob}{TO_HOME}\n");
+    let ferry = Ferry::new(&config);
+    let words = ["account.bob.ca_file: ", "nope.pem does not exist; put"];
+    assert_one_sentence(&ferry.run(&["check", "--offline"]).await.expect_code(78), &words);
+    let ran = ferry.run(&["check"]).await.expect_code(78);
+    assert_one_sentence(&ran, &[words[1], "account old: 1 messages"]);
+    assert_one_sentence(&ferry.run(&["fetch", "bob"]).await.expect_code(75), &words);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["bob: not polled: ", "old: 1 new, 1 delivered"]);
+}
+
+#[tokio::test]
+async fn a_destination_without_its_secret_is_told_offline_too() {
+    let (_server, ferry) = three_messages();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    ferry.configure(&config.replacen("\"secret\"", "{ file = \"absent\" }", 1));
+    for command in [["check", "--offline"].as_slice(), &["check"]] {
+        let ran = ferry.run(command).await.expect_code(78);
+        assert_one_sentence(
+            &ran,
+            &["destination home: ", "destination.home.password: ", "absent does not exist"],
+        );
+    }
+    let app = webhook_destination("app", "https://localhost/", "raw").replace("whsec_", "whsec_!");
+    ferry.configure(&(config + &app));
+    let ran = ferry.run(&["check", "--offline"]).await.expect_code(78);
+    assert_one_sentence(&ran, &["destination.app.secret: ", "not base64"]);
+}
+
+#[tokio::test]
+async fn a_page_whose_port_is_taken_is_a_fault_of_the_config() {
+    let (_server, ferry) = three_messages();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
+    ferry.configure(&format!("{config}[web]\nlisten = \"{}\"\n", taken.local_addr().unwrap()));
+    let ran = ferry.run(&["run"]).await.expect_code(78);
+    assert_one_sentence(&ran, &["mailferry.toml: web.listen: ", "cannot listen"]);
+    // Nothing is left of that start.
+    ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_check_does_not_wait_for_the_slowest_to_show_the_others() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let quick = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let config = webhook_destination("app", &format!("http://{}/", quick.local_addr().unwrap()), "raw")
+        + &format!("[account.old]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"old\"\n")
+        + "password = \"secret\"\ndeliver = [{ to = \"app\" }]\n";
+    let ferry = Ferry::new(&config);
+    let play = async {
+        let (waits, _) = silent.accept().await.unwrap();
+        let (mut done, _) = quick.accept().await.unwrap();
+        assert_eq!(done.read(&mut [0]).await.unwrap(), 0, "the client is through with it");
+        drop(waits);
+    };
+    let (ran, ()) = tokio::join!(ferry.run(&["check"]), play);
+    let at = |words: &str| ran.stdout.find(words).unwrap_or_else(|| panic!("{words}: {ran:?}"));
+    assert!(at("destination app: ") < at("account old: FAILED: "), "{ran:?}");
+    assert_eq!(ran.code, 75);
 }
 
 #[tokio::test]
@@ -182,6 +253,13 @@ async fn a_ledger_in_a_folder_that_is_not_there_is_no_reason_to_lose_mail() {
     let ran = ferry.run(&["fetch"]).await.expect_code(74);
     assert_one_sentence(&ran, &["no/such/folder"]);
     assert_eq!((server.count("old", "INBOX"), server.count("me", "INBOX")), (3, 0));
+    for command in [["check", "--offline"].as_slice(), &["check"]] {
+        let ran = ferry.run(command).await.expect_code(74);
+        assert_one_sentence(
+            &ran,
+            &["no folder for the ledger", "no/such/folder", "1 account, 1 destination"],
+        );
+    }
 }
 
 #[tokio::test]
@@ -243,6 +321,12 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     let id = parked["id"].to_string();
     let exported = ferry.run(&["export", &id]).await.expect_code(0);
     assert_eq!(exported.stdout.as_bytes(), message(2));
+    let file = ferry.folder().join("x.eml");
+    fs::write(&file, "mine").unwrap();
+    let ran = ferry.run(&["export", &id, "-o", "x.eml"]).await.expect_code(64);
+    assert_one_sentence(&ran, &["x.eml exists already; name another file"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    ferry.run(&["export", &id, "-o", "no/such/x.eml"]).await.expect_code(64);
     ferry.run(&["retry"]).await.expect_code(0);
     assert_eq!(ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
     for _ in 0..3 {

@@ -155,3 +155,14 @@ async fn what_must_outlive_a_power_failure_is_synced() {
         assert_eq!(synchronous.await.unwrap(), level, "{outlives:?}");
     }
 }
+
+#[test]
+fn a_file_that_is_another_user_s_is_called_so() {
+    let path = Path::new("/var/lib/mailferry/mailferry.db");
+    let told = |kind: std::io::ErrorKind| Error::io(path, &kind.into()).to_string();
+    let denied = told(std::io::ErrorKind::PermissionDenied);
+    assert!(denied.contains("this user may not use the ledger /var/lib/"), "{denied}");
+    assert!(denied.ends_with("run the command as the user that mailferry runs as"), "{denied}");
+    let absent = told(std::io::ErrorKind::NotFound);
+    assert!(absent.contains("no folder for the ledger"), "{absent}");
+}

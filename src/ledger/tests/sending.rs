@@ -86,6 +86,8 @@ async fn three_different_messages_refused_in_a_row_are_the_endpoint_s_fault() {
     assert_eq!(third.state, State::Due);
     let status = house.ledger.report().status().await.unwrap();
     assert_eq!(status.destinations[0].state, "paused");
+    let told = status.destinations[0].error.clone().unwrap();
+    assert!(told.starts_with("3 messages in a row were refused ("), "{told}");
     assert_eq!(house.value("SELECT sum(attempts + refusals) FROM deliveries").await, 0, "all uncounted");
     assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE state = 'due'").await, 4);
     // It stays so while the row lasts: a fourth is not counted either.

@@ -57,6 +57,22 @@ async fn repeats_the_initial_response_to_a_server_that_overlooked_it_but_only_on
 }
 
 #[tokio::test]
+async fn a_wrong_port_is_called_one() {
+    let (outcome, _) = opened("S: * OK [CAPABILITY IMAP4rev1] ready").await;
+    let told = outcome.unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "`* OK [CAPABILITY IMAP4rev1] ready` is not how a POP3 server greets; is this the POP3 port?"
+    );
+    // A server that waits for TLS says nothing.
+    let soon = Duration::from_millis(50);
+    let (outcome, said) = opened_as("stall", |settings| settings.deadlines.greeting = soon).await;
+    let told = outcome.unwrap_err().to_string();
+    assert_eq!(told, "no greeting within 0 s; check that `port` and `tls` fit together");
+    assert_no_secret(&said);
+}
+
+#[tokio::test]
 async fn a_long_password_waits_for_its_own_line() {
     let dialog = "
         S: +OK
@@ -143,7 +159,7 @@ async fn a_refused_connection_is_no_wrong_password() {
         assert_eq!(said, "");
     }
     let (outcome, said) = opened("S: 220 mail.example.org ESMTP").await;
-    assert!(matches!(outcome, Err(Error::OutOfStep { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::NotPop3 { .. })), "{outcome:?}");
     assert_eq!(said, "");
 }
 
