@@ -137,6 +137,9 @@ fn add_config(status: &mut Status, config: &Config) {
     for destination in &config.destinations {
         let at = known.iter().position(|known| known.name == destination.name.as_str());
         let mut row = at.map(|at| known.remove(at)).unwrap_or_default();
+        if at.is_none() {
+            row.state = "ok".into();
+        }
         row.name = destination.name.to_string();
         row.kind = destination.word.to_owned();
         if let Err(reason) = &destination.kind {
