@@ -115,6 +115,7 @@ fn render(status: &Status) -> String {
 
 fn account_cells(account: &AccountStatus) -> [String; 7] {
     let state = match (&account.error, account.failing_since) {
+        (Some(error), _) if !account.is_failing() => error.text.clone(),
         (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
         (Some(error), None) => format!("failing: {}", error.text),
         (None, _) => "ok".into(),

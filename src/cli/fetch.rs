@@ -13,7 +13,7 @@ use tracing::info;
 
 use crate::config::{self, Config};
 use crate::daemon::{self, Answer, Bridge};
-use crate::ledger::{self, Ledger, Request};
+use crate::ledger::{self, Ledger, Request, Waiting};
 use crate::message::AccountName;
 use crate::poll::Progress;
 
@@ -37,13 +37,18 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
+    let path = config.ledger.clone();
     let answers = match daemon::hold(&config.ledger).await {
         Ok(ledger) => poll_here(config, ledger, &names).await?,
         Err(ledger::Error::Locked(_)) => ask_holder(&config, &names).await?,
         Err(error) => return Err(error.into()),
     };
+    let waiting = match answers.iter().any(|answer| answer.deferred > 0) {
+        true => Ledger::visit(&path).await?.report().waiting().await?,
+        false => Vec::new(),
+    };
     for answer in &answers {
-        print(&line(answer));
+        print(&line(answer, &waiting));
     }
     for (name, reason) in &broken {
         print(&format!("{name}: not polled: {reason}\n"));
@@ -148,7 +153,7 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
-fn line(answer: &Answer) -> String {
+fn line(answer: &Answer, waiting: &[Waiting]) -> String {
     let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
     line += &format!(", {} delivered ({})", HumanCount(answer.delivered), HumanBytes(answer.bytes));
     for (count, word) in
@@ -160,6 +165,13 @@ fn line(answer: &Answer) -> String {
     }
     if let Some(error) = &answer.error {
         line += &format!("; failed: {error}");
+    }
+    for waiting in waiting.iter().filter(|waiting| waiting.account == answer.account) {
+        let next = match waiting.state.as_str() {
+            "disabled" => "mend that, then `mailferry retry`",
+            _ => "it will be tried again",
+        };
+        line += &format!("; {}: {}; {next}", waiting.destination, waiting.reason);
     }
     line + "\n"
 }

@@ -152,6 +152,7 @@ fn add_config(status: &mut Status, config: &Config) {
 
 fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
     let state = match (&account.error, account.failing_since) {
+        (Some(error), _) if !account.is_failing() => error.text.clone(),
         (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
         (Some(error), None) => format!("failing: {}", error.text),
         (None, _) if account.parked > 0 => "ok, see `mailferry parked`".into(),

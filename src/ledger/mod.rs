@@ -58,7 +58,9 @@ pub use identify::{Identity, Retrieved};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use look_ups::LookUp;
 pub use polls::{Agenda, Past, PollRecord};
-pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};
+pub use report::{
+    AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
+};
 pub use requests::{Request, Visitor};
 pub use setup::{AccountSetup, DestinationSetup};
 

@@ -190,12 +190,16 @@ async fn a_destination_that_is_down_holds_up_no_other() {
             "leave_copy = false\ndeliver = [{ to = \"app\" }, { to = \"home\" }]",
         );
     let ferry = Ferry::new(&config);
-    ferry.run(&["fetch"]).await.expect_code(75);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["3 deferred", "app: HTTP 503", "it will be tried again"]);
     assert_eq!(server.count("me", "INBOX"), 3);
     assert_eq!(server.count("old", "INBOX"), 3, "not deleted before the webhook has it, too");
     assert_eq!(receiver.arrivals().len(), 3);
     let status = ferry.json(&["status", "--json"]).await;
-    assert_eq!(status["accounts"][0]["pending"], 3, "{status}");
+    let old = &status["accounts"][0];
+    assert_eq!((&old["pending"], &old["failing_since"]), (&3.into(), &serde_json::Value::Null), "{status}");
+    assert_eq!(old["error"]["class"], "message", "{status}");
+    assert!(old["error"]["text"].as_str().unwrap().starts_with("3 waiting: app: HTTP 503"), "{status}");
 }
 
 #[tokio::test]

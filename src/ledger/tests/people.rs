@@ -120,6 +120,32 @@ async fn status_and_history_keep_to_the_contract() {
 }
 
 #[tokio::test]
+async fn an_account_whose_mail_waits_says_why() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two")];
+    house.list(&mailbox).await;
+    assert_eq!(house.error().await, None, "what is merely due has not failed");
+    house.send_due_as(&mailbox, |_| deferred()).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    let text = "2 waiting: home: 451 later; next try 2026-09-21T14:13:25Z";
+    assert_eq!(house.error().await, Some(("message".into(), text.into())));
+    house.later(5);
+    house.send_due_as(&mailbox, |_| unreachable()).await;
+    let text = "home: no connection";
+    assert_eq!(house.error().await, Some(("destination".into(), text.into())));
+    let failed = house.record(Some((Class::Account, "refused".into())));
+    house.ledger.record_poll(failed).await.unwrap();
+    assert_eq!(
+        house.error().await,
+        Some(("account".into(), "refused".into())),
+        "its own failure comes first"
+    );
+    house.list(&vec![]).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.error().await, None, "what is gone from its source does not wait");
+}
+
+#[tokio::test]
 async fn rows_are_kept_for_400_days_after_they_were_last_listed() {
     let mut house = House::new().await;
     house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
