@@ -20,7 +20,7 @@ use crate::ledger::{self, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
-pub use bridge::{Bridge, Polled, build_destination};
+pub use bridge::{Bridge, Polled, build_destination, configured};
 pub use requests::Answer;
 use requests::Requests;
 

@@ -7,9 +7,8 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::ledger::{
-    self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status,
-};
+use crate::daemon;
+use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
 use super::{exit, print};
@@ -19,11 +18,11 @@ const POLLS: u32 = 100;
 
 pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    let mut status = match open(&config).await? {
+    let status = match open(&config).await? {
         Some(report) => report.status().await?,
         None => Status::default(),
     };
-    add_config(&mut status, &config);
+    let status = status.of(&daemon::configured(&config));
     if json {
         return print_json(&status);
     }
@@ -116,42 +115,9 @@ async fn open(config: &Config) -> anyhow::Result<Option<Report>> {
     }
 }
 
-/// Shows what is configured as well: accounts not yet polled, and those whose config is broken. What is no longer
-/// configured is left out.
-fn add_config(status: &mut Status, config: &Config) {
-    let broken = |name: &str| config.broken.iter().find(|broken| broken.name.as_str() == name);
-    let names = config.accounts.iter().map(|account| &account.name);
-    let mut names: Vec<&AccountName> = names.chain(config.broken.iter().map(|broken| &broken.name)).collect();
-    names.sort();
-    let mut known = std::mem::take(&mut status.accounts);
-    for name in names {
-        let at = known.iter().position(|account| account.name == name.as_str());
-        let mut account = at.map(|at| known.remove(at)).unwrap_or_default();
-        account.name = name.to_string();
-        if let Some(broken) = broken(name.as_str()) {
-            account.error = Some(Failure { class: "account".into(), text: broken.reason.clone() });
-        }
-        status.accounts.push(account);
-    }
-    let mut known = std::mem::take(&mut status.destinations);
-    for destination in &config.destinations {
-        let at = known.iter().position(|known| known.name == destination.name.as_str());
-        let mut row = at.map(|at| known.remove(at)).unwrap_or_default();
-        if at.is_none() {
-            row.state = "ok".into();
-        }
-        row.name = destination.name.to_string();
-        row.kind = destination.word.to_owned();
-        if let Err(reason) = &destination.kind {
-            row.state = "failing".into();
-            row.error = Some(reason.clone());
-        }
-        status.destinations.push(row);
-    }
-}
-
 fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
     let state = match (&account.error, account.failing_since) {
+        _ if account.paused => "paused in the config".into(),
         (Some(error), _) if !account.is_failing() => error.text.clone(),
         (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
         (Some(error), None) => format!("failing: {}", error.text),

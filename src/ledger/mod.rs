@@ -21,6 +21,7 @@
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 
 mod columns;
+mod configured;
 mod deletions;
 mod deliveries;
 mod destinations;
@@ -51,6 +52,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;

@@ -33,6 +33,9 @@ pub struct AccountStatus {
     #[serde(serialize_with = "rfc3339")]
     pub failing_since: Option<DateTime<Utc>>,
     pub error: Option<Failure>,
+    /// The config says that it is not to be polled.
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 impl AccountStatus {
@@ -131,7 +134,7 @@ impl Report {
         Report { readers, path: path.to_owned() }
     }
 
-    /// All that is in the config, by name.
+    /// All that the ledger knows, by name; [`Status::of`] keeps to what the config names.
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
@@ -142,11 +145,11 @@ impl Report {
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
                 (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked
-            FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
+            FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destinations = "
-            SELECT name, kind, state, error FROM destinations WHERE configured = 1 ORDER BY name";
+            SELECT name, kind, state, error FROM destinations ORDER BY name";
         let destinations: Vec<(String, String, String, String)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destination = |(name, kind, state, error): (_, _, _, String)| DestinationStatus {
@@ -277,6 +280,7 @@ impl From<AccountRow> for AccountStatus {
             parked: unsigned(row.parked),
             failing_since: row.failing_since.map(moment),
             error: failed.then_some(Failure { class: row.error_class, text: row.error_text }),
+            paused: false,
         }
     }
 }

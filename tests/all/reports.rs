@@ -1,7 +1,7 @@
 //! What the commands say of a ledger, from outside.
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination};
+use crate::ferry::{Ferry, account, imap_destination, message};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
 
@@ -12,4 +12,21 @@ async fn a_destination_that_was_never_used_is_ok() {
         Ferry::new(&(imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME)));
     let status = ferry.json(&["status", "--json"]).await;
     assert_eq!(status["destinations"][0]["state"], "ok", "{status}");
+}
+
+#[tokio::test]
+async fn a_paused_account_keeps_its_numbers() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    ferry.configure(&config.replace("every =", "paused = true\nevery ="));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let status = ferry.json(&["status", "--json"]).await;
+    let old = &status["accounts"][0];
+    assert_eq!((&old["delivered"], &old["next_check"]), (&1.into(), &serde_json::Value::Null), "{status}");
+    assert!(old["last_checked"].is_string() && old["error"].is_null(), "{status}");
+    let ran = ferry.run(&["status"]).await.expect_code(0);
+    assert!(ran.stdout.contains("paused in the config"), "{ran:?}");
 }
