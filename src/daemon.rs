@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::ledger::{self, Ledger, Terms};
+use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
@@ -47,15 +48,16 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
+    let shown = watch::Sender::new(configured(&config));
     if let Some(web) = &config.web {
         let listener = web::bind(web.listen).await.map_err(anyhow::Error::msg)?;
         info!(address = %web.listen, "the page is up");
-        tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
+        tokio::spawn(web::serve(listener, ledger.report(), shown.subscribe(), stop.clone()));
     }
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, stop).run().await;
+    let outcome = Daemon::new(bridge, shown, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
@@ -79,6 +81,8 @@ const ABSENT_AFTER: Duration = Duration::from_secs(30);
 
 struct Daemon {
     bridge: Bridge,
+    /// What the page shows of the config.
+    shown: watch::Sender<Configured>,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
@@ -93,9 +97,10 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, stop: CancellationToken) -> Daemon {
+    fn new(bridge: Bridge, shown: watch::Sender<Configured>, stop: CancellationToken) -> Daemon {
         Daemon {
             bridge,
+            shown,
             stop,
             polls: JoinSet::new(),
             running: HashMap::new(),
@@ -224,6 +229,7 @@ impl Daemon {
                 if config.ledger != self.bridge.ledger_path() {
                     warn!("`ledger` has changed: that takes effect after a restart");
                 }
+                self.shown.send_replace(configured(&config));
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;
                 self.agenda_has_changed(Duration::ZERO);
