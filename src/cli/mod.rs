@@ -280,6 +280,11 @@ fn eprint(text: &str) {
     }
 }
 
+/// A number with its noun.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", indicatif::HumanCount(count), if count == 1 { one } else { many })
+}
+
 /// Prints to standard output. A reader that has gone away (`mailferry status | head`) is no fault.
 fn print(text: &str) {
     use std::io::Write;

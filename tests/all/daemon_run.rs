@@ -153,7 +153,8 @@ async fn shows_a_page_to_this_machine_only() {
     daemon.signal(Signal::HUP);
     daemon.wait_for("reloaded").await;
     let html = get("/", "localhost").await.unwrap().text().await.unwrap();
-    let row = |name: &str| html.lines().find(|line| line.contains(&format!("<td>{name}"))).unwrap_or_default();
+    let row =
+        |name: &str| html.lines().find(|line| line.contains(&format!("<td>{name}"))).unwrap_or_default();
     assert!(row("carol").contains("/none") && row("home").contains("failing: "), "{html}");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);

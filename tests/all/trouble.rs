@@ -234,7 +234,8 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     for _ in 0..3 {
         ferry.run(&["fetch"]).await;
     }
-    ferry.run(&["give-up", &id]).await.expect_code(0);
+    let ran = ferry.run(&["give-up", "99999", &id]).await.expect_code(64);
+    assert_one_sentence(&ran, &["1 delivery given up", "nothing to give up under 99999"]);
     ferry.run(&["give-up", &id]).await.expect_code(64);
     ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");
