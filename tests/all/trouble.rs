@@ -117,7 +117,10 @@ async fn an_unknown_name_is_a_usage_error() {
     }
     ferry.run(&["no-such-command"]).await.expect_code(64);
     ferry.run(&[]).await.expect_code(64);
-    ferry.run(&["--help"]).await.expect_code(0);
+    let ran = ferry.run(&["give-up", "abc"]).await.expect_code(64);
+    assert_one_sentence(&ran, &["an id is a number; see `mailferry parked`"]);
+    let ran = ferry.run(&["--help"]).await.expect_code(0);
+    assert_one_sentence(&ran, &["Exit codes: ", "64", "74", "75", "78"]);
 }
 
 #[tokio::test]
