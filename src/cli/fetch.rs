@@ -155,7 +155,10 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
 
 fn line(answer: &Answer, waiting: &[Waiting]) -> String {
     let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
-    line += &format!(", {} delivered ({})", HumanCount(answer.delivered), HumanBytes(answer.bytes));
+    line += &format!(", {} delivered", HumanCount(answer.delivered));
+    if answer.delivered > 0 {
+        line += &format!(" ({})", HumanBytes(answer.bytes));
+    }
     for (count, word) in
         [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")]
     {
@@ -209,5 +212,18 @@ impl Bar {
 
     fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_bytes_only_of_what_was_delivered() {
+        let mut answer = Answer { account: "work".into(), bytes: 2048, deferred: 5, ..Answer::default() };
+        assert_eq!(line(&answer, &[]), "work: 0 new, 0 delivered, 5 deferred\n");
+        answer.delivered = 1;
+        assert_eq!(line(&answer, &[]), "work: 0 new, 1 delivered (2.00 KiB), 5 deferred\n");
     }
 }
