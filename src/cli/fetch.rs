@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::{self, Config};
@@ -17,7 +18,7 @@ use crate::ledger::{self, Ledger, Request, Waiting};
 use crate::message::AccountName;
 use crate::poll::Progress;
 
-use super::{exit, log, people, plain, print, stop_on_signal};
+use super::{eprint, exit, log, people, plain, print, stop_on_signal};
 
 /// Look-ups further away than this are left to the next poll.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
@@ -38,17 +39,22 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
     let path = config.ledger.clone();
-    let answers = match daemon::hold(&config.ledger).await {
-        Ok(ledger) => poll_here(config, ledger, &names).await?,
+    let mut stopped = false;
+    let answers = match daemon::hold(&path).await {
+        Ok(ledger) => {
+            let stop = stop_on_signal();
+            let answers = poll_here(config, ledger, &names, &stop).await?;
+            stopped = stop.is_cancelled();
+            answers
+        }
         Err(ledger::Error::Locked(_)) => ask_holder(&config, &names).await?,
         Err(error) => return Err(error.into()),
     };
-    let waiting = match answers.iter().any(|answer| answer.deferred > 0) {
-        true => Ledger::visit(&path).await?.report().waiting().await?,
-        false => Vec::new(),
-    };
+    // What a person has stopped has not failed.
+    let is_left = !stopped && answers.iter().any(|answer| answer.deferred > 0);
+    let waiting = if is_left { Ledger::visit(&path).await?.report().waiting().await? } else { Vec::new() };
     for answer in &answers {
-        print(&line(answer, &waiting));
+        print(&line(answer, &waiting, stopped));
     }
     for (name, reason) in &broken {
         print(&format!("{name}: not polled: {reason}\n"));
@@ -75,8 +81,12 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
     Ok(wanted.filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
 }
 
-async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
-    let stop = stop_on_signal();
+async fn poll_here(
+    config: Config,
+    ledger: Ledger,
+    names: &[AccountName],
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<Answer>> {
     let ledger = Arc::new(ledger);
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     let mut bar = Bar::new();
@@ -86,7 +96,7 @@ async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> any
         poll_round(&bridge, &round, &mut bar, &mut answers).await?;
         round = tokio::select! {
             () = stop.cancelled() => Vec::new(),
-            waiting = wait_for_look_ups(&ledger, names) => waiting?,
+            waiting = wait_for_look_ups(&ledger, names, &bar) => waiting?,
         };
     }
     bar.end();
@@ -122,7 +132,11 @@ async fn poll_round(
 }
 
 /// Waits until deliveries whose answer was lost can be looked up, and says whose they are.
-async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Result<Vec<AccountName>> {
+async fn wait_for_look_ups(
+    ledger: &Ledger,
+    names: &[AccountName],
+    bar: &Bar,
+) -> anyhow::Result<Vec<AccountName>> {
     let now = Utc::now();
     let agenda = ledger.agenda(now).await?;
     let waiting: Vec<_> = agenda
@@ -132,7 +146,11 @@ async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Re
         .filter(|(_, at)| *at < now + PATIENCE)
         .collect();
     if let Some(at) = waiting.iter().map(|(_, at)| *at).min() {
-        tokio::time::sleep((at - now).to_std().unwrap_or_default()).await;
+        let wait = (at - now).to_std().unwrap_or_default();
+        if wait > Duration::from_secs(1) {
+            bar.say(&format!("waits {} s for deliveries whose answer was lost", wait.as_secs()));
+        }
+        tokio::time::sleep(wait).await;
     }
     Ok(waiting.into_iter().map(|(account, _)| account).collect())
 }
@@ -153,15 +171,18 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
-fn line(answer: &Answer, waiting: &[Waiting]) -> String {
+/// Where a person has `stopped` it, what is left was not reached, or was not to be tried yet.
+fn line(answer: &Answer, waiting: &[Waiting], stopped: bool) -> String {
     let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
     line += &format!(", {} delivered", HumanCount(answer.delivered));
     if answer.delivered > 0 {
         line += &format!(" ({})", HumanBytes(answer.bytes));
     }
-    for (count, word) in
-        [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")]
-    {
+    for (count, word) in [
+        (answer.deferred, if stopped { "left, stopped" } else { "deferred" }),
+        (answer.parked, "parked"),
+        (answer.deleted, "deleted"),
+    ] {
         if count > 0 {
             line += &format!(", {} {word}", HumanCount(count));
         }
@@ -210,6 +231,11 @@ impl Bar {
         self.bar.set_message(HumanBytes(sum(|progress| progress.bytes)).to_string());
     }
 
+    /// Says on standard error what takes its time.
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprint(text));
+    }
+
     fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -222,8 +248,14 @@ mod tests {
     #[test]
     fn shows_bytes_only_of_what_was_delivered() {
         let mut answer = Answer { account: "work".into(), bytes: 2048, deferred: 5, ..Answer::default() };
-        assert_eq!(line(&answer, &[]), "work: 0 new, 0 delivered, 5 deferred\n");
+        assert_eq!(line(&answer, &[], false), "work: 0 new, 0 delivered, 5 deferred\n");
         answer.delivered = 1;
-        assert_eq!(line(&answer, &[]), "work: 0 new, 1 delivered (2.00 KiB), 5 deferred\n");
+        assert_eq!(line(&answer, &[], false), "work: 0 new, 1 delivered (2.00 KiB), 5 deferred\n");
+    }
+
+    #[test]
+    fn calls_nothing_deferred_that_was_stopped() {
+        let answer = Answer { account: "work".into(), deferred: 2616, ..Answer::default() };
+        assert_eq!(line(&answer, &[], true), "work: 0 new, 0 delivered, 2,616 left, stopped\n");
     }
 }
