@@ -37,7 +37,8 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
     if count == 0 && id.is_some() {
         return Err(plain(exit::USAGE, "there is nothing to retry under this id; see `mailferry parked`"));
     }
-    print(&format!("{count} deliveries are due now\n"));
+    let verb = if count == 1 { "is" } else { "are" };
+    print(&format!("{} {verb} due now\n", counted(count, "delivery", "deliveries")));
     Ok(exit::OK)
 }
 
@@ -186,6 +187,7 @@ pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
     let outcome = ledger.forget(account).await;
     ledger.close().await;
     let messages = outcome?;
-    print(&format!("the ledger has forgotten `{account}` and its {messages} messages\n"));
+    let messages = counted(messages, "message", "messages");
+    print(&format!("the ledger has forgotten `{account}` and its {messages}\n"));
     Ok(exit::OK)
 }

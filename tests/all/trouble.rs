@@ -232,7 +232,8 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     let id = parked["id"].to_string();
     let exported = ferry.run(&["export", &id]).await.expect_code(0);
     assert_eq!(exported.stdout.as_bytes(), message(2));
-    ferry.run(&["retry"]).await.expect_code(0);
+    let ran = ferry.run(&["retry"]).await.expect_code(0);
+    assert_eq!(ran.stdout, "1 delivery is due now\n");
     assert_eq!(ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
     for _ in 0..3 {
         ferry.run(&["fetch"]).await;

@@ -25,6 +25,17 @@ async fn retry_makes_parked_mail_due_as_if_never_tried() {
 }
 
 #[tokio::test]
+async fn retry_counts_what_waited_for_a_disabled_destination() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two")];
+    house.list(&mailbox).await;
+    house.send_due_as(&mailbox, |_| Verdict::Disabled { reason: "410".into() }).await;
+    assert_eq!(house.due().await.len(), 0);
+    assert_eq!(house.ledger.retry(None, None, house.now).await.unwrap(), 2);
+    assert_eq!(house.due().await.len(), 2);
+}
+
+#[tokio::test]
 async fn give_up_leaves_alone_what_is_merely_due() {
     let mut house = House::new().await;
     house.routes = vec!["app", "home"];
