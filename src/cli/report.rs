@@ -11,7 +11,7 @@ use crate::daemon;
 use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
-use super::{exit, print};
+use super::{exit, plain, print};
 
 /// How many polls `history` shows.
 const POLLS: u32 = 100;
@@ -43,7 +43,11 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
 
 pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    let history = match open(&config).await? {
+    let report = open(&config).await?;
+    if let Some(account) = account {
+        must_know(account, &config, report.as_ref()).await?;
+    }
+    let history = match report {
         Some(report) => History { polls: report.history(account, POLLS).await? },
         None => History { polls: Vec::new() },
     };
@@ -112,6 +116,18 @@ async fn open(config: &Config) -> anyhow::Result<Option<Report>> {
         Ok(visitor) => Ok(Some(visitor.report())),
         Err(ledger::Error::Missing(_)) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// An account is known by the config, before its first poll, or by the ledger, after it has left the config.
+async fn must_know(account: &AccountName, config: &Config, report: Option<&Report>) -> anyhow::Result<()> {
+    let mut configured = daemon::configured(config).accounts.into_iter();
+    if configured.any(|configured| configured.name == *account) {
+        return Ok(());
+    }
+    match report {
+        Some(report) => Ok(report.must_know(account).await?),
+        None => Err(plain(exit::USAGE, format!("there is no account `{account}` in the config"))),
     }
 }
 

@@ -186,13 +186,7 @@ impl Report {
     }
 
     /// The latest polls, the newest first, at most `limit`: of one account or all.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchAccount`].
     pub async fn history(&self, account: Option<&AccountName>, limit: u32) -> Result<Vec<Poll>, Error> {
-        if let Some(account) = account {
-            self.must_know(account).await?;
-        }
         let sql = "
             SELECT a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
             FROM polls p JOIN accounts a ON a.id = p.account
@@ -239,13 +233,14 @@ impl Report {
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE name = $1)";
-        let known: bool = sqlx::query_scalar(sql)
-            .bind(account.as_str())
-            .fetch_one(&self.readers)
-            .await
-            .map_err(self.fault())?;
-        if known { Ok(()) } else { Err(Error::NoSuchAccount(account.to_string())) }
+        let sql = "SELECT name FROM accounts ORDER BY name";
+        let known: Vec<String> =
+            sqlx::query_scalar(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+        if known.iter().any(|known| known == account.as_str()) {
+            return Ok(());
+        }
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Error::NoSuchAccount { name: account.to_string(), known })
     }
 
     fn fault(&self) -> impl Fn(sqlx::Error) -> Error {

@@ -30,3 +30,21 @@ async fn a_paused_account_keeps_its_numbers() {
     let ran = ferry.run(&["status"]).await.expect_code(0);
     assert!(ran.stdout.contains("paused in the config"), "{ran:?}");
 }
+
+#[tokio::test]
+async fn a_configured_account_has_a_history_before_its_first_poll() {
+    let server = Dovecot::start();
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let ferry = Ferry::new(&config);
+    let new = account("new", &server, "new", TO_HOME);
+    for _ in 0..2 {
+        ferry.configure(&(config.clone() + &new));
+        let history = ferry.json(&["history", "new", "--json"]).await;
+        assert_eq!(history["polls"], serde_json::json!([]), "{history}");
+        ferry.run(&["history", "nobody"]).await.expect_code(64);
+        ferry.configure(&config);
+        ferry.run(&["fetch"]).await.expect_code(0);
+    }
+    let ran = ferry.run(&["history", "nobody"]).await.expect_code(64);
+    assert!(ran.stderr.contains("no account `nobody`; it has: old\n"), "{ran:?}");
+}
