@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -215,9 +215,9 @@ impl Bar {
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style =
-            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} deliveries, {msg} {per_sec}");
+            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} deliveries, {msg} {rate}");
         if let Ok(style) = style {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar { bar, accounts: HashMap::new() }
@@ -239,6 +239,12 @@ impl Bar {
     fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Deliveries a second; a fraction of one is of no interest.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // Writing to a line of the bar cannot fail.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
 }
 
 #[cfg(test)]

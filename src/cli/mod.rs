@@ -6,6 +6,7 @@ mod fetch;
 mod log;
 mod people;
 mod report;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use crate::daemon;
 use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
+use super::table::table;
 use super::{exit, plain, print};
 
 /// How many polls `history` shows.
@@ -29,7 +30,7 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
     print(&table(
-        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", "DELIVERED", "PENDING", "PARKED", "STATE"],
+        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"],
         accounts,
     ));
     print("\n");
@@ -66,7 +67,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
             poll.error.clone().unwrap_or_default(),
         ]
     });
-    print(&table(&["ACCOUNT", "STARTED", "TOOK", "NEW", "DELIVERED", "DELETED", "SIZE", "ERROR"], rows));
+    print(&table(&["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE", "ERROR"], rows));
     Ok(exit::OK)
 }
 
@@ -94,7 +95,7 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
             parked.reason.clone(),
         ]
     });
-    print(&table(&["ID", "ACCOUNT", "DESTINATION", "SIZE", "SINCE", "TRIES", "REASON"], rows));
+    print(&table(&[">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES", "REASON"], rows));
     Ok(exit::OK)
 }
 
@@ -157,24 +158,6 @@ fn destination_row(destination: &DestinationStatus) -> Vec<String> {
         None => destination.state.clone(),
     };
     vec![destination.name.clone(), destination.kind.clone(), state]
-}
-
-/// Columns as wide as they must be; the last one as long as it likes.
-fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut lines = vec![heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>()];
-    lines.extend(rows);
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let mut row = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
-            row += &format!("{cell:width$}  ");
-        }
-        text += row.trim_end();
-        text.push('\n');
-    }
-    text
 }
 
 fn local(time: DateTime<Utc>) -> String {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use chrono::Local;
+use indicatif::HumanBytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +128,7 @@ fn introduce(
     writeln!(out, "  mailbox   pop3://{}, {}", mailbox.address, progress.expected_in_words())?;
     writeln!(out, "  receiver  {}", receiver.url)?;
     writeln!(out, "  bridge    mailferry run -c {}\n", config.display())?;
-    writeln!(out, "{:<8}  {:<20}  {:<36}  {:>8}", "arrived", "from", "subject", "size")?;
+    writeln!(out, "{:<8}  {:<20}  {:<34}  {:>10}", "arrived", "from", "subject", "size")?;
     Ok(())
 }
 
@@ -189,26 +190,31 @@ impl Progress {
         if self.took.is_none() && self.is_complete() {
             self.took = Some(self.started.elapsed());
         }
-        let (time, size) = (Local::now().format("%H:%M:%S"), size(print.octets));
-        let (from, subject) = (cell(&from, 20), cell(&subject, 36));
-        writeln!(out, "{time}  {from:<20}  {subject:<36}  {size:>8}")?;
+        let (time, size) = (Local::now().format("%H:%M:%S"), HumanBytes(print.octets).to_string());
+        let (from, subject) = (cell(&from, 20), cell(&subject, 34));
+        writeln!(out, "{time}  {from:<20}  {subject:<34}  {size:>10}")?;
         Ok(())
     }
 
     fn expected_in_words(&self) -> String {
-        format!("{} messages, {}", self.expected.len(), size(self.expected_octets))
+        format!("{} messages, {}", self.expected.len(), HumanBytes(self.expected_octets))
     }
 
     fn arrived_in_words(&self) -> String {
         let (messages, octets) = (self.arrived.len(), self.arrived_octets);
         let Some(took) = self.took else {
-            return format!("{messages} of {} messages arrived, {}.", self.expected.len(), size(octets));
+            return format!(
+                "{messages} of {} messages arrived, {}.",
+                self.expected.len(),
+                HumanBytes(octets)
+            );
         };
         let seconds = took.as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-        let (per_second, octets_per_second) = (messages as f64 / seconds, octets as f64 / seconds);
-        let rate = format!("{per_second:.0} messages/s, {:.1} MB/s", octets_per_second / 1e6);
-        format!("{messages} messages, {} in {seconds:.1} s: {rate}.", size(octets))
+        let (per_second, mebibytes) =
+            (messages as f64 / seconds, octets as f64 / seconds / f64::from(1 << 20));
+        let rate = format!("{per_second:.0} messages/s, {mebibytes:.1} MiB/s");
+        format!("{messages} messages, {} in {seconds:.1} s: {rate}.", HumanBytes(octets))
     }
 
     fn stalled(&self) -> String {
@@ -228,16 +234,6 @@ impl Progress {
         writeln!(out, "\n{arrived}")?;
         writeln!(out, "Every byte and every signature was right, and nothing arrived twice.")?;
         Ok(())
-    }
-}
-
-fn size(octets: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-    let octets_as_read = octets as f64;
-    match octets {
-        0..1000 => format!("{octets} B"),
-        1000..1_000_000 => format!("{:.1} kB", octets_as_read / 1e3),
-        _ => format!("{:.1} MB", octets_as_read / 1e6),
     }
 }
 

@@ -118,6 +118,7 @@ async fn the_demo_ends_when_all_has_arrived() {
     let (out, outcome) = run(Fault::None).await;
     outcome.unwrap();
     assert!(out.contains("\n200 messages, ") && out.contains("Every byte and every signature was right"));
+    assert!(out.contains(" KiB") && out.contains(" MiB/s") && !out.contains("kB"), "{out}");
     assert!(out.contains("J\u{fc}rgen M\u{fc}ller"), "{out}");
     for line in out.lines() {
         assert!(line.chars().count() <= 80 && !line.contains(char::is_control), "{line:?}");
