@@ -11,7 +11,7 @@ use crate::daemon;
 use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
-use super::table::table;
+use super::table::{Row, table, terminal_width};
 use super::{exit, plain, print};
 
 /// How many polls `history` shows.
@@ -32,10 +32,11 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     print(&table(
         &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"],
         accounts,
+        terminal_width(),
     ));
     print("\n");
     let destinations = status.destinations.iter().map(destination_row);
-    print(&table(&["DESTINATION", "KIND", "STATE"], destinations));
+    print(&table(&["DESTINATION", "KIND", "STATE"], destinations, terminal_width()));
     for warning in &config.warnings {
         print(&format!("\nwarning: {warning}\n"));
     }
@@ -55,19 +56,9 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
     if json {
         return print_json(&history);
     }
-    let rows = history.polls.iter().map(|poll| {
-        vec![
-            poll.account.clone(),
-            poll.started.map(local).unwrap_or_default(),
-            poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started)).unwrap_or_default(),
-            HumanCount(poll.new).to_string(),
-            HumanCount(poll.delivered).to_string(),
-            HumanCount(poll.deleted).to_string(),
-            HumanBytes(poll.bytes).to_string(),
-            poll.error.clone().unwrap_or_default(),
-        ]
-    });
-    print(&table(&["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE", "ERROR"], rows));
+    let rows = history.polls.iter().map(poll_row);
+    let heads = ["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE"];
+    print(&table(&heads, rows, terminal_width()));
     Ok(exit::OK)
 }
 
@@ -84,18 +75,9 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
         print("nothing is parked\n");
         return Ok(exit::OK);
     }
-    let rows = parked.parked.iter().map(|parked| {
-        vec![
-            parked.id.to_string(),
-            parked.account.clone(),
-            parked.destination.clone(),
-            parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
-            parked.since.map(local).unwrap_or_default(),
-            parked.attempts.to_string(),
-            parked.reason.clone(),
-        ]
-    });
-    print(&table(&[">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES", "REASON"], rows));
+    let rows = parked.parked.iter().map(parked_row);
+    let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
+    print(&table(&heads, rows, terminal_width()));
     Ok(exit::OK)
 }
 
@@ -132,32 +114,58 @@ async fn must_know(account: &AccountName, config: &Config, report: Option<&Repor
     }
 }
 
-fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
-    let state = match (&account.error, account.failing_since) {
-        _ if account.paused => "paused in the config".into(),
-        (Some(error), _) if !account.is_failing() => error.text.clone(),
-        (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
-        (Some(error), None) => format!("failing: {}", error.text),
-        (None, _) if account.parked > 0 => "ok, see `mailferry parked`".into(),
-        (None, _) => "ok".into(),
+/// The state is a word, so that a row fits into 80 columns.
+fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
+    let error = account.error.as_ref().map(|error| error.text.clone());
+    let (state, note) = match (error, account.failing_since) {
+        _ if account.paused => ("paused", Some("paused in the config".to_owned())),
+        (Some(error), _) if !account.is_failing() => ("waiting", Some(error)),
+        (Some(error), Some(since)) => ("failing", Some(format!("since {}: {error}", local(since)))),
+        (Some(error), None) => ("failing", Some(error)),
+        (None, _) if account.parked > 0 => ("ok", Some("see `mailferry parked`".to_owned())),
+        (None, _) => ("ok", None),
     };
-    vec![
+    let cells = vec![
         account.name.clone(),
         account.last_checked.map_or("never".into(), |at| ago(now - at)),
         account.next_check.map_or("-".into(), |at| from_now(at - now)),
         HumanCount(account.delivered).to_string(),
         HumanCount(account.pending).to_string(),
         HumanCount(account.parked).to_string(),
-        state,
-    ]
+        state.to_owned(),
+    ];
+    Row { cells, note }
 }
 
-fn destination_row(destination: &DestinationStatus) -> Vec<String> {
-    let state = match &destination.error {
-        Some(error) => format!("{}: {error}", destination.state),
-        None => destination.state.clone(),
-    };
-    vec![destination.name.clone(), destination.kind.clone(), state]
+fn destination_row(destination: &DestinationStatus) -> Row {
+    let cells = vec![destination.name.clone(), destination.kind.clone(), destination.state.clone()];
+    Row { cells, note: destination.error.clone() }
+}
+
+fn poll_row(poll: &Poll) -> Row {
+    let took = poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started));
+    let cells = vec![
+        poll.account.clone(),
+        poll.started.map(local).unwrap_or_default(),
+        took.unwrap_or_default(),
+        HumanCount(poll.new).to_string(),
+        HumanCount(poll.delivered).to_string(),
+        HumanCount(poll.deleted).to_string(),
+        HumanBytes(poll.bytes).to_string(),
+    ];
+    Row { cells, note: poll.error.clone() }
+}
+
+fn parked_row(parked: &ParkedDelivery) -> Row {
+    let cells = vec![
+        parked.id.to_string(),
+        parked.account.clone(),
+        parked.destination.clone(),
+        parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+        parked.since.map(local).unwrap_or_default(),
+        parked.attempts.to_string(),
+    ];
+    Row { cells, note: Some(parked.reason.clone()) }
 }
 
 fn local(time: DateTime<Utc>) -> String {

@@ -28,7 +28,8 @@ async fn a_paused_account_keeps_its_numbers() {
     assert_eq!((&old["delivered"], &old["next_check"]), (&1.into(), &serde_json::Value::Null), "{status}");
     assert!(old["last_checked"].is_string() && old["error"].is_null(), "{status}");
     let ran = ferry.run(&["status"]).await.expect_code(0);
-    assert!(ran.stdout.contains("paused in the config"), "{ran:?}");
+    assert!(ran.stdout.contains("paused\n    paused in the config\n"), "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| line.len() <= 80), "{ran:?}");
 }
 
 #[tokio::test]
