@@ -28,6 +28,9 @@ const DRIP: Duration = Duration::from_secs(4);
 /// How long nothing may arrive while something is still missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is said when nothing was wrong: anything that is ends the demo.
+const VERDICT: &str = "Every byte and every signature was right, and nothing arrived twice.";
+
 /// Runs the demo, and writes what happens to `out`, at most 80 columns wide.
 ///
 /// `run_bridge` is given the path of a config and a token, and carries mail until the token is cancelled. With
@@ -61,10 +64,15 @@ pub async fn demo<Running: Future<Output = anyhow::Result<()>>>(
             break None;
         }
         tokio::select! {
-            Some(outcome) = arrivals.recv() => progress.take(outcome, out)?,
+            Some(outcome) = arrivals.recv() => {
+                progress.take(outcome, out)?;
+                if !once && progress.has_all_of_the_first() {
+                    progress.sum_up_the_first(out)?;
+                }
+            }
             outcome = &mut bridge => break Some(outcome),
             () = stop.cancelled() => break None,
-            () = tokio::time::sleep(DRIP), if is_complete => progress.put_one_more(&mailbox, out)?,
+            () = tokio::time::sleep(DRIP), if is_complete => progress.put_one_more(&mailbox)?,
             () = tokio::time::sleep(PATIENCE), if !is_complete => bail!(progress.stalled()),
         }
     };
@@ -164,18 +172,19 @@ impl Progress {
         self.started = Instant::now();
     }
 
-    fn put_one_more(&mut self, mailbox: &Mailbox, out: &mut impl Write) -> anyhow::Result<()> {
+    fn put_one_more(&mut self, mailbox: &Mailbox) -> anyhow::Result<()> {
         let number = u32::try_from(self.expected.len())?;
-        if number == AT_FIRST {
-            writeln!(out, "\n{}", self.arrived_in_words())?;
-            writeln!(out, "Now a new message comes every {} s. Ctrl-C ends it.\n", DRIP.as_secs())?;
-        }
         self.put(mailbox, number);
         Ok(())
     }
 
     fn is_complete(&self) -> bool {
         self.arrived.len() == self.expected.len()
+    }
+
+    /// The first messages are all there, and no other was put.
+    fn has_all_of_the_first(&self) -> bool {
+        self.is_complete() && self.expected.len() == AT_FIRST as usize
     }
 
     fn take(&mut self, outcome: receiver::Outcome, out: &mut impl Write) -> anyhow::Result<()> {
@@ -191,6 +200,7 @@ impl Progress {
             self.took = Some(self.started.elapsed());
         }
         let (time, size) = (Local::now().format("%H:%M:%S"), HumanBytes(print.octets).to_string());
+        let subject = if subject.trim().is_empty() { "(no subject)".to_owned() } else { subject };
         let (from, subject) = (cell(&from, 20), cell(&subject, 34));
         writeln!(out, "{time}  {from:<20}  {subject:<34}  {size:>10}")?;
         Ok(())
@@ -226,13 +236,18 @@ impl Progress {
         )
     }
 
+    fn sum_up_the_first(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        writeln!(out, "\n{}\n{VERDICT}", self.arrived_in_words())?;
+        writeln!(out, "Now it waits for more: one comes every {} s. Ctrl-C ends it.\n", DRIP.as_secs())?;
+        Ok(())
+    }
+
     fn sum_up(&self, out: &mut impl Write) -> anyhow::Result<()> {
         // After the first messages the mailbox is filled by the clock, so that a rate would say nothing.
         let is_first = self.expected.len() == AT_FIRST as usize;
         let arrived =
             if is_first { self.arrived_in_words() } else { format!("{} messages.", self.arrived.len()) };
-        writeln!(out, "\n{arrived}")?;
-        writeln!(out, "Every byte and every signature was right, and nothing arrived twice.")?;
+        writeln!(out, "\n{arrived}\n{VERDICT}")?;
         Ok(())
     }
 }
