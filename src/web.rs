@@ -108,8 +108,9 @@ fn render(status: &Status) -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"15\">\n\
          <link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body><h1>mailferry</h1>\n",
     );
-    html += "<table><caption>Accounts</caption>\n<tr><th>Account<th>Last checked<th>Next check\
-             <th>Delivered<th>Pending<th>Parked<th>State</tr>\n";
+    // The state comes first, so that a narrow window shows it.
+    html += "<table class=\"accounts\"><caption>Accounts</caption>\n<tr><th>Account<th>State<th>Last checked\
+             <th>Next check<th>Delivered<th>Pending<th>Parked</tr>\n";
     for account in &status.accounts {
         row(&mut html, &account_cells(account), account.error.is_some());
     }
@@ -136,12 +137,12 @@ fn account_cells(account: &AccountStatus) -> [String; 7] {
     };
     [
         account.name.clone(),
+        state,
         account.last_checked.map_or("never".into(), local),
         account.next_check.map(local).unwrap_or_default(),
         account.delivered.to_string(),
         account.pending.to_string(),
         account.parked.to_string(),
-        state,
     ]
 }
 
@@ -203,6 +204,10 @@ mod tests {
         let account = AccountStatus { name: "work".into(), error: Some(error), ..AccountStatus::default() };
         let html = render(&Status { accounts: vec![account], ..Status::default() });
         assert!(!html.contains("<script"), "{html}");
+        assert!(
+            html.contains("<td>work<td>failing: "),
+            "the state stands where a narrow window shows it: {html}"
+        );
         assert!(html.contains("&lt;script&gt;alert(&#39;1&#39;)"), "{html}");
     }
 }
