@@ -37,6 +37,9 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     print("\n");
     let destinations = status.destinations.iter().map(destination_row);
     print(&table(&["DESTINATION", "KIND", "STATE"], destinations, terminal_width()));
+    if !Ledger::is_held(&config.ledger) {
+        print("\nno mailferry is running; start it with `mailferry run`\n");
+    }
     for warning in &config.warnings {
         print(&format!("\nwarning: {warning}\n"));
     }

@@ -205,6 +205,11 @@ impl Ledger {
         Visitor::new(path).await
     }
 
+    /// Whether a process holds the ledger: `run`, or a `fetch` under way.
+    pub fn is_held(path: &Path) -> bool {
+        lock::is_held(path)
+    }
+
     /// Ends in order: all is on disk, and the lock is free.
     pub async fn close(self) {
         self.readers.close().await;

@@ -42,8 +42,11 @@ async fn does_what_other_processes_ask() {
     let status = ferry.json(&["status", "--json"]).await;
     assert_eq!(status["accounts"][0]["delivered"], 2, "{status}");
     assert_eq!(status["destinations"][0]["state"], "ok", "{status}");
+    let not_running = "no mailferry is running; start it with `mailferry run`";
+    assert!(!ferry.run(&["status"]).await.stdout.contains(not_running));
     daemon.signal(Signal::INT);
     assert_eq!(daemon.end().await.code, 0);
+    assert!(ferry.run(&["status"]).await.stdout.contains(not_running));
 }
 
 #[tokio::test]
