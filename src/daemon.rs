@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config;
-use crate::ledger::{self, Ledger, Terms};
+use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
-pub use bridge::{Bridge, Polled, build_destination};
+pub use bridge::{Bridge, Polled, build_destination, configured};
 pub use requests::Answer;
 use requests::Requests;
 
@@ -48,15 +49,16 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
     let web = config.web;
+    let shown = watch::Sender::new(configured(&config));
     if let Some(web) = web {
         let listener = web::bind(web.listen).await.map_err(|text| fault_of_listen(file, text))?;
         info!(address = %web.listen, "the page is up");
-        tokio::spawn(web::serve(listener, ledger.report(), stop.clone()));
+        tokio::spawn(web::serve(listener, ledger.report(), shown.subscribe(), stop.clone()));
     }
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, web, stop).run().await;
+    let outcome = Daemon::new(bridge, shown, web, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
@@ -87,6 +89,8 @@ struct Daemon {
     /// What a reload cannot change.
     ledger_path: PathBuf,
     web: Option<config::Web>,
+    /// What the page shows of the config.
+    shown: watch::Sender<Configured>,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
@@ -101,11 +105,17 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
+    fn new(
+        bridge: Bridge,
+        shown: watch::Sender<Configured>,
+        web: Option<config::Web>,
+        stop: CancellationToken,
+    ) -> Daemon {
         Daemon {
             ledger_path: bridge.ledger_path().to_owned(),
             bridge,
             web,
+            shown,
             stop,
             polls: JoinSet::new(),
             running: HashMap::new(),
@@ -249,6 +259,7 @@ impl Daemon {
                 if config.web != self.web {
                     warn!("`web.listen` has changed: that takes effect after a restart");
                 }
+                self.shown.send_replace(configured(&config));
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;
                 self.agenda_has_changed(Duration::ZERO);

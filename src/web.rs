@@ -11,9 +11,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Local, Utc};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{AccountStatus, Report, Status};
+use crate::ledger::{AccountStatus, Configured, Report, Status};
 
 /// Binds to `address`.
 ///
@@ -24,18 +25,30 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     listener.map_err(|error| format!("the page cannot listen on {address} ({error}); change `web.listen`"))
 }
 
-/// Answers until `stop` is cancelled.
-pub async fn serve(listener: TcpListener, report: Report, stop: CancellationToken) {
+/// Answers until `stop` is cancelled. What `configured` names is shown, and nothing else.
+pub async fn serve(
+    listener: TcpListener,
+    report: Report,
+    configured: watch::Receiver<Configured>,
+    stop: CancellationToken,
+) {
     let app = Router::new()
         .route("/", get(page))
         .route("/style.css", get(style))
         .route("/healthz", get(health))
         .layer(middleware::from_fn(guard))
-        .with_state(report);
+        .with_state(Sources { report, configured });
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::warn!(%error, "the page has ended");
     }
+}
+
+/// What the page is made of.
+#[derive(Clone)]
+struct Sources {
+    report: Report,
+    configured: watch::Receiver<Configured>,
 }
 
 /// A stranger's page can make a browser ask us under a name of its own (DNS rebinding), so no name but this
@@ -71,8 +84,8 @@ fn is_ours(headers: &HeaderMap) -> bool {
 }
 
 /// 200 as long as the ledger can be read.
-async fn health(State(report): State<Report>) -> (StatusCode, String) {
-    match report.status().await {
+async fn health(State(sources): State<Sources>) -> (StatusCode, String) {
+    match sources.report.status().await {
         Ok(_) => (StatusCode::OK, "ok\n".into()),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
@@ -82,9 +95,9 @@ async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css")], include_str!("web/style.css"))
 }
 
-async fn page(State(report): State<Report>) -> Response {
-    match report.status().await {
-        Ok(status) => Html(render(&status)).into_response(),
+async fn page(State(sources): State<Sources>) -> Response {
+    match sources.report.status().await {
+        Ok(status) => Html(render(&status.of(&sources.configured.borrow()))).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
@@ -95,8 +108,9 @@ fn render(status: &Status) -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"15\">\n\
          <link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body><h1>mailferry</h1>\n",
     );
-    html += "<table><caption>Accounts</caption>\n<tr><th>Account<th>Last checked<th>Next check\
-             <th>Delivered<th>Pending<th>Parked<th>State</tr>\n";
+    // The state comes first, so that a narrow window shows it.
+    html += "<table class=\"accounts\"><caption>Accounts</caption>\n<tr><th>Account<th>State<th>Last checked\
+             <th>Next check<th>Delivered<th>Pending<th>Parked</tr>\n";
     for account in &status.accounts {
         row(&mut html, &account_cells(account), account.error.is_some());
     }
@@ -115,18 +129,20 @@ fn render(status: &Status) -> String {
 
 fn account_cells(account: &AccountStatus) -> [String; 7] {
     let state = match (&account.error, account.failing_since) {
+        _ if account.paused => "paused in the config".into(),
+        (Some(error), _) if !account.is_failing() => error.text.clone(),
         (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
         (Some(error), None) => format!("failing: {}", error.text),
         (None, _) => "ok".into(),
     };
     [
         account.name.clone(),
+        state,
         account.last_checked.map_or("never".into(), local),
         account.next_check.map(local).unwrap_or_default(),
         account.delivered.to_string(),
         account.pending.to_string(),
         account.parked.to_string(),
-        state,
     ]
 }
 
@@ -188,6 +204,10 @@ mod tests {
         let account = AccountStatus { name: "work".into(), error: Some(error), ..AccountStatus::default() };
         let html = render(&Status { accounts: vec![account], ..Status::default() });
         assert!(!html.contains("<script"), "{html}");
+        assert!(
+            html.contains("<td>work<td>failing: "),
+            "the state stands where a narrow window shows it: {html}"
+        );
         assert!(html.contains("&lt;script&gt;alert(&#39;1&#39;)"), "{html}");
     }
 }

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::{self, Config};
 use crate::daemon::{self, Answer, Bridge};
-use crate::ledger::{self, Ledger, Request};
+use crate::ledger::{self, Ledger, Request, Waiting};
 use crate::message::AccountName;
 use crate::poll::Progress;
 
-use super::{exit, log, people, plain, print, stop_on_signal};
+use super::{eprint, exit, log, people, plain, print, stop_on_signal};
 
 /// Look-ups further away than this are left to the next poll.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
@@ -37,13 +38,23 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
-    let answers = match daemon::hold(&config.ledger).await {
-        Ok(ledger) => poll_here(config, ledger, &names).await?,
+    let path = config.ledger.clone();
+    let mut stopped = false;
+    let answers = match daemon::hold(&path).await {
+        Ok(ledger) => {
+            let stop = stop_on_signal();
+            let answers = poll_here(config, ledger, &names, &stop).await?;
+            stopped = stop.is_cancelled();
+            answers
+        }
         Err(ledger::Error::Locked(_)) => ask_holder(&config, &names).await?,
         Err(error) => return Err(error.into()),
     };
+    // What a person has stopped has not failed.
+    let is_left = !stopped && answers.iter().any(|answer| answer.deferred > 0);
+    let waiting = if is_left { Ledger::visit(&path).await?.report().waiting().await? } else { Vec::new() };
     for answer in &answers {
-        print(&line(answer));
+        print(&line(answer, &waiting, stopped));
     }
     for (name, reason) in &broken {
         print(&format!("{name}: not polled: {reason}\n"));
@@ -70,8 +81,12 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
     Ok(wanted.filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
 }
 
-async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> anyhow::Result<Vec<Answer>> {
-    let stop = stop_on_signal();
+async fn poll_here(
+    config: Config,
+    ledger: Ledger,
+    names: &[AccountName],
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<Answer>> {
     let ledger = Arc::new(ledger);
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
     let mut bar = Bar::new();
@@ -81,7 +96,7 @@ async fn poll_here(config: Config, ledger: Ledger, names: &[AccountName]) -> any
         poll_round(&bridge, &round, &mut bar, &mut answers).await?;
         round = tokio::select! {
             () = stop.cancelled() => Vec::new(),
-            waiting = wait_for_look_ups(&ledger, names) => waiting?,
+            waiting = wait_for_look_ups(&ledger, names, &bar) => waiting?,
         };
     }
     bar.end();
@@ -117,7 +132,11 @@ async fn poll_round(
 }
 
 /// Waits until deliveries whose answer was lost can be looked up, and says whose they are.
-async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Result<Vec<AccountName>> {
+async fn wait_for_look_ups(
+    ledger: &Ledger,
+    names: &[AccountName],
+    bar: &Bar,
+) -> anyhow::Result<Vec<AccountName>> {
     let now = Utc::now();
     let agenda = ledger.agenda(now).await?;
     let waiting: Vec<_> = agenda
@@ -127,7 +146,11 @@ async fn wait_for_look_ups(ledger: &Ledger, names: &[AccountName]) -> anyhow::Re
         .filter(|(_, at)| *at < now + PATIENCE)
         .collect();
     if let Some(at) = waiting.iter().map(|(_, at)| *at).min() {
-        tokio::time::sleep((at - now).to_std().unwrap_or_default()).await;
+        let wait = (at - now).to_std().unwrap_or_default();
+        if wait > Duration::from_secs(1) {
+            bar.say(&format!("waits {} s for deliveries whose answer was lost", wait.as_secs()));
+        }
+        tokio::time::sleep(wait).await;
     }
     Ok(waiting.into_iter().map(|(account, _)| account).collect())
 }
@@ -148,18 +171,31 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
-fn line(answer: &Answer) -> String {
+/// Where a person has `stopped` it, what is left was not reached, or was not to be tried yet.
+fn line(answer: &Answer, waiting: &[Waiting], stopped: bool) -> String {
     let mut line = format!("{}: {} new", answer.account, HumanCount(answer.new));
-    line += &format!(", {} delivered ({})", HumanCount(answer.delivered), HumanBytes(answer.bytes));
-    for (count, word) in
-        [(answer.deferred, "deferred"), (answer.parked, "parked"), (answer.deleted, "deleted")]
-    {
+    line += &format!(", {} delivered", HumanCount(answer.delivered));
+    if answer.delivered > 0 {
+        line += &format!(" ({})", HumanBytes(answer.bytes));
+    }
+    for (count, word) in [
+        (answer.deferred, if stopped { "left, stopped" } else { "deferred" }),
+        (answer.parked, "parked"),
+        (answer.deleted, "deleted"),
+    ] {
         if count > 0 {
             line += &format!(", {} {word}", HumanCount(count));
         }
     }
     if let Some(error) = &answer.error {
         line += &format!("; failed: {error}");
+    }
+    for waiting in waiting.iter().filter(|waiting| waiting.account == answer.account) {
+        let next = match waiting.state.as_str() {
+            "disabled" => "mend that, then `mailferry retry`",
+            _ => "it will be tried again",
+        };
+        line += &format!("; {}: {}; {next}", waiting.destination, waiting.reason);
     }
     line + "\n"
 }
@@ -179,9 +215,9 @@ impl Bar {
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style =
-            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} deliveries, {msg} {per_sec}");
+            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} deliveries, {msg} {rate}");
         if let Ok(style) = style {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar { bar, accounts: HashMap::new() }
@@ -195,7 +231,37 @@ impl Bar {
         self.bar.set_message(HumanBytes(sum(|progress| progress.bytes)).to_string());
     }
 
+    /// Says on standard error what takes its time.
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprint(text));
+    }
+
     fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Deliveries a second; a fraction of one is of no interest.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // Writing to a line of the bar cannot fail.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_bytes_only_of_what_was_delivered() {
+        let mut answer = Answer { account: "work".into(), bytes: 2048, deferred: 5, ..Answer::default() };
+        assert_eq!(line(&answer, &[], false), "work: 0 new, 0 delivered, 5 deferred\n");
+        answer.delivered = 1;
+        assert_eq!(line(&answer, &[], false), "work: 0 new, 1 delivered (2.00 KiB), 5 deferred\n");
+    }
+
+    #[test]
+    fn calls_nothing_deferred_that_was_stopped() {
+        let answer = Answer { account: "work".into(), deferred: 2616, ..Answer::default() };
+        assert_eq!(line(&answer, &[], true), "work: 0 new, 0 delivered, 2,616 left, stopped\n");
     }
 }

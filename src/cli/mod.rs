@@ -6,6 +6,7 @@ mod fetch;
 mod log;
 mod people;
 mod report;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +51,10 @@ fn plain(code: u8, text: impl Into<String>) -> anyhow::Error {
     version,
     about = "Brings mail home: carries new messages from POP3 accounts to an IMAP folder or an HTTP webhook.",
     after_help = "Start with `mailferry demo`: it needs no set-up. Then write a config (the reference is \
-                  config/mailferry.toml), try it with `mailferry check`, and let it run with `mailferry run`.",
+                  config/mailferry.toml), try it with `mailferry check`, and let it run with `mailferry run`.\n\n\
+                  Exit codes: 0 all is well. 64 the command line is wrong, or names what is not there. 74 the \
+                  ledger cannot be used. 75 something is left failing, or another mailferry holds the ledger. \
+                  78 the config is wrong.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -83,7 +87,8 @@ enum Command {
     /// Poll accounts once, now
     ///
     /// Deferred messages and resting destinations are tried again, save where a destination said when. If a daemon
-    /// runs on the same ledger, it does the polling. Exit code 75: something is left failing; see `mailferry status`.
+    /// runs on the same ledger, it does the polling. One message counts as a delivery for each destination that it
+    /// goes to. Exit code 75: something is left failing; see `mailferry status`.
     Fetch {
         /// Accounts to poll [default: all]
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
@@ -107,6 +112,7 @@ enum Command {
     },
     /// Show past polls, newest first
     History {
+        /// Only this account's [default: all]
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: Option<AccountName>,
         #[command(flatten)]
@@ -126,7 +132,7 @@ enum Command {
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: Option<AccountName>,
         /// Only this message, by its id from `parked`
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = message_id)]
         id: Option<MessageId>,
     },
     /// End deliveries of parked messages for good
@@ -134,7 +140,7 @@ enum Command {
     /// The message stays at its source, unless another destination has it and the account's leave_copy lets it go.
     GiveUp {
         /// Messages, by their ids from `parked`
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", required = true, value_parser = message_id)]
         ids: Vec<MessageId>,
         /// Only the delivery to this destination
         #[arg(long, value_name = "NAME", value_parser = destination_name)]
@@ -143,7 +149,7 @@ enum Command {
     /// Fetch a message from its source into an .eml file
     Export {
         /// The message, by its id from `parked`
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = message_id)]
         id: MessageId,
         /// Where to write it [default: standard output]
         #[arg(short, long, value_name = "FILE")]
@@ -153,8 +159,10 @@ enum Command {
     ///
     /// Do this when you rename it in the config, or all its mail counts as new. The daemon must be stopped.
     Rename {
+        /// Its name in the ledger
         #[arg(value_parser = account_name)]
         old: AccountName,
+        /// Its name in the config from now on
         #[arg(value_parser = account_name)]
         new: AccountName,
     },
@@ -162,6 +170,7 @@ enum Command {
     ///
     /// If the account is still configured, all its mail counts as new. The daemon must be stopped.
     Forget {
+        /// Its name in the ledger
         #[arg(value_parser = account_name)]
         account: AccountName,
     },
@@ -186,6 +195,10 @@ fn account_name(text: &str) -> Result<AccountName, String> {
 
 fn destination_name(text: &str) -> Result<DestinationName, String> {
     DestinationName::new(text).ok_or_else(|| format!("a name is {}", crate::message::NAME_RULE))
+}
+
+fn message_id(text: &str) -> Result<MessageId, String> {
+    text.parse().map_err(|_| "an id is a number; see `mailferry parked`".to_owned())
 }
 
 /// Does what the command line says.
@@ -278,6 +291,11 @@ fn eprint(text: &str) {
     for line in text.lines() {
         eprintln!("mailferry: {line}");
     }
+}
+
+/// A number with its noun.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", indicatif::HumanCount(count), if count == 1 { one } else { many })
 }
 
 /// Prints to standard output. A reader that has gone away (`mailferry status | head`) is no fault.

@@ -15,7 +15,7 @@ use crate::message::{AccountName, DestinationName, Message, Quirks};
 use crate::net::Connectors;
 use crate::pop3::{Retrieval, Session};
 
-use super::{exit, plain, print};
+use super::{counted, exit, plain, print};
 
 /// How often the ledger is asked whether a request was answered.
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(100);
@@ -37,7 +37,8 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
     if count == 0 && id.is_some() {
         return Err(plain(exit::USAGE, "there is nothing to retry under this id; see `mailferry parked`"));
     }
-    print(&format!("{count} deliveries are due now\n"));
+    let verb = if count == 1 { "is" } else { "are" };
+    print(&format!("{} {verb} due now\n", counted(count, "delivery", "deliveries")));
     Ok(exit::OK)
 }
 
@@ -49,20 +50,9 @@ pub async fn give_up(
     let config = config::load_without_secrets(file).await?;
     let mut missing = Vec::new();
     for &id in ids {
-        let count = match daemon::hold(&config.ledger).await {
-            Ok(ledger) => {
-                let count = ledger.give_up(id, destination.as_ref(), Utc::now()).await?;
-                ledger.close().await;
-                count
-            }
-            Err(ledger::Error::Locked(_)) => {
-                ask(&config, &Request::GiveUp { id, destination: destination.clone() }).await?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match count {
+        match give_up_one(&config, id, destination.as_ref()).await? {
             0 => missing.push(id.to_string()),
-            _ => print(&format!("{id}: {count} deliveries given up\n")),
+            count => print(&format!("{id}: {} given up\n", counted(count, "delivery", "deliveries"))),
         }
     }
     if missing.is_empty() {
@@ -70,6 +60,28 @@ pub async fn give_up(
     }
     let missing = missing.join(", ");
     Err(plain(exit::USAGE, format!("nothing to give up under {missing}; see `mailferry parked`")))
+}
+
+/// Returns how many deliveries have ended: none where there is no such message.
+async fn give_up_one(
+    config: &Config,
+    id: MessageId,
+    destination: Option<&DestinationName>,
+) -> anyhow::Result<u64> {
+    match daemon::hold(&config.ledger).await {
+        Ok(ledger) => {
+            let outcome = ledger.give_up(id, destination, Utc::now()).await;
+            ledger.close().await;
+            match outcome {
+                Err(ledger::Error::NoSuchMessage(_)) => Ok(0),
+                outcome => Ok(outcome?),
+            }
+        }
+        Err(ledger::Error::Locked(_)) => {
+            ask(config, &Request::GiveUp { id, destination: destination.cloned() }).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Leaves a request with whoever holds the ledger, and waits for the count that it answers.
@@ -186,6 +198,7 @@ pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
     let outcome = ledger.forget(account).await;
     ledger.close().await;
     let messages = outcome?;
-    print(&format!("the ledger has forgotten `{account}` and its {messages} messages\n"));
+    let messages = counted(messages, "message", "messages");
+    print(&format!("the ledger has forgotten `{account}` and its {messages}\n"));
     Ok(exit::OK)
 }

@@ -7,35 +7,39 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::ledger::{
-    self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status,
-};
+use crate::daemon;
+use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
-use super::{exit, print};
+use super::table::{Row, table, terminal_width};
+use super::{exit, plain, print};
 
 /// How many polls `history` shows.
 const POLLS: u32 = 100;
 
 pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
-    let mut status = match open(&config).await? {
+    let status = match open(&config).await? {
         Some(report) => report.status().await?,
         None => Status::default(),
     };
-    add_config(&mut status, &config);
+    let status = status.of(&daemon::configured(&config));
     if json {
         return print_json(&status);
     }
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
     print(&table(
-        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", "DELIVERED", "PENDING", "PARKED", "STATE"],
+        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"],
         accounts,
+        terminal_width(),
     ));
     print("\n");
     let destinations = status.destinations.iter().map(destination_row);
-    print(&table(&["DESTINATION", "KIND", "STATE"], destinations));
+    print(&table(&["DESTINATION", "KIND", "STATE"], destinations, terminal_width()));
+    if !Ledger::is_held(&config.ledger) {
+        print("\nno mailferry is running; start it with `mailferry run`\n");
+    }
     for warning in &config.warnings {
         print(&format!("\nwarning: {warning}\n"));
     }
@@ -44,26 +48,20 @@ pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
 
 pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
-    let history = match open(&config).await? {
+    let report = open(&config).await?;
+    if let Some(account) = account {
+        must_know(account, &config, report.as_ref()).await?;
+    }
+    let history = match report {
         Some(report) => History { polls: report.history(account, POLLS).await? },
         None => History { polls: Vec::new() },
     };
     if json {
         return print_json(&history);
     }
-    let rows = history.polls.iter().map(|poll| {
-        vec![
-            poll.account.clone(),
-            poll.started.map(local).unwrap_or_default(),
-            poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started)).unwrap_or_default(),
-            HumanCount(poll.new).to_string(),
-            HumanCount(poll.delivered).to_string(),
-            HumanCount(poll.deleted).to_string(),
-            HumanBytes(poll.bytes).to_string(),
-            poll.error.clone().unwrap_or_default(),
-        ]
-    });
-    print(&table(&["ACCOUNT", "STARTED", "TOOK", "NEW", "DELIVERED", "DELETED", "SIZE", "ERROR"], rows));
+    let rows = history.polls.iter().map(poll_row);
+    let heads = ["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE"];
+    print(&table(&heads, rows, terminal_width()));
     Ok(exit::OK)
 }
 
@@ -80,18 +78,9 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
         print("nothing is parked\n");
         return Ok(exit::OK);
     }
-    let rows = parked.parked.iter().map(|parked| {
-        vec![
-            parked.id.to_string(),
-            parked.account.clone(),
-            parked.destination.clone(),
-            parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
-            parked.since.map(local).unwrap_or_default(),
-            parked.attempts.to_string(),
-            parked.reason.clone(),
-        ]
-    });
-    print(&table(&["ID", "ACCOUNT", "DESTINATION", "SIZE", "SINCE", "TRIES", "REASON"], rows));
+    let rows = parked.parked.iter().map(parked_row);
+    let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
+    print(&table(&heads, rows, terminal_width()));
     Ok(exit::OK)
 }
 
@@ -116,79 +105,70 @@ async fn open(config: &Config) -> anyhow::Result<Option<Report>> {
     }
 }
 
-/// Shows what is configured as well: accounts not yet polled, and those whose config is broken. What is no longer
-/// configured is left out.
-fn add_config(status: &mut Status, config: &Config) {
-    let broken = |name: &str| config.broken.iter().find(|broken| broken.name.as_str() == name);
-    let names = config.accounts.iter().map(|account| &account.name);
-    let mut names: Vec<&AccountName> = names.chain(config.broken.iter().map(|broken| &broken.name)).collect();
-    names.sort();
-    let mut known = std::mem::take(&mut status.accounts);
-    for name in names {
-        let at = known.iter().position(|account| account.name == name.as_str());
-        let mut account = at.map(|at| known.remove(at)).unwrap_or_default();
-        account.name = name.to_string();
-        if let Some(broken) = broken(name.as_str()) {
-            account.error = Some(Failure { class: "account".into(), text: broken.reason.clone() });
-        }
-        status.accounts.push(account);
+/// An account is known by the config, before its first poll, or by the ledger, after it has left the config.
+async fn must_know(account: &AccountName, config: &Config, report: Option<&Report>) -> anyhow::Result<()> {
+    let mut configured = daemon::configured(config).accounts.into_iter();
+    if configured.any(|configured| configured.name == *account) {
+        return Ok(());
     }
-    let mut known = std::mem::take(&mut status.destinations);
-    for destination in &config.destinations {
-        let at = known.iter().position(|known| known.name == destination.name.as_str());
-        let mut row = at.map(|at| known.remove(at)).unwrap_or_default();
-        row.name = destination.name.to_string();
-        row.kind = destination.word.to_owned();
-        if let Err(reason) = &destination.kind {
-            row.state = "failing".into();
-            row.error = Some(reason.clone());
-        }
-        status.destinations.push(row);
+    match report {
+        Some(report) => Ok(report.must_know(account).await?),
+        None => Err(plain(exit::USAGE, format!("there is no account `{account}` in the config"))),
     }
 }
 
-fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
-    let state = match (&account.error, account.failing_since) {
-        (Some(error), Some(since)) => format!("failing since {}: {}", local(since), error.text),
-        (Some(error), None) => format!("failing: {}", error.text),
-        (None, _) if account.parked > 0 => "ok, see `mailferry parked`".into(),
-        (None, _) => "ok".into(),
+/// The state is a word, so that a row fits into 80 columns.
+fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
+    let error = account.error.as_ref().map(|error| error.text.clone());
+    let (state, note) = match (error, account.failing_since) {
+        _ if account.paused => ("paused", Some("paused in the config".to_owned())),
+        (Some(error), _) if !account.is_failing() => ("waiting", Some(error)),
+        (Some(error), Some(since)) => ("failing", Some(format!("since {}: {error}", local(since)))),
+        (Some(error), None) => ("failing", Some(error)),
+        (None, _) if account.parked > 0 => ("ok", Some("see `mailferry parked`".to_owned())),
+        (None, _) => ("ok", None),
     };
-    vec![
+    let cells = vec![
         account.name.clone(),
         account.last_checked.map_or("never".into(), |at| ago(now - at)),
         account.next_check.map_or("-".into(), |at| from_now(at - now)),
         HumanCount(account.delivered).to_string(),
         HumanCount(account.pending).to_string(),
         HumanCount(account.parked).to_string(),
-        state,
-    ]
+        state.to_owned(),
+    ];
+    Row { cells, note }
 }
 
-fn destination_row(destination: &DestinationStatus) -> Vec<String> {
-    let state = match &destination.error {
-        Some(error) => format!("{}: {error}", destination.state),
-        None => destination.state.clone(),
-    };
-    vec![destination.name.clone(), destination.kind.clone(), state]
+fn destination_row(destination: &DestinationStatus) -> Row {
+    let cells = vec![destination.name.clone(), destination.kind.clone(), destination.state.clone()];
+    Row { cells, note: destination.error.clone() }
 }
 
-/// Columns as wide as they must be; the last one as long as it likes.
-fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut lines = vec![heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>()];
-    lines.extend(rows);
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let mut row = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
-            row += &format!("{cell:width$}  ");
-        }
-        text += row.trim_end();
-        text.push('\n');
-    }
-    text
+fn poll_row(poll: &Poll) -> Row {
+    let took = poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started));
+    let cells = vec![
+        poll.account.clone(),
+        poll.started.map(local).unwrap_or_default(),
+        took.unwrap_or_default(),
+        HumanCount(poll.new).to_string(),
+        HumanCount(poll.delivered).to_string(),
+        HumanCount(poll.deleted).to_string(),
+        HumanBytes(poll.bytes).to_string(),
+    ];
+    Row { cells, note: poll.error.clone() }
+}
+
+fn parked_row(parked: &ParkedDelivery) -> Row {
+    let cells = vec![
+        parked.id.to_string(),
+        parked.account.clone(),
+        parked.destination.clone(),
+        parked.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+        parked.since.map(local).unwrap_or_default(),
+        parked.attempts.to_string(),
+    ];
+    Row { cells, note: Some(parked.reason.clone()) }
 }
 
 fn local(time: DateTime<Utc>) -> String {

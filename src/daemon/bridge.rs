@@ -16,7 +16,10 @@ use crate::config::{self, Config};
 use crate::destination::imap_folder::ImapFolder;
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
-use crate::ledger::{self, AccountSetup, Class, DestinationSetup, Ledger, PollRecord};
+use crate::ledger::{
+    self, AccountSetup, Class, Configured, ConfiguredAccount, ConfiguredDestination, DestinationSetup,
+    Ledger, PollRecord, Polling,
+};
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 use crate::poll::{self, Account, Context, Progress, Summary};
@@ -249,6 +252,24 @@ pub fn build_destination(destination: config::Destination, connectors: &mut Conn
         warn!(destination = %name, "{reason}");
     }
     Destination::new(name, kind)
+}
+
+/// What the config names, for whoever shows it.
+pub fn configured(config: &Config) -> Configured {
+    let accounts = config.accounts.iter().map(|account| ConfiguredAccount {
+        name: account.name.clone(),
+        polling: if account.paused { Polling::Paused } else { Polling::On },
+    });
+    let broken = config.broken.iter().map(|broken| ConfiguredAccount {
+        name: broken.name.clone(),
+        polling: Polling::Broken(broken.reason.clone()),
+    });
+    let destinations = config.destinations.iter().map(|destination| ConfiguredDestination {
+        name: destination.name.clone(),
+        kind: destination.word,
+        broken: destination.kind.as_ref().err().cloned(),
+    });
+    Configured { accounts: accounts.chain(broken).collect(), destinations: destinations.collect() }
 }
 
 fn account_setup(account: &config::Account) -> AccountSetup {

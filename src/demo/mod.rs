@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use chrono::Local;
+use indicatif::HumanBytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ const DRIP: Duration = Duration::from_secs(4);
 
 /// How long nothing may arrive while something is still missing.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is said when nothing was wrong: anything that is ends the demo.
+const VERDICT: &str = "Every byte and every signature was right, and nothing arrived twice.";
 
 /// Runs the demo, and writes what happens to `out`, at most 80 columns wide.
 ///
@@ -60,10 +64,15 @@ pub async fn demo<Running: Future<Output = anyhow::Result<()>>>(
             break None;
         }
         tokio::select! {
-            Some(outcome) = arrivals.recv() => progress.take(outcome, out)?,
+            Some(outcome) = arrivals.recv() => {
+                progress.take(outcome, out)?;
+                if !once && progress.has_all_of_the_first() {
+                    progress.sum_up_the_first(out)?;
+                }
+            }
             outcome = &mut bridge => break Some(outcome),
             () = stop.cancelled() => break None,
-            () = tokio::time::sleep(DRIP), if is_complete => progress.put_one_more(&mailbox, out)?,
+            () = tokio::time::sleep(DRIP), if is_complete => progress.put_one_more(&mailbox)?,
             () = tokio::time::sleep(PATIENCE), if !is_complete => bail!(progress.stalled()),
         }
     };
@@ -127,7 +136,7 @@ fn introduce(
     writeln!(out, "  mailbox   pop3://{}, {}", mailbox.address, progress.expected_in_words())?;
     writeln!(out, "  receiver  {}", receiver.url)?;
     writeln!(out, "  bridge    mailferry run -c {}\n", config.display())?;
-    writeln!(out, "{:<8}  {:<20}  {:<36}  {:>8}", "arrived", "from", "subject", "size")?;
+    writeln!(out, "{:<8}  {:<20}  {:<34}  {:>10}", "arrived", "from", "subject", "size")?;
     Ok(())
 }
 
@@ -163,18 +172,19 @@ impl Progress {
         self.started = Instant::now();
     }
 
-    fn put_one_more(&mut self, mailbox: &Mailbox, out: &mut impl Write) -> anyhow::Result<()> {
+    fn put_one_more(&mut self, mailbox: &Mailbox) -> anyhow::Result<()> {
         let number = u32::try_from(self.expected.len())?;
-        if number == AT_FIRST {
-            writeln!(out, "\n{}", self.arrived_in_words())?;
-            writeln!(out, "Now a new message comes every {} s. Ctrl-C ends it.\n", DRIP.as_secs())?;
-        }
         self.put(mailbox, number);
         Ok(())
     }
 
     fn is_complete(&self) -> bool {
         self.arrived.len() == self.expected.len()
+    }
+
+    /// The first messages are all there, and no other was put.
+    fn has_all_of_the_first(&self) -> bool {
+        self.is_complete() && self.expected.len() == AT_FIRST as usize
     }
 
     fn take(&mut self, outcome: receiver::Outcome, out: &mut impl Write) -> anyhow::Result<()> {
@@ -189,26 +199,32 @@ impl Progress {
         if self.took.is_none() && self.is_complete() {
             self.took = Some(self.started.elapsed());
         }
-        let (time, size) = (Local::now().format("%H:%M:%S"), size(print.octets));
-        let (from, subject) = (cell(&from, 20), cell(&subject, 36));
-        writeln!(out, "{time}  {from:<20}  {subject:<36}  {size:>8}")?;
+        let (time, size) = (Local::now().format("%H:%M:%S"), HumanBytes(print.octets).to_string());
+        let subject = if subject.trim().is_empty() { "(no subject)".to_owned() } else { subject };
+        let (from, subject) = (cell(&from, 20), cell(&subject, 34));
+        writeln!(out, "{time}  {from:<20}  {subject:<34}  {size:>10}")?;
         Ok(())
     }
 
     fn expected_in_words(&self) -> String {
-        format!("{} messages, {}", self.expected.len(), size(self.expected_octets))
+        format!("{} messages, {}", self.expected.len(), HumanBytes(self.expected_octets))
     }
 
     fn arrived_in_words(&self) -> String {
         let (messages, octets) = (self.arrived.len(), self.arrived_octets);
         let Some(took) = self.took else {
-            return format!("{messages} of {} messages arrived, {}.", self.expected.len(), size(octets));
+            return format!(
+                "{messages} of {} messages arrived, {}.",
+                self.expected.len(),
+                HumanBytes(octets)
+            );
         };
         let seconds = took.as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-        let (per_second, octets_per_second) = (messages as f64 / seconds, octets as f64 / seconds);
-        let rate = format!("{per_second:.0} messages/s, {:.1} MB/s", octets_per_second / 1e6);
-        format!("{messages} messages, {} in {seconds:.1} s: {rate}.", size(octets))
+        let (per_second, mebibytes) =
+            (messages as f64 / seconds, octets as f64 / seconds / f64::from(1 << 20));
+        let rate = format!("{per_second:.0} messages/s, {mebibytes:.1} MiB/s");
+        format!("{messages} messages, {} in {seconds:.1} s: {rate}.", HumanBytes(octets))
     }
 
     fn stalled(&self) -> String {
@@ -220,24 +236,19 @@ impl Progress {
         )
     }
 
+    fn sum_up_the_first(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        writeln!(out, "\n{}\n{VERDICT}", self.arrived_in_words())?;
+        writeln!(out, "Now it waits for more: one comes every {} s. Ctrl-C ends it.\n", DRIP.as_secs())?;
+        Ok(())
+    }
+
     fn sum_up(&self, out: &mut impl Write) -> anyhow::Result<()> {
         // After the first messages the mailbox is filled by the clock, so that a rate would say nothing.
         let is_first = self.expected.len() == AT_FIRST as usize;
         let arrived =
             if is_first { self.arrived_in_words() } else { format!("{} messages.", self.arrived.len()) };
-        writeln!(out, "\n{arrived}")?;
-        writeln!(out, "Every byte and every signature was right, and nothing arrived twice.")?;
+        writeln!(out, "\n{arrived}\n{VERDICT}")?;
         Ok(())
-    }
-}
-
-fn size(octets: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-    let octets_as_read = octets as f64;
-    match octets {
-        0..1000 => format!("{octets} B"),
-        1000..1_000_000 => format!("{:.1} kB", octets_as_read / 1e3),
-        _ => format!("{:.1} MB", octets_as_read / 1e6),
     }
 }
 

@@ -53,12 +53,12 @@ pub enum Error {
     Busy(PathBuf),
     #[error("the ledger refused a statement ({0}); this is a fault of mailferry, please report it")]
     Statement(String),
-    #[error("the ledger knows no account {0:?}; `mailferry status` lists them")]
-    NoSuchAccount(String),
+    #[error("the ledger knows no account `{name}`; it has: {known}")]
+    NoSuchAccount { name: String, known: String },
     #[error("the ledger has no message {0}; `mailferry parked` lists those that wait for you")]
     NoSuchMessage(i64),
     #[error(
-        "the account {0:?} has messages of its own in the ledger; forget it first, or choose another name"
+        "the account `{0}` has messages of its own in the ledger; forget it first, or choose another name"
     )]
     AccountExists(String),
 }
@@ -66,7 +66,7 @@ pub enum Error {
 impl Error {
     /// A person asked for something that is not there.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::NoSuchAccount(_) | Error::NoSuchMessage(_) | Error::AccountExists(_))
+        matches!(self, Error::NoSuchAccount { .. } | Error::NoSuchMessage(_) | Error::AccountExists(_))
     }
 
     /// Nothing may be delivered or deleted any more.

@@ -28,6 +28,13 @@ impl Lock {
     }
 }
 
+/// Whether some process holds the ledger now. Only a moment's shared lock tells, so it is for people to read, and not to
+/// decide upon.
+pub(super) fn is_held(ledger: &Path) -> bool {
+    let Ok(file) = File::open(beside(ledger, ".lock")) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// Opens `path`; where it does not exist, makes it so that only its owner can read it, whatever the umask,
 /// and that a power failure does not take it away.
 pub(super) fn private_file(path: &Path) -> std::io::Result<File> {

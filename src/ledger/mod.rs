@@ -21,6 +21,7 @@
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 
 mod columns;
+mod configured;
 mod deletions;
 mod deliveries;
 mod destinations;
@@ -51,6 +52,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
@@ -59,7 +61,9 @@ pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;
 pub use polls::{Agenda, Past, PollRecord};
-pub use report::{AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status};
+pub use report::{
+    AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
+};
 pub use requests::{Request, Visitor};
 pub use setup::{AccountSetup, DestinationSetup};
 
@@ -200,6 +204,11 @@ impl Ledger {
     /// [`Error::Missing`] where there is none; [`Error::Newer`], [`Error::Older`] and [`Error::NotALedger`].
     pub async fn visit(path: &Path) -> Result<Visitor, Error> {
         Visitor::new(path).await
+    }
+
+    /// Whether a process holds the ledger: `run`, or a `fetch` under way.
+    pub fn is_held(path: &Path) -> bool {
+        lock::is_held(path)
     }
 
     /// Ends in order: all is on disk, and the lock is free.

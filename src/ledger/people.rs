@@ -3,13 +3,15 @@
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
+use super::columns::unsigned;
 use super::destinations::enable;
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
     /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
-    /// of one account or all, of one message or all. Returns how many deliveries that is.
+    /// of one account or all, of one message or all. Returns how many deliveries are due then, those included that
+    /// were due already and waited for their destination.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
@@ -110,7 +112,15 @@ async fn retry(
             streak = 0, probes = 0
         WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
+    let waiting = "
+        SELECT count(*) FROM deliveries d
+        JOIN messages m ON m.id = d.message
+        JOIN accounts a ON a.id = d.account
+        JOIN routes r ON r.account = d.account AND r.destination = d.destination
+        WHERE d.state = 'due' AND m.last_listing IS NULL
+            AND a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)";
     let account = account.map(AccountName::as_str);
+    let waiting: i64 = sqlx::query_scalar(waiting).bind(account).bind(id).fetch_one(&mut *connection).await?;
     let destinations: Vec<i64> =
         sqlx::query_scalar(destinations).bind(account).bind(id).fetch_all(&mut *connection).await?;
     for destination in destinations {
@@ -118,7 +128,7 @@ async fn retry(
     }
     sqlx::query(fresh).bind(account).bind(id).execute(&mut *connection).await?;
     let due = sqlx::query(due).bind(account).bind(id).bind(unix(now)).execute(connection).await?;
-    Ok(due.rows_affected())
+    Ok(unsigned(waiting) + due.rows_affected())
 }
 
 /// An attempt whose answer was lost can be given up; one that is under way cannot.

@@ -33,9 +33,19 @@ pub struct AccountStatus {
     #[serde(serialize_with = "rfc3339")]
     pub failing_since: Option<DateTime<Utc>>,
     pub error: Option<Failure>,
+    /// The config says that it is not to be polled.
+    #[serde(skip)]
+    pub paused: bool,
 }
 
-/// What the last poll failed of.
+impl AccountStatus {
+    /// Its own failure, not that of a destination or a message.
+    pub fn is_failing(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| matches!(error.class.as_str(), "account" | "local"))
+    }
+}
+
+/// What the last poll failed of, or else what its mail waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     pub class: String,
@@ -49,6 +59,19 @@ pub struct DestinationStatus {
     /// ok, failing, paused or disabled.
     pub state: String,
     pub error: Option<String>,
+}
+
+/// Deliveries of one account that a destination has not taken, for a reason that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub account: String,
+    pub destination: String,
+    /// The destination's. Where it is ok, it is these messages that it does not take.
+    pub state: String,
+    pub reason: String,
+    pub count: u64,
+    /// When the first of them is tried again, where the ledger knows.
+    pub next_try: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,7 +134,7 @@ impl Report {
         Report { readers, path: path.to_owned() }
     }
 
-    /// All that is in the config, by name.
+    /// All that the ledger knows, by name; [`Status::of`] keeps to what the config names.
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
@@ -122,11 +145,11 @@ impl Report {
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
                 (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked
-            FROM accounts a WHERE a.configured = 1 ORDER BY a.name";
+            FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destinations = "
-            SELECT name, kind, state, error FROM destinations WHERE configured = 1 ORDER BY name";
+            SELECT name, kind, state, error FROM destinations ORDER BY name";
         let destinations: Vec<(String, String, String, String)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destination = |(name, kind, state, error): (_, _, _, String)| DestinationStatus {
@@ -135,20 +158,35 @@ impl Report {
             state,
             error: Some(error).filter(|error| !error.is_empty()),
         };
-        Ok(Status {
-            accounts: accounts.into_iter().map(AccountStatus::from).collect(),
-            destinations: destinations.into_iter().map(destination).collect(),
-        })
+        let mut accounts: Vec<AccountStatus> = accounts.into_iter().map(AccountStatus::from).collect();
+        let waiting = self.waiting().await?;
+        for account in accounts.iter_mut().filter(|account| account.error.is_none()) {
+            account.error = waiting.iter().find(|waiting| waiting.account == account.name).map(Failure::from);
+        }
+        Ok(Status { accounts, destinations: destinations.into_iter().map(destination).collect() })
+    }
+
+    /// What of the latest listings has not been taken by its destination, and why: for each account those first that
+    /// wait for a whole destination.
+    pub async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
+        // SQLite takes `d.reason` from the row with the least time: https://sqlite.org/lang_select.html#bareagg
+        let sql = "
+            SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
+                min(CASE d.state WHEN 'deferred' THEN d.retry_at END) AS retry_at
+            FROM routes r
+            JOIN accounts a ON a.id = r.account
+            JOIN destinations t ON t.id = r.destination
+            JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+            JOIN messages m ON m.id = d.message
+            WHERE d.state IN ('due', 'attempting', 'deferred') AND m.last_listing IS NULL
+            GROUP BY a.id, t.id ORDER BY a.name, t.state = 'ok', t.name";
+        let rows: Vec<WaitingRow> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+        Ok(rows.into_iter().filter_map(WaitingRow::into_waiting).collect())
     }
 
     /// The latest polls, the newest first, at most `limit`: of one account or all.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchAccount`].
     pub async fn history(&self, account: Option<&AccountName>, limit: u32) -> Result<Vec<Poll>, Error> {
-        if let Some(account) = account {
-            self.must_know(account).await?;
-        }
         let sql = "
             SELECT a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
             FROM polls p JOIN accounts a ON a.id = p.account
@@ -195,13 +233,14 @@ impl Report {
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn must_know(&self, account: &AccountName) -> Result<(), Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE name = $1)";
-        let known: bool = sqlx::query_scalar(sql)
-            .bind(account.as_str())
-            .fetch_one(&self.readers)
-            .await
-            .map_err(self.fault())?;
-        if known { Ok(()) } else { Err(Error::NoSuchAccount(account.to_string())) }
+        let sql = "SELECT name FROM accounts ORDER BY name";
+        let known: Vec<String> =
+            sqlx::query_scalar(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+        if known.iter().any(|known| known == account.as_str()) {
+            return Ok(());
+        }
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Error::NoSuchAccount { name: account.to_string(), known })
     }
 
     fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
@@ -236,7 +275,52 @@ impl From<AccountRow> for AccountStatus {
             parked: unsigned(row.parked),
             failing_since: row.failing_since.map(moment),
             error: failed.then_some(Failure { class: row.error_class, text: row.error_text }),
+            paused: false,
         }
+    }
+}
+
+#[derive(FromRow)]
+struct WaitingRow {
+    account: String,
+    destination: String,
+    state: String,
+    error: String,
+    reason: String,
+    count: i64,
+    retry_at: Option<i64>,
+}
+
+impl WaitingRow {
+    /// `None` for what is merely due: nothing has gone wrong with it.
+    fn into_waiting(self) -> Option<Waiting> {
+        let is_destination = self.state != "ok";
+        let reason = match self.retry_at {
+            _ if is_destination => self.error,
+            Some(_) => self.reason,
+            None => return None,
+        };
+        Some(Waiting {
+            account: self.account,
+            destination: self.destination,
+            state: self.state,
+            reason,
+            count: unsigned(self.count),
+            next_try: self.retry_at.filter(|_| !is_destination).map(moment),
+        })
+    }
+}
+
+impl From<&Waiting> for Failure {
+    fn from(waiting: &Waiting) -> Failure {
+        let Waiting { destination, reason, count, .. } = waiting;
+        if waiting.state != "ok" {
+            return Failure { class: "destination".into(), text: format!("{destination}: {reason}") };
+        }
+        let next_try = waiting.next_try.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let next_try = next_try.map(|at| format!("; next try {at}")).unwrap_or_default();
+        let text = format!("{count} waiting: {destination}: {reason}{next_try}");
+        Failure { class: "message".into(), text }
     }
 }
 

@@ -42,8 +42,11 @@ async fn does_what_other_processes_ask() {
     let status = ferry.json(&["status", "--json"]).await;
     assert_eq!(status["accounts"][0]["delivered"], 2, "{status}");
     assert_eq!(status["destinations"][0]["state"], "ok", "{status}");
+    let not_running = "no mailferry is running; start it with `mailferry run`";
+    assert!(!ferry.run(&["status"]).await.stdout.contains(not_running));
     daemon.signal(Signal::INT);
     assert_eq!(daemon.end().await.code, 0);
+    assert!(ferry.run(&["status"]).await.stdout.contains(not_running));
 }
 
 #[tokio::test]
@@ -145,6 +148,17 @@ async fn shows_a_page_to_this_machine_only() {
     assert!(html.contains("<td>old") && html.contains("<td>home"), "{html}");
     assert_eq!(get("/healthz", "127.0.0.1").await.unwrap().text().await.unwrap(), "ok\n");
     assert_eq!(get("/", "rebound.example").await.unwrap().status(), 421);
+
+    let broken = account("carol", &server, "carol", "every = \"1h\"\ndeliver = [{ to = \"home\" }]")
+        .replace("\"secret\"", "{ file = \"none\" }");
+    let home = config(&server, "1h").replacen("\"secret\"", "{ file = \"none\" }", 1);
+    ferry.configure(&format!("[web]\nlisten = \"127.0.0.1:{port}\"\n\n{home}{broken}"));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    let html = get("/", "localhost").await.unwrap().text().await.unwrap();
+    let row =
+        |name: &str| html.lines().find(|line| line.contains(&format!("<td>{name}"))).unwrap_or_default();
+    assert!(row("carol").contains("/none") && row("home").contains("failing: "), "{html}");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 }

@@ -118,6 +118,8 @@ async fn the_demo_ends_when_all_has_arrived() {
     let (out, outcome) = run(Fault::None).await;
     outcome.unwrap();
     assert!(out.contains("\n200 messages, ") && out.contains("Every byte and every signature was right"));
+    assert!(out.contains(" KiB") && out.contains(" MiB/s") && !out.contains("kB"), "{out}");
+    assert!(out.contains("(no subject)") && !out.contains("Ctrl-C"), "{out}");
     assert!(out.contains("J\u{fc}rgen M\u{fc}ller"), "{out}");
     for line in out.lines() {
         assert!(line.chars().count() <= 80 && !line.contains(char::is_control), "{line:?}");
@@ -137,6 +139,37 @@ async fn the_demo_sees_what_a_bridge_does_wrong() {
         assert!(error.contains(expected), "{fault:?}: {error}");
         assert!(!out.contains("Every byte"), "{fault:?}");
     }
+}
+
+/// Stops the demo when it has read that this is how to end it.
+struct Reader {
+    text: Vec<u8>,
+    stop: CancellationToken,
+}
+
+impl std::io::Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        if String::from_utf8_lossy(&self.text).contains("Ctrl-C ends it") {
+            self.stop.cancel();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_endless_demo_sums_up_before_it_waits() {
+    let stop = CancellationToken::new();
+    let mut out = Reader { text: Vec::new(), stop: stop.clone() };
+    let bridge = |config, cancel| carry(config, cancel, Fault::None);
+    demo(false, &mut out, stop, bridge).await.unwrap();
+    let text = String::from_utf8(out.text).unwrap();
+    let order = ["\n200 messages, ", "Every byte", "waits for more"].map(|words| text.find(words).unwrap());
+    assert!(order.is_sorted(), "{text}");
 }
 
 #[tokio::test]

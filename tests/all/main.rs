@@ -14,6 +14,7 @@ mod layers;
 mod peer;
 mod pop3;
 mod receiver;
+mod reports;
 mod rules;
 mod trouble;
 mod webhook;

@@ -190,7 +190,10 @@ async fn an_unknown_name_is_a_usage_error() {
     }
     ferry.run(&["no-such-command"]).await.expect_code(64);
     ferry.run(&[]).await.expect_code(64);
-    ferry.run(&["--help"]).await.expect_code(0);
+    let ran = ferry.run(&["give-up", "abc"]).await.expect_code(64);
+    assert_one_sentence(&ran, &["an id is a number; see `mailferry parked`"]);
+    let ran = ferry.run(&["--help"]).await.expect_code(0);
+    assert_one_sentence(&ran, &["Exit codes: ", "64", "74", "75", "78"]);
 }
 
 #[tokio::test]
@@ -286,12 +289,16 @@ async fn a_destination_that_is_down_holds_up_no_other() {
             "leave_copy = false\ndeliver = [{ to = \"app\" }, { to = \"home\" }]",
         );
     let ferry = Ferry::new(&config);
-    ferry.run(&["fetch"]).await.expect_code(75);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert_one_sentence(&ran, &["3 deferred", "app: HTTP 503", "it will be tried again"]);
     assert_eq!(server.count("me", "INBOX"), 3);
     assert_eq!(server.count("old", "INBOX"), 3, "not deleted before the webhook has it, too");
     assert_eq!(receiver.arrivals().len(), 3);
     let status = ferry.json(&["status", "--json"]).await;
-    assert_eq!(status["accounts"][0]["pending"], 3, "{status}");
+    let old = &status["accounts"][0];
+    assert_eq!((&old["pending"], &old["failing_since"]), (&3.into(), &serde_json::Value::Null), "{status}");
+    assert_eq!(old["error"]["class"], "message", "{status}");
+    assert!(old["error"]["text"].as_str().unwrap().starts_with("3 waiting: app: HTTP 503"), "{status}");
 }
 
 #[tokio::test]
@@ -327,12 +334,14 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     assert_one_sentence(&ran, &["x.eml exists already; name another file"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     ferry.run(&["export", &id, "-o", "no/such/x.eml"]).await.expect_code(64);
-    ferry.run(&["retry"]).await.expect_code(0);
+    let ran = ferry.run(&["retry"]).await.expect_code(0);
+    assert_eq!(ran.stdout, "1 delivery is due now\n");
     assert_eq!(ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
     for _ in 0..3 {
         ferry.run(&["fetch"]).await;
     }
-    ferry.run(&["give-up", &id]).await.expect_code(0);
+    let ran = ferry.run(&["give-up", "99999", &id]).await.expect_code(64);
+    assert_one_sentence(&ran, &["1 delivery given up", "nothing to give up under 99999"]);
     ferry.run(&["give-up", &id]).await.expect_code(64);
     ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(server.count("old", "INBOX"), 1, "given up at its only destination, it is never deleted");

@@ -276,6 +276,12 @@ impl House {
         }
     }
 
+    /// Class and text of what people are told of the account.
+    async fn error(&self) -> Option<(String, String)> {
+        let mut status = self.ledger.report().status().await.unwrap();
+        status.accounts.remove(0).error.map(|error| (error.class, error.text))
+    }
+
     /// A value out of the ledger itself.
     async fn value(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.ledger.readers).await.unwrap()

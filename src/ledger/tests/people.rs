@@ -18,10 +18,21 @@ async fn retry_makes_parked_mail_due_as_if_never_tried() {
     assert_eq!(due_now[0].deliveries[0].attempts, 0);
     let nobody = AccountName::new("nobody").unwrap();
     let unknown = house.ledger.retry(Some(&nobody), None, house.now).await.unwrap_err();
-    assert_eq!(unknown, Error::NoSuchAccount("nobody".into()));
+    assert_eq!(unknown, Error::NoSuchAccount { name: "nobody".into(), known: "work".into() });
     assert!(unknown.is_usage());
     let unknown = house.ledger.give_up(MessageId(99), None, house.now).await.unwrap_err();
     assert_eq!(unknown, Error::NoSuchMessage(99));
+}
+
+#[tokio::test]
+async fn retry_counts_what_waited_for_a_disabled_destination() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two")];
+    house.list(&mailbox).await;
+    house.send_due_as(&mailbox, |_| Verdict::Disabled { reason: "410".into() }).await;
+    assert_eq!(house.due().await.len(), 0);
+    assert_eq!(house.ledger.retry(None, None, house.now).await.unwrap(), 2);
+    assert_eq!(house.due().await.len(), 2);
 }
 
 #[tokio::test]
@@ -67,7 +78,7 @@ async fn a_renamed_account_keeps_what_it_knows() {
     assert_eq!(taken, Error::AccountExists("office".into()));
     assert_eq!(house.ledger.forget(&new).await.unwrap(), 1);
     house.ledger.rename(&account(), &new).await.unwrap();
-    assert!(matches!(house.ledger.forget(&account()).await, Err(Error::NoSuchAccount(_))));
+    assert!(matches!(house.ledger.forget(&account()).await, Err(Error::NoSuchAccount { .. })));
 }
 
 #[tokio::test]
@@ -117,6 +128,32 @@ async fn status_and_history_keep_to_the_contract() {
     house.later(60);
     house.ledger.record_poll(house.record(None)).await.unwrap();
     assert_eq!(house.ledger.report().status().await.unwrap().accounts[0].failing_since, None);
+}
+
+#[tokio::test]
+async fn an_account_whose_mail_waits_says_why() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two")];
+    house.list(&mailbox).await;
+    assert_eq!(house.error().await, None, "what is merely due has not failed");
+    house.send_due_as(&mailbox, |_| deferred()).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    let text = "2 waiting: home: 451 later; next try 2026-09-21T14:13:25Z";
+    assert_eq!(house.error().await, Some(("message".into(), text.into())));
+    house.later(5);
+    house.send_due_as(&mailbox, |_| unreachable()).await;
+    let text = "home: no connection";
+    assert_eq!(house.error().await, Some(("destination".into(), text.into())));
+    let failed = house.record(Some((Class::Account, "refused".into())));
+    house.ledger.record_poll(failed).await.unwrap();
+    assert_eq!(
+        house.error().await,
+        Some(("account".into(), "refused".into())),
+        "its own failure comes first"
+    );
+    house.list(&vec![]).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.error().await, None, "what is gone from its source does not wait");
 }
 
 #[tokio::test]

@@ -1,0 +1,91 @@
+//! Columns for a person to read, and the sentences that are too long for one.
+
+use std::io::IsTerminal;
+
+/// One row. Its note, a sentence or more, stands below it.
+pub struct Row {
+    pub cells: Vec<String>,
+    pub note: Option<String>,
+}
+
+/// What a note begins with.
+const INDENT: &str = "    ";
+
+/// Columns as wide as they must be. A head that begins with `>` is of numbers, which stand at the right of their column.
+/// Notes are wrapped at `width`; without one each is a line.
+pub fn table(heads: &[&str], rows: impl Iterator<Item = Row>, width: Option<usize>) -> String {
+    let heading = heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
+    let mut lines = vec![Row { cells: heading, note: None }];
+    lines.extend(rows);
+    let longest = |column: usize| lines.iter().map(|line| line.cells[column].chars().count()).max();
+    let widths: Vec<usize> = (0..heads.len()).map(|column| longest(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for ((cell, width), head) in line.cells.iter().zip(&widths).zip(heads) {
+            row += &match head.starts_with('>') {
+                true => format!("{cell:>width$}  "),
+                false => format!("{cell:width$}  "),
+            };
+        }
+        text += row.trim_end();
+        text.push('\n');
+        for note in line.note.iter().flat_map(|note| wrap(note, width.unwrap_or(usize::MAX))) {
+            text += &format!("{INDENT}{note}\n");
+        }
+    }
+    text
+}
+
+/// Lines that end with a word, and have room for the indent. A longer word has one to itself.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let room = width.saturating_sub(INDENT.len());
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Columns of the terminal that standard output is; `None` where it is none, so that a script gets whole lines.
+pub fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> impl Iterator<Item = Row> {
+        let row = |cells: [&str; 3], note: Option<&str>| Row {
+            cells: cells.map(str::to_owned).to_vec(),
+            note: note.map(str::to_owned),
+        };
+        let note = "the login was refused: check `user` and `password`";
+        [row(["work", "7", "failing"], Some(note)), row(["home", "1,200", "ok"], None)].into_iter()
+    }
+
+    #[test]
+    fn numbers_stand_at_the_right_and_no_word_is_broken() {
+        assert_eq!(
+            table(&["ACCOUNT", ">NEW", "STATE"], rows(), Some(30)),
+            "ACCOUNT    NEW  STATE\n\
+             work         7  failing\n    the login was refused:\n    check `user` and\n    `password`\n\
+             home     1,200  ok\n"
+        );
+    }
+
+    #[test]
+    fn a_script_gets_whole_lines() {
+        let text = table(&["ACCOUNT", ">NEW", "STATE"], rows(), None);
+        assert!(text.contains("\n    the login was refused: check `user` and `password`\n"), "{text}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The config's side of the status: what it names is shown whether the ledger knows it or not, and nothing else is.
+
+use super::{AccountStatus, DestinationStatus, Failure, Status};
+use crate::message::{AccountName, DestinationName};
+
+/// All that the config names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    pub accounts: Vec<ConfiguredAccount>,
+    pub destinations: Vec<ConfiguredDestination>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredAccount {
+    pub name: AccountName,
+    pub polling: Polling,
+}
+
+/// Whether an account is polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polling {
+    On,
+    /// The config says so.
+    Paused,
+    /// The config of this account cannot be used, and why.
+    Broken(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredDestination {
+    pub name: DestinationName,
+    /// `imap` or `webhook`.
+    pub kind: &'static str,
+    /// Why nothing can be delivered there, where that is the config's fault.
+    pub broken: Option<String>,
+}
+
+impl Status {
+    /// What the config names, by name, with what the ledger knows of it.
+    pub fn of(mut self, configured: &Configured) -> Status {
+        let mut status = Status::default();
+        for account in &configured.accounts {
+            let at = self.accounts.iter().position(|known| known.name == account.name.as_str());
+            status.accounts.push(account.status(at.map(|at| self.accounts.swap_remove(at))));
+        }
+        for destination in &configured.destinations {
+            let at = self.destinations.iter().position(|known| known.name == destination.name.as_str());
+            status.destinations.push(destination.status(at.map(|at| self.destinations.swap_remove(at))));
+        }
+        status.accounts.sort_by(|one, other| one.name.cmp(&other.name));
+        status.destinations.sort_by(|one, other| one.name.cmp(&other.name));
+        status
+    }
+}
+
+impl ConfiguredAccount {
+    fn status(&self, known: Option<AccountStatus>) -> AccountStatus {
+        let mut status = known.unwrap_or_default();
+        status.name = self.name.to_string();
+        match &self.polling {
+            Polling::On => return status,
+            Polling::Paused => status.paused = true,
+            Polling::Broken(reason) => {
+                status.error = Some(Failure { class: "account".into(), text: reason.clone() });
+            }
+        }
+        status.next_check = None;
+        status
+    }
+}
+
+impl ConfiguredDestination {
+    fn status(&self, known: Option<DestinationStatus>) -> DestinationStatus {
+        let ok = || DestinationStatus { state: "ok".into(), ..DestinationStatus::default() };
+        let mut status = known.unwrap_or_else(ok);
+        status.name = self.name.to_string();
+        status.kind = self.kind.into();
+        if let Some(reason) = &self.broken {
+            status.state = "failing".into();
+            status.error = Some(reason.clone());
+        }
+        status
+    }
+}
