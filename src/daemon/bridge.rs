@@ -71,6 +71,13 @@ impl Bridge {
         for broken in &config.broken {
             warn!(account = %broken.name, "{}", broken.reason);
         }
+        let broken =
+            config.broken.iter().map(|broken| (broken.name.clone(), broken.reason.clone())).collect();
+        let unusable = config.destinations.iter().filter_map(|destination| {
+            let reason = destination.kind.as_ref().err()?;
+            Some((destination.name.clone(), reason.clone()))
+        });
+        let unusable = unusable.collect();
         let mut connectors = Connectors::default();
         let destination_setups = config.destinations.iter().map(destination_setup).collect();
         let destinations: BTreeMap<DestinationName, Arc<Destination>> = config
@@ -83,6 +90,7 @@ impl Bridge {
         let to_poll: Vec<_> = config.accounts.into_iter().filter(|account| !account.paused).collect();
         let setups = to_poll.iter().map(account_setup).collect();
         ledger.configure(setups, destination_setups, Utc::now()).await?;
+        ledger.note_broken(broken, unusable, Utc::now()).await?;
         let hosts = to_poll.iter().map(|account| account.pop3.peer.host.clone());
         let hosts = hosts.map(|host| (host, Arc::new(Semaphore::new(POLLS_A_HOST)))).collect();
         let accounts = to_poll

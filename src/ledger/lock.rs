@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -26,6 +27,17 @@ impl Lock {
             Err(TryLockError::Error(e)) => Err(Error::io(ledger, &e)),
         }
     }
+}
+
+/// As [`Lock::take`], for who can wait for a moment: whoever asks [`is_held`] has the lock for as long as that takes.
+pub(super) async fn take_after_a_look(ledger: &Path) -> Result<Lock, Error> {
+    for _ in 0..4 {
+        match Lock::take(ledger) {
+            Err(Error::Locked(_)) => tokio::time::sleep(Duration::from_millis(25)).await,
+            outcome => return outcome,
+        }
+    }
+    Lock::take(ledger)
 }
 
 /// Whether some process holds the ledger now. Only a moment's shared lock tells, so it is for people to read, and not to

@@ -68,7 +68,6 @@ pub use requests::{Request, Visitor};
 pub use setup::{AccountSetup, DestinationSetup};
 
 use crate::message::AccountName;
-use lock::Lock;
 use writer::{Outlives, Writer};
 
 /// A message's row.
@@ -186,7 +185,7 @@ impl Ledger {
     /// [`Error::Locked`] where another process holds it, and whatever keeps the file from being a sound
     /// ledger on a local disk.
     pub async fn hold(path: &Path, terms: Terms, now: DateTime<Utc>) -> Result<Ledger, Error> {
-        let lock = Lock::take(path)?;
+        let lock = lock::take_after_a_look(path).await?;
         let mut connection = open::for_writing(path).await?;
         open::recover(&mut connection, terms, now).await.map_err(|e| Error::sql(path, &e))?;
         Ok(Ledger {

@@ -49,6 +49,19 @@ impl Ledger {
         })
         .await
     }
+
+    /// Notes what the config names but cannot be used, and why, so that commands that read no secrets can tell.
+    pub async fn note_broken(
+        &self,
+        accounts: Vec<(AccountName, String)>,
+        destinations: Vec<(DestinationName, String)>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move { note_broken(connection, &accounts, &destinations, now).await })
+        })
+        .await
+    }
 }
 
 pub(super) async fn account_id(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<i64> {
@@ -70,6 +83,31 @@ async fn configure(
     for account in accounts {
         configure_account(connection, account, now).await?;
         configure_routes(connection, account).await?;
+    }
+    Ok(())
+}
+
+/// Keeps why these cannot be used, for whoever asks how they are; an account that was never polled has no row yet.
+async fn note_broken(
+    connection: &mut SqliteConnection,
+    accounts: &[(AccountName, String)],
+    destinations: &[(DestinationName, String)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let account = "
+        UPDATE accounts SET failing_since = coalesce(failing_since, $2), error_class = 'account', error_text = $3
+        WHERE name = $1";
+    for (name, reason) in accounts {
+        sqlx::query(account)
+            .bind(name.as_str())
+            .bind(unix(now))
+            .bind(reason)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let destination = "UPDATE destinations SET state = 'failing', error = $2 WHERE name = $1";
+    for (name, reason) in destinations {
+        sqlx::query(destination).bind(name.as_str()).bind(reason).execute(&mut *connection).await?;
     }
     Ok(())
 }

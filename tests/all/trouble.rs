@@ -218,6 +218,24 @@ async fn a_second_daemon_on_the_same_ledger_is_refused() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_gone_shows_in_status_which_reads_none() {
+    let (_server, ferry) = three_messages();
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let file = ferry.folder().join("mailferry.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    let (home, old) = config.split_at(config.find("[account").unwrap());
+    ferry.configure(&format!("{home}{}", old.replace("\"secret\"", "{ file = \"gone\" }")));
+    ferry.run(&["fetch"]).await.expect_code(75);
+    let status = ferry.json(&["status", "--json"]).await;
+    assert!(status["accounts"][0]["error"]["text"].as_str().unwrap().contains("gone"), "{status}");
+    assert_eq!(status["accounts"][0]["delivered"], 3, "{status}");
+    ferry.configure(&config);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let status = ferry.json(&["status", "--json"]).await;
+    assert!(status["accounts"][0]["error"].is_null(), "{status}");
+}
+
+#[tokio::test]
 async fn a_ledger_that_is_none_or_from_the_future_is_left_alone() {
     let (server, ferry) = three_messages();
     let ledger = ferry.folder().join("mailferry.db");
