@@ -69,7 +69,7 @@ struct Cli {
     #[arg(long, global = true)]
     log_json: bool,
 
-    /// Log more: -v each delivery, -vv the protocols (never a password)
+    /// Log more with each -v: the deliveries, then the protocols (never a password)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 

@@ -19,7 +19,7 @@ pub(super) fn hash_steady(message: &[u8], hash: &mut Sha256) {
     hash.update(&message[end..]);
 }
 
-/// What [`Message::header`] is, of the bytes that TOP n 0 returned.
+/// What [`Message::header`](super::Message::header) is, of the bytes that TOP n 0 returned.
 pub fn header_digest(message: &[u8]) -> Content {
     let mut hash = Sha256::new();
     for field in Fields(&message[..header_len(message)]) {

@@ -125,7 +125,7 @@ impl Answered {
     }
 }
 
-/// Takes the next batch off the queue: in the server's order, at most [`MESSAGES`] and [`OCTETS`]. A message that is
+/// Takes the next batch off the queue: in the server's order, at most 64 messages and 4 MiB. A message that is
 /// larger, or that was in a batch that did not end well, goes alone. Messages that are due only at destinations in
 /// `resting` are left out. Empty when the queue is.
 pub fn next(queue: &mut VecDeque<Item>, resting: &[DestinationName]) -> Vec<Item> {
