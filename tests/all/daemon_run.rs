@@ -3,7 +3,8 @@
 use rustix::process::Signal;
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
+use crate::receiver::Receiver;
 
 fn config(server: &Dovecot, every: &str) -> String {
     let to_home = format!("every = \"{every}\"\ndeliver = [{{ to = \"home\" }}]");
@@ -109,6 +110,24 @@ async fn reloads_and_keeps_the_old_config_when_the_new_one_is_broken() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
     assert_eq!((server.count("me", "INBOX"), server.count("me", "New")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_reload_drops_no_poll_in_progress() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let receiver = Receiver::holding().await;
+    let to_app = account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]");
+    let ferry = Ferry::new(&(webhook_destination("app", &receiver.url, "raw") + &to_app));
+    let mut daemon = ferry.start(&["run"]);
+    receiver.wait_for(1).await;
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    receiver.let_answer(1);
+    daemon.wait_for("verdict=\"delivered\"").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    assert_eq!(receiver.arrivals().len(), 1, "it was not begun again");
 }
 
 #[tokio::test]
