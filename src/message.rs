@@ -90,13 +90,11 @@ pub struct Listed {
     pub size: Option<u64>,
 }
 
-/// The ways of a server that change what a poll does, learned from its capabilities or by bad experience.
+/// The ways of a server that change what a poll does, learned by bad experience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// It announces PIPELINING but gets out of step: one command at a time.
     pub no_pipelining: bool,
-    /// What was retrieved disappears (EXPIRE 0): QUIT only if all of it is settled.
-    pub retrieved_is_gone: bool,
 }
 
 /// Where an account's messages go: one entry of its `deliver`.

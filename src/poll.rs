@@ -189,6 +189,21 @@ struct Delivered {
     bytes: u64,
 }
 
+/// What a session has carried so far.
+struct Carried {
+    began: Instant,
+    /// Messages that may be deleted at their source, by their numbers in this session.
+    deletable: Vec<(MessageId, u32)>,
+}
+
+impl Carried {
+    /// Whether the session should end, so that its deletions take effect, or because it has lasted long.
+    fn is_full(&self) -> bool {
+        let longest = if self.deletable.is_empty() { SESSION_TIME } else { PORTION_TIME };
+        self.deletable.len() >= PORTION_MESSAGES || self.began.elapsed() >= longest
+    }
+}
+
 /// What one step brought, of three batches: the one retrieved, the one sent, and the one settled.
 struct Step {
     fetched: Fetched,
@@ -218,7 +233,7 @@ impl Poll<'_> {
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step, ..Quirks::default() };
+        let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step };
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.summary.login_delay = session.capabilities().login_delay;
         let listing = self.list(&mut session, &past).await?;
@@ -240,49 +255,52 @@ impl Poll<'_> {
         Ok(if is_futile || self.summary.login_delay.is_some() { Portion::Done } else { portion })
     }
 
-    /// Carries what is due, batch by batch, and deletes behind it what may go.
+    /// Carries what is due, page by page, and deletes behind it what may go.
     async fn carry(&mut self, session: &mut Session, listing: &Listing) -> Result<Portion, Failure> {
         // Made when something is due, so that a large mailbox without news costs nothing.
         let mut numbers = None;
-        let (mut seen, mut deletable) = (HashSet::new(), Vec::new());
-        let began = Instant::now();
-        let is_full = |deletable: &Vec<_>| {
-            let longest = if deletable.is_empty() { SESSION_TIME } else { PORTION_TIME };
-            deletable.len() >= PORTION_MESSAGES || began.elapsed() >= longest
-        };
-        while !is_full(&deletable) {
-            let mut queue = self.due(&listing.rows, &mut numbers, &mut seen).await?;
+        let mut seen = HashSet::new();
+        let mut carried = Carried { began: Instant::now(), deletable: Vec::new() };
+        while !carried.is_full() {
+            let queue = self.due(&listing.rows, &mut numbers, &mut seen).await?;
             if queue.is_empty() {
                 break;
             }
-            let (mut current, mut answered, mut broken) = (None, None, None);
-            loop {
-                let goes_on = broken.is_none() && !is_full(&deletable) && !self.context.stop.is_cancelled();
-                let items = if goes_on { batch::next(&mut queue, &self.resting) } else { Vec::new() };
-                if items.is_empty() && current.is_none() && answered.is_none() {
-                    break;
-                }
-                let step = self.step(session, items, current.take(), answered.take()).await?;
-                self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
-                deletable.extend(self.note(step.delivered));
-                let Fetched { batch, broken: ended } = step.fetched;
-                if let Some(batch) = &batch {
-                    self.summary.new = self.summary.new.saturating_sub(batch.known);
-                    self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
-                    if ended.is_none() {
-                        self.tried.extend(&batch.opened);
-                    }
-                }
-                (current, answered) = (batch, step.answered);
-                broken = broken.or(ended);
-                self.resting.extend(answered.iter().flat_map(Answered::resting));
-            }
-            if let Some(error) = broken {
-                return Err(error.into());
-            }
+            self.carry_page(session, queue, &mut carried).await?;
         }
-        self.delete(session, &deletable).await?;
-        Ok(if is_full(&deletable) { Portion::More } else { Portion::Done })
+        self.delete(session, &carried.deletable).await?;
+        Ok(if carried.is_full() { Portion::More } else { Portion::Done })
+    }
+
+    /// Carries what is in the queue, batch by batch. When the session breaks, what has arrived is still delivered.
+    async fn carry_page(
+        &mut self,
+        session: &mut Session,
+        mut queue: VecDeque<Item>,
+        carried: &mut Carried,
+    ) -> Result<(), Failure> {
+        let (mut current, mut answered, mut broken) = (None, None, None);
+        loop {
+            let goes_on = broken.is_none() && !carried.is_full() && !self.context.stop.is_cancelled();
+            let items = if goes_on { batch::next(&mut queue, &self.resting) } else { Vec::new() };
+            if items.is_empty() && current.is_none() && answered.is_none() {
+                return broken.map_or(Ok(()), |error: pop3::Error| Err(error.into()));
+            }
+            let step = self.step(session, items, current.take(), answered.take()).await?;
+            self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
+            carried.deletable.extend(self.note(step.delivered));
+            let Fetched { batch, broken: ended } = step.fetched;
+            if let Some(batch) = &batch {
+                self.summary.new = self.summary.new.saturating_sub(batch.known);
+                self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
+                if ended.is_none() {
+                    self.tried.extend(&batch.opened);
+                }
+            }
+            (current, answered) = (batch, step.answered);
+            broken = broken.or(ended);
+            self.resting.extend(answered.iter().flat_map(Answered::resting));
+        }
     }
 
     /// Messages that want to be retrieved, each with its number in this session.

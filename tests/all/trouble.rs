@@ -438,18 +438,20 @@ async fn a_parked_message_is_kept_at_a_server_that_drops_what_was_retrieved() {
     peer.finish().await;
 }
 
-#[tokio::test]
-async fn a_message_that_ends_every_session_holds_up_no_other() {
-    let receiver = Receiver::answering(|_, _| status(200)).await;
-    let listing = "
+/// The answers to STAT and UIDL for two messages.
+const TWO_LISTED: &str = "
         S: +OK 2 40
         C: UIDL
         S: +OK
         S: 1 one
         S: 2 two
         S: .";
+
+#[tokio::test]
+async fn a_message_that_ends_every_session_holds_up_no_other() {
+    let receiver = Receiver::answering(|_, _| status(200)).await;
     let dialog = format!(
-        "{LOGIN}{listing}
+        "{LOGIN}{TWO_LISTED}
         C: LIST
         S: +OK
         S: 1 20
@@ -458,7 +460,7 @@ async fn a_message_that_ends_every_session_holds_up_no_other() {
         C: RETR 1
         close
         next
-        {LOGIN}{listing}
+        {LOGIN}{TWO_LISTED}
         C: RETR 2
         S: +OK
         S: Subject: two
@@ -480,16 +482,9 @@ async fn a_message_that_ends_every_session_holds_up_no_other() {
 #[tokio::test]
 async fn a_message_that_is_too_large_costs_the_others_no_poll() {
     let receiver = Receiver::answering(|_, _| status(200)).await;
-    let listing = "
-        S: +OK 2 40
-        C: UIDL
-        S: +OK
-        S: 1 one
-        S: 2 two
-        S: .";
     let large = "x".repeat(100_000);
     let dialog = format!(
-        "{LOGIN}{listing}
+        "{LOGIN}{TWO_LISTED}
         C: LIST
         S: +OK
         S: 1 20
@@ -500,7 +495,7 @@ async fn a_message_that_is_too_large_costs_the_others_no_poll() {
         S: {large}
         S: .
         next
-        {LOGIN}{listing}
+        {LOGIN}{TWO_LISTED}
         C: RETR 2
         S: +OK
         S: Subject: two
