@@ -1,0 +1,265 @@
+//! The judge: given what was put at a source and what a run left behind, says whether a promise was broken.
+//!
+//! | | what must hold |
+//! |---|---|
+//! | I1 | every message ever put at the source is at each destination or still at the source |
+//! | I2 | none is at a destination more often than it was put, save where the ledger says "unverified" |
+//! | I3 | nothing is gone from the source without a delivered row in the ledger |
+//! | I4 | what arrived equals, to the byte, what was put |
+//! | I5 | the ledger passes SQLite's `integrity_check` and `foreign_key_check` |
+//! | I6 | once the fault is gone, all is delivered: [`Evidence::expect_all_delivered`] |
+//! | I7 | no secret is in any output, log or ledger file: [`expect_no_secret`] |
+//!
+//! I8, bounded memory and descriptors, is measured by whoever runs the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
+
+/// What a run left behind.
+pub struct Evidence {
+    /// Every message ever put at the source, as POP3 hands it out.
+    pub put: Vec<Vec<u8>>,
+    /// What is still there.
+    pub source: Vec<Vec<u8>>,
+    pub destinations: Vec<Arrived>,
+    /// The ledger's file; its process may have been killed.
+    pub ledger: PathBuf,
+}
+
+/// What is at one destination.
+pub struct Arrived {
+    /// As the config names it.
+    pub name: &'static str,
+    pub messages: Vec<Vec<u8>>,
+}
+
+/// What the ledger says, read from a copy: to recover the original is mailferry's own business.
+struct Books {
+    /// SHA-256 of each message with a delivered row, and for how many rows.
+    delivered: BTreeMap<Vec<u8>, usize>,
+    /// For each destination how many deliveries were sent again unverified.
+    unverified: BTreeMap<String, usize>,
+}
+
+impl Evidence {
+    /// I1 to I5.
+    ///
+    /// # Errors
+    /// A sentence that names what was broken, and by which message.
+    pub async fn judge(&self) -> Result<(), String> {
+        let books = Books::read(&self.ledger).await?;
+        let (put, source) = (counted(&self.put), counted(&self.source));
+        for arrived in &self.destinations {
+            let there = counted(&arrived.messages);
+            let mut extra = 0;
+            for (message, &count) in &there {
+                let put = put.get(message).copied().unwrap_or(0);
+                if put == 0 {
+                    return Err(format!("I4: {} holds what nobody sent: {}", arrived.name, shown(message)));
+                }
+                extra += count.saturating_sub(put);
+            }
+            if extra > books.unverified.get(arrived.name).copied().unwrap_or(0) {
+                let twice = there.iter().find(|(message, count)| **count > put[*message]);
+                let (message, count) = twice.expect("some message is extra");
+                return Err(format!("I2: {} holds {count} times: {}", arrived.name, shown(message)));
+            }
+            for (message, &count) in &put {
+                let [there, left] = [&there, &source].map(|side| side.get(message).copied().unwrap_or(0));
+                if there + left < count {
+                    return Err(format!("I1: lost, never at {}: {}", arrived.name, shown(message)));
+                }
+            }
+        }
+        for (message, &count) in &put {
+            let gone = count.saturating_sub(source.get(message).copied().unwrap_or(0));
+            if gone > books.delivered.get(&content(message)).copied().unwrap_or(0) {
+                return Err(format!("I3: deleted, but not delivered by the ledger: {}", shown(message)));
+            }
+        }
+        Ok(())
+    }
+
+    /// I6, and with it I1 to I5: each message is at each destination; the source is `emptied` or complete.
+    ///
+    /// # Errors
+    /// As [`Evidence::judge`].
+    pub async fn expect_all_delivered(&self, emptied: bool) -> Result<(), String> {
+        self.judge().await?;
+        for arrived in &self.destinations {
+            let there = counted(&arrived.messages);
+            for (message, count) in counted(&self.put) {
+                if there.get(&message).copied().unwrap_or(0) < count {
+                    return Err(format!("I6: not delivered to {}: {}", arrived.name, shown(&message)));
+                }
+            }
+        }
+        let left = if emptied { 0 } else { self.put.len() };
+        if self.source.len() != left {
+            return Err(format!("I6: {} messages are left at the source, not {left}", self.source.len()));
+        }
+        Ok(())
+    }
+}
+
+impl Books {
+    async fn read(ledger: &Path) -> Result<Books, String> {
+        let copy = tempfile::tempdir().map_err(|fault| fault.to_string())?;
+        let file = copy.path().join("ledger.db");
+        if !ledger.exists() {
+            return Ok(Books { delivered: BTreeMap::new(), unverified: BTreeMap::new() });
+        }
+        for end in ["", "-wal"] {
+            let from = PathBuf::from(format!("{}{end}", ledger.display()));
+            if from.exists() {
+                fs::copy(&from, format!("{}{end}", file.display())).map_err(|fault| fault.to_string())?;
+            }
+        }
+        Books::of(&file).await.map_err(|fault| format!("I5: the ledger cannot be read: {fault}"))
+    }
+
+    async fn of(file: &Path) -> Result<Books, sqlx::Error> {
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut ledger = SqliteConnection::connect_with(&options).await?;
+        for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
+            let rows: Vec<sqlx::sqlite::SqliteRow> = sqlx::query(check).fetch_all(&mut ledger).await?;
+            let found: Vec<String> =
+                rows.iter().map(|row| sqlx::Row::try_get(row, 0).unwrap_or_default()).collect();
+            if !(found.is_empty() || found == ["ok"]) {
+                return Err(sqlx::Error::Protocol(format!("{check}: {found:?}")));
+            }
+        }
+        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'")
+            .fetch_one(&mut ledger)
+            .await?;
+        if tables == 0 {
+            // It was killed before its first commit.
+            return Ok(Books { delivered: BTreeMap::new(), unverified: BTreeMap::new() });
+        }
+        let delivered: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT content, count(*) FROM messages WHERE content IS NOT NULL AND id IN \
+             (SELECT message FROM deliveries WHERE state = 'delivered') GROUP BY content",
+        )
+        .fetch_all(&mut ledger)
+        .await?;
+        let unverified: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT name, count(*) FROM deliveries JOIN destinations ON destinations.id = destination \
+             WHERE unverified = 1 GROUP BY name",
+        )
+        .fetch_all(&mut ledger)
+        .await?;
+        ledger.close().await?;
+        let count = |count: i64| usize::try_from(count).unwrap_or_default();
+        Ok(Books {
+            delivered: delivered.into_iter().map(|(content, n)| (content, count(n))).collect(),
+            unverified: unverified.into_iter().map(|(name, n)| (name, count(n))).collect(),
+        })
+    }
+}
+
+/// I7: neither the text nor any of the files holds a secret, as it is or in base64 at any alignment.
+///
+/// # Errors
+/// Which secret is where.
+pub fn expect_no_secret(secrets: &[&str], text: &[u8], files: &[PathBuf]) -> Result<(), String> {
+    let mut places = vec![("the output".to_owned(), text.to_owned())];
+    for file in files {
+        places.push((file.display().to_string(), fs::read(file).unwrap_or_default()));
+    }
+    for secret in secrets {
+        for form in forms(secret) {
+            for (place, bytes) in &places {
+                if memchr::memmem::find(bytes, &form).is_some() {
+                    return Err(format!("I7: a secret is in {place}, as {}", shown(&form)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A secret as it is, and what base64 makes of its inner bytes wherever it begins in a longer text.
+fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
+    let mut forms = BTreeSet::from([secret.as_bytes().to_owned()]);
+    for before in 0..3 {
+        let padded = [&vec![0; before], secret.as_bytes()].concat();
+        let encoded = BASE64_STANDARD_NO_PAD.encode(&padded);
+        // The first and the last characters depend on the neighbours.
+        let inner = &encoded[(before * 8).div_ceil(6)..padded.len() * 8 / 6];
+        forms.insert(inner.as_bytes().to_owned());
+    }
+    forms
+}
+
+/// How often each message occurs.
+pub fn counted(messages: &[Vec<u8>]) -> BTreeMap<Vec<u8>, usize> {
+    let mut counts = BTreeMap::new();
+    for message in messages {
+        *counts.entry(message.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// What the ledger calls the content: SHA-256 without the header fields that servers rewrite.
+fn content(message: &[u8]) -> Vec<u8> {
+    let unsteady = ["status:", "x-status:", "x-uidl:", "x-keywords:"];
+    let (mut hash, mut in_header) = (Sha256::new(), true);
+    for line in message.split_inclusive(|&byte| byte == b'\n') {
+        in_header &= !matches!(line, b"\r\n" | b"\n");
+        let start = String::from_utf8_lossy(&line[..line.len().min(12)]).to_ascii_lowercase();
+        if !(in_header && unsteady.iter().any(|name| start.starts_with(name))) {
+            hash.update(line);
+        }
+    }
+    hash.finalize().to_vec()
+}
+
+fn shown(message: &[u8]) -> String {
+    message[..message.len().min(200)].escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(put: &[&str], source: &[&str], arrived: &[&str]) -> Evidence {
+        let owned = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_owned()).collect();
+        let destinations = vec![Arrived { name: "home", messages: owned(arrived) }];
+        Evidence { put: owned(put), source: owned(source), destinations, ledger: "/nonexistent".into() }
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_is_named() {
+        for (put, source, arrived, broken) in [
+            (&["a", "b"][..], &["a", "b"][..], &["a"][..], None),
+            (&["a", "a"], &["a", "a"], &["a", "a"], None),
+            (&["a", "b"], &["a"], &["a"], Some("I1")),
+            (&["a", "a"], &["a"], &[], Some("I1")),
+            (&["a"], &["a"], &["a", "a"], Some("I2")),
+            (&["a"], &[], &["a"], Some("I3")),
+            (&["a"], &["a"], &["A"], Some("I4")),
+        ] {
+            let found = evidence(put, source, arrived).judge().await.err();
+            let found = found.as_ref().map(|text| &text[..2]);
+            assert_eq!(found, broken, "{put:?} {source:?} {arrived:?}");
+        }
+        let late = evidence(&["a"], &["a"], &[]).expect_all_delivered(false).await;
+        assert!(late.unwrap_err().starts_with("I6"));
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_guise() {
+        let login = BASE64_STANDARD_NO_PAD.encode("\0me@example.org\0opensesame");
+        for text in ["PASS opensesame", &login, &BASE64_STANDARD_NO_PAD.encode("xopensesamey")] {
+            assert!(expect_no_secret(&["opensesame"], text.as_bytes(), &[]).is_err(), "{text}");
+        }
+        assert_eq!(expect_no_secret(&["opensesame"], b"open sesame b3BlbnNlc2", &[]), Ok(()));
+    }
+}
