@@ -55,7 +55,7 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
         info!(address = %web.listen, "the page is up");
         tokio::spawn(web::serve(listener, ledger.report(), shown.subscribe(), stop.clone()));
     }
-    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
+    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, shown, web, stop).run().await;
@@ -76,8 +76,15 @@ fn fault_of_listen(file: &Path, text: String) -> config::Faults {
 /// # Errors
 /// [`ledger::Error::Locked`] where another process has it, or any other.
 pub async fn hold(ledger: &Path) -> Result<Ledger, ledger::Error> {
-    let retry_after = |failures| schedule::retry_after(failures, fastrand::f64());
-    Ledger::hold(ledger, Terms { retry_after, absent_after: ABSENT_AFTER }, Utc::now()).await
+    Ledger::hold(ledger, terms(), Utc::now()).await
+}
+
+/// When what failed is tried again, and when what was not found is believed to be absent.
+pub fn terms() -> Terms {
+    Terms {
+        retry_after: |failures| schedule::retry_after(failures, fastrand::f64()),
+        absent_after: ABSENT_AFTER,
+    }
 }
 
 /// A message whose answer was lost is believed not to have arrived when it is still not there so long after its last
@@ -261,7 +268,7 @@ impl Daemon {
                 }
                 self.shown.send_replace(configured(&config));
                 let ledger = Arc::clone(self.bridge.ledger());
-                self.bridge = Bridge::build(config, ledger, self.stop.clone()).await?;
+                self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
                 self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
             }

@@ -54,6 +54,9 @@ pub struct Account {
     pub settings: Settings,
 }
 
+/// Says what time it is.
+pub type Clock = fn() -> DateTime<Utc>;
+
 /// What all polls share.
 #[derive(Debug)]
 pub struct Context {
@@ -64,7 +67,7 @@ pub struct Context {
     /// KiB of memory for messages in flight, for all polls together: at least [`batch::LARGEST_WEIGHT`].
     pub budget: Arc<Semaphore>,
     pub stop: CancellationToken,
-    pub now: fn() -> DateTime<Utc>,
+    pub now: Clock,
     pub progress: broadcast::Sender<Progress>,
 }
 

@@ -88,7 +88,7 @@ async fn poll_here(
     stop: &CancellationToken,
 ) -> anyhow::Result<Vec<Answer>> {
     let ledger = Arc::new(ledger);
-    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone()).await?;
+    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     let mut bar = Bar::new();
     let mut answers = Vec::new();
     let mut round: Vec<AccountName> = names.to_vec();

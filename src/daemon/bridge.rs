@@ -22,7 +22,7 @@ use crate::ledger::{
 };
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
-use crate::poll::{self, Account, Context, Progress, Summary};
+use crate::poll::{self, Account, Clock, Context, Progress, Summary};
 use crate::schedule;
 
 /// Polls at once, over all hosts.
@@ -64,6 +64,7 @@ impl Bridge {
         config: Config,
         ledger: Arc<Ledger>,
         stop: CancellationToken,
+        clock: Clock,
     ) -> Result<Bridge, ledger::Error> {
         for warning in &config.warnings {
             warn!("{warning}");
@@ -89,8 +90,8 @@ impl Bridge {
             .collect();
         let to_poll: Vec<_> = config.accounts.into_iter().filter(|account| !account.paused).collect();
         let setups = to_poll.iter().map(account_setup).collect();
-        ledger.configure(setups, destination_setups, Utc::now()).await?;
-        ledger.note_broken(broken, unusable, Utc::now()).await?;
+        ledger.configure(setups, destination_setups, clock()).await?;
+        ledger.note_broken(broken, unusable, clock()).await?;
         let hosts = to_poll.iter().map(|account| account.pop3.peer.host.clone());
         let hosts = hosts.map(|host| (host, Arc::new(Semaphore::new(POLLS_A_HOST)))).collect();
         let accounts = to_poll
@@ -104,7 +105,7 @@ impl Bridge {
             spool: spool.unwrap_or(Path::new(".")).to_owned(),
             budget: Arc::new(Semaphore::new(BUDGET)),
             stop,
-            now: Utc::now,
+            now: clock,
             progress: broadcast::channel(256).0,
         };
         Ok(Bridge {

@@ -2,6 +2,8 @@
 //!
 //! `tests/run` runs a sample of what takes long, `tests/soak` all of it.
 
+mod cuts;
+
 /// Whether everything is to be run, however long it takes.
 pub fn soak() -> bool {
     std::env::var_os("MAILFERRY_SOAK").is_some()

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod ca;
+mod cable;
 mod corpus;
 mod corpus_run;
 mod daemon_run;
@@ -18,5 +19,7 @@ mod pop3;
 mod receiver;
 mod reports;
 mod rules;
+mod servers;
 mod trouble;
 mod webhook;
+mod world;

@@ -1,0 +1,193 @@
+//! A TCP link between two parties, with a fault at a byte of one's choice.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Which way bytes go: from the client to the server is `Up`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Up,
+    Down,
+}
+
+/// What happens to the link, once, after so many bytes in one direction, counted over all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Both sides see the end of the connection; bytes beyond are gone.
+    Cut { way: Way, after: u64 },
+    /// The same as a reset (RST).
+    Reset { way: Way, after: u64 },
+    /// Nothing comes through any more in either direction, and nobody is told.
+    Stall { way: Way, after: u64 },
+}
+
+impl Fault {
+    fn way(self) -> Way {
+        match self {
+            Fault::Cut { way, .. } | Fault::Reset { way, .. } | Fault::Stall { way, .. } => way,
+        }
+    }
+
+    fn after(self) -> u64 {
+        match self {
+            Fault::Cut { after, .. } | Fault::Reset { after, .. } | Fault::Stall { after, .. } => after,
+        }
+    }
+}
+
+/// Ends with the test's runtime.
+pub struct Cable {
+    pub port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    fault: Option<Fault>,
+    /// Bytes that came through since the last [`Cable::arm`], up and down.
+    passed: [u64; 2],
+    struck: bool,
+    told: CancellationToken,
+}
+
+impl Cable {
+    /// A link to `port` on loopback.
+    pub async fn to(port: u16) -> Cable {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    carry(client, server, state).await;
+                });
+            }
+        });
+        Cable { port: own, state }
+    }
+
+    /// Begins to count anew; `None` takes the fault away.
+    pub fn arm(&self, fault: Option<Fault>) {
+        *self.state.lock().unwrap() = State { fault, ..State::default() };
+    }
+
+    /// Bytes that came through in this direction since the last [`Cable::arm`].
+    pub fn passed(&self, way: Way) -> u64 {
+        self.state.lock().unwrap().passed[way as usize]
+    }
+
+    /// Whether the fault has happened.
+    pub fn has_struck(&self) -> bool {
+        self.state.lock().unwrap().struck
+    }
+
+    /// Waits until the fault has happened.
+    pub async fn struck(&self) {
+        let token = self.state.lock().unwrap().told.clone();
+        token.cancelled().await;
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, state: Arc<Mutex<State>>) {
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let (end, frozen) = (CancellationToken::new(), CancellationToken::new());
+    let up = Direction { way: Way::Up, state: Arc::clone(&state), end: end.clone(), frozen: frozen.clone() };
+    let down = Direction { way: Way::Down, state, end, frozen };
+    // The halves come back together, so that nothing closes before both directions are at their end.
+    let ((from_client, to_server), (from_server, to_client)) =
+        tokio::join!(up.carry(from_client, to_server), down.carry(from_server, to_client));
+    let resets =
+        matches!(down.state.lock().unwrap().fault, Some(Fault::Reset { .. })) && down.end.is_cancelled();
+    for (read, write) in [(from_client, to_client), (from_server, to_server)] {
+        if let Ok(tcp) = read.reunite(write) {
+            if resets {
+                let _ = tcp.set_zero_linger();
+            }
+            drop(tcp);
+        }
+    }
+}
+
+struct Direction {
+    way: Way,
+    state: Arc<Mutex<State>>,
+    /// The connection is over for both directions.
+    end: CancellationToken,
+    /// Nothing comes through any more.
+    frozen: CancellationToken,
+}
+
+impl Direction {
+    async fn carry(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+    ) -> (OwnedReadHalf, OwnedWriteHalf) {
+        tokio::select! {
+            () = self.end.cancelled() => {}
+            _ = self.copy(&mut from, &mut to) => {}
+        }
+        (from, to)
+    }
+
+    async fn copy(&self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
+        let mut bytes = vec![0; 16 << 10];
+        loop {
+            // A fault after no byte at all happens without waiting for one.
+            let mut part = self.pass(0);
+            let mut length = 0;
+            if part.is_none() {
+                tokio::select! {
+                    read = from.read(&mut bytes) => length = read?,
+                    () = self.frozen.cancelled() => std::future::pending().await,
+                }
+                if length == 0 {
+                    return to.shutdown().await;
+                }
+                part = self.pass(length);
+            }
+            to.write_all(&bytes[..part.unwrap_or(length)]).await?;
+            if part.is_some() {
+                self.strike().await;
+            }
+        }
+    }
+
+    async fn strike(&self) {
+        let stalls = matches!(self.state.lock().unwrap().fault, Some(Fault::Stall { .. }));
+        if stalls {
+            self.frozen.cancel();
+            std::future::pending().await
+        }
+        self.end.cancel();
+    }
+
+    /// Counts bytes that are about to go through; where the fault happens among them, it says after how many.
+    fn pass(&self, length: usize) -> Option<usize> {
+        let mut state = self.state.lock().unwrap();
+        let passed = state.passed[self.way as usize];
+        let part = match state.fault {
+            Some(fault) if !state.struck && fault.way() == self.way => {
+                let left = usize::try_from(fault.after().saturating_sub(passed)).unwrap_or(usize::MAX);
+                (left <= length).then_some(left)
+            }
+            _ => None,
+        };
+        state.passed[self.way as usize] += part.unwrap_or(length) as u64;
+        if part.is_some() {
+            state.struck = true;
+            state.told.cancel();
+        }
+        part
+    }
+}

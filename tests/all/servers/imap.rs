@@ -1,0 +1,343 @@
+//! IMAP (RFC 3501) as far as a destination needs it: APPEND, and a look at what is there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::Conversation;
+
+/// Ends with the test's runtime.
+pub struct Imap {
+    pub port: u16,
+    mail: Arc<Mutex<Mail>>,
+}
+
+/// What the server holds, and its ways.
+pub struct Mail {
+    pub folders: BTreeMap<String, Folder>,
+    pub ways: Ways,
+    /// Messages that were appended, so far.
+    pub appended: usize,
+}
+
+pub struct Folder {
+    pub uid_validity: u32,
+    pub uid_next: u32,
+    pub messages: Vec<Stored>,
+    /// Taken, but in nobody's view yet: see [`Ways::shows_late`].
+    late: Vec<Vec<u8>>,
+}
+
+pub struct Stored {
+    pub uid: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// How this server differs from Dovecot.
+pub struct Ways {
+    pub capabilities: &'static str,
+    /// What is appended can be seen only after [`Mail::reveal`].
+    pub shows_late: bool,
+    /// The answer to every EXAMINE and FETCH, such as `NO [SERVERBUG] not now`.
+    pub refuses_look_ups: Option<&'static str>,
+    /// The answer to APPEND of a message that holds the text.
+    pub refuses: Option<(&'static str, &'static str)>,
+}
+
+impl Default for Ways {
+    fn default() -> Ways {
+        let capabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS NAMESPACE";
+        Ways { capabilities, shows_late: false, refuses_look_ups: None, refuses: None }
+    }
+}
+
+impl Folder {
+    fn new(uid_validity: u32) -> Folder {
+        Folder { uid_validity, uid_next: 1, messages: Vec::new(), late: Vec::new() }
+    }
+
+    /// Stores a message and returns its UID.
+    pub fn store(&mut self, bytes: Vec<u8>) -> u32 {
+        let uid = self.uid_next;
+        self.messages.push(Stored { uid, bytes });
+        self.uid_next += 1;
+        uid
+    }
+
+    /// The folder was restored or rebuilt: all UIDs are new.
+    pub fn renumber(&mut self) {
+        self.uid_validity += 1;
+        self.uid_next = 1;
+        for stored in std::mem::take(&mut self.messages) {
+            self.store(stored.bytes);
+        }
+    }
+}
+
+impl Mail {
+    fn new() -> Mail {
+        let folders = BTreeMap::from([("INBOX".to_owned(), Folder::new(1_700_000_000))]);
+        Mail { folders, ways: Ways::default(), appended: 0 }
+    }
+
+    /// Shows what was stored late.
+    pub fn reveal(&mut self) {
+        for folder in self.folders.values_mut() {
+            for bytes in std::mem::take(&mut folder.late) {
+                folder.store(bytes);
+            }
+        }
+    }
+
+    pub fn folder(&mut self, name: &str) -> &mut Folder {
+        self.folders.get_mut(name).unwrap_or_else(|| panic!("no folder {name}"))
+    }
+
+    /// The messages of all folders, in view or not yet.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        let folders = self.folders.values();
+        let all = folders.flat_map(|folder| {
+            folder.messages.iter().map(|stored| stored.bytes.clone()).chain(folder.late.iter().cloned())
+        });
+        all.collect()
+    }
+}
+
+impl Imap {
+    pub async fn start() -> Imap {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mail = Arc::new(Mutex::new(Mail::new()));
+        let served = Arc::clone(&mail);
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let session = Session {
+                    conversation: Conversation::new(tcp),
+                    mail: Arc::clone(&served),
+                    selected: String::new(),
+                };
+                tokio::spawn(async { session.serve().await });
+            }
+        });
+        Imap { port, mail }
+    }
+
+    /// Not to be held over an await.
+    pub fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap()
+    }
+}
+
+struct Session {
+    conversation: Conversation,
+    mail: Arc<Mutex<Mail>>,
+    selected: String,
+}
+
+impl Session {
+    async fn serve(mut self) -> Option<()> {
+        let greeting = format!("* OK [CAPABILITY {}] ready", self.capabilities());
+        self.conversation.say(greeting).await?;
+        loop {
+            let (line, literals) = self.command().await?;
+            let mut words = line.splitn(3, ' ');
+            let (tag, command) = (words.next()?, words.next()?.to_ascii_uppercase());
+            let rest = words.next().unwrap_or_default();
+            let answer = match command.as_str() {
+                "CAPABILITY" => {
+                    let capabilities = self.capabilities();
+                    self.conversation.say(format!("* CAPABILITY {capabilities}")).await?;
+                    "OK".to_owned()
+                }
+                "AUTHENTICATE" | "LOGIN" => format!("OK [CAPABILITY {}] logged in", self.capabilities()),
+                "NAMESPACE" => {
+                    self.conversation.say("* NAMESPACE ((\"\" \"/\")) NIL NIL").await?;
+                    "OK".to_owned()
+                }
+                "LIST" => self.list(rest).await?,
+                "STATUS" => self.status(rest).await?,
+                "EXAMINE" | "SELECT" => self.examine(rest).await?,
+                "CREATE" => self.create(rest),
+                "APPEND" => self.append(rest, literals),
+                "UID" => self.fetch(rest).await?,
+                "LOGOUT" => {
+                    self.conversation.say("* BYE").await?;
+                    self.conversation.say(format!("{tag} OK")).await?;
+                    return self.conversation.answers.flush().await.ok();
+                }
+                "SUBSCRIBE" | "NOOP" | "CLOSE" | "ID" => "OK".to_owned(),
+                _ => "BAD unknown command".to_owned(),
+            };
+            self.conversation.say(format!("{tag} {answer}")).await?;
+        }
+    }
+
+    fn capabilities(&self) -> &'static str {
+        self.mail.lock().unwrap().ways.capabilities
+    }
+
+    /// A command with its literals, each of which stands as `{}` in the text.
+    async fn command(&mut self) -> Option<(String, Vec<Vec<u8>>)> {
+        let (mut text, mut literals) = (String::new(), Vec::new());
+        loop {
+            let line = String::from_utf8_lossy(&self.conversation.line().await?).into_owned();
+            let literal = line.strip_suffix('}').and_then(|line| line.rsplit_once('{'));
+            let Some((before, length)) = literal else {
+                text.push_str(&line);
+                return Some((text, literals));
+            };
+            text.push_str(before);
+            text.push_str("{}");
+            let (length, waits) = length.strip_suffix('+').map_or((length, true), |length| (length, false));
+            if waits {
+                self.conversation.say("+ go ahead").await?;
+                self.conversation.answers.flush().await.ok()?;
+            }
+            let mut literal = vec![0; length.parse().ok()?];
+            self.conversation.commands.read_exact(&mut literal).await.ok()?;
+            literals.push(literal);
+        }
+    }
+
+    async fn list(&mut self, rest: &str) -> Option<String> {
+        let name = last_string(rest);
+        let exists = name.is_empty() || self.mail.lock().unwrap().folders.contains_key(&name);
+        if exists {
+            self.conversation.say(format!("* LIST () \"/\" \"{name}\"")).await?;
+        }
+        Some("OK".to_owned())
+    }
+
+    async fn status(&mut self, rest: &str) -> Option<String> {
+        let name = first_string(rest);
+        let state = {
+            let mail = self.mail.lock().unwrap();
+            mail.folders.get(&name).map(|folder| (folder.uid_validity, folder.uid_next))
+        };
+        let Some((uid_validity, uid_next)) = state else {
+            return Some("NO [NONEXISTENT] no such folder".into());
+        };
+        let status = format!("* STATUS \"{name}\" (UIDVALIDITY {uid_validity} UIDNEXT {uid_next})");
+        self.conversation.say(status).await?;
+        Some("OK".to_owned())
+    }
+
+    async fn examine(&mut self, rest: &str) -> Option<String> {
+        let name = first_string(rest);
+        let (refused, state) = {
+            let mail = self.mail.lock().unwrap();
+            let folder = mail.folders.get(&name);
+            let state = folder.map(|folder| (folder.uid_validity, folder.uid_next, folder.messages.len()));
+            (mail.ways.refuses_look_ups, state)
+        };
+        if let Some(refused) = refused {
+            return Some(refused.to_owned());
+        }
+        let Some((uid_validity, uid_next, exists)) = state else {
+            return Some("NO [NONEXISTENT] no such folder".into());
+        };
+        self.selected = name;
+        self.conversation.say(format!("* {exists} EXISTS")).await?;
+        self.conversation.say(format!("* OK [UIDVALIDITY {uid_validity}] ")).await?;
+        self.conversation.say(format!("* OK [UIDNEXT {uid_next}] ")).await?;
+        Some("OK [READ-ONLY]".to_owned())
+    }
+
+    fn create(&self, rest: &str) -> String {
+        let mut mail = self.mail.lock().unwrap();
+        let uid_validity = 1_700_000_000 + u32::try_from(mail.folders.len()).unwrap();
+        mail.folders.entry(first_string(rest)).or_insert_with(|| Folder::new(uid_validity));
+        "OK".to_owned()
+    }
+
+    /// All messages of the command, or none.
+    fn append(&self, rest: &str, literals: Vec<Vec<u8>>) -> String {
+        let mut mail = self.mail.lock().unwrap();
+        let refusal = mail.ways.refuses.filter(|(text, _)| {
+            literals.iter().any(|literal| memchr::memmem::find(literal, text.as_bytes()).is_some())
+        });
+        if let Some((_, answer)) = refusal {
+            return answer.to_owned();
+        }
+        let (late, uidplus) = (mail.ways.shows_late, mail.ways.capabilities.contains("UIDPLUS"));
+        mail.appended += literals.len();
+        let Some(folder) = mail.folders.get_mut(&first_string(rest)) else {
+            return "NO [TRYCREATE] no such folder".to_owned();
+        };
+        if late {
+            folder.late.extend(literals);
+            return "OK".to_owned();
+        }
+        let uids: Vec<u32> = literals.into_iter().map(|bytes| folder.store(bytes)).collect();
+        match (uidplus, uids.as_slice()) {
+            (true, [uid]) => format!("OK [APPENDUID {} {uid}] stored", folder.uid_validity),
+            (true, [first, .., last]) => {
+                format!("OK [APPENDUID {} {first}:{last}] stored", folder.uid_validity)
+            }
+            _ => "OK stored".to_owned(),
+        }
+    }
+
+    /// `UID FETCH set (UID RFC822.SIZE | BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)] | BODY.PEEK[]<from.length>)`.
+    async fn fetch(&mut self, rest: &str) -> Option<String> {
+        let (set, items) = rest.strip_prefix("FETCH ")?.split_once(' ')?;
+        let (refused, rows) = {
+            let mut mail = self.mail.lock().unwrap();
+            (mail.ways.refuses_look_ups, fetched(mail.folder(&self.selected), set, items))
+        };
+        if let Some(refused) = refused {
+            return Some(refused.to_owned());
+        }
+        for row in rows {
+            self.conversation.answers.write_all(&row).await.ok()?;
+        }
+        Some("OK".to_owned())
+    }
+}
+
+fn fetched(folder: &Folder, set: &str, items: &str) -> Vec<Vec<u8>> {
+    let newest = folder.messages.last().map_or(0, |stored| stored.uid);
+    let number = |text: &str| if text == "*" { newest } else { text.parse().unwrap() };
+    let ranges: Vec<(u32, u32)> = set
+        .split(',')
+        .map(|range| range.split_once(':').unwrap_or((range, range)))
+        .map(|(from, to)| (number(from), number(to)))
+        .map(|(from, to)| (from.min(to), from.max(to)))
+        .collect();
+    let is_in = |uid: u32| ranges.iter().any(|(from, to)| (*from..=*to).contains(&uid));
+    let rows = (1..).zip(&folder.messages).filter(|(_, stored)| is_in(stored.uid));
+    rows.map(|(number, stored)| row(number, stored, items)).collect()
+}
+
+fn row(number: usize, stored: &Stored, items: &str) -> Vec<u8> {
+    let start = format!("* {number} FETCH (UID {}", stored.uid);
+    let literal = |name: &str, bytes: &[u8]| {
+        [format!("{start} {name} {{{}}}\r\n", bytes.len()).as_bytes(), bytes, b")\r\n"].concat()
+    };
+    if items.contains("RFC822.SIZE") {
+        return format!("{start} RFC822.SIZE {})\r\n", stored.bytes.len()).into_bytes();
+    }
+    if items.contains("HEADER.FIELDS") {
+        let header = String::from_utf8_lossy(&stored.bytes);
+        let mut lines = header.lines().take_while(|line| !line.is_empty());
+        let id = lines.find(|line| line.to_ascii_lowercase().starts_with("message-id:"));
+        let id = id.map_or_else(|| "\r\n".to_owned(), |id| format!("{id}\r\n\r\n"));
+        return literal("BODY[HEADER.FIELDS (MESSAGE-ID)]", id.as_bytes());
+    }
+    let piece = items.split_once('<').and_then(|(_, piece)| piece.split_once('>')).map(|(piece, _)| piece);
+    let (from, length) =
+        piece.and_then(|piece| piece.split_once('.')).expect("bodies are asked for in pieces");
+    let from = from.parse::<usize>().unwrap().min(stored.bytes.len());
+    let end = (from + length.parse::<usize>().unwrap()).min(stored.bytes.len());
+    literal(&format!("BODY[]<{from}>"), &stored.bytes[from..end])
+}
+
+fn first_string(text: &str) -> String {
+    text.split('"').nth(1).unwrap_or_else(|| text.split(' ').next().unwrap_or_default()).to_owned()
+}
+
+fn last_string(text: &str) -> String {
+    text.rsplit('"').nth(1).unwrap_or_default().to_owned()
+}

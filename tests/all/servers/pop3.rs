@@ -1,0 +1,234 @@
+//! POP3 (RFC 1939): one mailbox, for whoever logs in.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use super::Conversation;
+
+/// Ends with the test's runtime.
+pub struct Pop3 {
+    pub port: u16,
+    mailbox: Arc<Mutex<Mailbox>>,
+}
+
+/// What the server holds, and its ways. A change shows in the next session.
+#[derive(Default)]
+pub struct Mailbox {
+    pub messages: Vec<Kept>,
+    pub ways: Ways,
+    /// Sessions that logged in, and messages that were retrieved whole, so far.
+    pub logins: usize,
+    pub retrieved: usize,
+    serials: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub uidl: Vec<u8>,
+    /// As it is handed out, with CRLF line ends and one at the end.
+    pub bytes: Vec<u8>,
+    /// False while the server leaves it out of its listings, as some do now and then.
+    pub is_listed: bool,
+    /// What LIST says; `None` for the truth.
+    pub size: Option<u64>,
+    /// Who it is, whatever its UIDL.
+    serial: u64,
+}
+
+/// How this server differs from the RFC's best.
+pub struct Ways {
+    /// The answer to CAPA; -ERR where it is empty.
+    pub capabilities: &'static [&'static str],
+    /// DELE is answered with +OK, and nothing goes.
+    pub ignores_dele: bool,
+    /// The session ends at QUIT without an answer, its deletions made.
+    pub mute_at_quit: bool,
+}
+
+impl Default for Ways {
+    fn default() -> Ways {
+        let capabilities = &["USER", "UIDL", "TOP", "PIPELINING", "RESP-CODES"];
+        Ways { capabilities, ignores_dele: false, mute_at_quit: false }
+    }
+}
+
+impl Mailbox {
+    /// Adds a message under a UIDL.
+    pub fn put(&mut self, uidl: &[u8], bytes: &[u8]) {
+        self.serials += 1;
+        let (uidl, bytes) = (uidl.to_owned(), bytes.to_owned());
+        self.messages.push(Kept { uidl, bytes, is_listed: true, size: None, serial: self.serials });
+    }
+
+    /// The bytes of all messages, listed or not.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        self.messages.iter().map(|kept| kept.bytes.clone()).collect()
+    }
+}
+
+impl Pop3 {
+    pub async fn start() -> Pop3 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let served = Arc::clone(&mailbox);
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let session = Session::new(Conversation::new(tcp), Arc::clone(&served));
+                tokio::spawn(async { session.serve().await });
+            }
+        });
+        Pop3 { port, mailbox }
+    }
+
+    /// Not to be held over an await.
+    pub fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap()
+    }
+}
+
+struct Session {
+    conversation: Conversation,
+    mailbox: Arc<Mutex<Mailbox>>,
+    /// The messages as they were at the login, by number.
+    messages: Vec<Kept>,
+    marked: BTreeSet<usize>,
+}
+
+impl Session {
+    fn new(conversation: Conversation, mailbox: Arc<Mutex<Mailbox>>) -> Session {
+        Session { conversation, mailbox, messages: Vec::new(), marked: BTreeSet::new() }
+    }
+
+    async fn serve(mut self) -> Option<()> {
+        self.conversation.say("+OK ready").await?;
+        loop {
+            let line = String::from_utf8_lossy(&self.conversation.line().await?).into_owned();
+            let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+            match command {
+                "CAPA" => self.capa().await?,
+                "USER" => self.conversation.say("+OK").await?,
+                "PASS" => self.pass().await?,
+                "STAT" => {
+                    let octets: usize = self.listed().map(|(_, kept)| kept.bytes.len()).sum();
+                    let stat = format!("+OK {} {octets}", self.listed().count());
+                    self.conversation.say(stat).await?;
+                }
+                "UIDL" => self.rows(|kept| kept.uidl.clone()).await?,
+                "LIST" => {
+                    let size = |kept: &Kept| kept.size.unwrap_or(kept.bytes.len() as u64);
+                    self.rows(|kept| size(kept).to_string().into_bytes()).await?;
+                }
+                "RETR" => self.retr(argument).await?,
+                "TOP" => self.top(argument).await?,
+                "DELE" => self.dele(argument).await?,
+                "NOOP" => self.conversation.say("+OK").await?,
+                "QUIT" => return self.quit().await,
+                _ => self.conversation.say("-ERR unknown command").await?,
+            }
+        }
+    }
+
+    async fn capa(&mut self) -> Option<()> {
+        let capabilities = self.mailbox.lock().unwrap().ways.capabilities;
+        if capabilities.is_empty() {
+            return self.conversation.say("-ERR unknown command").await;
+        }
+        self.conversation.say("+OK").await?;
+        for capability in capabilities {
+            self.conversation.say(capability).await?;
+        }
+        self.conversation.say(".").await
+    }
+
+    async fn pass(&mut self) -> Option<()> {
+        {
+            let mut mailbox = self.mailbox.lock().unwrap();
+            mailbox.logins += 1;
+            self.messages = mailbox.messages.iter().filter(|kept| kept.is_listed).cloned().collect();
+        }
+        self.conversation.say("+OK").await
+    }
+
+    fn listed(&self) -> impl Iterator<Item = (usize, &Kept)> {
+        self.messages.iter().enumerate().filter(|(at, _)| !self.marked.contains(at))
+    }
+
+    async fn rows(&mut self, value: impl Fn(&Kept) -> Vec<u8>) -> Option<()> {
+        let rows: Vec<Vec<u8>> = self
+            .listed()
+            .map(|(at, kept)| [format!("{} ", at + 1).as_bytes(), &value(kept)].concat())
+            .collect();
+        self.conversation.say("+OK").await?;
+        for row in rows {
+            self.conversation.say(row).await?;
+        }
+        self.conversation.say(".").await
+    }
+
+    /// The place of a message that is there and not marked.
+    fn find(&self, number: &str) -> Option<usize> {
+        let at = number.parse::<usize>().ok()?.checked_sub(1)?;
+        (at < self.messages.len() && !self.marked.contains(&at)).then_some(at)
+    }
+
+    async fn retr(&mut self, number: &str) -> Option<()> {
+        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        self.conversation.say("+OK").await?;
+        let body = stuffed(&self.messages[at].bytes);
+        self.conversation.answers.write_all(&body).await.ok()?;
+        self.conversation.say(".").await?;
+        self.mailbox.lock().unwrap().retrieved += 1;
+        Some(())
+    }
+
+    async fn top(&mut self, argument: &str) -> Option<()> {
+        let number = argument.strip_suffix(" 0").unwrap_or_default();
+        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        self.conversation.say("+OK").await?;
+        let bytes = &self.messages[at].bytes;
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+        let header = stuffed(&bytes[..end]);
+        self.conversation.answers.write_all(&header).await.ok()?;
+        self.conversation.say(".").await
+    }
+
+    async fn dele(&mut self, number: &str) -> Option<()> {
+        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        self.marked.insert(at);
+        self.conversation.say("+OK").await
+    }
+
+    async fn quit(mut self) -> Option<()> {
+        let mute = {
+            let mut mailbox = self.mailbox.lock().unwrap();
+            if !mailbox.ways.ignores_dele {
+                let gone: BTreeSet<u64> = self.marked.iter().map(|at| self.messages[*at].serial).collect();
+                mailbox.messages.retain(|kept| !gone.contains(&kept.serial));
+            }
+            mailbox.ways.mute_at_quit
+        };
+        if !mute {
+            self.conversation.say("+OK bye").await?;
+        }
+        self.conversation.answers.flush().await.ok()
+    }
+}
+
+/// Dot-stuffed (RFC 1939 section 3), with a line end at the end.
+fn stuffed(bytes: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(bytes.len() + 16);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(b".") {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    if !stuffed.ends_with(b"\r\n") && !stuffed.is_empty() {
+        stuffed.extend_from_slice(b"\r\n");
+    }
+    stuffed
+}

@@ -1,0 +1,231 @@
+//! The bridge in this process, between honest servers, with links that can be cut and a clock that the test sets:
+//! what takes days passes at once, and thousands of runs take minutes.
+//!
+//! Everything of a world lives in one thread: the clock is that thread's.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mailferry::config;
+use mailferry::daemon::{self, Bridge};
+use mailferry::ledger::{self, Ledger};
+use mailferry::message::AccountName;
+use mailferry::poll::Summary;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cable::Cable;
+use crate::oracle::{Arrived, Evidence};
+use crate::receiver::Receiver;
+use crate::servers::imap::Imap;
+use crate::servers::pop3::Pop3;
+
+/// What the config says beyond servers and passwords.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// An IMAP folder takes mail, and its name.
+    pub home: Option<&'static str>,
+    /// A webhook takes mail.
+    pub app: bool,
+    /// More keys of the account.
+    pub account: &'static str,
+}
+
+pub const PASSWORD: &str = "open-sesame-7263";
+
+pub struct World {
+    pub pop3: Pop3,
+    pub imap: Imap,
+    pub receiver: Receiver,
+    pub to_pop3: Cable,
+    pub to_imap: Cable,
+    pub to_app: Cable,
+    pub plan: Plan,
+    /// Every message that was ever put at the source.
+    put: Vec<Vec<u8>>,
+    folder: TempDir,
+    running: Option<(Arc<Ledger>, Bridge)>,
+}
+
+thread_local! {
+    static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) };
+}
+
+/// The clock of this thread's world.
+pub fn now() -> DateTime<Utc> {
+    NOW.get()
+}
+
+/// Runs `work` in a thread of its own, as a world wants it.
+pub fn alone<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work())
+    });
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Runs each case in a thread of its own, a few at a time, and returns those that failed.
+pub fn each_in_a_world<C: Copy + Send + 'static>(
+    cases: Vec<C>,
+    run: impl AsyncFn(C) -> Result<(), String> + Copy + Send + Sync + 'static,
+) -> Vec<(C, String)> {
+    let (cases, failures) = (Mutex::new(cases.into_iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = cases.lock().unwrap().next() else { break };
+                    if let Err(fault) = alone(async move || run(case).await) {
+                        failures.lock().unwrap().push((case, fault));
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().unwrap()
+}
+
+/// Each waits for its ledger now and then, so there may be more than cores.
+const AT_ONCE: usize = 4;
+
+impl World {
+    pub async fn new(plan: Plan) -> World {
+        NOW.set("2026-11-24T12:00:00Z".parse().unwrap());
+        let (pop3, imap, receiver) = (Pop3::start().await, Imap::start().await, Receiver::start().await);
+        let http = receiver.url.rsplit(':').next().and_then(|end| end.split('/').next()).unwrap();
+        let to_app = Cable::to(http.parse().unwrap()).await;
+        let (to_pop3, to_imap) = (Cable::to(pop3.port).await, Cable::to(imap.port).await);
+        // In memory where that is possible: the disk is tried elsewhere.
+        let memory = Path::new("/dev/shm");
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("mailferry.");
+        let folder = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap();
+        let put = Vec::new();
+        World { pop3, imap, receiver, to_pop3, to_imap, to_app, plan, put, folder, running: None }
+    }
+
+    pub fn ledger_file(&self) -> PathBuf {
+        self.folder.path().join("mailferry.db")
+    }
+
+    /// Lets time pass.
+    pub fn later(&self, time: TimeDelta) {
+        NOW.set(now() + time);
+    }
+
+    /// Puts a message at the source.
+    pub fn put(&mut self, uidl: &str, message: &[u8]) {
+        self.pop3.mailbox().put(uidl.as_bytes(), message);
+        self.put.push(message.to_owned());
+    }
+
+    /// A poll by schedule, in which whoever rests is left alone.
+    pub async fn poll(&mut self) -> Result<Summary, ledger::Error> {
+        self.poll_account(false).await
+    }
+
+    /// A poll that a person asks for.
+    pub async fn fetch(&mut self) -> Result<Summary, ledger::Error> {
+        self.poll_account(true).await
+    }
+
+    async fn poll_account(&mut self, regardless: bool) -> Result<Summary, ledger::Error> {
+        self.start().await?;
+        let (_, bridge) = self.running.as_ref().expect("it was started");
+        let mut polls = JoinSet::new();
+        bridge.spawn_poll(&mut polls, &account(), regardless);
+        polls.join_next().await.expect("a poll was started").unwrap().outcome
+    }
+
+    /// Holds the ledger, if nobody does yet, on the config as it is now.
+    pub async fn start(&mut self) -> Result<(), ledger::Error> {
+        if self.running.is_none() {
+            let ledger = Arc::new(Ledger::hold(&self.ledger_file(), daemon::terms(), now()).await?);
+            let bridge = self.build(Arc::clone(&ledger)).await?;
+            self.running = Some((ledger, bridge));
+        }
+        Ok(())
+    }
+
+    async fn build(&self, ledger: Arc<Ledger>) -> Result<Bridge, ledger::Error> {
+        let file = self.folder.path().join("mailferry.toml");
+        std::fs::write(&file, self.config()).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let config = config::load(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
+        Bridge::build(config, ledger, CancellationToken::new(), now).await
+    }
+
+    /// An ordered stop.
+    pub async fn stop(&mut self) {
+        let Some((ledger, bridge)) = self.running.take() else { return };
+        drop(bridge);
+        Arc::into_inner(ledger).expect("no poll is under way").close().await;
+    }
+
+    /// Ends without a word; what is not committed is lost.
+    pub fn crash(&mut self) {
+        self.running = None;
+    }
+
+    fn config(&self) -> String {
+        let mut config = "ledger = \"mailferry.db\"\n".to_owned();
+        let mut deliver = Vec::new();
+        if let Some(folder) = self.plan.home {
+            config += &format!(
+                "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
+                 user = \"me\"\npassword = \"{PASSWORD}\"\n",
+                self.to_imap.port
+            );
+            deliver.push(format!("{{ to = \"home\", folder = \"{folder}\" }}"));
+        }
+        if self.plan.app {
+            config += &format!(
+                "[destination.app]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/inbound\"\nformat = \"raw\"\n\
+                 secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+                self.to_app.port
+            );
+            deliver.push("{ to = \"app\" }".to_owned());
+        }
+        config += &format!(
+            "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"old\"\n\
+             password = \"{PASSWORD}\"\nevery = \"5m\"\ndeliver = [{}]\n{}\n",
+            self.to_pop3.port,
+            deliver.join(", "),
+            self.plan.account
+        );
+        config
+    }
+
+    /// What is where, for the judge.
+    pub fn evidence(&self) -> Evidence {
+        let mut destinations = Vec::new();
+        if self.plan.home.is_some() {
+            destinations.push(Arrived { name: "home", messages: self.imap.mail().all() });
+        }
+        if self.plan.app {
+            destinations.push(Arrived { name: "app", messages: self.taken_by_app() });
+        }
+        let source = self.pop3.mailbox().all();
+        Evidence { put: self.put.clone(), source, destinations, ledger: self.ledger_file() }
+    }
+
+    /// What a receiver has that knows its ids: each once, and the same bytes each time.
+    fn taken_by_app(&self) -> Vec<Vec<u8>> {
+        let mut taken: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for arrival in self.receiver.arrivals() {
+            let id = arrival.header("webhook-id").to_owned();
+            let first = taken.entry(id.clone()).or_insert_with(|| arrival.body.to_vec());
+            assert_eq!(first, &arrival.body, "{id} came again with other bytes");
+        }
+        taken.into_values().collect()
+    }
+}
+
+fn account() -> AccountName {
+    AccountName::new("old").expect("it is a name")
+}
