@@ -4,6 +4,9 @@
 
 mod cuts;
 
+use std::fs::OpenOptions;
+use std::io::Write;
+
 /// Whether everything is to be run, however long it takes.
 pub fn soak() -> bool {
     std::env::var_os("MAILFERRY_SOAK").is_some()
@@ -14,7 +17,11 @@ pub fn count(sample: usize, whole: usize) -> usize {
     if soak() { whole } else { sample }
 }
 
-/// The line of a row: what was done, and what came of it.
+/// The line of a row: what was done, and what came of it. It goes to the file `MAILFERRY_FIGURES`, if that is set.
 pub fn report(row: &str, figures: &str) {
     eprintln!("{row}: {figures}");
+    if let Some(file) = std::env::var_os("MAILFERRY_FIGURES") {
+        let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
+        writeln!(file, "{row}: {figures}").unwrap();
+    }
 }
