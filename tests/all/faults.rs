@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cuts;
+mod quirks;
 
 use std::fs::OpenOptions;
 use std::io::Write;

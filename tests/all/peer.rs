@@ -52,8 +52,8 @@ use crate::dovecot::with_crlf;
 use crate::servers::pop3::stuffed;
 
 /// How long a client that is still to act may take before the dialog has failed: longer than the longest pause that it
-/// makes on purpose, the 30 s between two look-ups.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// makes on purpose, the 60 s until NOOP.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// What `drip` waits between two bytes.
 const DRIP: Duration = Duration::from_millis(1);
