@@ -20,6 +20,7 @@ mod receiver;
 mod reports;
 mod rules;
 mod servers;
+mod strace;
 mod trouble;
 mod webhook;
 mod world;
