@@ -5,6 +5,7 @@
 mod bounds;
 mod cuts;
 mod kills;
+mod readers;
 mod syscalls;
 
 use std::fs::OpenOptions;

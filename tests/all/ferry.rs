@@ -174,6 +174,17 @@ impl Running {
         None
     }
 
+    /// The ids of its threads of that name, oldest first.
+    pub fn threads(&self, name: &str) -> Vec<i32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id().expect("it still runs"))).unwrap();
+        let tasks = tasks.map(|task| task.unwrap().path());
+        let named = tasks.filter(|task| fs::read_to_string(task.join("comm")).unwrap().trim_end() == name);
+        let mut ids: Vec<i32> =
+            named.map(|task| task.file_name().unwrap().to_str().unwrap().parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         kill_process(pid.expect("it still runs"), signal).unwrap();

@@ -5,6 +5,7 @@ mod ca;
 mod cable;
 mod corpus;
 mod corpus_run;
+mod crossing;
 mod daemon_run;
 mod demo;
 mod deploy;

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::str::FromStr;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::ferry::{Ferry, LEDGER, Ran};
 
@@ -109,6 +113,38 @@ impl Trace {
     pub fn end(&self) -> String {
         let lines: Vec<&str> = self.lines.lines().collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+}
+
+/// strace, joined to one thread of a process that runs already. It ends with that.
+pub struct Joined {
+    strace: Child,
+    trace: PathBuf,
+}
+
+impl Joined {
+    pub async fn join(thread: i32, strike: &Strike, folder: &Path) -> Joined {
+        let trace = folder.join("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-p", &thread.to_string(), "-o"]).arg(&trace);
+        strace.args([format!("-etrace=?{}", strike.call), format!("-einject=?{strike}")]);
+        let mut strace = strace.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut said = BufReader::new(strace.stderr.take().unwrap()).lines();
+        let line = said.next_line().await.unwrap().unwrap_or_default();
+        assert!(line.contains("attached"), "{line}");
+        Joined { strace, trace }
+    }
+
+    /// Waits for the end of the process.
+    pub async fn has_struck(mut self) -> bool {
+        self.strace.wait().await.unwrap();
+        fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)")
+    }
+}
+
+impl Strike {
+    pub fn kills(&self) -> bool {
+        self.fault == "signal=KILL"
     }
 }
 
