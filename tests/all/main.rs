@@ -14,6 +14,7 @@ mod dovecot;
 mod faults;
 mod ferry;
 mod imap_folder;
+mod items;
 mod layers;
 mod oracle;
 mod peer;
