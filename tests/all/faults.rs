@@ -4,10 +4,18 @@
 
 mod bounds;
 mod cuts;
+mod kills;
 mod quirks;
+mod readers;
+mod syscalls;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+
+use crate::dovecot::{Dovecot, PASSWORD};
+
+/// A password that is in no sentence by chance.
+pub const UNUSUAL: &str = "uNuSuAl-pAsSwOrD-7351";
 
 /// Whether everything is to be run, however long it takes.
 pub fn soak() -> bool {
@@ -26,4 +34,28 @@ pub fn report(row: &str, figures: &str) {
         let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
         writeln!(file, "{row}: {figures}").unwrap();
     }
+}
+
+/// The one case to run, where somebody looks into a failure.
+pub fn only() -> Option<String> {
+    std::env::var("MAILFERRY_CASE").ok()
+}
+
+/// Where chance begins; printed, and given again by somebody who looks into a failure.
+pub fn seed(row: &str) -> u64 {
+    let given =
+        std::env::var("MAILFERRY_SEED").ok().map(|seed| seed.parse().expect("MAILFERRY_SEED is a number"));
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("{row}: MAILFERRY_SEED={seed}");
+    seed
+}
+
+/// A server that takes [`UNUSUAL`], too.
+pub fn server_with_an_unusual_password() -> Dovecot {
+    Dovecot::start_with(&format!("passdb {{\n  driver = static\n  args = password={UNUSUAL}\n}}\n"))
+}
+
+/// The config, with that password.
+pub fn with_unusual_password(config: &str) -> String {
+    config.replace(&format!("\"{PASSWORD}\""), &format!("\"{UNUSUAL}\""))
 }
