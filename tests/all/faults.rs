@@ -4,9 +4,13 @@
 
 mod bounds;
 mod cuts;
+mod unknown;
 
+use std::fmt::Debug;
 use std::fs::OpenOptions;
 use std::io::Write;
+
+use crate::world::each_in_a_world;
 
 /// Whether everything is to be run, however long it takes.
 pub fn soak() -> bool {
@@ -25,4 +29,23 @@ pub fn report(row: &str, figures: &str) {
         let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
         writeln!(file, "{row}: {figures}").unwrap();
     }
+}
+
+/// Runs each case in a world of its own, or only the one whose number is in `MAILFERRY_CASE`. Returns how many ran.
+pub fn run_all<C: Copy + Debug + Send + 'static>(
+    cases: Vec<C>,
+    run: impl AsyncFn(C) -> Result<(), String> + Copy + Send + Sync + 'static,
+) -> usize {
+    let only: Option<usize> = std::env::var("MAILFERRY_CASE").ok().and_then(|number| number.parse().ok());
+    let cases: Vec<(usize, C)> = cases.into_iter().enumerate().collect();
+    let cases: Vec<(usize, C)> =
+        cases.into_iter().filter(|(n, _)| only.is_none_or(|only| only == *n)).collect();
+    let count = cases.len();
+    let mut failures = each_in_a_world(cases, async move |(_, case)| run(case).await);
+    failures.sort_by_key(|((n, _), _)| *n);
+    for ((n, case), fault) in &failures {
+        eprintln!("MAILFERRY_CASE={n}: {case:?}: {fault}");
+    }
+    assert!(failures.is_empty(), "{} of {count} failed: see above for the number of each", failures.len());
+    count
 }
