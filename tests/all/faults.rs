@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cuts;
+mod uidls;
 mod unknown;
 
 use std::fmt::Debug;
