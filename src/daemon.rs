@@ -60,11 +60,12 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, shown, web, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    if let Ok(ledger) = Arc::try_unwrap(ledger) {
-        ledger.close().await;
-    }
+    let closed = match Arc::try_unwrap(ledger) {
+        Ok(ledger) => ledger.close().await,
+        Err(_) => Ok(()),
+    };
     info!("stopped");
-    outcome
+    outcome.and(closed.map_err(Into::into))
 }
 
 fn fault_of_listen(file: &Path, text: String) -> config::Faults {

@@ -36,11 +36,12 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
     let path = config.ledger.clone();
-    let mut stopped = false;
+    let (mut stopped, mut closed) = (false, Ok(()));
     let answers = match daemon::hold(&path).await {
         Ok(ledger) => {
             let stop = stop_on_signal();
-            let answers = poll_here(config, ledger, &names, &stop).await?;
+            let answers;
+            (answers, closed) = poll_here(config, ledger, &names, &stop).await?;
             stopped = stop.is_cancelled();
             answers
         }
@@ -56,6 +57,7 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     for (name, reason) in &broken {
         print(&format!("{name}: not polled: {reason}\n"));
     }
+    closed?;
     let failing = answers.iter().any(|answer| answer.error.is_some() || answer.deferred > 0);
     Ok(if failing || !broken.is_empty() { exit::LATER } else { exit::OK })
 }
@@ -78,12 +80,13 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
     Ok(wanted.filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
 }
 
+/// Returns also how the ledger was closed: what was done is to be told all the same.
 async fn poll_here(
     config: Config,
     ledger: Ledger,
     names: &[AccountName],
     stop: &CancellationToken,
-) -> anyhow::Result<Vec<Answer>> {
+) -> anyhow::Result<(Vec<Answer>, Result<(), ledger::Error>)> {
     let ledger = Arc::new(ledger);
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     let mut bar = Bar::new();
@@ -98,10 +101,11 @@ async fn poll_here(
     }
     bar.end();
     drop(bridge);
-    if let Some(ledger) = Arc::into_inner(ledger) {
-        ledger.close().await;
-    }
-    Ok(answers)
+    let closed = match Arc::into_inner(ledger) {
+        Some(ledger) => ledger.close().await,
+        None => Ok(()),
+    };
+    Ok((answers, closed))
 }
 
 async fn poll_round(

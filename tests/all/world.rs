@@ -203,7 +203,7 @@ impl World {
     pub async fn stop(&mut self) {
         let Some((ledger, bridge)) = self.running.take() else { return };
         drop(bridge);
-        Arc::into_inner(ledger).expect("no poll is under way").close().await;
+        Arc::into_inner(ledger).expect("no poll is under way").close().await.unwrap();
     }
 
     /// Ends without a word; what is not committed is lost.

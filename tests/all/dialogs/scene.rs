@@ -16,7 +16,7 @@ use crate::ferry::Ferry;
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::peer::{Peer, Script, acceptor};
 use crate::receiver::Receiver;
-use crate::servers::pop3::{Pop3, stuffed};
+use crate::servers::pop3::Pop3;
 
 const PASSWORD: &str = "open-sesame-7263";
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -70,12 +70,10 @@ impl Scene {
                 listeners.insert(side, Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()));
             }
         }
-        // As POP3 hands them out.
-        let mails: Vec<Vec<u8>> = dialog.mails.iter().map(|mail| ended(mail)).collect();
         let (mut source, mut receiver) = (None, None);
         if !dialog.scripts(Side::Pop3) {
             let server = Pop3::start().await;
-            for (number, mail) in (1..).zip(&mails) {
+            for (number, mail) in (1..).zip(&dialog.mails) {
                 server.mailbox().put(format!("u{number}").as_bytes(), mail);
             }
             source = Some(server);
@@ -87,7 +85,7 @@ impl Scene {
         let scene = Scene {
             file: dialog.file.clone(),
             line: 0,
-            mails,
+            mails: dialog.mails.clone(),
             gone: Vec::new(),
             ferry,
             listeners,
@@ -235,11 +233,6 @@ impl Scene {
         };
         evidence.judge().await.unwrap_or_else(|broken| panic!("{}: {broken}", self.file.display()));
     }
-}
-
-/// With the line end that POP3 adds where there is none.
-fn ended(mail: &[u8]) -> Vec<u8> {
-    if mail.is_empty() || mail.ends_with(b"\n") { mail.to_owned() } else { [mail, b"\r\n"].concat() }
 }
 
 /// How to reach a peer.
