@@ -5,6 +5,7 @@
 mod bounds;
 mod cuts;
 mod kills;
+mod ledgers;
 mod quirks;
 mod readers;
 mod syscalls;
