@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::dialogs::play_folder;
 use crate::dovecot::{Dovecot, PASSWORD, with_crlf};
@@ -210,6 +210,63 @@ fn at_port(port: u16, rest: &str) -> String {
     format!(
         "[account.old]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"old\"\npassword = \"secret\"\n{rest}\n"
     )
+}
+
+/// D11: dates as they are written, each with its seconds of Unix time; `None` where it can be none, which then is now.
+const DATES: [(&str, Option<u64>); 30] = [
+    ("Mon, 5 Jan 2015 10:00:00 +0100", Some(1_420_448_400)),
+    ("5 Jan 2015 10:00:00 +0100", Some(1_420_448_400)),
+    ("Mon, 05 Jan 2015 09:00:00 GMT", Some(1_420_448_400)),
+    ("Mon, 05 Jan 2015 09:00:00 UT", Some(1_420_448_400)),
+    ("Mon, 05 Jan 2015 04:00:00 EST", Some(1_420_448_400)),
+    ("Mon,  5 Jan 2015 10:00:00 +0100 (CET)", Some(1_420_448_400)),
+    ("Mon, 5 Jan 2015 10:00 +0100", Some(1_420_448_400)),
+    ("Mon, 5 Jan 2015 09:00:00 -0000", Some(1_420_448_400)),
+    ("Mon, 5 Jan 15 10:00:00 +0100", Some(1_420_448_400)),
+    ("mon, 5 jan 2015 10:00:00 +0100", Some(1_420_448_400)),
+    ("Tue, 6 Jan 2015 08:59:00 +2359", Some(1_420_448_400)),
+    ("Sun, 4 Jan 2015 09:01:00 -2359", Some(1_420_448_400)),
+    ("Tue, 30 Jun 2015 23:59:60 +0000", Some(1_435_708_800)),
+    ("Mon, 1 Jan 1990 00:00:00 +0000", Some(631_152_000)),
+    ("Sun, 31 Dec 1989 23:59:59 +0000", None),
+    ("Thu, 1 Jan 1970 00:00:00 +0000", None),
+    ("Fri, 31 Dec 9999 23:59:59 +0000", None),
+    ("5 Jan 99999 10:00:00 +0000", None),
+    ("5 Jan -2015 10:00:00 +0000", None),
+    ("32 Jan 2015 10:00:00 +0000", None),
+    ("29 Feb 2015 10:00:00 +0000", None),
+    ("5 Foo 2015 10:00:00 +0000", None),
+    ("5 Jan 2015 25:00:00 +0000", None),
+    ("5 Jan 2015 10:61:00 +0000", None),
+    ("5 Jan 2015 10:00:00 +9999", None),
+    ("2015-01-05T10:00:00Z", None),
+    ("Mo, 5. Januar 2015 10:00:00", None),
+    ("5 Jan 2015 10:00:00 \u{661}\u{662}", None),
+    ("", None),
+    (";", None),
+];
+
+#[tokio::test]
+async fn whatever_date_a_message_bears_it_is_stored() {
+    let home = Dovecot::start();
+    let source = Pop3::start().await;
+    for (number, (date, _)) in (1..).zip(DATES) {
+        let mail = format!("Received: by here; {date}\r\nSubject: {number}\r\n\r\n");
+        source.mailbox().put(format!("u{number}").as_bytes(), mail.as_bytes());
+    }
+    let config = imap_destination("home", &home, "me") + &at_port(source.port, TO_HOME);
+    Ferry::new(&config).run(&["fetch"]).await.expect_code(0);
+    let stored = home.stored("me", "INBOX");
+    assert_eq!(stored.len(), DATES.len());
+    for (stored, (date, seconds)) in stored.iter().zip(DATES) {
+        let kept = stored.internal_date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        match seconds {
+            Some(seconds) => assert_eq!(kept, seconds, "{date}"),
+            None => {
+                assert!(stored.internal_date.elapsed().unwrap() < Duration::from_secs(60), "{date}: {kept}")
+            }
+        }
+    }
 }
 
 /// D12: lines that are not as they should be: bare LF becomes CRLF in a folder, and all else stays as it is. Dovecot keeps NUL
