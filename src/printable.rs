@@ -16,6 +16,13 @@ pub fn printable_whole(bytes: &[u8]) -> String {
     escape(bytes, usize::MAX)
 }
 
+/// `text`, which [`printable`] returned, without `secret`: some peers repeat what they refuse. A secret of fewer than
+/// four characters hides nothing, and would only garble the text.
+pub fn without(text: &str, secret: &str) -> String {
+    let shown = printable_whole(secret.as_bytes());
+    if shown.len() < 4 { text.to_owned() } else { text.replace(&shown, "***") }
+}
+
 fn escape(bytes: &[u8], longest: usize) -> String {
     let mut text = String::with_capacity(bytes.len().min(longest) + 3);
     for &byte in bytes {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,6 @@ use crate::message::AccountName;
 use crate::poll::Progress;
 
 use super::{eprint, exit, log, people, plain, print, stop_on_signal};
-
-/// Look-ups further away than this are left to the next poll.
-const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
@@ -147,7 +144,7 @@ async fn wait_for_look_ups(
         .into_iter()
         .filter(|entry| names.contains(&entry.account))
         .filter_map(|entry| Some((entry.account, entry.look_up_at?)))
-        .filter(|(_, at)| *at < now + PATIENCE)
+        .filter(|(_, at)| *at < now + daemon::PATIENCE)
         .collect();
     if let Some(at) = waiting.iter().map(|(_, at)| *at).min() {
         let wait = (at - now).to_std().unwrap_or_default();

@@ -38,8 +38,8 @@ fn start(json: bool, level: Level) {
     // The verifier's own words on a certificate come before ours, and say less. sqlx's warnings are of a machine that is
     // slow; what fails comes back from it as an error.
     let quiet = "hyper=info,reqwest=info,rustls=info,rustls_platform_verifier=off,sqlx=error,async_imap=info";
-    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
-    let wanted = wanted.unwrap_or_else(|| format!("{level},{quiet}"));
+    let wanted = std::env::var("RUST_LOG").ok().map(|wanted| without_async_imap(&wanted));
+    let wanted = wanted.filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| format!("{level},{quiet}"));
     let filter = EnvFilter::try_new(format!("{wanted},async_imap=info"));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{level},{quiet}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -49,4 +49,9 @@ fn start(json: bool, level: Level) {
     } else {
         builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
     };
+}
+
+/// A directive that names a part of it would count for more than ours, which names the whole.
+fn without_async_imap(wanted: &str) -> String {
+    wanted.split(',').filter(|directive| !directive.contains("async_imap")).collect::<Vec<_>>().join(",")
 }

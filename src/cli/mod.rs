@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::MessageId;
@@ -203,6 +204,7 @@ fn message_id(text: &str) -> Result<MessageId, String> {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    leave_no_core();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -217,6 +219,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(anyhow::Error::new(error).context("no runtime")),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| complain(&error)))
+}
+
+/// Passwords and mail are in this process' memory: no core dump of it is written, and no other process of this user may
+/// read it.
+fn leave_no_core() {
+    // The limit does not hold where /proc/sys/kernel/core_pattern is a program. Neither can fail: both only take away.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<u8> {

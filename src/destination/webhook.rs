@@ -18,6 +18,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -75,13 +77,11 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Which endpoint this is, without its secrets: when it changes, the endpoint deserves a new chance.
+    /// Which endpoint this is: when it changes, the endpoint deserves a new chance. A digest, because the ledger keeps
+    /// it, and many services have a token in the path or the query of their URL.
     pub fn identity(&self) -> String {
-        let Ok(mut url) = Url::parse(&self.url) else { return String::new() };
-        // Neither can fail for a URL that has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        format!("{url} {:?} {}", self.format, self.max_bytes)
+        let text = format!("{} {:?} {}", self.url, self.format, self.max_bytes);
+        STANDARD.encode(Sha256::digest(text))
     }
 
     /// Makes sure that requests can be signed with `secrets`.

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
 use super::answer::{Capabilities, Done, capabilities_in, refusal};
 use super::guard::Guard;
 use super::mailbox::{Namespace, quote};
-use super::{COMMAND, Error, Mailbox};
+use super::{COMMAND, Error, Mailbox, Refusal};
 use crate::net::{self, Certificate, Connector, Stream, Tls, within};
+use crate::printable::{printable, without};
 
 /// Small writes are gathered, so that a command is one packet and one TLS record.
 const WRITE_BUFFER: usize = 64 << 10;
@@ -103,14 +104,16 @@ impl Session {
         if unspeakable(user) || unspeakable(password.expose_secret()) {
             return Err(Error::Credentials);
         }
+        let answer = STANDARD.encode(format!("\0{user}\0{}", password.expose_secret())).into();
         let done = if self.capabilities.plain {
-            within(COMMAND, "logging in", self.authenticate(user, password)).await?
+            within(COMMAND, "logging in", self.authenticate(&answer)).await
         } else if self.capabilities.login_disabled {
             return Err(Error::NoLogin);
         } else {
             let command = format!("LOGIN {} {}", quote(user), quote(password.expose_secret()));
-            self.run("LOGIN", &command, |_| {}).await?
+            self.run("LOGIN", &command, |_| {}).await
         };
+        let done = done.map_err(|fault| hushed(fault, [password, &answer]))?;
         // What the server can do often changes with the login (RFC 3501 section 6.2.3).
         if !self.take_capabilities(done.capabilities) {
             self.ask_capabilities().await?;
@@ -118,8 +121,9 @@ impl Session {
         Ok(())
     }
 
-    async fn authenticate(&mut self, user: &str, password: &SecretString) -> Result<Done, Error> {
-        let answer = STANDARD.encode(format!("\0{user}\0{}", password.expose_secret()));
+    /// `answer` is in base64.
+    async fn authenticate(&mut self, answer: &SecretString) -> Result<Done, Error> {
+        let answer = answer.expose_secret();
         let command = "AUTHENTICATE PLAIN";
         if self.capabilities.initial_response {
             let tag = self.send(&format!("{command} {answer}")).await?;
@@ -284,6 +288,21 @@ impl Session {
             }
             Some(response) => Ok(see(response)),
         }
+    }
+}
+
+/// Some servers repeat what they refuse.
+fn hushed(fault: Error, secrets: [&SecretString; 2]) -> Error {
+    let hush = |text: &str| {
+        let text = printable(text);
+        secrets.into_iter().fold(text, |text, secret| without(&text, secret.expose_secret()))
+    };
+    match fault {
+        Error::Refused { command, refusal } => {
+            Error::Refused { command, refusal: Refusal { text: hush(&refusal.text), ..refusal } }
+        }
+        Error::Bye(text) => Error::Bye(hush(&text)),
+        other => other,
     }
 }
 

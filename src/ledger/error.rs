@@ -95,8 +95,12 @@ impl Error {
         let path = path.to_owned();
         let reason = error.to_string();
         // https://www.sqlite.org/rescode.html: the low byte is the primary result code.
-        match result_code(error) {
-            Some(5 | 6) => Error::Busy(path),
+        let code = result_code(error);
+        match code.map(|code| code & 0xff) {
+            // SQLITE_IOERR_SHMSIZE: no room for the index of the WAL.
+            _ if code == Some(4874) => Error::Full(path),
+            // 15 is a lock that was lost to others for seconds on end.
+            Some(5 | 6 | 15) => Error::Busy(path),
             Some(8) => Error::ReadOnly(path),
             Some(13) => Error::Full(path),
             // SQLite does not say why it cannot open a file.
@@ -106,7 +110,12 @@ impl Error {
             },
             Some(26) => Error::NotALedger(path),
             Some(10 | 11) => Error::Broken { path, reason },
-            None if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => {
+            // What the schema does not allow can only stand there if the file was damaged.
+            None if matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::ColumnDecode { .. }
+            ) =>
+            {
                 Error::Broken { path, reason }
             }
             _ => Error::Statement(reason),
@@ -115,6 +124,5 @@ impl Error {
 }
 
 fn result_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    error.as_database_error()?.code()?.parse().ok()
 }

@@ -145,7 +145,43 @@ pub(super) async fn recover(
     sqlx::query("UPDATE destinations SET probe = NULL").execute(&mut *transaction).await?;
     interrupted(&mut transaction, None, now).await?;
     crashed(&mut transaction, None, terms, now).await?;
+    doubt(&mut transaction).await?;
+    end_impossible_waits(&mut transaction, now).await?;
     transaction.commit().await
+}
+
+/// This may be an old copy of the ledger, and what waits in it may have been delivered since: it is looked for before it
+/// is sent, from the UIDNEXT on that this copy recorded last.
+async fn doubt(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let look = "
+        UPDATE deliveries SET look_validity = coalesce(f.uid_validity, 0), look_uid = coalesce(f.uid_next, 1)
+        FROM deliveries d
+        JOIN destinations t ON t.id = d.destination AND t.kind = 'imap'
+        LEFT JOIN folders f ON f.destination = d.destination AND f.folder = d.folder
+        WHERE d.id = deliveries.id AND d.look_uid IS NULL AND d.state IN ('due', 'deferred', 'parked')";
+    sqlx::query(look).execute(connection).await?;
+    Ok(())
+}
+
+/// No wait of ours is longer, in seconds: the schedule's longest and the longest Retry-After are a day, and jitter.
+const LONGEST_WAIT: i64 = 2 * 24 * 3600;
+
+/// Whoever wrote these times had a clock that was ahead.
+pub(super) async fn end_impossible_waits(
+    connection: &mut SqliteConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for sql in [
+        "UPDATE deliveries SET retry_at = $1 WHERE retry_at > $1 + $2",
+        "UPDATE deliveries SET asked_until = NULL WHERE asked_until > $1 + $2",
+        "UPDATE deliveries SET look_up_at = $1 WHERE look_up_at > $1 + $2",
+        "UPDATE deliveries SET sent_at = $1 WHERE sent_at > $1 + $2",
+        "UPDATE destinations SET rest_until = NULL WHERE rest_until > $1 + $2",
+        "UPDATE destinations SET asked_until = NULL WHERE asked_until > $1 + $2",
+    ] {
+        sqlx::query(sql).bind(unix(now)).bind(LONGEST_WAIT).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// What was in an open batch goes by itself from now on.

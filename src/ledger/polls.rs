@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, moment, small, unsigned};
-use super::open::{crashed, interrupted};
+use super::open::{crashed, end_impossible_waits, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
 use crate::message::{AccountName, DestinationName, unix};
@@ -283,17 +283,18 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
 
 const DAY: i64 = 24 * 3600;
 
-/// Once a day: messages go 400 days after they were last listed, polls after 90, answered requests after one.
+/// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90, answered requests after one.
 async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
     let due = "UPDATE ledger SET pruned_at = $1 WHERE pruned_at < $2 OR pruned_at > $1";
     let due = sqlx::query(due).bind(unix(now)).bind(unix(now) - DAY).execute(&mut *connection).await?;
     if due.rows_affected() == 0 {
         return Ok(());
     }
+    end_impossible_waits(connection, now).await?;
     for (sql, days) in [
         ("DELETE FROM messages WHERE last_listing IS NOT NULL AND last_listed_at < $1", 400),
         ("DELETE FROM polls WHERE ended < $1", 90),
-        ("DELETE FROM requests WHERE made_at < $1", 1),
+        ("DELETE FROM requests WHERE made_at < $1 AND answer IS NOT NULL", 1),
     ] {
         sqlx::query(sql).bind(unix(now) - days * DAY).execute(&mut *connection).await?;
     }

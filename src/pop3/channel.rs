@@ -3,12 +3,13 @@
 use std::io;
 
 use futures_util::FutureExt;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::error::{Error, Refused};
 use super::wire::{LINE, Reply};
 use crate::net::{self, Stream};
-use crate::printable::printable;
+use crate::printable::{printable, without};
 
 /// Bytes read at a time. Every line that we accept fits in it.
 const BUFFER: usize = 64 << 10;
@@ -23,12 +24,14 @@ pub(super) struct Channel {
     outstanding: usize,
     /// No line of the server's has ended with CRLF so far.
     pub bare_lf: bool,
+    /// What no text may show.
+    secrets: Vec<SecretString>,
 }
 
 impl Channel {
     pub fn new(stream: Stream) -> Channel {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Channel { stream, buffer, start: 0, end: 0, outstanding: 0, bare_lf: true }
+        Channel { stream, buffer, start: 0, end: 0, outstanding: 0, bare_lf: true, secrets: Vec::new() }
     }
 
     pub fn stream(&self) -> &Stream {
@@ -102,9 +105,21 @@ impl Channel {
     }
 
     pub async fn next_reply(&mut self, during: &'static str) -> Result<Reply, Error> {
-        let line = self.line(LINE, "a status line", during).await?;
-        tracing::debug!(line = %printable(line), "received");
-        Reply::parse(line).ok_or_else(|| Error::OutOfStep { during, got: printable(line) })
+        let line = self.line(LINE, "a status line", during).await?.to_owned();
+        tracing::debug!(line = %self.hushed(printable(&line)), "received");
+        match Reply::parse(&line) {
+            Some(Reply::Err { code, text }) => Ok(Reply::Err { code, text: self.hushed(text) }),
+            reply => reply.ok_or_else(|| Error::OutOfStep { during, got: self.hushed(printable(&line)) }),
+        }
+    }
+
+    /// From now on no text shows these, though the server says them.
+    pub fn hush(&mut self, secrets: impl IntoIterator<Item = SecretString>) {
+        self.secrets.extend(secrets);
+    }
+
+    fn hushed(&self, text: String) -> String {
+        self.secrets.iter().fold(text, |text, secret| without(&text, secret.expose_secret()))
     }
 
     /// The reply whose turn it was has come to its end.

@@ -117,6 +117,7 @@ pub(super) async fn log_in(
             return Err(Error::Unsendable { field });
         }
     }
+    channel.hush([settings.password.clone(), plain_response(settings)]);
     let login = async {
         if capabilities.has_mechanism("PLAIN") {
             auth_plain(channel, settings).await
@@ -148,8 +149,8 @@ const AUTH_LINE: usize = 255;
 
 /// SASL PLAIN (RFC 4616, RFC 5034).
 async fn auth_plain(channel: &mut Channel, settings: &Settings) -> Result<Result<(), Refused>, Error> {
-    let message = format!("\0{}\0{}", settings.user, settings.password.expose_secret());
-    let response = SecretString::from(format!("{}\r\n", BASE64_STANDARD.encode(message)));
+    let response = plain_response(settings);
+    let response = SecretString::from(format!("{}\r\n", response.expose_secret()));
     let response = response.expose_secret();
     let mut is_owed = true;
     if "AUTH PLAIN ".len() + response.len() <= AUTH_LINE {
@@ -169,6 +170,12 @@ async fn auth_plain(channel: &mut Channel, settings: &Settings) -> Result<Result
     }
     channel.answered();
     Ok(Ok(()))
+}
+
+/// In base64.
+fn plain_response(settings: &Settings) -> SecretString {
+    let message = SecretString::from(format!("\0{}\0{}", settings.user, settings.password.expose_secret()));
+    BASE64_STANDARD.encode(message.expose_secret()).into()
 }
 
 /// RFC 1939 section 7.

@@ -5,14 +5,19 @@
 mod bounds;
 mod cuts;
 mod kills;
+mod ledgers;
 mod quirks;
 mod readers;
 mod syscalls;
+mod uidls;
+mod unknown;
 
+use std::fmt::Debug;
 use std::fs::OpenOptions;
 use std::io::Write;
 
 use crate::dovecot::{Dovecot, PASSWORD};
+use crate::world::each_in_a_world;
 
 /// A password that is in no sentence by chance.
 pub const UNUSUAL: &str = "uNuSuAl-pAsSwOrD-7351";
@@ -58,4 +63,23 @@ pub fn server_with_an_unusual_password() -> Dovecot {
 /// The config, with that password.
 pub fn with_unusual_password(config: &str) -> String {
     config.replace(&format!("\"{PASSWORD}\""), &format!("\"{UNUSUAL}\""))
+}
+
+/// Runs each case in a world of its own, or only the one whose number is in `MAILFERRY_CASE`. Returns how many ran.
+pub fn run_all<C: Copy + Debug + Send + 'static>(
+    cases: Vec<C>,
+    run: impl AsyncFn(C) -> Result<(), String> + Copy + Send + Sync + 'static,
+) -> usize {
+    let only: Option<usize> = only().map(|number| number.parse().expect("MAILFERRY_CASE is a number"));
+    let cases: Vec<(usize, C)> = cases.into_iter().enumerate().collect();
+    let cases: Vec<(usize, C)> =
+        cases.into_iter().filter(|(n, _)| only.is_none_or(|only| only == *n)).collect();
+    let count = cases.len();
+    let mut failures = each_in_a_world(cases, async move |(_, case)| run(case).await);
+    failures.sort_by_key(|((n, _), _)| *n);
+    for ((n, case), fault) in &failures {
+        eprintln!("MAILFERRY_CASE={n}: {case:?}: {fault}");
+    }
+    assert!(failures.is_empty(), "{} of {count} failed: see above for the number of each", failures.len());
+    count
 }

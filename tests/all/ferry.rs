@@ -55,7 +55,8 @@ impl Ferry {
         self.folder().join(LEDGER)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command, for who runs it in another way.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.prepared(Command::new(env!("CARGO_BIN_EXE_mailferry")), arguments)
     }
 
@@ -70,9 +71,7 @@ impl Ferry {
 
     /// Runs a command to its end.
     pub async fn run(&self, arguments: &[&str]) -> Ran {
-        let command = self.command(arguments);
-        let output = tokio::process::Command::from(command).stdin(Stdio::null()).output().await.unwrap();
-        Ran::of(&output)
+        Ran::by(self.command(arguments)).await
     }
 
     /// Runs a command under a tracer, with one thread that polls. `None`, and it is killed, where it does not end in
@@ -99,11 +98,7 @@ impl Ferry {
 
     /// Starts a command, to be watched by its log.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = tokio::process::Command::from(self.command(arguments));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Running { child, log, seen: Vec::new() }
+        Running::start(self.command(arguments))
     }
 
     /// The JSON that a command prints.
@@ -125,6 +120,12 @@ impl Drop for Ferry {
 }
 
 impl Ran {
+    /// What a command did that was made by [`Ferry::command`].
+    pub async fn by(command: Command) -> Ran {
+        let output = tokio::process::Command::from(command).stdin(Stdio::null()).output().await.unwrap();
+        Ran::of(&output)
+    }
+
     fn of(output: &Output) -> Ran {
         Ran {
             code: output.status.code().unwrap_or(-1),
@@ -148,6 +149,19 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts what [`Ferry::command`] made.
+    pub fn start(command: Command) -> Running {
+        let mut command = tokio::process::Command::from(command);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running { child, log, seen: Vec::new() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it still runs")
+    }
+
     /// Reads the log up to a line that holds `text`.
     pub async fn wait_for(&mut self, text: &str) -> String {
         self.wait_for_nth(text, 1).await

@@ -22,6 +22,7 @@ mod pop3;
 mod receiver;
 mod reports;
 mod rules;
+mod secrets;
 mod servers;
 mod strace;
 mod trouble;

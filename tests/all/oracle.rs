@@ -164,7 +164,7 @@ impl Books {
     }
 }
 
-/// I7: neither the text nor any of the files holds a secret, as it is or in base64 at any alignment.
+/// I7: neither the text nor any of the files holds a secret, as it is, in hex, or in base64 at any alignment.
 ///
 /// # Errors
 /// Which secret is where.
@@ -185,9 +185,10 @@ pub fn expect_no_secret(secrets: &[&str], text: &[u8], files: &[PathBuf]) -> Res
     Ok(())
 }
 
-/// A secret as it is, and what base64 makes of its inner bytes wherever it begins in a longer text.
+/// A secret as it is, in hex, and what base64 makes of its inner bytes wherever it begins in a longer text.
 fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
-    let mut forms = BTreeSet::from([secret.as_bytes().to_owned()]);
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut forms = BTreeSet::from([secret.into(), hex.to_uppercase().into(), hex.into()]);
     for before in 0..3 {
         let padded = [&vec![0; before], secret.as_bytes()].concat();
         let encoded = BASE64_STANDARD_NO_PAD.encode(&padded);
@@ -257,7 +258,12 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_every_guise() {
         let login = BASE64_STANDARD_NO_PAD.encode("\0me@example.org\0opensesame");
-        for text in ["PASS opensesame", &login, &BASE64_STANDARD_NO_PAD.encode("xopensesamey")] {
+        for text in [
+            "PASS opensesame",
+            &login,
+            "6f70656e736573616d65",
+            &BASE64_STANDARD_NO_PAD.encode("xopensesamey"),
+        ] {
             assert!(expect_no_secret(&["opensesame"], text.as_bytes(), &[]).is_err(), "{text}");
         }
         assert_eq!(expect_no_secret(&["opensesame"], b"open sesame b3BlbnNlc2", &[]), Ok(()));

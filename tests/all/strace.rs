@@ -104,6 +104,10 @@ impl Trace {
         most
     }
 
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.lines()
+    }
+
     /// The calls from the first that was struck.
     pub fn from_strike(&self) -> impl Iterator<Item = &str> {
         self.lines.lines().skip_while(|line| !line.contains("(INJECTED)"))

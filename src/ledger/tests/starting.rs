@@ -52,13 +52,39 @@ async fn what_a_first_listing_brings_is_looked_for_before_it_is_sent() {
     let mut house = house.crashed().await;
     house.list(&vec![("u2", 10, "two"), ("u3", 10, "three")]).await;
     let due = house.due().await;
-    assert_eq!(due[0].deliveries[0].look_from, None, "a row from before the crash");
+    assert_eq!(due[0].deliveries[0].look_from, Some((7, 2)), "this may be an old copy of the ledger");
     assert_eq!(due[1].deliveries[0].look_from, Some((7, 2)), "from the UIDNEXT last recorded");
-    let identity = house.identify(&due[1], "three").await;
-    house.outcome(&identity.deliveries[0], unreachable()).await;
+    for identity in house.identify_all(&[(due[0].id, "two"), (due[1].id, "three")]).await {
+        house.outcome(&identity.deliveries[0], unreachable()).await;
+    }
     house.later(6);
     let due = house.due().await;
     assert!(due.iter().all(|due| due.deliveries[0].look_from.is_none()), "looked for once, then sent");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_a_year_ahead_holds_up_nothing() {
+    let mut house = House::new().await;
+    house.later(365 * 24 * 3600);
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    let identities = house.identify_all(&[(due[0].id, "one"), (due[1].id, "two")]).await;
+    house.attempt(identities[1].deliveries[0].id).await;
+    house.outcome(&identities[0].deliveries[0], unreachable()).await;
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    let House { folder, ledger, now, .. } = house;
+    ledger.close().await.unwrap();
+    let mut house = House::at(folder, now - Duration::from_secs(365 * 24 * 3600)).await;
+    house.configure().await;
+    house.later(1);
+    assert_eq!(house.due().await.len(), 1, "the destination rests no more");
+    let look_ups = house.ledger.look_ups_due(&account(), house.now).await.unwrap();
+    assert_eq!(look_ups.len(), 1);
+    let absent = vec![(look_ups[0].delivery, Found::Absent)];
+    house.ledger.settle_look_ups(absent.clone(), house.leave_copy, house.now).await.unwrap();
+    house.later(60);
+    let settled = house.ledger.settle_look_ups(absent, house.leave_copy, house.now).await.unwrap();
+    assert_eq!(settled.len(), 1, "absent is believed as soon as ever");
 }
 
 #[tokio::test]

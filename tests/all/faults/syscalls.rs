@@ -62,6 +62,33 @@ async fn an_error_of_any_file_syscall_loses_and_doubles_nothing() {
     all_or_a_sample("error of a file syscall", &lanes(ON_FILES.iter(), faults)).await;
 }
 
+/// What is begun with these cannot be taken back.
+const IRREVOCABLE: [&str; 3] = [" APPEND ", "\"POST ", "\"DELE "];
+
+/// A power failure takes away what was not synced: never a mark of what was sent, or a receipt of what was deleted (W11).
+#[tokio::test]
+async fn what_cannot_be_undone_waits_until_the_ledger_is_on_disk() {
+    let bench = Bench::new();
+    for way in Way::ALL {
+        let crossing = Crossing::prepare(&bench, way).await;
+        crossing.put();
+        let names = ["pwrite64", "fsync", "sendto", "writev"];
+        let trace = crossing.ferry.run_traced(&["fetch"], &names, None).await.expect("it ends");
+        let (mut is_synced, mut sent) = (true, 0);
+        for line in trace.lines() {
+            if line.contains("pwrite64(") && line.contains("-wal>") {
+                is_synced = false;
+            } else if line.contains("fsync") && !line.contains("<unfinished") {
+                is_synced = true;
+            } else if IRREVOCABLE.iter().any(|command| line.contains(command)) {
+                assert!(is_synced, "sent before it was on disk: {line}\n{}", trace.end());
+                sent += 1;
+            }
+        }
+        assert!(sent >= 2, "only {sent} commands were seen to be sent");
+    }
+}
+
 /// One fault, to be tried at the first call, the second, and so on.
 #[derive(Clone)]
 struct Lane {
@@ -210,7 +237,7 @@ fn stops_after_a_lost_sync(trace: &Trace) -> Result<(), String> {
         return Ok(());
     }
     let goes_on = |line: &&str| {
-        let sends = ["\"DELE", " APPEND ", "\"POST "].iter().any(|command| line.contains(command));
+        let sends = IRREVOCABLE.iter().any(|command| line.contains(command));
         sends || line.contains("pwrite64") && line.contains("-wal>")
     };
     if let Some(line) = after.find(goes_on) {
