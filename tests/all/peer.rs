@@ -47,6 +47,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 
 use crate::dovecot::with_crlf;
 use crate::servers::pop3::stuffed;
@@ -62,6 +63,8 @@ const DRIP: Duration = Duration::from_millis(1);
 pub struct Peer {
     pub port: u16,
     playing: JoinHandle<Result<String, String>>,
+    /// The client is through.
+    over: CancellationToken,
 }
 
 /// A dialog, ready to be played: its steps, with the numbers of their lines.
@@ -88,14 +91,17 @@ impl Peer {
     pub fn play_at(listener: &Arc<TcpListener>, script: Script, tls: Option<TlsAcceptor>) -> Peer {
         let port = listener.local_addr().unwrap().port();
         let listener = Arc::clone(listener);
+        let over = CancellationToken::new();
+        let told = over.clone();
         let playing = tokio::spawn(async move {
             let mut player = Player { tls, connection: None, said: String::new(), transcript: String::new() };
-            match player.play(&listener, script.0).await {
-                Ok(()) => Ok(player.said),
-                Err(fault) => Err(format!("{fault}\nso far:\n{}", player.transcript)),
-            }
+            let Err(fault) = player.play(&listener, script.0).await else { return Ok(player.said) };
+            // No client is kept waiting by a dialog that has failed already.
+            player.connection = None;
+            told.run_until_cancelled(async { while listener.accept().await.is_ok() {} }).await;
+            Err(format!("{fault}\nso far:\n{}", player.transcript))
         });
-        Peer { port, playing }
+        Peer { port, playing, over }
     }
 
     /// The dialog has come to its end as written; else this panics and says where it did not. Returns all that the
@@ -106,6 +112,7 @@ impl Peer {
 
     /// As [`Peer::finish`], for who says more about a failure.
     pub async fn outcome(self) -> Result<String, String> {
+        self.over.cancel();
         self.playing.await.unwrap()
     }
 }
