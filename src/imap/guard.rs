@@ -2,12 +2,14 @@
 //!
 //! imap-proto 0.17 recurses into nested parentheses without a limit, allocates whatever size a literal
 //! announces, parses a line again from its start after each read, and panics where a `]` is followed by a byte
-//! outside ASCII.
+//! outside ASCII. Of half a line it guesses how much is still to come, and waits for that even where the line turns
+//! out to be shorter; so it gets whole lines only.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Longest response less its literals, in octets.
@@ -16,11 +18,17 @@ const LONGEST_LINE: usize = 32 << 10;
 const LARGEST_LITERALS: u64 = 1 << 20;
 /// Most parentheses opened in one response. Depth would not do: a `)` in a quoted string is not a closing one.
 const MOST_PARENTHESES: usize = 64;
+/// Bytes read at a time.
+const PIECE: usize = 8 << 10;
 
 #[derive(Debug)]
 pub struct Guard<T> {
     inner: T,
     response: Response,
+    /// What has passed and was not yet asked for: at most a line and a piece.
+    passed: BytesMut,
+    /// How much of it may be handed out: up to the end of a line, or of what has come of a literal.
+    ready: usize,
 }
 
 /// How far the response under way has come.
@@ -46,23 +54,48 @@ enum Announced {
 
 impl<T> Guard<T> {
     pub fn new(inner: T) -> Self {
-        Guard { inner, response: Response::default() }
+        Guard { inner, response: Response::default(), passed: BytesMut::new(), ready: 0 }
+    }
+}
+
+impl<T: AsyncRead + Unpin> Guard<T> {
+    /// Reads a piece; `false` at the end of the stream, where half a line is as much as there will be.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut piece = [0; PIECE];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut piece))?;
+        let piece = piece.filled_mut();
+        if let Some(end) = self.response.pass(piece)? {
+            self.ready = self.passed.len() + end;
+        }
+        self.passed.extend_from_slice(piece);
+        if piece.is_empty() {
+            self.ready = self.passed.len();
+        }
+        Poll::Ready(Ok(!piece.is_empty()))
     }
 }
 
 impl Response {
-    fn pass(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        let mut at = 0;
+    /// Returns where the last whole line in `bytes` ends, or what there is of a literal.
+    fn pass(&mut self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
+        let (mut at, mut end) = (0, None);
         while at < bytes.len() {
             let literal = usize::try_from(self.literal).unwrap_or(usize::MAX).min(bytes.len() - at);
-            self.literal -= literal as u64;
-            at += literal;
+            if literal > 0 {
+                self.literal -= literal as u64;
+                at += literal;
+                end = Some(at);
+            }
             if let Some(byte) = bytes.get_mut(at) {
                 self.pass_byte(byte)?;
                 at += 1;
+                if *byte == b'\n' {
+                    end = Some(at);
+                }
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     fn pass_byte(&mut self, byte: &mut u8) -> io::Result<()> {
@@ -124,9 +157,12 @@ fn hostile(what: &'static str) -> io::Error {
 impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        Poll::Ready(this.response.pass(&mut buf.filled_mut()[before..]))
+        while this.ready == 0 && ready!(this.poll_fill(cx))? {}
+        let length = this.ready.min(buf.remaining());
+        buf.put_slice(&this.passed[..length]);
+        this.passed.advance(length);
+        this.ready -= length;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -146,13 +182,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     fn pass(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut bytes = bytes.to_vec();
         let mut response = Response::default();
         // In pieces as small as can be: a border between two reads changes nothing.
-        bytes.chunks_mut(1).try_for_each(|byte| response.pass(byte))?;
+        bytes.chunks_mut(1).try_for_each(|byte| response.pass(byte).map(drop))?;
         Ok(bytes)
     }
 
@@ -192,6 +230,29 @@ mod tests {
         );
         let parsed = pass("* OK [ALERT]\u{e9}\r\n".as_bytes()).unwrap();
         assert!(async_imap::imap_proto::Response::parse(&parsed).is_ok());
+    }
+
+    #[tokio::test]
+    async fn half_a_line_is_handed_out_only_at_the_end_of_the_stream() {
+        let (first, second) = ("X]\r\n* 1 FETCH (BODY[] {4}\r\nhal", "f)\r\nM2");
+        let pieces = AsyncReadExt::chain(
+            AsyncReadExt::chain(b"M1 OK [" as &[u8], first.as_bytes()),
+            second.as_bytes(),
+        );
+        let mut guard = Guard::new(pieces);
+        for expected in ["M1 OK [X]\r\n* 1 FETCH (BODY[] {4}\r\nhal", "f)\r\n", "M2", ""] {
+            let mut read = [0; 99];
+            let length = guard.read(&mut read).await.unwrap();
+            assert_eq!(std::str::from_utf8(&read[..length]).unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fails_has_read_nothing() {
+        let mut read = Vec::new();
+        let bomb = b"* 1 FETCH (BODY[] {536870000}\r\n" as &[u8];
+        assert!(Guard::new(bomb).read_to_end(&mut read).await.is_err());
+        assert!(read.is_empty());
     }
 
     #[test]
