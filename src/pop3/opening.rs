@@ -9,6 +9,7 @@ use super::error::{Error, Refused, refused_login};
 use super::wire::{CAPABILITY_LINES, Capabilities, Code, LINE, Reply};
 use super::{Deadlines, Settings};
 use crate::net::{self, Connector, Tls, within};
+use crate::printable::printable;
 
 /// Opens a connection as far as the server lets in nobody yet: encrypted if it is to be, its capabilities asked.
 pub(super) async fn connect(
@@ -127,7 +128,7 @@ pub(super) async fn log_in(
             Err(Error::Insecure(format!(
                 "the server offers no way to log in with a password that is safe to use (only {}); \
                  no password was sent",
-                capabilities.sasl.join(", ")
+                printable(capabilities.sasl.join(", "))
             )))
         }
     };

@@ -147,6 +147,14 @@ async fn a_refused_login_says_what_kind_of_refusal_it_is() {
 }
 
 #[tokio::test]
+async fn a_mechanism_with_an_odd_name_is_made_printable() {
+    let (outcome, said) = opened("S: +OK\nC: CAPA\nS: +OK\nS~ SASL X\\x1b[2J\\r\\n.\\r\\n").await;
+    let told = outcome.unwrap_err().to_string();
+    assert!(told.contains("only X\\x1B[2J"), "{told}");
+    assert_no_secret(&said);
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_no_wrong_password() {
     for (greeting, class) in [
         ("-ERR too many connections", Class::Busy),
