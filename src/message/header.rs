@@ -68,8 +68,9 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 fn is_field(field: &[u8], name: &[u8]) -> bool {
-    field.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-        && matches!(field.get(name.len()), Some(b':' | b' ' | b'\t'))
+    let Some((start, rest)) = field.split_at_checked(name.len()) else { return false };
+    // RFC 5322 section 4.5: a blank may stand before the colon.
+    start.eq_ignore_ascii_case(name) && rest.trim_ascii_start().starts_with(b":")
 }
 
 /// The fields of a header in their order: each name, and its value unfolded, trimmed, not decoded. Lines that are
@@ -126,5 +127,7 @@ mod tests {
         assert_eq!(date.to_rfc3339(), "2026-11-23T10:00:00+01:00");
         assert_eq!(field(b"Message-Id :  <a@b> \n\n", "Message-ID").unwrap(), b"<a@b>");
         assert_eq!(field(b"Subject: x\r\n\r\nDate: in the body", "Date"), None);
+        // A line that only begins like a field hides none.
+        assert_eq!(field(b"From a@b Mon Nov 23\nFrom: c\n\n", "From").unwrap(), b"c");
     }
 }
