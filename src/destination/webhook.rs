@@ -7,7 +7,7 @@
 
 mod answer;
 mod body;
-mod parsed;
+pub mod parsed;
 mod payload;
 mod signature;
 

@@ -43,7 +43,8 @@ impl Namespace {
         if levels[0].eq_ignore_ascii_case("INBOX") {
             levels[0] = "INBOX";
         }
-        let separator = self.separator.unwrap_or('/').to_string();
+        // No server has a separator that would not fit into a quoted string.
+        let separator = self.separator.filter(|c| matches!(c, ' '..='~')).unwrap_or('/').to_string();
         let name = levels.iter().map(|level| encode(level)).collect::<Vec<_>>().join(&separator);
         let has_prefix = name == "INBOX" || name.starts_with(&self.prefix);
         Ok(Mailbox(quote(&if has_prefix { name } else { format!("{}{name}", self.prefix) })))
@@ -51,7 +52,7 @@ impl Namespace {
 
     /// Reads the answer to NAMESPACE, `* NAMESPACE (("INBOX." ".")) NIL NIL`, of which only the first personal
     /// namespace matters here.
-    pub(super) fn parse(line: &[u8]) -> Option<Namespace> {
+    pub fn parse(line: &[u8]) -> Option<Namespace> {
         let line = std::str::from_utf8(line).ok()?;
         let (start, rest) = line.split_at_checked("* NAMESPACE ".len())?;
         if !start.eq_ignore_ascii_case("* NAMESPACE ") {
@@ -137,6 +138,14 @@ mod tests {
         assert_eq!(on_wire("INBOX.", '.', "inbox/Work"), "\"INBOX.Work\"");
         assert_eq!(on_wire("INBOX.", '.', "Inbox"), "\"INBOX\"");
         assert_eq!(on_wire("", '/', "a\"b\\c"), "\"a\\\"b\\\\c\"");
+    }
+
+    #[test]
+    fn a_separator_ends_no_command() {
+        for line in ["* NAMESPACE ((\"\" \"\r\")) NIL NIL", "* NAMESPACE ((\"\" \"\0\")) NIL NIL"] {
+            let namespace = Namespace::parse(line.as_bytes()).unwrap();
+            assert_eq!(namespace.mailbox("a/b").unwrap().as_str(), "\"a/b\"");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! survive. The commands are our own: async-imap's helpers take a NO for success, drop the reason of a refusal
 //! and know neither LITERAL+ nor MULTIAPPEND.
 
-mod answer;
+pub mod answer;
 mod append;
-mod guard;
+pub mod guard;
 pub mod line_ends;
 mod lookup;
 mod mailbox;

@@ -64,8 +64,8 @@ mod error;
 mod opening;
 mod retrieving;
 mod session;
-mod stuffing;
-mod wire;
+pub mod stuffing;
+pub mod wire;
 
 pub use error::{Class, Error, Refused};
 pub use retrieving::{Retrieval, Retrieved};

@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 /// A line ends with CRLF, and CRLF "." CRLF is the only end of a message. A lone LF or CR is text: to take
 /// LF "." LF for the end as well would let the writer of a message end it where he likes. Only to a server that
 /// has not sent a single CRLF so far does LF end a line.
-pub(super) struct Unstuffer {
+pub struct Unstuffer {
     at: At,
     bare_lf: bool,
     stuffed: Finder<'static>,

@@ -22,7 +22,7 @@ pub(super) const CAPABILITY_LINES: usize = 256;
 
 /// A status line (RFC 1939 section 3), or a server's challenge in AUTH (RFC 5034 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub enum Reply {
     /// With the text behind it.
     Ok(Vec<u8>),
     Err {
@@ -93,7 +93,8 @@ pub struct Stat {
 }
 
 impl Stat {
-    pub(super) fn parse(text: &[u8]) -> Option<Stat> {
+    /// What follows the `+OK` of the reply; `None` where it has no count.
+    pub fn parse(text: &[u8]) -> Option<Stat> {
         let mut words = words(text);
         let count = u32::try_from(number(words.next()?)?).ok()?;
         Some(Stat { count, octets: words.next().and_then(number).unwrap_or(0) })
@@ -106,13 +107,13 @@ impl Stat {
 }
 
 /// A row of UIDL. The UIDL is empty where the server has none for the message.
-pub(super) fn uidl_row(row: &[u8]) -> Option<(u32, Uidl)> {
+pub fn uidl_row(row: &[u8]) -> Option<(u32, Uidl)> {
     let (number, uidl) = numbered(row)?;
     (uidl.len() <= UIDL).then(|| (number, Uidl::new(uidl)))
 }
 
 /// A row of LIST; the size is `None` where it is no number of octets.
-pub(super) fn list_row(row: &[u8]) -> Option<(u32, Option<u64>)> {
+pub fn list_row(row: &[u8]) -> Option<(u32, Option<u64>)> {
     let (message, rest) = numbered(row)?;
     Some((message, words(rest).next().and_then(number)))
 }
@@ -175,7 +176,7 @@ impl Capabilities {
     }
 
     /// Takes in one line; one that says nothing to us says nothing.
-    pub(super) fn learn(&mut self, line: &[u8]) {
+    pub fn learn(&mut self, line: &[u8]) {
         let mut words = words(line).map(|word| String::from_utf8_lossy(word).to_ascii_uppercase());
         let Some(tag) = words.next() else { return };
         let parameters: Vec<String> = words.take(MECHANISMS).collect();
