@@ -13,6 +13,7 @@ mod dialogs;
 mod dovecot;
 mod faults;
 mod ferry;
+mod fuzz;
 mod imap_folder;
 mod items;
 mod layers;
