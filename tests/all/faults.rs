@@ -3,6 +3,7 @@
 //! `tests/run` runs a sample of what takes long, `tests/soak` all of it.
 
 mod cuts;
+mod links;
 
 use std::fs::OpenOptions;
 use std::io::Write;
