@@ -19,7 +19,7 @@ use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::receiver::Receiver;
 
 /// Cases under way at a time: most of them wait until a lost answer can be asked for.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 16;
 
 /// One message of the corpus out of so many is sent.
 const SHARE: usize = 40;
@@ -243,7 +243,7 @@ async fn cut_at_both_ends_at_any_byte_nothing_is_lost_or_doubled() {
         whole.push(measure(&bench, Plan { deletes, is_able, app: false }).await);
     }
     let alone = std::env::var("MAILFERRY_LINKS").ok().map(|seed| vec![seed.parse().unwrap()]);
-    let seeds = alone.unwrap_or_else(|| (0..count(25, 250)).map(|_| fastrand::u64(..1 << 40)).collect());
+    let seeds = alone.unwrap_or_else(|| (0..count(36, 360)).map(|_| fastrand::u64(..1 << 40)).collect());
     eprintln!("seeds: {seeds:?}; MAILFERRY_LINKS=SEED runs one alone");
     let cases: Vec<Case> = seeds.iter().map(|&seed| Case::of(seed, &whole)).collect();
     let failures = run_all(&bench, cases, &seen).await;
