@@ -167,7 +167,7 @@ fn message_files(maildir: &Path) -> Vec<PathBuf> {
     rows.flatten().map(|row| row.unwrap().path()).collect()
 }
 
-fn with_crlf(bytes: &[u8]) -> Vec<u8> {
+pub fn with_crlf(bytes: &[u8]) -> Vec<u8> {
     let mut whole = Vec::with_capacity(bytes.len() + bytes.len() / 32);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         match line {

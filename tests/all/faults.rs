@@ -2,6 +2,7 @@
 //!
 //! `tests/run` runs a sample of what takes long, `tests/soak` all of it.
 
+mod bounds;
 mod cuts;
 mod links;
 

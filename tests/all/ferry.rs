@@ -61,6 +61,17 @@ impl Ferry {
         Ran::of(&output)
     }
 
+    /// Runs a command to its end with everything in its log, and says how much memory it held at most, in KiB.
+    pub async fn run_measured(&self, arguments: &[&str]) -> (Ran, u64) {
+        let (binary, peak) = (env!("CARGO_BIN_EXE_mailferry"), self.folder().join("peak"));
+        let mut time = Command::new("/usr/bin/time");
+        time.args(["-q", "-f", "%M", "-o"]).arg(&peak).arg(binary).args(arguments);
+        time.current_dir(self.folder()).env_remove("MAILFERRY_CONFIG").env("RUST_LOG", "trace");
+        let output = tokio::process::Command::from(time).stdin(Stdio::null()).output().await;
+        let ran = Ran::of(&output.expect("the Debian package time is installed"));
+        (ran, fs::read_to_string(peak).unwrap().trim().parse().unwrap())
+    }
+
     /// Starts a command, to be watched by its log.
     pub fn start(&self, arguments: &[&str]) -> Running {
         let mut command = tokio::process::Command::from(self.command(arguments));

@@ -8,6 +8,7 @@ mod corpus_run;
 mod daemon_run;
 mod demo;
 mod deploy;
+mod dialogs;
 mod dovecot;
 mod faults;
 mod ferry;

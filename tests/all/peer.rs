@@ -8,19 +8,27 @@
 //! C: RETR 1             the client must send this line
 //! C: TAG AUTH *         the client must send a line that begins this way
 //! C*                    the client must send a line
+//! S= 2                  sends mail 2 of the dialog's file as an answer to RETR: dots stuffed, and its end
+//! C= 2                  the client must send mail 2, byte for byte, its line ends CRLF
+//! take 100              the client must send 100 bytes, whatever they are
+//! request               the client must send an HTTP request, headers and body
 //! quiet                 the client has sent no more than was asked for so far
 //! tls                   sets up TLS
 //! tls refused           sets up TLS, and the client must not go along with it
 //! split 1               sends in pieces of so many bytes from now on
+//! drip                  sends one byte at a time from now on, and waits a moment after each
 //! cut 100               closes after 100 more bytes have been sent, wherever that is
 //! close                 closes
+//! half                  says that no more will come, but goes on listening
+//! reset                 breaks the connection off (RST instead of FIN)
 //! stall                 says nothing more until the client closes
 //! flood x\r\n           sends this again and again until the client closes
 //! next                  waits for the client's next connection
 //! # ...                 is for the reader
 //! ```
 //!
-//! At the end of a dialog, and before `next`, the client must close and have said nothing more.
+//! At the end of a dialog, and before `next`, the client must close and have said nothing more. To cut what the client
+//! says, `take` so many bytes and then `close` or `reset`.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -32,19 +40,32 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
-/// How long a client that is still to act may take before the dialog has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::dovecot::with_crlf;
+use crate::servers::pop3::stuffed;
+
+/// How long a client that is still to act may take before the dialog has failed: longer than the longest pause that it
+/// makes on purpose, the 30 s between two look-ups.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// What `drip` waits between two bytes.
+const DRIP: Duration = Duration::from_millis(1);
 
 /// A peer that is playing its dialog.
 pub struct Peer {
     pub port: u16,
     playing: JoinHandle<Result<String, String>>,
 }
+
+/// A dialog, ready to be played: its steps, with the numbers of their lines.
+#[derive(Clone, Debug)]
+pub struct Script(Vec<(usize, Step)>);
 
 impl Peer {
     pub async fn play(dialog: &str) -> Peer {
@@ -53,24 +74,22 @@ impl Peer {
 
     /// `identity` is what [`crate::ca::Ca::issue`] returned.
     pub async fn play_tls(dialog: &str, identity: &(PathBuf, PathBuf)) -> Peer {
-        let chain = CertificateDer::pem_file_iter(&identity.0).unwrap().map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(&identity.1).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        Peer::start(dialog, Some(TlsAcceptor::from(Arc::new(config)))).await
+        Peer::start(dialog, Some(acceptor(identity))).await
     }
 
     async fn start(dialog: &str, tls: Option<TlsAcceptor>) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let script = Script::parse((1..).zip(dialog.lines()), &[]).unwrap_or_else(|fault| panic!("{fault}"));
+        Peer::play_at(&Arc::new(listener), script, tls)
+    }
+
+    /// Plays at a port that is the same for several dialogs.
+    pub fn play_at(listener: &Arc<TcpListener>, script: Script, tls: Option<TlsAcceptor>) -> Peer {
         let port = listener.local_addr().unwrap().port();
-        let steps: Vec<(usize, Step)> = (1..).zip(dialog.lines()).filter_map(parse).collect();
+        let listener = Arc::clone(listener);
         let playing = tokio::spawn(async move {
             let mut player = Player { tls, connection: None, said: String::new(), transcript: String::new() };
-            match player.play(&listener, steps).await {
+            match player.play(&listener, script.0).await {
                 Ok(()) => Ok(player.said),
                 Err(fault) => Err(format!("{fault}\nso far:\n{}", player.transcript)),
             }
@@ -81,50 +100,102 @@ impl Peer {
     /// The dialog has come to its end as written; else this panics and says where it did not. Returns all that the
     /// client said, encrypted or not, bytes outside ASCII and control characters escaped but for line ends.
     pub async fn finish(self) -> String {
-        self.playing.await.unwrap().unwrap_or_else(|fault| panic!("{fault}"))
+        self.outcome().await.unwrap_or_else(|fault| panic!("{fault}"))
     }
+
+    /// As [`Peer::finish`], for who says more about a failure.
+    pub async fn outcome(self) -> Result<String, String> {
+        self.playing.await.unwrap()
+    }
+}
+
+/// What sets up TLS with the certificate and the key in two files.
+pub fn acceptor((chain, key): &(PathBuf, PathBuf)) -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(chain).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Send(Vec<u8>),
     Expect(String),
+    /// The client must send these bytes.
+    ExpectBytes(Vec<u8>),
+    Take(usize),
+    Request,
     Quiet,
-    Tls { refused: bool },
+    Tls {
+        refused: bool,
+    },
     Split(usize),
+    Drip,
     Cut(usize),
     Close,
+    Half,
+    Reset,
     Stall,
     Flood(Vec<u8>),
     Next,
 }
 
-fn parse((number, line): (usize, &str)) -> Option<(usize, Step)> {
-    let line = line.trim_start();
+impl Script {
+    /// Reads numbered lines. `mails` are those that `S=` and `C=` mean, counted from 1.
+    pub fn parse<'a>(
+        lines: impl IntoIterator<Item = (usize, &'a str)>,
+        mails: &[Vec<u8>],
+    ) -> Result<Script, String> {
+        let mut steps = Vec::new();
+        for (number, line) in lines {
+            let step = parse(line.trim_start(), mails).map_err(|fault| format!("line {number}: {fault}"))?;
+            steps.extend(step.map(|step| (number, step)));
+        }
+        Ok(Script(steps))
+    }
+}
+
+fn parse(line: &str, mails: &[Vec<u8>]) -> Result<Option<Step>, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let count = || rest.parse().unwrap_or_else(|_| panic!("dialog line {number}: `{line}` needs a number"));
+    let count = || rest.parse::<usize>().map_err(|_| format!("`{line}` needs a number"));
+    let mail = || {
+        let mail = count()?.checked_sub(1).and_then(|at| mails.get(at));
+        mail.ok_or_else(|| format!("`{line}`: there is no such mail in this file"))
+    };
     let step = match word {
-        "" => return None,
-        _ if word.starts_with('#') => return None,
+        "" => return Ok(None),
+        _ if word.starts_with('#') => return Ok(None),
         "S:" => Step::Send([rest.as_bytes(), b"\r\n"].concat()),
         "S~" => Step::Send(resolve_escapes(rest)),
+        "S=" => Step::Send([stuffed(mail()?), b".\r\n".to_vec()].concat()),
         "C:" => Step::Expect(rest.to_owned()),
         "C*" => Step::Expect("*".to_owned()),
+        "C=" => Step::ExpectBytes(with_crlf(mail()?)),
+        "take" => Step::Take(count()?),
+        "request" => Step::Request,
         "quiet" => Step::Quiet,
         "tls" => Step::Tls { refused: rest == "refused" },
-        "split" => Step::Split(count()),
-        "cut" => Step::Cut(count()),
+        "split" => Step::Split(count()?),
+        "drip" => Step::Drip,
+        "cut" => Step::Cut(count()?),
         "close" => Step::Close,
+        "half" => Step::Half,
+        "reset" => Step::Reset,
         "stall" => Step::Stall,
         "flood" => Step::Flood(resolve_escapes(rest).repeat(1000)),
         "next" => Step::Next,
-        _ => panic!("dialog line {number}: `{line}` is no step"),
+        _ => return Err(format!("`{line}` is no step")),
     };
-    Some((number, step))
+    Ok(Some(step))
 }
 
 /// `\r`, `\n`, `\t`, `\\` and `\xNN`.
-fn resolve_escapes(text: &str) -> Vec<u8> {
+pub fn resolve_escapes(text: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text.bytes().collect::<VecDeque<u8>>());
     while let Some(byte) = rest.pop_front() {
         let escaped = if byte == b'\\' { rest.pop_front() } else { None };
@@ -144,13 +215,7 @@ fn resolve_escapes(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// What stands in for a connection while it changes to TLS.
-fn nothing() -> impl Wire {
-    tokio::io::join(tokio::io::empty(), tokio::io::sink())
-}
-
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 struct Player {
     tls: Option<TlsAcceptor>,
@@ -160,9 +225,12 @@ struct Player {
 }
 
 struct Connection {
-    wire: Box<dyn Wire>,
+    /// `None` while it changes to TLS, and once it has been reset.
+    wire: Option<Wire>,
     unread: Vec<u8>,
     split: usize,
+    /// The pause between two pieces.
+    pause: Duration,
     /// Bytes that may still be sent.
     budget: Option<usize>,
 }
@@ -196,8 +264,13 @@ impl Player {
 
     fn connect(&mut self, tcp: TcpStream) {
         tcp.set_nodelay(true).unwrap();
-        let connection =
-            Connection { wire: Box::new(tcp), unread: Vec::new(), split: usize::MAX, budget: None };
+        let connection = Connection {
+            wire: Some(Either::Left(tcp)),
+            unread: Vec::new(),
+            split: usize::MAX,
+            pause: Duration::ZERO,
+            budget: None,
+        };
         self.connection = Some(connection);
         self.transcript.push_str("  (connected)\n");
     }
@@ -210,18 +283,24 @@ impl Player {
         match step {
             Step::Send(bytes) => return self.send(bytes).await,
             Step::Expect(line) => self.expect(line).await?,
+            Step::ExpectBytes(bytes) => self.expect_bytes(bytes).await?,
+            Step::Take(length) => drop(self.take(*length, "so many bytes").await?),
+            Step::Request => self.expect_request().await?,
             Step::Quiet => self.expect_quiet()?,
             Step::Tls { refused } => self.start_tls(*refused).await?,
             Step::Split(length) => self.connection().split = *length,
+            Step::Drip => (self.connection().split, self.connection().pause) = (1, DRIP),
             Step::Cut(length) => self.connection().budget = Some(*length),
             Step::Close => return self.close().await,
+            Step::Half => drop(self.connection().wire().shutdown().await),
+            Step::Reset => return Ok(self.reset()),
             Step::Stall => {
                 self.read_to_end("stalled for long").await?;
                 self.connection().unread.clear();
                 return Ok(Flow::Closed);
             }
             Step::Flood(bytes) => {
-                while self.connection().wire.write_all(bytes).await.is_ok() {}
+                while self.connection().wire().write_all(bytes).await.is_ok() {}
                 return self.close().await;
             }
             Step::Next => {}
@@ -235,10 +314,13 @@ impl Player {
         let length = connection.budget.unwrap_or(bytes.len()).min(bytes.len());
         for piece in bytes[..length].chunks(connection.split) {
             let write = async {
-                connection.wire.write_all(piece).await?;
-                connection.wire.flush().await
+                connection.wire().write_all(piece).await?;
+                connection.wire().flush().await
             };
             write.await.map_err(|fault| format!("the client does not listen: {fault}"))?;
+            if !connection.pause.is_zero() {
+                tokio::time::sleep(connection.pause).await;
+            }
         }
         if let Some(budget) = &mut connection.budget {
             *budget -= length;
@@ -250,25 +332,67 @@ impl Player {
     }
 
     async fn expect(&mut self, expected: &str) -> Result<(), String> {
-        let line = loop {
-            if let Some(lf) = self.connection().unread.iter().position(|&byte| byte == b'\n') {
-                break self.connection().unread.drain(..=lf).collect::<Vec<u8>>();
-            }
-            let left = self.connection().unread.escape_ascii().to_string();
-            match tokio::time::timeout(PATIENCE, self.read()).await {
-                Ok(Ok(0)) => return Err(format!("expected `{expected}`, but the client closed (`{left}`)")),
-                Ok(outcome) => outcome?,
-                Err(_) => return Err(format!("expected `{expected}`, but the client waits (`{left}`)")),
-            };
-        };
-        let line = String::from_utf8_lossy(&line);
-        let Some(line) = line.strip_suffix("\r\n") else { return Err(format!("{line:?} ends without CRLF")) };
-        let _ = writeln!(self.transcript, "  C: {}", line.escape_debug());
+        let line = self.line(expected).await?;
         let fits = match expected.strip_suffix('*') {
             Some(start) => line.starts_with(start),
             None => line == expected,
         };
         if fits { Ok(()) } else { Err(format!("expected `{expected}`, got `{line}`")) }
+    }
+
+    /// The client's next line, without its CRLF.
+    async fn line(&mut self, expected: &str) -> Result<String, String> {
+        let lf = loop {
+            if let Some(lf) = self.connection().unread.iter().position(|&byte| byte == b'\n') {
+                break lf;
+            }
+            self.wait(expected).await?;
+        };
+        let line: Vec<u8> = self.connection().unread.drain(..=lf).collect();
+        let line = String::from_utf8_lossy(&line);
+        let Some(line) = line.strip_suffix("\r\n") else { return Err(format!("{line:?} ends without CRLF")) };
+        let _ = writeln!(self.transcript, "  C: {}", line.escape_debug());
+        Ok(line.to_owned())
+    }
+
+    /// The client's next `length` bytes.
+    async fn take(&mut self, length: usize, expected: &str) -> Result<Vec<u8>, String> {
+        while self.connection().unread.len() < length {
+            self.wait(expected).await?;
+        }
+        let taken: Vec<u8> = self.connection().unread.drain(..length).collect();
+        let _ = writeln!(self.transcript, "  C~ {}", taken.escape_ascii());
+        Ok(taken)
+    }
+
+    async fn expect_bytes(&mut self, expected: &[u8]) -> Result<(), String> {
+        let taken = self.take(expected.len(), "a mail").await?;
+        if taken == expected { Ok(()) } else { Err("the mail is not as it was".into()) }
+    }
+
+    /// RFC 9112, as far as a client goes that says how long its body is.
+    async fn expect_request(&mut self) -> Result<(), String> {
+        let mut length = 0;
+        loop {
+            let line = self.line("an HTTP request").await?.to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(|_| format!("`{line}` has no length"))?;
+            }
+        }
+        self.take(length, "the body of a request").await.map(drop)
+    }
+
+    /// Waits for more of what the client says.
+    async fn wait(&mut self, expected: &str) -> Result<(), String> {
+        let left = self.connection().unread.escape_ascii().to_string();
+        match tokio::time::timeout(PATIENCE, self.read()).await {
+            Ok(Ok(0)) => Err(format!("expected `{expected}`, but the client closed (`{left}`)")),
+            Ok(outcome) => outcome.map(drop),
+            Err(_) => Err(format!("expected `{expected}`, but the client waits (`{left}`)")),
+        }
     }
 
     /// Clients write what belongs together in one go, so it comes in together, and nobody needs to wait for more.
@@ -293,9 +417,11 @@ impl Player {
         if !connection.unread.is_empty() {
             return Err("the client said something between its command and TLS".into());
         }
-        let plain = std::mem::replace(&mut connection.wire, Box::new(nothing()));
+        let Some(Either::Left(plain)) = connection.wire.take() else {
+            return Err("there is TLS already".into());
+        };
         match tokio::time::timeout(PATIENCE, tls.accept(plain)).await {
-            Ok(Ok(stream)) => self.connection().wire = Box::new(stream),
+            Ok(Ok(stream)) => self.connection().wire = Some(Either::Right(Box::new(stream))),
             Ok(Err(_)) if refused => return Ok(()),
             Ok(Err(fault)) => return Err(format!("no TLS: {fault}")),
             Err(_) => return Err("the client does not set up TLS".into()),
@@ -307,8 +433,11 @@ impl Player {
     async fn read(&mut self) -> Result<usize, String> {
         let mut bytes = [0; 4096];
         let connection = self.connection();
-        // A reset is an end like any other here.
-        let length = connection.wire.read(&mut bytes).await.unwrap_or(0);
+        // A reset is an end like any other here, and where there is no connection there is nothing to read.
+        let length = match &mut connection.wire {
+            Some(wire) => wire.read(&mut bytes).await.unwrap_or(0),
+            None => 0,
+        };
         connection.unread.extend_from_slice(&bytes[..length]);
         for &byte in &bytes[..length] {
             match byte {
@@ -330,9 +459,27 @@ impl Player {
 
     /// Says that no more will come, and waits for the client to see it, so that nothing under way is lost.
     async fn close(&mut self) -> Result<Flow, String> {
-        let _ = self.connection().wire.shutdown().await;
+        let _ = self.connection().wire().shutdown().await;
         self.read_to_end("the connection was closed").await?;
         self.connection().unread.clear();
         Ok(Flow::Closed)
+    }
+
+    /// With a linger time of zero the end of a connection is a reset, and what is under way is lost.
+    fn reset(&mut self) -> Flow {
+        let connection = self.connection();
+        match connection.wire.take() {
+            Some(Either::Left(tcp)) => tcp.set_zero_linger().unwrap(),
+            Some(Either::Right(tls)) => tls.get_ref().0.set_zero_linger().unwrap(),
+            None => {}
+        }
+        connection.unread.clear();
+        Flow::Closed
+    }
+}
+
+impl Connection {
+    fn wire(&mut self) -> &mut Wire {
+        self.wire.as_mut().expect("nothing follows a refused TLS or a reset")
     }
 }

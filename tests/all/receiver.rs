@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,13 +13,12 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, Response};
 use axum::serve::{IncomingStream, Listener};
 use bytes::Bytes;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::peer::acceptor;
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
@@ -77,11 +76,11 @@ impl Receiver {
     }
 
     /// Takes everything over TLS, with a certificate for `localhost` in the given files.
-    pub async fn with_tls((chain, key): &(PathBuf, PathBuf)) -> Receiver {
+    pub async fn with_tls(identity: &(PathBuf, PathBuf)) -> Receiver {
         let seen = Seen::new(|_, _| status(200), Semaphore::MAX_PERMITS);
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/inbound", tcp.local_addr().unwrap().port());
-        serve(TlsListener { tcp, tls: acceptor(chain, key) }, url, seen)
+        serve(TlsListener { tcp, tls: acceptor(identity) }, url, seen)
     }
 
     pub fn arrivals(&self) -> Vec<Arrival> {
@@ -212,12 +211,4 @@ impl Listener for TlsListener {
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
-}
-
-fn acceptor(chain: &Path, key: &Path) -> TlsAcceptor {
-    let chain = CertificateDer::pem_file_iter(chain).unwrap().collect::<Result<_, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(key).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()))
 }

@@ -219,7 +219,7 @@ impl Session {
 }
 
 /// Dot-stuffed (RFC 1939 section 3), with a line end at the end.
-fn stuffed(bytes: &[u8]) -> Vec<u8> {
+pub fn stuffed(bytes: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(bytes.len() + 16);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         if line.starts_with(b".") {

@@ -1,0 +1,267 @@
+//! One dialog, played: the real binary between its scripted peer and an honest one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::file::{Act, Check, Dialog, Side};
+use crate::ca::Ca;
+use crate::ferry::Ferry;
+use crate::oracle::{Arrived, Evidence, expect_no_secret};
+use crate::peer::{Peer, Script, acceptor};
+use crate::receiver::Receiver;
+use crate::servers::pop3::{Pop3, stuffed};
+
+const PASSWORD: &str = "open-sesame-7263";
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The most memory that a command may hold, in KiB, whatever its peer sends.
+const MOST_MEMORY: u64 = 64 << 10;
+
+/// Plays a dialog to its end, and returns the most memory that one of its commands held, in KiB.
+pub async fn play(dialog: Dialog) -> u64 {
+    let mut scene = Scene::set(&dialog).await;
+    for (number, act) in dialog.acts {
+        scene.line = number;
+        match act {
+            Act::Play(side, script) => scene.scripts.push((side, script)),
+            Act::Run { code, arguments } => scene.run(code, &arguments).await,
+            Act::Expect(check) => scene.expect(check).await,
+        }
+    }
+    assert!(scene.scripts.is_empty(), "{}: no command follows the last peer", scene.place());
+    scene.judge().await;
+    scene.peak
+}
+
+struct Scene {
+    file: PathBuf,
+    line: usize,
+    mails: Vec<Vec<u8>>,
+    /// Those that the scripted POP3 server has let go.
+    gone: Vec<usize>,
+    ferry: Ferry,
+    /// The ports of the scripted peers.
+    listeners: BTreeMap<Side, Arc<TcpListener>>,
+    tls: Option<TlsAcceptor>,
+    /// The honest peers, where these sides are not scripted.
+    source: Option<Pop3>,
+    receiver: Option<Receiver>,
+    /// What the peers play during the next command.
+    scripts: Vec<(Side, Script)>,
+    /// Output and log of the last command, and of all.
+    last: String,
+    all: String,
+    peak: u64,
+}
+
+impl Scene {
+    async fn set(dialog: &Dialog) -> Scene {
+        let ferry = Ferry::new("");
+        let mut listeners = BTreeMap::new();
+        for side in [Side::Pop3, Side::Imap, Side::Http] {
+            if dialog.scripts(side) {
+                listeners.insert(side, Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()));
+            }
+        }
+        // As POP3 hands them out.
+        let mails: Vec<Vec<u8>> = dialog.mails.iter().map(|mail| ended(mail)).collect();
+        let (mut source, mut receiver) = (None, None);
+        if !dialog.scripts(Side::Pop3) {
+            let server = Pop3::start().await;
+            for (number, mail) in (1..).zip(&mails) {
+                server.mailbox().put(format!("u{number}").as_bytes(), mail);
+            }
+            source = Some(server);
+        }
+        if !dialog.scripts(Side::Imap) && !dialog.scripts(Side::Http) {
+            receiver = Some(Receiver::start().await);
+        }
+        let identity = Ca::new(ferry.folder()).issue(&["localhost", "127.0.0.1"]);
+        let scene = Scene {
+            file: dialog.file.clone(),
+            line: 0,
+            mails,
+            gone: Vec::new(),
+            ferry,
+            listeners,
+            tls: (dialog.tls != "none").then(|| acceptor(&identity)),
+            source,
+            receiver,
+            scripts: Vec::new(),
+            last: String::new(),
+            all: String::new(),
+            peak: 0,
+        };
+        scene.ferry.configure(&scene.config(dialog));
+        scene
+    }
+
+    fn config(&self, dialog: &Dialog) -> String {
+        let port = |side| self.listeners.get(&side).map(|listener| listener.local_addr().unwrap().port());
+        let scripted = |port: u16| peer(port, &dialog.tls);
+        let honest = |port: u16| peer(port, "none");
+        let source = port(Side::Pop3).map(scripted);
+        let source =
+            source.unwrap_or_else(|| honest(self.source.as_ref().expect("it is scripted or honest").port));
+        let mut account = table(&[&source, &login(), "deliver = [{ to = \"there\" }]"]);
+        account.extend(dialog.account.clone());
+        let mut destination = match port(Side::Imap) {
+            Some(port) => table(&["kind = \"imap\"", &scripted(port), &login()]),
+            None => {
+                let url = port(Side::Http).map(|port| format!("http://127.0.0.1:{port}/inbound"));
+                let url = url
+                    .unwrap_or_else(|| self.receiver.as_ref().expect("it is scripted or honest").url.clone());
+                let webhook = format!(
+                    "kind = \"webhook\"\nurl = \"{url}\"\nformat = \"raw\"\nsecret = \"whsec_{SECRET}\""
+                );
+                table(&[&webhook])
+            }
+        };
+        destination.extend(dialog.destination.clone());
+        section("destination.there", &destination) + &section("account.old", &account)
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.file.display(), self.line)
+    }
+
+    /// Runs a command while the peers play, and looks at what no command may ever show.
+    async fn run(&mut self, code: i32, arguments: &[String]) {
+        let scripts = std::mem::take(&mut self.scripts);
+        let play = |(side, script)| (side, Peer::play_at(&self.listeners[&side], script, self.tls.clone()));
+        let peers: Vec<(Side, Peer)> = scripts.into_iter().map(play).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (ran, peak) = self.ferry.run_measured(&arguments).await;
+        let (place, mut played) = (self.place(), String::new());
+        for (side, peer) in peers {
+            if let Err(fault) = peer.outcome().await {
+                let _ = writeln!(played, "{side:?} peer: {fault}");
+            }
+        }
+        self.last = format!("{}{}", ran.stdout, ran.stderr);
+        self.all += &self.last;
+        assert!(played.is_empty(), "{place}: {played}\n{}", self.last);
+        assert_eq!(ran.code, code, "{place}: exit code\n{}", self.last);
+        self.peak = self.peak.max(peak);
+        assert!(peak <= MOST_MEMORY, "{place}: {peak} KiB of memory");
+        for (side, listener) in &self.listeners {
+            let more = listener.accept().now_or_never();
+            assert!(more.is_none(), "{place}: one more connection to the {side:?} peer\n{}", self.last);
+        }
+        assert!(!self.last.contains("panicked"), "{place}: {}", self.last);
+        let unprintable = self.last.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(unprintable, None, "{place}: {}", self.last.escape_debug());
+        let ledger = ["mailferry.db", "mailferry.db-wal"].map(|name| self.ferry.folder().join(name));
+        expect_no_secret(&[PASSWORD, SECRET], self.last.as_bytes(), &ledger)
+            .unwrap_or_else(|fault| panic!("{place}: {fault}"));
+    }
+
+    async fn status(&self) -> Value {
+        self.ferry.json(&["status", "--json"]).await
+    }
+
+    async fn expect(&mut self, check: Check) {
+        let (place, log) = (self.place(), &self.last);
+        match check {
+            Check::Delivered(mails) => self.expect_delivered(&mails).await,
+            Check::Gone(mails) => self.gone.extend(mails),
+            Check::Parked(number) => assert_eq!(self.account().await["parked"], number, "{place}\n{log}"),
+            Check::Pending(number) => assert_eq!(self.account().await["pending"], number, "{place}\n{log}"),
+            Check::Error(class) => {
+                let error = &self.account().await["error"]["class"];
+                assert_eq!(error.as_str().unwrap_or("none"), class, "{place}\n{log}");
+            }
+            Check::Destination(state) => {
+                let there = &self.status().await["destinations"][0];
+                assert_eq!(there["state"], state, "{place}: {there}\n{log}");
+            }
+            Check::Says(text) => {
+                let text = String::from_utf8_lossy(&text);
+                assert!(log.contains(&*text), "{place}: it does not say that\n{log}");
+            }
+            Check::Never(text) => {
+                let ledger = ["mailferry.db", "mailferry.db-wal"].map(|name| self.ferry.folder().join(name));
+                let text = String::from_utf8(text).expect("`never` is followed by text");
+                expect_no_secret(&[&text], self.all.as_bytes(), &ledger)
+                    .unwrap_or_else(|fault| panic!("{place}: {fault}"));
+            }
+        }
+    }
+
+    async fn account(&self) -> Value {
+        self.status().await["accounts"][0].clone()
+    }
+
+    /// By the ledger; and where the destination is honest, just these mails have arrived, in any order.
+    async fn expect_delivered(&self, mails: &[usize]) {
+        let place = self.place();
+        let delivered = self.account().await["delivered"].clone();
+        assert_eq!(delivered, mails.len(), "{place}: delivered\n{}", self.last);
+        if let Some(receiver) = &self.receiver {
+            let mut expected: Vec<&[u8]> = mails.iter().map(|mail| self.mails[mail - 1].as_slice()).collect();
+            let arrivals = receiver.arrivals();
+            let mut arrived: Vec<&[u8]> = arrivals.iter().map(|arrival| &*arrival.body).collect();
+            expected.sort_unstable();
+            arrived.sort_unstable();
+            let texts = |mails: &[&[u8]]| mails.iter().map(|mail| mail.escape_ascii().to_string()).collect();
+            let (expected, arrived): (Vec<String>, Vec<String>) = (texts(&expected), texts(&arrived));
+            assert!(expected == arrived, "{place}: expected {expected:#?}, arrived {arrived:#?}");
+        }
+    }
+
+    /// The promises, at the end: see [`Evidence`].
+    async fn judge(&self) {
+        let is_left = |(mail, _): &(usize, &Vec<u8>)| !self.gone.contains(mail);
+        let source = match &self.source {
+            Some(source) => source.mailbox().all(),
+            None => (1..).zip(&self.mails).filter(is_left).map(|(_, mail)| mail.clone()).collect(),
+        };
+        let arrived = self.receiver.iter().map(|receiver| Arrived {
+            name: "there",
+            messages: receiver.arrivals().into_iter().map(|arrival| arrival.body.to_vec()).collect(),
+        });
+        let evidence = Evidence {
+            put: self.mails.clone(),
+            source,
+            destinations: arrived.collect(),
+            ledger: self.ferry.folder().join("mailferry.db"),
+        };
+        evidence.judge().await.unwrap_or_else(|broken| panic!("{}: {broken}", self.file.display()));
+    }
+}
+
+/// With the line end that POP3 adds where there is none.
+fn ended(mail: &[u8]) -> Vec<u8> {
+    if mail.is_empty() || mail.ends_with(b"\n") { mail.to_owned() } else { [mail, b"\r\n"].concat() }
+}
+
+/// How to reach a peer.
+fn peer(port: u16, tls: &str) -> String {
+    let host = if tls == "none" { "127.0.0.1" } else { "localhost" };
+    let ca_file = if tls == "none" { "" } else { "\nca_file = \"ca.pem\"" };
+    format!("host = \"{host}\"\nport = {port}\ntls = \"{tls}\"{ca_file}")
+}
+
+fn login() -> String {
+    format!("user = \"ann\"\npassword = \"{PASSWORD}\"")
+}
+
+fn table(texts: &[&str]) -> BTreeMap<String, String> {
+    let rows = texts.iter().flat_map(|text| text.lines());
+    rows.filter_map(|row| row.split_once(" = ")).map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+fn section(name: &str, keys: &BTreeMap<String, String>) -> String {
+    let mut section = format!("[{name}]\n");
+    for (key, value) in keys {
+        let _ = writeln!(section, "{key} = {value}");
+    }
+    section + "\n"
+}
