@@ -26,10 +26,12 @@ use reqwest::{Client, Response, Url, redirect};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::answer::Answer;
 use self::body::Body;
 use self::signature::Keys;
+use super::outage::Outage;
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
 use crate::printable::printable;
@@ -147,6 +149,7 @@ pub struct Webhook {
     connector: Connector,
     in_flight: Semaphore,
     room: Semaphore,
+    outage: Outage,
 }
 
 impl fmt::Debug for Webhook {
@@ -188,6 +191,7 @@ impl Webhook {
             connector,
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             room: Semaphore::new(ROOM as usize),
+            outage: Outage::default(),
             settings,
         })
     }
@@ -208,8 +212,8 @@ impl Webhook {
     /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
     /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict.
     pub async fn deliver(&self, outgoing: &[Outgoing]) -> Vec<Verdict> {
-        let endpoint = Endpoint::default();
-        join_all(outgoing.iter().map(|one| self.deliver_one(one, &endpoint))).await
+        let (endpoint, asked) = (Endpoint::default(), Instant::now());
+        join_all(outgoing.iter().map(|one| self.deliver_one(one, &endpoint, asked))).await
     }
 
     /// Reaches the endpoint without posting anything. Returns what was seen, in one line for a person.
@@ -231,16 +235,17 @@ impl Webhook {
         Ok(format!("{host}:{port}: {seen}; nothing was posted"))
     }
 
-    async fn deliver_one(&self, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
+    async fn deliver_one(&self, outgoing: &Outgoing, endpoint: &Endpoint, asked: Instant) -> Verdict {
         let octets = outgoing.message.octets();
         if octets > self.settings.max_bytes {
             return too_large(octets, self.settings.max_bytes);
         }
         let _turn = self.in_flight.acquire().await.expect("never closed");
-        if let Some(verdict) = endpoint.fault.get() {
-            return verdict.clone();
+        if let Some(verdict) = endpoint.fault.get().cloned().or_else(|| self.outage.since(asked)) {
+            return verdict;
         }
         let verdict = self.post(outgoing, endpoint).await;
+        self.outage.note(endpoint.fault.get().unwrap_or(&verdict));
         if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
         {
             // Another one may have been first; either says the same.

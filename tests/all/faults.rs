@@ -5,6 +5,7 @@
 mod bounds;
 mod cuts;
 mod links;
+mod stalls;
 
 use std::fs::OpenOptions;
 use std::io::Write;

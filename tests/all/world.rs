@@ -92,7 +92,7 @@ pub fn each_in_a_world<C: Copy + Send + 'static>(
 }
 
 /// How often the ledger is asked, and everybody else let go on, before nothing is believed to happen any more.
-const SETTLED: usize = 20;
+const SETTLED: usize = 10;
 
 /// Each waits for its ledger now and then, so there may be more than cores.
 const AT_ONCE: usize = 4;
@@ -161,6 +161,7 @@ impl World {
         let (ledger, _) = self.running.as_ref().expect("it was started");
         for _ in 0..SETTLED {
             ledger.close_batch(&[]).await.unwrap();
+            ledger.agenda(now()).await.unwrap();
             for _ in 0..SETTLED {
                 tokio::task::yield_now().await;
             }

@@ -2,37 +2,43 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::verdict::wants_folder;
+use tokio::time::Instant;
+
+use super::verdict::{reason, wants_folder};
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
-use crate::message::{Found, Mark, Receipt};
+use crate::message::{Found, Mark, Receipt, Verdict};
 
 impl ImapFolder {
     /// Looks for the messages of `marks`, one answer for each in their order. All are of one folder; `taken` are
     /// the UIDs in it that are receipts of other deliveries: a UID is never given out twice.
     pub async fn look_up(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
-        let mut answers = vec![Found::Absent; marks.len()];
+        let mut found_all = vec![Found::Absent; marks.len()];
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             let found = self.look_in(folder, &theirs, taken).await;
-            for (n, found) in ours.into_iter().zip(self.answers(found, theirs.len())) {
-                answers[n] = found;
+            for (n, found) in ours.into_iter().zip(answers(found, theirs.len())) {
+                found_all[n] = found;
             }
         }
-        answers
+        found_all
     }
 
-    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[u32]) -> Result<Vec<Found>, Error> {
-        let mut lease = self.sessions.lease().await?;
-        let mailbox = self.mailbox(&mut lease.session, folder).await?;
-        let found = find(&mut lease.session, &mailbox, marks, taken).await?;
+    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[u32]) -> Result<Vec<Found>, Verdict> {
+        let mut lease = self.sessions.lease(Instant::now()).await?;
+        let found = async {
+            let mailbox = self.mailbox(&mut lease.session, folder).await?;
+            find(&mut lease.session, &mailbox, marks, taken).await
+        };
+        let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault))?;
         self.sessions.keep(lease);
         Ok(found)
     }
+}
 
-    pub(super) fn answers(&self, found: Result<Vec<Found>, Error>, number: usize) -> Vec<Found> {
-        found.unwrap_or_else(|fault| vec![Found::CannotSay { reason: self.sessions.explain(&fault) }; number])
-    }
+/// One answer for each of `number` marks, where there may be none at all.
+pub fn answers(found: Result<Vec<Found>, Verdict>, number: usize) -> Vec<Found> {
+    found.unwrap_or_else(|verdict| vec![Found::CannotSay { reason: reason(verdict) }; number])
 }
 
 /// The marks' folders, each with the places of its marks.

@@ -38,6 +38,8 @@ pub struct Stored {
 /// How this server differs from Dovecot.
 pub struct Ways {
     pub capabilities: &'static str,
+    /// Capabilities are told to those who ask, and to nobody else.
+    pub is_reserved: bool,
     /// What is appended can be seen only after [`Mail::reveal`].
     pub shows_late: bool,
     /// The answer to every EXAMINE and FETCH, such as `NO [SERVERBUG] not now`.
@@ -49,7 +51,7 @@ pub struct Ways {
 impl Default for Ways {
     fn default() -> Ways {
         let capabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS NAMESPACE";
-        Ways { capabilities, shows_late: false, refuses_look_ups: None, refuses: None }
+        Ways { capabilities, is_reserved: false, shows_late: false, refuses_look_ups: None, refuses: None }
     }
 }
 
@@ -138,7 +140,7 @@ struct Session {
 
 impl Session {
     async fn serve(mut self) -> Option<()> {
-        let greeting = format!("* OK [CAPABILITY {}] ready", self.capabilities());
+        let greeting = format!("* OK {}ready", self.told_unasked());
         self.conversation.say(greeting).await?;
         loop {
             let (line, literals) = self.command().await?;
@@ -151,7 +153,15 @@ impl Session {
                     self.conversation.say(format!("* CAPABILITY {capabilities}")).await?;
                     "OK".to_owned()
                 }
-                "AUTHENTICATE" | "LOGIN" => format!("OK [CAPABILITY {}] logged in", self.capabilities()),
+                "AUTHENTICATE" => {
+                    // RFC 4959: the initial response is an argument, else it is asked for.
+                    if !rest.contains(' ') {
+                        self.conversation.say("+ ").await?;
+                        self.conversation.line().await?;
+                    }
+                    format!("OK {}logged in", self.told_unasked())
+                }
+                "LOGIN" => format!("OK {}logged in", self.told_unasked()),
                 "NAMESPACE" => {
                     self.conversation.say("* NAMESPACE ((\"\" \"/\")) NIL NIL").await?;
                     "OK".to_owned()
@@ -176,6 +186,11 @@ impl Session {
 
     fn capabilities(&self) -> &'static str {
         self.mail.lock().unwrap().ways.capabilities
+    }
+
+    fn told_unasked(&self) -> String {
+        let ways = &self.mail.lock().unwrap().ways;
+        if ways.is_reserved { String::new() } else { format!("[CAPABILITY {}] ", ways.capabilities) }
     }
 
     /// A command with its literals, each of which stands as `{}` in the text.
