@@ -201,7 +201,7 @@ impl Direction {
         let stalls = matches!(fault, Some(Fault::Stall { .. } | Fault::Hang { .. }));
         if stalls {
             self.frozen.cancel();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         self.end.cancel();
     }

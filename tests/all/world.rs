@@ -154,6 +154,11 @@ impl World {
         polls
     }
 
+    /// As the daemon does now and then.
+    pub async fn close_idle(&self) {
+        self.running.as_ref().expect("it was started").1.close_idle().await;
+    }
+
     /// Lets everything happen that waits neither for a peer nor for the clock. The ledger works in threads of its own,
     /// in turn: when it answers us it has answered those who asked before. A poll asks it a few times between two
     /// words to a peer.

@@ -2,6 +2,9 @@
 
 use std::cell::Cell;
 
+use mailferry::daemon::Polled;
+use tokio::task::JoinSet;
+
 use super::clock::Clock;
 use crate::receiver::Receiver;
 use crate::servers::pop3::Pop3;
@@ -29,16 +32,26 @@ impl Neighbour {
 
     /// New mail for it arrives at once.
     pub async fn gets_mail(&self, world: &World, clock: &Clock) -> Result<(), String> {
+        let polled = clock.ended(world, &mut self.is_polled(world)).await;
+        let summary =
+            polled.ok_or("the neighbour's poll does not end")?.outcome.map_err(|e| e.to_string())?;
+        if self.received() != self.put.get() {
+            return Err(format!("the neighbour's mail {} did not arrive: {summary:?}", self.put.get()));
+        }
+        Ok(())
+    }
+
+    /// Begins a poll that finds new mail.
+    pub fn is_polled(&self, world: &World) -> JoinSet<Polled> {
         let n = self.put.get() + 1;
         self.put.set(n);
         let message = format!("Message-ID: <{n}@neighbour.example>\r\n\r\nNumber {n}.\r\n");
         self.pop3.mailbox().put(format!("n{n}").as_bytes(), message.as_bytes());
-        let polled = clock.ended(world, &mut world.begin_poll("neighbour", false)).await;
-        let summary =
-            polled.ok_or("the neighbour's poll does not end")?.outcome.map_err(|e| e.to_string())?;
-        if self.receiver.arrivals().len() != n {
-            return Err(format!("the neighbour's mail {n} did not arrive: {summary:?}"));
-        }
-        Ok(())
+        world.begin_poll("neighbour", false)
+    }
+
+    /// How much mail has arrived.
+    pub fn received(&self) -> usize {
+        self.receiver.arrivals().len()
     }
 }
