@@ -22,8 +22,8 @@ use crate::message::AccountName;
 use crate::{schedule, web};
 
 pub use bridge::{Bridge, Polled, build_destination, configured};
-pub use requests::Answer;
 use requests::Requests;
+pub use requests::{Answer, PATIENCE};
 
 /// How soon a request of another process is seen.
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
@@ -60,11 +60,12 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, shown, web, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    if let Ok(ledger) = Arc::try_unwrap(ledger) {
-        ledger.close().await;
-    }
+    let closed = match Arc::try_unwrap(ledger) {
+        Ok(ledger) => ledger.close().await,
+        Err(_) => Ok(()),
+    };
     info!("stopped");
-    outcome
+    outcome.and(closed.map_err(Into::into))
 }
 
 fn fault_of_listen(file: &Path, text: String) -> config::Faults {
@@ -240,9 +241,12 @@ impl Daemon {
         Ok(())
     }
 
+    /// The account's next look-up that is worth waiting for.
     async fn look_up_at(&self, name: &AccountName) -> Result<Option<DateTime<Utc>>, ledger::Error> {
-        let agenda = self.bridge.ledger().agenda(Utc::now()).await?;
-        Ok(agenda.into_iter().find(|entry| entry.account == *name).and_then(|entry| entry.look_up_at))
+        let now = Utc::now();
+        let agenda = self.bridge.ledger().agenda(now).await?;
+        let entry = agenda.into_iter().find(|entry| entry.account == *name);
+        Ok(entry.and_then(|entry| entry.look_up_at).filter(|at| *at < now + PATIENCE))
     }
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {

@@ -220,8 +220,12 @@ pub enum Found {
     },
     /// Not there now; believed at the second look.
     Absent,
-    /// The destination cannot be asked, at the moment or at all.
+    /// The destination takes mail, but its answer does not tell.
     CannotSay {
+        reason: String,
+    },
+    /// Nobody can be asked now, and nothing can be sent there now.
+    Unreachable {
         reason: String,
     },
 }

@@ -394,10 +394,15 @@ impl Poll<'_> {
         {
             ledger.cut_short(item.due.id, error.to_string(), self.now()).await?;
         }
+        let common = batch::common_refusals(&outcome.messages);
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {
                 Retrieval::Message(message) => arrived.push((item, message)),
+                Retrieval::Refused(refused) if common.contains(&refused.text) => {
+                    self.log_failure(&item, "not retrieved", &refused.to_string());
+                    ledger.cut_short(item.due.id, refused.to_string(), self.now()).await?;
+                }
                 Retrieval::Refused(refused) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
                     ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,6 @@ use crate::message::AccountName;
 use crate::poll::Progress;
 
 use super::{eprint, exit, log, people, plain, print, stop_on_signal};
-
-/// Look-ups further away than this are left to the next poll.
-const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
@@ -39,11 +36,12 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     let broken: Vec<(String, String)> =
         broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
     let path = config.ledger.clone();
-    let mut stopped = false;
+    let (mut stopped, mut closed) = (false, Ok(()));
     let answers = match daemon::hold(&path).await {
         Ok(ledger) => {
             let stop = stop_on_signal();
-            let answers = poll_here(config, ledger, &names, &stop).await?;
+            let answers;
+            (answers, closed) = poll_here(config, ledger, &names, &stop).await?;
             stopped = stop.is_cancelled();
             answers
         }
@@ -59,6 +57,7 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     for (name, reason) in &broken {
         print(&format!("{name}: not polled: {reason}\n"));
     }
+    closed?;
     let failing = answers.iter().any(|answer| answer.error.is_some() || answer.deferred > 0);
     Ok(if failing || !broken.is_empty() { exit::LATER } else { exit::OK })
 }
@@ -81,12 +80,13 @@ pub fn known(config: &Config, accounts: &[AccountName]) -> anyhow::Result<Vec<Ac
     Ok(wanted.filter(|name| accounts.is_empty() || accounts.contains(name)).cloned().collect())
 }
 
+/// Returns also how the ledger was closed: what was done is to be told all the same.
 async fn poll_here(
     config: Config,
     ledger: Ledger,
     names: &[AccountName],
     stop: &CancellationToken,
-) -> anyhow::Result<Vec<Answer>> {
+) -> anyhow::Result<(Vec<Answer>, Result<(), ledger::Error>)> {
     let ledger = Arc::new(ledger);
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     let mut bar = Bar::new();
@@ -101,10 +101,11 @@ async fn poll_here(
     }
     bar.end();
     drop(bridge);
-    if let Some(ledger) = Arc::into_inner(ledger) {
-        ledger.close().await;
-    }
-    Ok(answers)
+    let closed = match Arc::into_inner(ledger) {
+        Some(ledger) => ledger.close().await,
+        None => Ok(()),
+    };
+    Ok((answers, closed))
 }
 
 async fn poll_round(
@@ -143,7 +144,7 @@ async fn wait_for_look_ups(
         .into_iter()
         .filter(|entry| names.contains(&entry.account))
         .filter_map(|entry| Some((entry.account, entry.look_up_at?)))
-        .filter(|(_, at)| *at < now + PATIENCE)
+        .filter(|(_, at)| *at < now + daemon::PATIENCE)
         .collect();
     if let Some(at) = waiting.iter().map(|(_, at)| *at).min() {
         let wait = (at - now).to_std().unwrap_or_default();

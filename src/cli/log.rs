@@ -35,8 +35,9 @@ impl Wish {
 
 fn start(json: bool, level: Level) {
     // async-imap writes whole commands, passwords included, to its trace log: never, whatever anybody asks for.
-    // The verifier's own words on a certificate come before ours, and say less.
-    let quiet = "hyper=info,reqwest=info,rustls=info,rustls_platform_verifier=off,sqlx=warn,async_imap=info";
+    // The verifier's own words on a certificate come before ours, and say less. sqlx's warnings are of a machine that is
+    // slow; what fails comes back from it as an error.
+    let quiet = "hyper=info,reqwest=info,rustls=info,rustls_platform_verifier=off,sqlx=error,async_imap=info";
     let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
     let wanted = wanted.unwrap_or_else(|| format!("{level},{quiet}"));
     let filter = EnvFilter::try_new(format!("{wanted},async_imap=info"));

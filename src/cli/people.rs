@@ -28,7 +28,7 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
     let count = match daemon::hold(&config.ledger).await {
         Ok(ledger) => {
             let count = ledger.retry(account.as_ref(), id, Utc::now()).await?;
-            ledger.close().await;
+            ledger.close().await?;
             count
         }
         Err(ledger::Error::Locked(_)) => ask(&config, &Request::Retry { account, id }).await?,
@@ -71,10 +71,10 @@ async fn give_up_one(
     match daemon::hold(&config.ledger).await {
         Ok(ledger) => {
             let outcome = ledger.give_up(id, destination, Utc::now()).await;
-            ledger.close().await;
+            let closed = ledger.close().await;
             match outcome {
                 Err(ledger::Error::NoSuchMessage(_)) => Ok(0),
-                outcome => Ok(outcome?),
+                outcome => Ok(outcome.and_then(|count| closed.map(|()| count))?),
             }
         }
         Err(ledger::Error::Locked(_)) => {
@@ -112,7 +112,7 @@ pub async fn wait_for_answer(visitor: &Visitor, request: i64, ledger: &Path) -> 
         {
             let answer = visitor.answer(request).await?;
             ledger.answer_request(request, answer.clone().unwrap_or_default()).await?;
-            ledger.close().await;
+            ledger.close().await?;
             let ended = "the mailferry that was asked has ended without an answer; run this command again";
             return answer.ok_or_else(|| plain(exit::LATER, ended));
         }
@@ -186,8 +186,9 @@ pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow
     let config = config::load_without_secrets(file).await?;
     let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.rename(old, new).await;
-    ledger.close().await;
+    let closed = ledger.close().await;
     outcome?;
+    closed?;
     print(&format!("`{old}` is now `{new}` in the ledger\n"));
     Ok(exit::OK)
 }
@@ -196,9 +197,9 @@ pub async fn forget(file: &Path, account: &AccountName) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.forget(account).await;
-    ledger.close().await;
-    let messages = outcome?;
-    let messages = counted(messages, "message", "messages");
+    let closed = ledger.close().await;
+    let messages = counted(outcome?, "message", "messages");
+    closed?;
     print(&format!("the ledger has forgotten `{account}` and its {messages}\n"));
     Ok(exit::OK)
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ledger::{self, Ledger, Request};
 use crate::message::AccountName;
 use crate::poll::Summary;
+
+/// Who asks for a poll does not wait for look-ups that are further away than this.
+pub const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 /// Requests that wait for polls.
 #[derive(Default)]

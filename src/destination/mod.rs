@@ -70,17 +70,18 @@ impl Destination {
         }
     }
 
-    /// Looks for messages whose answer was lost. `taken` are UIDs in their folder that other deliveries own.
-    pub async fn look_up(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+    /// Looks for messages whose answer was lost. `taken` are those in their folder that other deliveries own, by
+    /// UIDVALIDITY and UID.
+    pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.look_up(marks, taken).await,
             Kind::Webhook(_) => vec![cannot_say("a webhook cannot be asked"); marks.len()],
-            Kind::Unusable(reason) => vec![cannot_say(reason); marks.len()],
+            Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
         }
     }
 
     /// Looks for messages that an earlier life of the ledger may have delivered (DESIGN "unknown past"). Each
-    /// mark's UIDNEXT says from where; `taken` as in [`Destination::look_up`].
+    /// mark's UIDNEXT says from where; `taken` are UIDs in their folder that other deliveries own.
     pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.look_for_past(marks, taken).await,

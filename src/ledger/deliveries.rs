@@ -53,8 +53,9 @@ impl Ledger {
         .await
     }
 
-    /// The connection ended at its RETR, which may be its fault or nobody's: what is due waits, so that the next
-    /// session does not begin with it; it is parked when the schedule of retries is exhausted.
+    /// The connection ended at its RETR, which may be its fault or nobody's, or the server refused many with the same
+    /// words: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
+    /// retries is exhausted.
     pub async fn cut_short(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {

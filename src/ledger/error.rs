@@ -96,7 +96,8 @@ impl Error {
         let reason = error.to_string();
         // https://www.sqlite.org/rescode.html: the low byte is the primary result code.
         match result_code(error) {
-            Some(5 | 6) => Error::Busy(path),
+            // 15 is a lock that was lost to others for seconds on end.
+            Some(5 | 6 | 15) => Error::Busy(path),
             Some(8) => Error::ReadOnly(path),
             Some(13) => Error::Full(path),
             // SQLite does not say why it cannot open a file.

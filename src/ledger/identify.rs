@@ -225,14 +225,24 @@ async fn take_over(connection: &mut SqliteConnection, row: &Row, old: &Old) -> s
         FROM (SELECT uidl, size, epoch, opened FROM messages WHERE id = $2) n
         WHERE messages.id = $1";
     sqlx::query(identify).bind(old.id).bind(row.id).execute(&mut *connection).await?;
-    let probe = "
+    hand_over_probes(connection, row.id, old.id).await?;
+    sqlx::query("DELETE FROM messages WHERE id = $1").bind(row.id).execute(connection).await?;
+    Ok(Match { id: old.id, elsewhere: old.opened > 0 })
+}
+
+/// What was chosen to try a destination has turned out to be `to`.
+async fn hand_over_probes(
+    connection: &mut SqliteConnection,
+    from: MessageId,
+    to: MessageId,
+) -> sqlx::Result<()> {
+    let sql = "
         UPDATE destinations SET probe = (
             SELECT d.id FROM deliveries d WHERE d.message = $1 AND d.destination = destinations.id
         )
         WHERE probe IN (SELECT id FROM deliveries WHERE message = $2)";
-    sqlx::query(probe).bind(old.id).bind(row.id).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM messages WHERE id = $1").bind(row.id).execute(connection).await?;
-    Ok(Match { id: old.id, elsewhere: old.opened > 0 })
+    sqlx::query(sql).bind(to).bind(from).execute(connection).await?;
+    Ok(())
 }
 
 /// What is listed as `old` is another message: gives it a row of its own.
@@ -259,7 +269,8 @@ async fn replace(
             last_listing = (SELECT a.listing - 1 FROM accounts a WHERE a.id = messages.account),
             last_listed_at = $2, opened = 0
         WHERE id = $1";
-    sqlx::query(leaves).bind(old).bind(unix(now)).execute(connection).await?;
+    sqlx::query(leaves).bind(old).bind(unix(now)).execute(&mut *connection).await?;
+    hand_over_probes(connection, old, new).await?;
     Ok(new)
 }
 
@@ -288,7 +299,7 @@ async fn identities(
     };
     let identities: Vec<Identity> = found.iter().map(identity).collect();
     let settled = identities.iter().filter(|one| one.deliveries.is_empty() && !elsewhere.contains(&one.id));
-    close(connection, &settled.map(|one| one.id).collect::<Vec<_>>()).await?;
+    leave_batch(connection, &settled.map(|one| one.id).collect::<Vec<_>>()).await?;
     Ok(identities)
 }
 
@@ -297,8 +308,16 @@ fn distinct(ids: &[MessageId]) -> Vec<MessageId> {
     ids.iter().copied().filter(|id| seen.insert(*id)).collect()
 }
 
-async fn close(connection: &mut SqliteConnection, ids: &[MessageId]) -> sqlx::Result<()> {
-    let sql = "UPDATE messages SET opened = 0 WHERE id IN (SELECT value FROM json_each($1))";
-    sqlx::query(sql).bind(list(ids.iter().copied())).execute(connection).await?;
+/// Nothing of these is to be sent: where one of them was to try a destination, another one can.
+async fn leave_batch(connection: &mut SqliteConnection, ids: &[MessageId]) -> sqlx::Result<()> {
+    let ids = list(ids.iter().copied());
+    let close = "UPDATE messages SET opened = 0 WHERE id IN (SELECT value FROM json_each($1))";
+    let release = "
+        UPDATE destinations SET probe = NULL WHERE probe IN (
+            SELECT id FROM deliveries WHERE message IN (SELECT value FROM json_each($1))
+        )";
+    for sql in [close, release] {
+        sqlx::query(sql).bind(&ids).execute(&mut *connection).await?;
+    }
     Ok(())
 }

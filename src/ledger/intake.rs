@@ -355,7 +355,9 @@ async fn note_listing(
     let vague: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listing WHERE nth > 0)")
         .fetch_one(&mut *connection)
         .await?;
-    let shortcut = intake.shortcut.filter(|_| !vague);
+    // Where a UIDL repeats, the next listing needs the sizes even if nothing has changed: they tell which is which.
+    let uidls: HashSet<&Uidl> = intake.listing.iter().map(|listed| &listed.uidl).collect();
+    let shortcut = intake.shortcut.filter(|_| !vague && uidls.len() == intake.listing.len());
     let sql = "
         UPDATE accounts SET
             listing = $2, listed_at = $3, listed_epoch = epoch, config_text = $4,

@@ -14,8 +14,9 @@ pub struct LookUp {
     pub delivery: DeliveryId,
     pub destination: DestinationName,
     pub mark: Mark,
-    /// UIDs from the mark on that are the receipts of other deliveries: a UID proves one delivery only.
-    pub taken: Vec<u32>,
+    /// UIDVALIDITY and UID of messages from the mark on that are the receipts of other deliveries: a UID proves one
+    /// delivery only.
+    pub taken: Vec<(u32, u32)>,
 }
 
 impl Ledger {
@@ -41,10 +42,33 @@ impl Ledger {
         for row in rows {
             let Some(destination) = DestinationName::new(&row.destination) else { continue };
             let mark = row.mark();
-            let taken = self.taken(&destination, &mark.folder, mark.uid_validity, mark.uid_next).await?;
+            let taken = self.taken_since(&destination, &mark).await?;
             look_ups.push(LookUp { delivery: row.id, destination, mark, taken });
         }
         Ok(look_ups)
+    }
+
+    /// Receipts of deliveries to the mark's folder from the mark on; where UIDVALIDITY has changed since, also those that
+    /// bear the new one.
+    async fn taken_since(
+        &self,
+        destination: &DestinationName,
+        mark: &Mark,
+    ) -> Result<Vec<(u32, u32)>, Error> {
+        let sql = "
+            SELECT d.uid_validity, d.uid FROM deliveries d JOIN destinations t ON t.id = d.destination
+            LEFT JOIN folders f ON f.destination = t.id AND f.folder = d.folder
+            WHERE t.name = $1 AND d.folder = $2 AND d.uid_validity IN ($3, f.uid_validity)
+                AND (d.uid >= $4 OR d.uid_validity <> $3)
+            ORDER BY 1, 2";
+        sqlx::query_as(sql)
+            .bind(destination.as_str())
+            .bind(&mark.folder)
+            .bind(i64::from(mark.uid_validity))
+            .bind(i64::from(mark.uid_next))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())
     }
 
     /// UIDs at or above `uid_next` that are the receipts of deliveries to that folder.
@@ -125,6 +149,10 @@ async fn settle_look_ups(
             }
             Found::Absent => absent(connection, *id, terms, now).await?,
             Found::CannotSay { reason } => cannot_say(connection, *id, reason, terms, now).await?,
+            Found::Unreachable { reason } => {
+                ask_later(connection, *id, reason, now).await?;
+                false
+            }
         };
         if has_ended {
             ended.push(*id);
@@ -191,4 +219,19 @@ async fn cannot_say(
     let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1";
     sqlx::query(again).bind(id).bind(unix(now) + wait).execute(connection).await?;
     Ok(false)
+}
+
+/// The destination is down. Nothing is sent there before it can be asked, so it is asked for as long as that takes: after
+/// twice the time each time, from a minute to a quarter of an hour.
+async fn ask_later(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE deliveries SET reason = $2, look_up_at = $3 + min(max($3 - sent_at, 60), 900)
+        WHERE id = $1 AND state = 'attempting'";
+    sqlx::query(sql).bind(id).bind(reason).bind(unix(now)).execute(connection).await?;
+    Ok(())
 }

@@ -211,9 +211,12 @@ impl Ledger {
     }
 
     /// Ends in order: all is on disk, and the lock is free.
-    pub async fn close(self) {
+    ///
+    /// # Errors
+    /// What ended the writing, now or before. All that was committed is kept, and the next start checks the file.
+    pub async fn close(self) -> Result<(), Error> {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writer.close().await
     }
 
     /// Resolves when the ledger can no longer be written; until the process ends, every call returns that

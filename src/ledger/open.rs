@@ -80,10 +80,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// An empty file is ours to fill.
+/// An empty file is ours to fill, also where our first start ended before the first migration was committed: then it has
+/// the table of migrations and nothing else.
 async fn is_ours(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
+    let others = "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'";
+    let tables: i64 = sqlx::query_scalar(others).fetch_one(connection).await?;
     Ok(id == APPLICATION_ID || (id == 0 && tables == 0))
 }
 

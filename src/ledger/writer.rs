@@ -85,9 +85,10 @@ impl Writer {
     }
 
     /// Commits what waits, notes that the ledger was closed in order, and releases the lock.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(self) -> Result<(), Error> {
         let _ = self.commands.send(Command::Close).await;
         let _ = self.task.await;
+        self.failure.borrow().clone().map_or(Ok(()), Err)
     }
 
     /// Nothing is written any more: the first error stays.
@@ -155,7 +156,9 @@ impl Task {
                 return;
             }
             if close {
-                let _ = self.end_in_order().await;
+                if let Err(e) = self.end_in_order().await {
+                    fail(&self.failure, &Error::sql(&self.path, &e));
+                }
                 return;
             }
         }

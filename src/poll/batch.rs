@@ -1,6 +1,6 @@
 //! What goes together: which messages form a batch, and what that weighs in the memory budget. No I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -8,6 +8,7 @@ use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId};
 use crate::message::{
     AccountName, DestinationName, IN_MEMORY, Listed, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
+use crate::pop3::Retrieval;
 
 /// Most messages in a batch.
 const MESSAGES: usize = 64;
@@ -153,6 +154,22 @@ pub fn next(queue: &mut VecDeque<Item>, resting: &[DestinationName]) -> Vec<Item
 pub fn weight(items: &[Item]) -> u32 {
     let octets: u64 = items.iter().map(Item::in_memory).sum();
     u32::try_from(octets.div_ceil(1024)).unwrap_or(LARGEST_WEIGHT).clamp(1, LARGEST_WEIGHT)
+}
+
+/// So many messages of a batch that are refused in the same words are not at fault.
+const MANY_REFUSED: usize = 3;
+
+/// The words in which the server refused many messages of a batch: a quota on downloads is used up, say, and when it is
+/// not, they can be had.
+pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (_, retrieval) in messages {
+        if let Retrieval::Refused(refused) = retrieval {
+            *counts.entry(&refused.text).or_default() += 1;
+        }
+    }
+    counts.retain(|_, count| *count >= MANY_REFUSED);
+    counts.into_keys().map(str::to_owned).collect()
 }
 
 /// Finds the number that a message has in this session.

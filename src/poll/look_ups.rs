@@ -25,7 +25,8 @@ impl Poll<'_> {
         for ((name, _), look_ups) in groups {
             let Some(destination) = self.context.destinations.get(&name) else { continue };
             let marks: Vec<Mark> = look_ups.iter().map(|look_up| look_up.mark.clone()).collect();
-            let mut taken: Vec<u32> = look_ups.iter().flat_map(|look_up| look_up.taken.clone()).collect();
+            let mut taken: Vec<(u32, u32)> =
+                look_ups.iter().flat_map(|look_up| look_up.taken.clone()).collect();
             taken.sort_unstable();
             taken.dedup();
             let found = destination.look_up(&marks, &taken).await;
@@ -67,7 +68,7 @@ impl Poll<'_> {
         for ((load, mark), past) in load.into_iter().zip(marks).zip(past) {
             match past.and_then(|_| found.next()) {
                 Some(Found::Found { receipt }) => sent.push(load.sent(Verdict::Delivered { receipt })),
-                Some(Found::CannotSay { reason }) => {
+                Some(Found::CannotSay { reason } | Found::Unreachable { reason }) => {
                     sent.push(load.sent(Verdict::Deferred { reason, retry_after: None }));
                 }
                 Some(Found::Absent) | None => {

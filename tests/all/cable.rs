@@ -110,9 +110,8 @@ impl Cable {
     }
 
     /// Waits until the fault has happened.
-    pub async fn struck(&self) {
-        let token = self.state.lock().unwrap().told.clone();
-        token.cancelled().await;
+    pub fn struck(&self) -> impl Future<Output = ()> + use<> {
+        self.state.lock().unwrap().told.clone().cancelled_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A private Dovecot on free loopback ports: POP3 and IMAP, in the clear and with TLS.
 
+use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -114,23 +115,29 @@ impl Dovecot {
     pub fn stored(&self, user: &str, folder: &str) -> Vec<Stored> {
         let maildir = self.maildir(user, folder);
         let uids = fs::read_to_string(maildir.join("dovecot-uidlist")).unwrap_or_default();
-        let uid_of = |name: &str| {
-            let row = uids.lines().find(|row| row.rsplit(':').next() == Some(name));
-            row.and_then(|row| row.split(' ').next()?.parse().ok())
+        // "4711 :1700000000.M000000P1.test"
+        let rows = uids.lines().filter_map(|row| Some((row.rsplit(':').next()?, row.split(' ').next()?)));
+        let uids: HashMap<&str, u32> =
+            rows.filter_map(|(name, uid)| Some((name, uid.parse().ok()?))).collect();
+        // A server at work moves files from new to cur: then it is looked again.
+        let read = |path: &PathBuf| {
+            let name = path.file_name()?.to_str()?;
+            let (base, flags) = name.split_once(":2,").unwrap_or((name, ""));
+            let internal_date = path.metadata().ok()?.modified().ok()?;
+            let bytes = with_crlf(&fs::read(path).ok()?);
+            let uid = uids.get(base).copied().unwrap_or(u32::MAX);
+            Some(Stored { uid, flags: flags.to_owned(), internal_date, bytes })
         };
-        let mut stored: Vec<Stored> = message_files(&maildir)
-            .iter()
-            .map(|path| {
-                let name = path.file_name().unwrap().to_str().unwrap();
-                let (base, flags) = name.split_once(":2,").unwrap_or((name, ""));
-                let internal_date = path.metadata().unwrap().modified().unwrap();
-                let bytes = with_crlf(&fs::read(path).unwrap());
-                let uid = uid_of(base).unwrap_or(u32::MAX);
-                Stored { uid, flags: flags.to_owned(), internal_date, bytes }
-            })
-            .collect();
+        let all = || message_files(&maildir).iter().map(read).collect::<Option<Vec<Stored>>>();
+        let mut stored = (0..100).find_map(|_| all()).expect("the files stay where they are");
         stored.sort_by_key(|stored| stored.uid);
         stored
+    }
+
+    /// Takes a user's mailbox off the disk.
+    pub fn forget(&self, user: &str) {
+        // A session that is about to end may still write to it.
+        let _ = fs::remove_dir_all(self.path().join("mail").join(user));
     }
 
     /// How many messages a folder holds.
@@ -163,7 +170,8 @@ impl Drop for Dovecot {
 }
 
 fn message_files(maildir: &Path) -> Vec<PathBuf> {
-    let rows = ["cur", "new"].into_iter().filter_map(|part| fs::read_dir(maildir.join(part)).ok());
+    // In this order nothing that moves from new to cur meanwhile is missed.
+    let rows = ["new", "cur"].into_iter().filter_map(|part| fs::read_dir(maildir.join(part)).ok());
     rows.flatten().map(|row| row.unwrap().path()).collect()
 }
 

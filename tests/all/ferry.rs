@@ -2,8 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -11,6 +12,12 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
 
 use crate::dovecot::{Dovecot, PASSWORD};
+
+/// The ledger's file, in the ferry's folder.
+pub const LEDGER: &str = "mailferry.db";
+
+/// A command that takes longer never ends: all waits of a `fetch` together are shorter.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 pub struct Ferry {
     folder: Option<TempDir>,
@@ -44,8 +51,15 @@ impl Ferry {
         self.folder.as_ref().expect("only drop takes it").path()
     }
 
+    pub fn ledger(&self) -> PathBuf {
+        self.folder().join(LEDGER)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
+        self.prepared(Command::new(env!("CARGO_BIN_EXE_mailferry")), arguments)
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
             .current_dir(self.folder())
             .args(arguments)
@@ -59,6 +73,17 @@ impl Ferry {
         let command = self.command(arguments);
         let output = tokio::process::Command::from(command).stdin(Stdio::null()).output().await.unwrap();
         Ran::of(&output)
+    }
+
+    /// Runs a command under a tracer, with one thread that polls. `None`, and it is killed, where it does not end in
+    /// [`PATIENCE`].
+    pub async fn run_under(&self, tracer: &[String], arguments: &[&str]) -> Option<Ran> {
+        let mut command = Command::new(&tracer[0]);
+        command.args(&tracer[1..]).arg(env!("CARGO_BIN_EXE_mailferry"));
+        let mut command = tokio::process::Command::from(self.prepared(command, arguments));
+        command.env("TOKIO_WORKER_THREADS", "1").stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.ok()?;
+        Some(Ran::of(&output.unwrap()))
     }
 
     /// Runs a command to its end with everything in its log, and says how much memory it held at most, in KiB.
@@ -130,16 +155,34 @@ impl Running {
 
     /// Reads the log up to the `nth` line, counted from here, that holds `text`.
     pub async fn wait_for_nth(&mut self, text: &str, nth: usize) -> String {
+        let line = self.read_up_to_nth(text, nth).await;
+        line.unwrap_or_else(|| {
+            panic!("the log ended before line {nth} with `{text}`:\n{}", self.seen.join("\n"))
+        })
+    }
+
+    /// As [`Running::wait_for_nth`], but `None` where the log ends before.
+    pub async fn read_up_to_nth(&mut self, text: &str, nth: usize) -> Option<String> {
         let mut count = 0;
         while let Some(line) = self.log.next_line().await.unwrap() {
             self.seen.push(line.clone());
             count += usize::from(line.contains(text));
             if count == nth {
-                return line;
+                return Some(line);
             }
         }
-        let log = self.seen.join("\n");
-        panic!("the log ended before line {nth} with `{text}`:\n{log}");
+        None
+    }
+
+    /// The ids of its threads of that name, oldest first.
+    pub fn threads(&self, name: &str) -> Vec<i32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id().expect("it still runs"))).unwrap();
+        let tasks = tasks.map(|task| task.unwrap().path());
+        let named = tasks.filter(|task| fs::read_to_string(task.join("comm")).unwrap().trim_end() == name);
+        let mut ids: Vec<i32> =
+            named.map(|task| task.file_name().unwrap().to_str().unwrap().parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -9,6 +9,7 @@
 //! C: TAG AUTH *         the client must send a line that begins this way
 //! C*                    the client must send a line
 //! S= 2                  sends mail 2 of the dialog's file as an answer to RETR: dots stuffed, and its end
+//! S{ 2                  sends mail 2 as an IMAP literal, without a line end
 //! C= 2                  the client must send mail 2, byte for byte, its line ends CRLF
 //! take 100              the client must send 100 bytes, whatever they are
 //! request               the client must send an HTTP request, headers and body
@@ -51,8 +52,8 @@ use crate::dovecot::with_crlf;
 use crate::servers::pop3::stuffed;
 
 /// How long a client that is still to act may take before the dialog has failed: longer than the longest pause that it
-/// makes on purpose, the 30 s between two look-ups.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// makes on purpose, the 60 s until NOOP.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// What `drip` waits between two bytes.
 const DRIP: Duration = Duration::from_millis(1);
@@ -173,6 +174,7 @@ fn parse(line: &str, mails: &[Vec<u8>]) -> Result<Option<Step>, String> {
         "S:" => Step::Send([rest.as_bytes(), b"\r\n"].concat()),
         "S~" => Step::Send(resolve_escapes(rest)),
         "S=" => Step::Send([stuffed(mail()?), b".\r\n".to_vec()].concat()),
+        "S{" => Step::Send([format!("{{{}}}\r\n", mail()?.len()).as_bytes(), mail()?].concat()),
         "C:" => Step::Expect(rest.to_owned()),
         "C*" => Step::Expect("*".to_owned()),
         "C=" => Step::ExpectBytes(with_crlf(mail()?)),

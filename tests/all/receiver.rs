@@ -1,6 +1,7 @@
 //! A webhook endpoint in this process: it keeps what arrives and answers as it is told.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::peer::acceptor;
 
@@ -36,10 +38,11 @@ impl Arrival {
 /// Decides the answer to a request, given how many came before it.
 type Answer = dyn Fn(&Arrival, usize) -> Response<Body> + Send + Sync;
 
-/// Ends with the test's runtime.
+/// Ends when dropped.
 pub struct Receiver {
     pub url: String,
     seen: Arc<Seen>,
+    _server: AbortOnDropHandle<io::Result<()>>,
 }
 
 struct Seen {
@@ -146,8 +149,8 @@ where
 {
     let app = Router::new().fallback(take).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&seen));
     let app = app.into_make_service_with_connect_info::<Peer>();
-    tokio::spawn(async { axum::serve(listener, app).await });
-    Receiver { url, seen }
+    let server = tokio::spawn(async { axum::serve(listener, app).await });
+    Receiver { url, seen, _server: AbortOnDropHandle::new(server) }
 }
 
 async fn take(
@@ -208,7 +211,7 @@ impl Listener for TlsListener {
         }
     }
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 }

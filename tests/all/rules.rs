@@ -70,8 +70,9 @@ async fn only_new_mail_is_imported_where_that_is_asked_for_even_after_a_first_po
 
 #[tokio::test]
 async fn a_provider_that_moves_and_gives_all_mail_new_ids_brings_nothing_twice() {
+    // Q04
     let (before, home) = (Dovecot::start(), Dovecot::start());
-    let messages: Vec<Vec<u8>> = (0..300).map(message).collect();
+    let messages: Vec<Vec<u8>> = (0..500).map(message).collect();
     before.put("old", &messages);
     let config =
         |server: &Dovecot| imap_destination("home", &home, "me") + &account("old", server, "old", TO_HOME);
@@ -80,11 +81,11 @@ async fn a_provider_that_moves_and_gives_all_mail_new_ids_brings_nothing_twice()
     drop(before);
     let after = Dovecot::start_with("pop3_uidl_format = %f\n");
     after.put("old", &messages);
-    after.put("old", &[message(300)]);
+    after.put("old", &[message(500)]);
     ferry.configure(&config(&after));
     let ran = ferry.run(&["fetch"]).await.expect_code(0);
     assert!(ran.stdout.contains("1 new, 1 delivered"), "all but one are known by their content: {ran:?}");
-    assert_eq!(home.count("me", "INBOX"), 301);
+    assert_eq!(home.count("me", "INBOX"), 501);
     let ran = ferry.run(&["fetch"]).await.expect_code(0);
     assert!(ran.stdout.contains("0 new, 0 delivered"), "and now by their new ids: {ran:?}");
 }

@@ -448,38 +448,6 @@ const TWO_LISTED: &str = "
         S: .";
 
 #[tokio::test]
-async fn a_message_that_ends_every_session_holds_up_no_other() {
-    let receiver = Receiver::answering(|_, _| status(200)).await;
-    let dialog = format!(
-        "{LOGIN}{TWO_LISTED}
-        C: LIST
-        S: +OK
-        S: 1 20
-        S: 2 20
-        S: .
-        C: RETR 1
-        close
-        next
-        {LOGIN}{TWO_LISTED}
-        C: RETR 2
-        S: +OK
-        S: Subject: two
-        S:
-        S: .
-        C: RETR 1
-        close"
-    );
-    let peer = Peer::play(&dialog).await;
-    let app = webhook_destination("app", &receiver.url, "raw");
-    let ferry = Ferry::new(&(app + &scripted(&peer, "")));
-    for _ in 0..2 {
-        ferry.run(&["fetch"]).await.expect_code(75);
-    }
-    peer.finish().await;
-    assert_eq!(receiver.arrivals().len(), 1);
-}
-
-#[tokio::test]
 async fn a_message_that_is_too_large_costs_the_others_no_poll() {
     let receiver = Receiver::answering(|_, _| status(200)).await;
     let large = "x".repeat(100_000);
@@ -510,18 +478,6 @@ async fn a_message_that_is_too_large_costs_the_others_no_poll() {
     ferry.run(&["fetch"]).await.expect_code(0);
     peer.finish().await;
     assert_eq!(receiver.arrivals().len(), 1);
-}
-
-#[tokio::test]
-async fn a_server_that_hangs_up_at_quit_has_served_all_the_same() {
-    let receiver = Receiver::answering(|_, _| status(200)).await;
-    let dialog = format!("{LOGIN}\nS: +OK 0 0\nC: UIDL\nS: +OK\nS: .\nC: LIST\nS: +OK\nS: .\nC: QUIT\nclose");
-    let peer = Peer::play(&dialog).await;
-    let ferry = Ferry::new(&(webhook_destination("app", &receiver.url, "raw") + &scripted(&peer, "")));
-    ferry.run(&["fetch"]).await.expect_code(0);
-    peer.finish().await;
-    let status = ferry.json(&["status", "--json"]).await;
-    assert!(status["accounts"][0]["failing_since"].is_null(), "{status}");
 }
 
 #[tokio::test]

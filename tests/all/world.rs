@@ -13,6 +13,8 @@ use mailferry::daemon::{self, Bridge, Polled};
 use mailferry::ledger::{self, Ledger};
 use mailferry::message::AccountName;
 use mailferry::poll::Summary;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,8 @@ pub struct World {
     pub plan: Plan,
     /// More of the config: other accounts, other destinations.
     pub more: String,
+    /// Who logs in at the source.
+    pub user: &'static str,
     /// Every message that was ever put at the source.
     put: Vec<Vec<u8>>,
     folder: TempDir,
@@ -110,8 +114,20 @@ impl World {
         folder.prefix("mailferry.");
         let folder = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap();
         let put = Vec::new();
-        let (more, running) = (String::new(), None);
-        World { pop3, imap, receiver, to_pop3, to_imap, to_app, plan, more, put, folder, running }
+        World {
+            pop3,
+            imap,
+            receiver,
+            to_pop3,
+            to_imap,
+            to_app,
+            plan,
+            more: String::new(),
+            user: "old",
+            put,
+            folder,
+            running: None,
+        }
     }
 
     pub fn ledger_file(&self) -> PathBuf {
@@ -173,6 +189,29 @@ impl World {
         }
     }
 
+    /// A poll during which the process ends, as soon as `end` comes; if the poll is quicker, after it.
+    pub async fn poll_and_crash(&mut self, end: impl Future<Output = ()>) -> Result<(), ledger::Error> {
+        tokio::select! {
+            outcome = self.poll() => drop(outcome?),
+            () = end => {}
+        }
+        self.crash();
+        // Its tasks end as soon as they have their turn.
+        while Ledger::is_held(&self.ledger_file()) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// One number out of the ledger.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        let options = SqliteConnectOptions::new().filename(self.ledger_file()).read_only(true);
+        let mut ledger = SqliteConnection::connect_with(&options).await.unwrap();
+        let count = sqlx::query_scalar(sql).fetch_one(&mut ledger).await.unwrap();
+        ledger.close().await.unwrap();
+        count
+    }
+
     /// Holds the ledger, if nobody does yet, on the config as it is now.
     pub async fn start(&mut self) -> Result<(), ledger::Error> {
         if self.running.is_none() {
@@ -195,7 +234,7 @@ impl World {
     pub async fn stop(&mut self) {
         let Some((ledger, bridge)) = self.running.take() else { return };
         drop(bridge);
-        Arc::into_inner(ledger).expect("no poll is under way").close().await;
+        Arc::into_inner(ledger).expect("no poll is under way").close().await.unwrap();
     }
 
     /// Ends without a word; what is not committed is lost.
@@ -223,9 +262,10 @@ impl World {
             deliver.push("{ to = \"app\" }".to_owned());
         }
         config += &format!(
-            "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"old\"\n\
+            "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"{}\"\n\
              password = \"{PASSWORD}\"\nevery = \"5m\"\ndeliver = [{}]\n{}\n",
             self.to_pop3.port,
+            self.user,
             deliver.join(", "),
             self.plan.account
         );

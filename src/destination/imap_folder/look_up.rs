@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::time::Instant;
 
+use super::sessions::Lease;
 use super::verdict::{reason, wants_folder};
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
@@ -11,26 +12,37 @@ use crate::message::{Found, Mark, Receipt, Verdict};
 
 impl ImapFolder {
     /// Looks for the messages of `marks`, one answer for each in their order. All are of one folder; `taken` are
-    /// the UIDs in it that are receipts of other deliveries: a UID is never given out twice.
-    pub async fn look_up(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+    /// the messages in it that are receipts of other deliveries, by UIDVALIDITY and UID: none is given out twice.
+    pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         let mut found_all = vec![Found::Absent; marks.len()];
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
-            let found = self.look_in(folder, &theirs, taken).await;
-            for (n, found) in ours.into_iter().zip(answers(found, theirs.len())) {
-                found_all[n] = found;
+            for (n, found) in ours.iter().zip(self.look_in(folder, &theirs, taken).await) {
+                found_all[*n] = found;
             }
         }
         found_all
     }
 
-    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[u32]) -> Result<Vec<Found>, Verdict> {
-        let mut lease = self.sessions.lease(Instant::now()).await?;
-        let found = async {
-            let mailbox = self.mailbox(&mut lease.session, folder).await?;
-            find(&mut lease.session, &mailbox, marks, taken).await
-        };
-        let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault))?;
+    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[(u32, u32)]) -> Vec<Found> {
+        match self.sessions.lease(Instant::now()).await {
+            Ok(lease) => {
+                let found = self.look_with(lease, folder, marks, taken).await;
+                answers(found.map_err(|fault| self.sessions.verdict_of(&fault)), marks.len())
+            }
+            Err(verdict) => vec![Found::Unreachable { reason: reason(verdict) }; marks.len()],
+        }
+    }
+
+    async fn look_with(
+        &self,
+        mut lease: Lease<'_>,
+        folder: &str,
+        marks: &[&Mark],
+        taken: &[(u32, u32)],
+    ) -> Result<Vec<Found>, Error> {
+        let mailbox = self.mailbox(&mut lease.session, folder).await?;
+        let found = find(&mut lease.session, &mailbox, marks, taken).await?;
         self.sessions.keep(lease);
         Ok(found)
     }
@@ -74,13 +86,14 @@ async fn find(
     session: &mut Session,
     mailbox: &Mailbox,
     marks: &[&Mark],
-    taken: &[u32],
+    taken: &[(u32, u32)],
 ) -> Result<Vec<Found>, Error> {
     let Some(folder) = open(session, mailbox).await? else { return Ok(vec![Found::Absent; marks.len()]) };
     let mut search = Search::new(marks, folder.uid_validity);
     let from = search.starts.iter().copied().min().unwrap_or(1);
     let rows = session.sizes(&folder, from).await?;
-    let free: BTreeMap<u32, u64> = rows.into_iter().filter(|(uid, _)| !taken.contains(uid)).collect();
+    let is_free = |(uid, _): &(u32, u64)| !taken.contains(&(folder.uid_validity, *uid));
+    let free: BTreeMap<u32, u64> = rows.into_iter().filter(is_free).collect();
     search.by_bytes(session, &free).await?;
     search.by_message_id(session, &free).await?;
     session.close().await?;
@@ -94,18 +107,32 @@ struct Search<'a> {
     /// The smallest UID that each mark's message can have.
     starts: Vec<u32>,
     uids: Vec<Option<u32>>,
+    /// Whether what a mark's message may have become is there, but nothing proves it.
+    doubtful: Vec<bool>,
 }
 
 impl<'a> Search<'a> {
     fn new(marks: &'a [&'a Mark], uid_validity: u32) -> Search<'a> {
         let starts = marks.iter().map(|mark| start_of(mark, uid_validity)).collect();
-        Search { marks, uid_validity, starts, uids: vec![None; marks.len()] }
+        let (uids, doubtful) = (vec![None; marks.len()], vec![false; marks.len()]);
+        Search { marks, uid_validity, starts, uids, doubtful }
     }
 
     /// Gives the `n`th mark the first of `candidates` that it can have.
     fn give(&mut self, n: usize, candidates: impl IntoIterator<Item = u32>) {
-        let free = |uid: &u32| *uid >= self.starts[n] && !self.uids.contains(&Some(*uid));
-        self.uids[n] = candidates.into_iter().filter(free).min();
+        self.uids[n] = candidates.into_iter().filter(|uid| self.can_have(n, *uid)).min();
+    }
+
+    fn can_have(&self, n: usize, uid: u32) -> bool {
+        uid >= self.starts[n] && !self.uids.contains(&Some(uid))
+    }
+
+    /// What the message may have become if the server has changed its bytes: whatever has come since, but of a folder
+    /// with new UIDs only what is as long.
+    fn may_be(&self, mark: &Mark, free: &BTreeMap<u32, u64>) -> impl Iterator<Item = u32> {
+        let (start, any) = (start_of(mark, self.uid_validity), is_same_folder(mark, self.uid_validity));
+        let octets = mark.octets;
+        free.range(start..).filter(move |(_, size)| any || **size == octets).map(|(&uid, _)| uid)
     }
 
     fn missing(&self) -> Vec<usize> {
@@ -127,39 +154,47 @@ impl<'a> Search<'a> {
     /// For servers that do not give back the bytes they took, or that count other than octets: Exchange reckons
     /// sizes, Dovecot stores NUL as 0x80.
     async fn by_message_id(&mut self, session: &mut Session, free: &BTreeMap<u32, u64>) -> Result<(), Error> {
-        let missing = self.missing().into_iter().filter(|&n| self.marks[n].message_id.is_some());
-        let missing: Vec<usize> = missing.collect();
+        let tells = |mark: &Mark| mark.message_id.is_some() || self.may_be(mark, free).next().is_some();
+        let missing: Vec<usize> = self.missing().into_iter().filter(|&n| tells(self.marks[n])).collect();
         let Some(from) = missing.iter().map(|&n| self.starts[n]).min() else { return Ok(()) };
         let left = free.range(from..).map(|(&uid, _)| uid).filter(|uid| !self.uids.contains(&Some(*uid)));
         let left: Vec<u32> = left.collect();
         let headers = session.message_ids(&left).await?;
-        let mut named: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut named: HashMap<Option<String>, Vec<u32>> = HashMap::new();
         for (uid, header) in headers {
-            if let Some(message_id) = message_id(&header) {
-                named.entry(message_id).or_default().push(uid);
-            }
+            named.entry(message_id(&header)).or_default().push(uid);
         }
+        let mut unproved = Vec::new();
         for n in missing {
             let mark = self.marks[n];
-            let Some(same) = mark.message_id.as_ref().and_then(|message_id| named.get(message_id)) else {
-                continue;
-            };
-            if is_same_folder(mark, self.uid_validity) {
+            let Some(same) = named.get(&mark.message_id) else { continue };
+            if mark.message_id.is_some() && is_same_folder(mark, self.uid_validity) {
                 self.give(n, same.iter().copied());
                 continue;
             }
-            // Over the whole folder a Message-ID alone proves nothing: an older message may bear it.
+            // To have none proves nothing, nor does a Message-ID over the whole folder: an older message may bear it.
             let wanted: Vec<(u32, u64)> = same.iter().map(|&uid| (uid, mark.octets)).collect();
             let hashes = session.hashes(&wanted).await?;
             self.give(n, hashes.into_iter().filter(|(_, hash)| *hash == mark.hash).map(|(uid, _)| uid));
+            unproved.push((n, same));
+        }
+        for (n, same) in unproved {
+            let is_free = |uid| same.contains(&uid) && self.can_have(n, uid);
+            self.doubtful[n] = self.uids[n].is_none() && self.may_be(self.marks[n], free).any(is_free);
         }
         Ok(())
     }
 
     fn found(&self) -> Vec<Found> {
-        self.uids.iter().map(|uid| found(self.uid_validity, *uid)).collect()
+        let found = |(uid, doubtful): (&Option<u32>, &bool)| match doubtful {
+            true => Found::CannotSay { reason: DOUBTFUL.into() },
+            false => found(self.uid_validity, *uid),
+        };
+        self.uids.iter().zip(&self.doubtful).map(found).collect()
     }
 }
+
+const DOUBTFUL: &str = "the folder holds a message that may be this one, stored with other bytes";
 
 pub fn found(uid_validity: u32, uid: Option<u32>) -> Found {
     uid.map_or(Found::Absent, |uid| Found::Found { receipt: Receipt::Uid { uid_validity, uid } })

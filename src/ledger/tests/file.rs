@@ -8,8 +8,8 @@ async fn two_processes_never_hold_one_ledger() {
     let path = file(&house.folder);
     let second = Ledger::hold(&path, terms(), house.now).await.unwrap_err();
     assert_eq!(second, Error::Locked(path.clone()));
-    house.ledger.close().await;
-    Ledger::hold(&path, terms(), house.now).await.unwrap().close().await;
+    house.ledger.close().await.unwrap();
+    Ledger::hold(&path, terms(), house.now).await.unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn a_killed_process_loses_nothing_that_was_settled() {
     let mut after = house.crashed().await;
     assert_eq!(after.value("SELECT held FROM ledger").await, 1);
     assert_eq!(after.poll(&vec![("u1", 10, "one")]).await, nothing());
-    after.ledger.close().await;
+    after.ledger.close().await.unwrap();
     let mut again = House::at(after.folder, after.now).await;
     assert_eq!(again.poll(&vec![("u1", 10, "one")]).await, nothing());
 }
@@ -35,7 +35,7 @@ async fn a_newer_schema_is_refused() {
         Box::pin(async move { sqlx::query(newer).execute(connection).await.map(drop) })
     });
     insert.await.unwrap();
-    house.ledger.close().await;
+    house.ledger.close().await.unwrap();
     let refused = Ledger::hold(&path, terms(), house.now).await.unwrap_err();
     assert_eq!(refused, Error::Newer(path.clone()));
     assert_eq!(Ledger::visit(&path).await.unwrap_err(), Error::Newer(path));
@@ -67,12 +67,23 @@ async fn what_is_not_a_ledger_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_cut_off_is_made_up_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file(&folder)).create_if_missing(true);
+    let mut killed = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::migrate::Migrate::ensure_migrations_table(&mut killed, "_sqlx_migrations").await.unwrap();
+    drop(killed);
+    assert_eq!(Ledger::visit(&file(&folder)).await.unwrap_err(), Error::Older(file(&folder)));
+    House::at(folder, Utc::now()).await.ledger.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_damaged_ledger_is_refused_after_a_crash() {
     let house = House::new().await;
     let names: Vec<String> = (0..3000).map(|n| format!("u{n}")).collect();
     house.list(&names.iter().map(|uidl| (uidl.as_str(), 10, "")).collect()).await;
     let path = file(&house.folder);
-    house.ledger.close().await;
+    house.ledger.close().await.unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2 / 4096 * 4096;
     bytes[middle..middle + 64].fill(0xff);

@@ -156,7 +156,7 @@ async fn an_ordered_stop_makes_no_message_suspect() {
     let due = house.due().await.remove(0);
     house.ledger.open_batch(&[due.id]).await.unwrap();
     let House { folder, ledger, now, .. } = house;
-    ledger.close().await;
+    ledger.close().await.unwrap();
     let house = House::at(folder, now).await;
     let again = house.due().await;
     assert_eq!(again.len(), 1, "it waits for nothing");

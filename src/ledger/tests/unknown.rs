@@ -120,7 +120,7 @@ async fn a_uid_is_the_receipt_of_one_delivery_only() {
     house.later(1);
     let look_up = look_ups(&house).await.remove(0);
     assert_eq!(look_up.mark.uid_next, 2);
-    assert_eq!(look_up.taken, [2], "the twin's own UID proves nothing for the other");
+    assert_eq!(look_up.taken, [(7, 2)], "the twin's own UID proves nothing for the other");
 }
 
 #[tokio::test]

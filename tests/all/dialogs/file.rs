@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             "mail~" => {
-                self.dialog.mails.push(resolve_escapes(rest));
+                self.dialog.mails.push(ended(resolve_escapes(rest)));
                 return Ok(());
             }
             "pop3:" => Side::Pop3,
@@ -137,6 +137,14 @@ impl<'a> Reader<'a> {
         self.dialog.acts.push((number, Act::Play(side, script)));
         Ok(())
     }
+}
+
+/// With the line end that POP3 adds where there is none.
+fn ended(mut mail: Vec<u8>) -> Vec<u8> {
+    if !mail.ends_with(b"\n") {
+        mail.extend_from_slice(b"\r\n");
+    }
+    mail
 }
 
 fn insert(keys: &mut BTreeMap<String, String>, assignment: &str) -> Result<(), String> {

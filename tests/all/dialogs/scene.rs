@@ -16,7 +16,7 @@ use crate::ferry::Ferry;
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::peer::{Peer, Script, acceptor};
 use crate::receiver::Receiver;
-use crate::servers::pop3::{Pop3, stuffed};
+use crate::servers::pop3::Pop3;
 
 const PASSWORD: &str = "open-sesame-7263";
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -70,12 +70,10 @@ impl Scene {
                 listeners.insert(side, Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()));
             }
         }
-        // As POP3 hands them out.
-        let mails: Vec<Vec<u8>> = dialog.mails.iter().map(|mail| ended(mail)).collect();
         let (mut source, mut receiver) = (None, None);
         if !dialog.scripts(Side::Pop3) {
             let server = Pop3::start().await;
-            for (number, mail) in (1..).zip(&mails) {
+            for (number, mail) in (1..).zip(&dialog.mails) {
                 server.mailbox().put(format!("u{number}").as_bytes(), mail);
             }
             source = Some(server);
@@ -87,7 +85,7 @@ impl Scene {
         let scene = Scene {
             file: dialog.file.clone(),
             line: 0,
-            mails,
+            mails: dialog.mails.clone(),
             gone: Vec::new(),
             ferry,
             listeners,
@@ -104,32 +102,26 @@ impl Scene {
     }
 
     fn config(&self, dialog: &Dialog) -> String {
-        let port = |side| self.listeners.get(&side).map(|listener| listener.local_addr().unwrap().port());
-        let scripted = |port: u16| peer(port, &dialog.tls);
-        let honest = |port: u16| peer(port, "none");
-        let source = port(Side::Pop3).map(scripted);
-        let source =
-            source.unwrap_or_else(|| honest(self.source.as_ref().expect("it is scripted or honest").port));
-        let mut account = table(&[&source, &login(), "deliver = [{ to = \"there\" }]"]);
-        account.extend(dialog.account.clone());
-        let mut destination = match port(Side::Imap) {
-            Some(port) => table(&["kind = \"imap\"", &scripted(port), &login()]),
-            None => {
-                let url = port(Side::Http).map(|port| format!("http://127.0.0.1:{port}/inbound"));
-                let url = url
-                    .unwrap_or_else(|| self.receiver.as_ref().expect("it is scripted or honest").url.clone());
-                let webhook = format!(
-                    "kind = \"webhook\"\nurl = \"{url}\"\nformat = \"raw\"\nsecret = \"whsec_{SECRET}\""
-                );
-                table(&[&webhook])
-            }
+        let port = |side| self.listeners[&side].local_addr().unwrap().port();
+        let source = match &self.source {
+            Some(honest) => peer(honest.port, "none"),
+            None => peer(port(Side::Pop3), &dialog.tls),
         };
-        destination.extend(dialog.destination.clone());
-        section("destination.there", &destination) + &section("account.old", &account)
+        let there = match &self.receiver {
+            Some(honest) => webhook(&honest.url),
+            None if dialog.scripts(Side::Imap) => {
+                format!("kind = \"imap\"\n{}\n{}", peer(port(Side::Imap), &dialog.tls), login())
+            }
+            None => webhook(&format!("http://127.0.0.1:{}/inbound", port(Side::Http))),
+        };
+        let account = format!("{source}\n{}\ndeliver = [{{ to = \"there\" }}]", login());
+        section("destination.there", &there, &dialog.destination)
+            + &section("account.old", &account, &dialog.account)
     }
 
     fn place(&self) -> String {
-        format!("{}:{}", self.file.display(), self.line)
+        let file = self.file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&self.file);
+        format!("{}:{}", file.display(), self.line)
     }
 
     /// Runs a command while the peers play, and looks at what no command may ever show.
@@ -237,11 +229,6 @@ impl Scene {
     }
 }
 
-/// With the line end that POP3 adds where there is none.
-fn ended(mail: &[u8]) -> Vec<u8> {
-    if mail.is_empty() || mail.ends_with(b"\n") { mail.to_owned() } else { [mail, b"\r\n"].concat() }
-}
-
 /// How to reach a peer.
 fn peer(port: u16, tls: &str) -> String {
     let host = if tls == "none" { "127.0.0.1" } else { "localhost" };
@@ -253,14 +240,18 @@ fn login() -> String {
     format!("user = \"ann\"\npassword = \"{PASSWORD}\"")
 }
 
-fn table(texts: &[&str]) -> BTreeMap<String, String> {
-    let rows = texts.iter().flat_map(|text| text.lines());
-    rows.filter_map(|row| row.split_once(" = ")).map(|(key, value)| (key.into(), value.into())).collect()
+fn webhook(url: &str) -> String {
+    format!("kind = \"webhook\"\nurl = \"{url}\"\nformat = \"raw\"\nsecret = \"whsec_{SECRET}\"")
 }
 
-fn section(name: &str, keys: &BTreeMap<String, String>) -> String {
+/// A table of the config: these keys, and those of the dialog, which win.
+fn section(name: &str, keys: &str, own: &BTreeMap<String, String>) -> String {
+    let is_overruled = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| own.contains_key(key));
     let mut section = format!("[{name}]\n");
-    for (key, value) in keys {
+    for line in keys.lines().filter(|line| !is_overruled(line)) {
+        let _ = writeln!(section, "{line}");
+    }
+    for (key, value) in own {
         let _ = writeln!(section, "{key} = {value}");
     }
     section + "\n"

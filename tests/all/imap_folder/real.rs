@@ -204,7 +204,7 @@ async fn a_look_up_finds_what_is_there_and_nothing_else() {
     assert_eq!(found[4], Found::Absent);
 
     // A receipt of another delivery is taken.
-    assert_eq!(imap.look_up(&marked[..1], &[2]).await, [Found::Absent]);
+    assert_eq!(imap.look_up(&marked[..1], &[(marked[0].uid_validity, 2)]).await, [Found::Absent]);
     assert_eq!(dovecot.count("ann", "INBOX"), 4, "to look is not to touch");
 }
 
@@ -237,7 +237,10 @@ async fn a_folder_that_is_not_there_holds_nothing() {
 
     let elsewhere = folders_of("ann", dovecot.pop3, Tls::None, None);
     let found = elsewhere.look_up(&marked, &[]).await;
-    assert!(matches!(found[..], [Found::CannotSay { .. }]), "who cannot be asked has not said no: {found:?}");
+    assert!(
+        matches!(found[..], [Found::Unreachable { .. }]),
+        "who cannot be asked has not said no: {found:?}"
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Conversation;
 
@@ -18,8 +19,22 @@ pub struct Imap {
 pub struct Mail {
     pub folders: BTreeMap<String, Folder>,
     pub ways: Ways,
-    /// Messages that were appended, so far.
+    /// Messages that were appended, and EXAMINE commands, so far.
     pub appended: usize,
+    pub examined: usize,
+    /// The UIDVALIDITY of the next folder that is made.
+    next_validity: u32,
+    /// Cancelled where [`Mute::Hang`] begins.
+    pub hangs: CancellationToken,
+}
+
+/// What comes instead of the answer to an APPEND.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mute {
+    /// The end of the connection.
+    Gone,
+    /// Nothing, ever.
+    Hang,
 }
 
 pub struct Folder {
@@ -44,6 +59,18 @@ pub struct Ways {
     pub shows_late: bool,
     /// The answer to every EXAMINE and FETCH, such as `NO [SERVERBUG] not now`.
     pub refuses_look_ups: Option<&'static str>,
+    /// The connection ends at every EXAMINE.
+    pub drops_look_ups: bool,
+    /// Once so many messages have been appended, the APPEND that did it is not answered.
+    pub mute_after: Option<(usize, Mute)>,
+    /// Whoever connects is hung up on.
+    pub is_down: bool,
+    /// The answer to every login, such as `NO [AUTHENTICATIONFAILED] no`.
+    pub refuses_logins: Option<&'static str>,
+    /// RFC822.SIZE is so much more than there are octets, as with Exchange.
+    pub size_error: usize,
+    /// NUL is stored as 0x80, as Dovecot does.
+    pub rewrites_nul: bool,
     /// The answer to APPEND of a message that holds the text.
     pub refuses: Option<(&'static str, &'static str)>,
 }
@@ -51,7 +78,19 @@ pub struct Ways {
 impl Default for Ways {
     fn default() -> Ways {
         let capabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS NAMESPACE";
-        Ways { capabilities, is_reserved: false, shows_late: false, refuses_look_ups: None, refuses: None }
+        Ways {
+            capabilities,
+            is_reserved: false,
+            shows_late: false,
+            refuses_look_ups: None,
+            drops_look_ups: false,
+            mute_after: None,
+            is_down: false,
+            refuses_logins: None,
+            size_error: 0,
+            rewrites_nul: false,
+            refuses: None,
+        }
     }
 }
 
@@ -81,7 +120,18 @@ impl Folder {
 impl Mail {
     fn new() -> Mail {
         let folders = BTreeMap::from([("INBOX".to_owned(), Folder::new(1_700_000_000))]);
-        Mail { folders, ways: Ways::default(), appended: 0 }
+        let next_validity = 1_700_000_001;
+        let hangs = CancellationToken::new();
+        Mail { folders, ways: Ways::default(), appended: 0, examined: 0, next_validity, hangs }
+    }
+
+    /// Whether the APPEND just made is one that is not answered: that happens once.
+    fn mute(&mut self) -> Option<Mute> {
+        let (_, mute) = self.ways.mute_after.take_if(|(after, _)| *after <= self.appended)?;
+        if mute == Mute::Hang {
+            self.hangs.cancel();
+        }
+        Some(mute)
     }
 
     /// Shows what was stored late.
@@ -91,6 +141,12 @@ impl Mail {
                 folder.store(bytes);
             }
         }
+    }
+
+    /// The folder, made if there is none.
+    pub fn make(&mut self, name: &str) -> &mut Folder {
+        self.next_validity += 1;
+        self.folders.entry(name.to_owned()).or_insert_with(|| Folder::new(self.next_validity))
     }
 
     pub fn folder(&mut self, name: &str) -> &mut Folder {
@@ -140,6 +196,9 @@ struct Session {
 
 impl Session {
     async fn serve(mut self) -> Option<()> {
+        if self.mail.lock().unwrap().ways.is_down {
+            return None;
+        }
         let greeting = format!("* OK {}ready", self.told_unasked());
         self.conversation.say(greeting).await?;
         loop {
@@ -159,9 +218,9 @@ impl Session {
                         self.conversation.say("+ ").await?;
                         self.conversation.line().await?;
                     }
-                    format!("OK {}logged in", self.told_unasked())
+                    self.login()
                 }
-                "LOGIN" => format!("OK {}logged in", self.told_unasked()),
+                "LOGIN" => self.login(),
                 "NAMESPACE" => {
                     self.conversation.say("* NAMESPACE ((\"\" \"/\")) NIL NIL").await?;
                     "OK".to_owned()
@@ -170,7 +229,15 @@ impl Session {
                 "STATUS" => self.status(rest).await?,
                 "EXAMINE" | "SELECT" => self.examine(rest).await?,
                 "CREATE" => self.create(rest),
-                "APPEND" => self.append(rest, literals),
+                "APPEND" => {
+                    let answer = self.append(rest, literals);
+                    let mute = self.mail.lock().unwrap().mute();
+                    match mute {
+                        Some(Mute::Gone) => return None,
+                        Some(Mute::Hang) => std::future::pending().await,
+                        None => answer,
+                    }
+                }
                 "UID" => self.fetch(rest).await?,
                 "LOGOUT" => {
                     self.conversation.say("* BYE").await?;
@@ -182,6 +249,11 @@ impl Session {
             };
             self.conversation.say(format!("{tag} {answer}")).await?;
         }
+    }
+
+    fn login(&self) -> String {
+        let refused = self.mail.lock().unwrap().ways.refuses_logins;
+        refused.map_or_else(|| format!("OK {}logged in", self.told_unasked()), |refused| refused.to_owned())
     }
 
     fn capabilities(&self) -> &'static str {
@@ -242,7 +314,11 @@ impl Session {
     async fn examine(&mut self, rest: &str) -> Option<String> {
         let name = first_string(rest);
         let (refused, state) = {
-            let mail = self.mail.lock().unwrap();
+            let mut mail = self.mail.lock().unwrap();
+            mail.examined += 1;
+            if mail.ways.drops_look_ups {
+                return None;
+            }
             let folder = mail.folders.get(&name);
             let state = folder.map(|folder| (folder.uid_validity, folder.uid_next, folder.messages.len()));
             (mail.ways.refuses_look_ups, state)
@@ -261,9 +337,7 @@ impl Session {
     }
 
     fn create(&self, rest: &str) -> String {
-        let mut mail = self.mail.lock().unwrap();
-        let uid_validity = 1_700_000_000 + u32::try_from(mail.folders.len()).unwrap();
-        mail.folders.entry(first_string(rest)).or_insert_with(|| Folder::new(uid_validity));
+        self.mail.lock().unwrap().make(&first_string(rest));
         "OK".to_owned()
     }
 
@@ -276,6 +350,10 @@ impl Session {
         if let Some((_, answer)) = refusal {
             return answer.to_owned();
         }
+        let literals: Vec<Vec<u8>> = match mail.ways.rewrites_nul {
+            true => literals.into_iter().map(without_nul).collect(),
+            false => literals,
+        };
         let (late, uidplus) = (mail.ways.shows_late, mail.ways.capabilities.contains("UIDPLUS"));
         mail.appended += literals.len();
         let Some(folder) = mail.folders.get_mut(&first_string(rest)) else {
@@ -300,7 +378,8 @@ impl Session {
         let (set, items) = rest.strip_prefix("FETCH ")?.split_once(' ')?;
         let (refused, rows) = {
             let mut mail = self.mail.lock().unwrap();
-            (mail.ways.refuses_look_ups, fetched(mail.folder(&self.selected), set, items))
+            let size_error = mail.ways.size_error;
+            (mail.ways.refuses_look_ups, fetched(mail.folder(&self.selected), set, items, size_error))
         };
         if let Some(refused) = refused {
             return Some(refused.to_owned());
@@ -312,7 +391,12 @@ impl Session {
     }
 }
 
-fn fetched(folder: &Folder, set: &str, items: &str) -> Vec<Vec<u8>> {
+fn without_nul(mut message: Vec<u8>) -> Vec<u8> {
+    message.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
+    message
+}
+
+fn fetched(folder: &Folder, set: &str, items: &str, size_error: usize) -> Vec<Vec<u8>> {
     let newest = folder.messages.last().map_or(0, |stored| stored.uid);
     let number = |text: &str| if text == "*" { newest } else { text.parse().unwrap() };
     let ranges: Vec<(u32, u32)> = set
@@ -323,16 +407,16 @@ fn fetched(folder: &Folder, set: &str, items: &str) -> Vec<Vec<u8>> {
         .collect();
     let is_in = |uid: u32| ranges.iter().any(|(from, to)| (*from..=*to).contains(&uid));
     let rows = (1..).zip(&folder.messages).filter(|(_, stored)| is_in(stored.uid));
-    rows.map(|(number, stored)| row(number, stored, items)).collect()
+    rows.map(|(number, stored)| row(number, stored, items, size_error)).collect()
 }
 
-fn row(number: usize, stored: &Stored, items: &str) -> Vec<u8> {
+fn row(number: usize, stored: &Stored, items: &str, size_error: usize) -> Vec<u8> {
     let start = format!("* {number} FETCH (UID {}", stored.uid);
     let literal = |name: &str, bytes: &[u8]| {
         [format!("{start} {name} {{{}}}\r\n", bytes.len()).as_bytes(), bytes, b")\r\n"].concat()
     };
     if items.contains("RFC822.SIZE") {
-        return format!("{start} RFC822.SIZE {})\r\n", stored.bytes.len()).into_bytes();
+        return format!("{start} RFC822.SIZE {})\r\n", stored.bytes.len() + size_error).into_bytes();
     }
     if items.contains("HEADER.FIELDS") {
         let header = String::from_utf8_lossy(&stored.bytes);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Conversation;
 
@@ -22,6 +23,8 @@ pub struct Mailbox {
     /// Sessions that logged in, and messages that were retrieved whole, so far.
     pub logins: usize,
     pub retrieved: usize,
+    /// Cancelled where [`Ways::hangs_at_quit`] begins.
+    pub hangs: CancellationToken,
     serials: u64,
 }
 
@@ -46,12 +49,22 @@ pub struct Ways {
     pub ignores_dele: bool,
     /// The session ends at QUIT without an answer, its deletions made.
     pub mute_at_quit: bool,
+    /// At QUIT the deletions are forgotten.
+    pub forgets_deletions: bool,
+    /// After QUIT nothing comes any more, ever.
+    pub hangs_at_quit: bool,
 }
 
 impl Default for Ways {
     fn default() -> Ways {
         let capabilities = &["USER", "UIDL", "TOP", "PIPELINING", "RESP-CODES"];
-        Ways { capabilities, ignores_dele: false, mute_at_quit: false }
+        Ways {
+            capabilities,
+            ignores_dele: false,
+            mute_at_quit: false,
+            forgets_deletions: false,
+            hangs_at_quit: false,
+        }
     }
 }
 
@@ -203,14 +216,20 @@ impl Session {
     }
 
     async fn quit(mut self) -> Option<()> {
-        let mute = {
+        let (mute, hangs) = {
             let mut mailbox = self.mailbox.lock().unwrap();
-            if !mailbox.ways.ignores_dele {
+            if !mailbox.ways.ignores_dele && !mailbox.ways.forgets_deletions {
                 let gone: BTreeSet<u64> = self.marked.iter().map(|at| self.messages[*at].serial).collect();
                 mailbox.messages.retain(|kept| !gone.contains(&kept.serial));
             }
-            mailbox.ways.mute_at_quit
+            if mailbox.ways.hangs_at_quit {
+                mailbox.hangs.cancel();
+            }
+            (mailbox.ways.mute_at_quit, mailbox.ways.hangs_at_quit)
         };
+        if hangs {
+            std::future::pending().await
+        }
         if !mute {
             self.conversation.say("+OK bye").await?;
         }

@@ -1,0 +1,50 @@
+//! Each item of the research on reliability ends as a test, or as a line in tests/NOT-COVERED.md with the reason.
+
+use std::collections::HashSet;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// What the research numbers.
+const ITEMS: [(char, usize, &[RangeInclusive<usize>]); 4] = [
+    ('A', 2, &[1..=15, 20..=28, 30..=34]),
+    ('Q', 2, &[1..=10, 20..=28, 30..=42]),
+    ('D', 2, &[1..=18]),
+    ('W', 1, &[1..=16]),
+];
+
+/// Still to be named.
+const MISSING: &[&str] = &[
+    "A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A09", "A10", "A11", "A12", "A13", "A14", "A20",
+    "A21", "A22", "A23", "A24", "A25", "A26", "A27", "A28", "A31", "A32", "A33", "A34", "W12", "W13", "W14",
+    "W15", "W16",
+];
+
+#[test]
+fn every_item_is_named_where_it_is_shown() {
+    let mut texts = String::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), &mut texts);
+    let is_word = |c: char| c.is_ascii_alphanumeric();
+    let words: HashSet<&str> = texts.split(|c| !is_word(c)).collect();
+    let items = ITEMS.iter().flat_map(|(letter, width, ranges)| {
+        ranges.iter().cloned().flatten().map(move |number| format!("{letter}{number:0width$}"))
+    });
+    let unnamed: Vec<String> =
+        items.filter(|item| !words.contains(item.as_str()) && !MISSING.contains(&item.as_str())).collect();
+    assert!(unnamed.is_empty(), "named in no test and not in tests/NOT-COVERED.md: {}", unnamed.join(", "));
+}
+
+/// The tests, the dialogs, and what says why there is none; but not this file.
+fn collect(folder: &Path, texts: &mut String) {
+    for row in fs::read_dir(folder).unwrap() {
+        let path = row.unwrap().path();
+        let is_text =
+            path.extension().is_some_and(|end| ["rs", "dialog", "md"].iter().any(|known| *known == end));
+        let is_made = path.ends_with("target") || path.ends_with("corpus");
+        if path.is_dir() && !is_made {
+            collect(&path, texts);
+        } else if is_text && !path.ends_with("items.rs") {
+            *texts += &String::from_utf8_lossy(&fs::read(&path).unwrap());
+        }
+    }
+}
