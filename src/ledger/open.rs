@@ -205,17 +205,18 @@ pub(super) async fn interrupted(
     account: Option<i64>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // Where the answer was lost earlier, the times are known already.
+    // Where the answer was lost earlier, the times are known already. The account is asked for in a way that an index
+    // can serve, for one and for all: this runs at the end of every poll.
     let ask = "
         UPDATE deliveries SET
             sent_at = coalesce(sent_at, $1),
             look_up_at = coalesce(look_up_at, $1)
-        WHERE state = 'attempting' AND account = coalesce($2, account)
+        WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $2 OR $2 IS NULL)
             AND destination IN (SELECT id FROM destinations WHERE kind = 'imap')";
     sqlx::query(ask).bind(unix(now)).bind(account).execute(&mut *connection).await?;
     let again = "
         UPDATE deliveries SET state = 'due', since = $1
-        WHERE state = 'attempting' AND account = coalesce($2, account)
+        WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $2 OR $2 IS NULL)
             AND destination NOT IN (SELECT id FROM destinations WHERE kind = 'imap')";
     sqlx::query(again).bind(unix(now)).bind(account).execute(connection).await?;
     Ok(())
@@ -239,7 +240,7 @@ async fn crashed_alone(
     }
     let perhaps_sent = "
         UPDATE deliveries SET suspect = 1
-        WHERE state = 'attempting' AND account = coalesce($1, account)
+        WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $1 OR $1 IS NULL)
             AND message IN (SELECT id FROM messages WHERE opened = 2)";
     sqlx::query(perhaps_sent).bind(account).execute(connection).await?;
     Ok(())

@@ -116,7 +116,8 @@ impl Books {
         if !ledger.exists() {
             return Ok(Books { delivered: BTreeMap::new(), unverified: BTreeMap::new() });
         }
-        for end in ["", "-wal"] {
+        // The log first: whoever closes the ledger meanwhile moves it into the file, and takes it away.
+        for end in ["-wal", ""] {
             let from = PathBuf::from(format!("{}{end}", ledger.display()));
             if from.exists() {
                 fs::copy(&from, format!("{}{end}", file.display())).map_err(|fault| fault.to_string())?;

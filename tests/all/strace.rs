@@ -109,7 +109,7 @@ impl Trace {
     }
 
     /// The calls from the first that was struck.
-    pub fn from_strike(&self) -> impl Iterator<Item = &str> {
+    pub fn since_strike(&self) -> impl Iterator<Item = &str> {
         self.lines.lines().skip_while(|line| !line.contains("(INJECTED)"))
     }
 

@@ -68,7 +68,7 @@ async fn what_is_found_is_delivered() {
 async fn what_nobody_can_say_is_sent_again_and_marked_so() {
     let mut house = House::new().await;
     let id = lost(&mut house).await;
-    let blind = || Found::CannotSay { reason: "no connection".into() };
+    let blind = || Found::CannotSay { reason: "NO not now".into() };
     for wait in [60, 300, 900] {
         assert!(look(&house, id, blind()).await.is_empty());
         house.later(wait - 1);
@@ -79,6 +79,22 @@ async fn what_nobody_can_say_is_sent_again_and_marked_so() {
     assert_eq!(look(&house, id, blind()).await[0].state, State::Due);
     assert_eq!(house.send_due(&vec![("u1", 10, "one")]).await, ["home: one"]);
     assert_eq!(house.value("SELECT unverified FROM deliveries").await, 1);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_is_asked_until_it_can_tell() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    for wait in [60, 60, 120, 240, 480, 900, 900, 900] {
+        assert!(look(&house, id, Found::Unreachable { reason: "no connection".into() }).await.is_empty());
+        house.later(wait - 1);
+        assert!(look_ups(&house).await.is_empty(), "{wait}");
+        house.later(1);
+        assert_eq!(look_ups(&house).await.len(), 1, "{wait}");
+    }
+    let receipt = Receipt::Uid { uid_validity: 7, uid: 4711 };
+    assert_eq!(look(&house, id, Found::Found { receipt }).await[0].state, State::Delivered);
+    assert_eq!(house.value("SELECT unverified FROM deliveries").await, 0);
 }
 
 #[tokio::test]

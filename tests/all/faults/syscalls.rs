@@ -47,9 +47,9 @@ const SAMPLE: usize = 100;
 
 #[tokio::test]
 async fn a_kill_at_any_syscall_loses_and_doubles_nothing() {
-    let names = ON_SOCKETS.iter().chain(&ON_FILES);
+    let names = [ON_SOCKETS.as_slice(), &ON_FILES].concat();
     let faults = |_: &str| vec![("signal=KILL".to_owned(), Lasts::Once)];
-    all_or_a_sample("SIGKILL at a syscall", &lanes(names, faults)).await;
+    all_or_a_sample("SIGKILL at a syscall", &lanes(&names, faults)).await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_error_of_any_file_syscall_loses_and_doubles_nothing() {
         let lasts = |error: &str| [Lasts::Once, if error == "EINTR" { Lasts::Storm } else { Lasts::ForEver }];
         errors.flat_map(|error| lasts(error).map(|lasts| (format!("error={error}"), lasts))).collect()
     };
-    all_or_a_sample("error of a file syscall", &lanes(ON_FILES.iter(), faults)).await;
+    all_or_a_sample("error of a file syscall", &lanes(&ON_FILES, faults)).await;
 }
 
 /// What is begun with these cannot be taken back.
@@ -98,13 +98,10 @@ struct Lane {
     lasts: Lasts,
 }
 
-fn lanes(
-    names: impl Iterator<Item = &'static &'static str> + Clone,
-    faults: impl Fn(&str) -> Vec<(String, Lasts)>,
-) -> Vec<Lane> {
+fn lanes(names: &[&'static str], faults: impl Fn(&str) -> Vec<(String, Lasts)>) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for way in Way::ALL {
-        for call in names.clone() {
+        for &call in names {
             lanes.extend(faults(call).into_iter().map(|(fault, lasts)| Lane { way, call, fault, lasts }));
         }
     }
@@ -231,7 +228,7 @@ async fn judge_struck(crossing: &Crossing<'_>, trial: &Trial, trace: &Trace) -> 
 /// When the ledger could not be synced, nothing may build on it: no message is sent, none deleted, nothing is written to
 /// the log of that ledger again, and whoever started the process is told.
 fn stops_after_a_lost_sync(trace: &Trace) -> Result<(), String> {
-    let mut after = trace.from_strike().peekable();
+    let mut after = trace.since_strike().peekable();
     // SQLite does not insist on a sync of the folder.
     if !after.peek().is_some_and(|line| [".db>)", "-wal>)"].iter().any(|file| line.contains(file))) {
         return Ok(());

@@ -242,10 +242,7 @@ impl Session {
 
     fn login(&self) -> String {
         let refused = self.mail.lock().unwrap().ways.refuses_logins;
-        refused.map_or_else(
-            || format!("OK [CAPABILITY {}] logged in", self.capabilities()),
-            |refused| refused.to_owned(),
-        )
+        refused.map_or_else(|| format!("OK [CAPABILITY {}] logged in", self.capabilities()), str::to_owned)
     }
 
     fn capabilities(&self) -> &'static str {

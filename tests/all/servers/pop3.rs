@@ -228,7 +228,7 @@ impl Session {
             (mailbox.ways.mute_at_quit, mailbox.ways.hangs_at_quit)
         };
         if hangs {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         if !mute {
             self.conversation.say("+OK bye").await?;
