@@ -14,6 +14,7 @@ use futures_util::Stream;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
 use crate::imap::line_ends::LineEnds;
@@ -91,14 +92,15 @@ impl ImapFolder {
     }
 
     async fn folder_state(&self, folder: &str) -> Result<FolderState, Verdict> {
-        // Whoever comes second finds a session that is open and knows the folder.
+        let asked = Instant::now();
+        // Whoever comes second finds a session that is open and knows the folder, or that there is none to be had.
         let _turn = self.learning.lock().await;
-        let mut lease = self.sessions.lease().await.map_err(|fault| self.verdict_of(&fault))?;
+        let mut lease = self.sessions.lease(asked).await?;
         let state = match lease.folders.get(folder) {
             Some(&state) => state,
             None => {
                 let learnt = self.learn_state(&mut lease.session, folder).await;
-                let state = learnt.map_err(|fault| self.verdict_of(&fault))?;
+                let state = learnt.map_err(|fault| self.sessions.out_of_reach(&fault))?;
                 self.past.begin(folder, state).await;
                 // Only UIDs tell twins apart: without them the mark must be above all that is stored by now.
                 if lease.session.capabilities().uid_plus {
@@ -126,15 +128,15 @@ impl ImapFolder {
     /// Appends the messages to the route's folder: one verdict for each, in their order.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let mut fates = vec![Fate::Waiting; outgoing.len()];
-        let fault = match self.sessions.lease().await {
-            Err(fault) => Some(self.verdict_of(&fault)),
+        let fault = match self.sessions.lease(Instant::now()).await {
+            Err(verdict) => Some(verdict),
             Ok(mut lease) => match self.append(&mut lease, route, outgoing, &mut fates).await {
                 Ok(()) => {
                     lease.learn(&route.folder, &fates);
                     self.sessions.keep(lease);
                     None
                 }
-                Err(fault) => Some(self.verdict_of(&fault)),
+                Err(fault) => Some(self.sessions.verdict_of(&fault)),
             },
         };
         verdict::of_fates(fates, fault.as_ref())
@@ -290,10 +292,6 @@ impl ImapFolder {
             return Namespace::default().mailbox(folder);
         }
         self.namespace.get_or_try_init(|| session.namespace()).await?.mailbox(folder)
-    }
-
-    fn verdict_of(&self, fault: &Error) -> Verdict {
-        verdict::of_error(fault, self.sessions.explain(fault))
     }
 }
 

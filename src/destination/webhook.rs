@@ -11,11 +11,11 @@ pub mod parsed;
 mod payload;
 mod signature;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -28,10 +28,12 @@ use reqwest::{Client, Response, Url, redirect};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::answer::Answer;
 use self::body::Body;
 use self::signature::Keys;
+use super::outage::Outage;
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
 use crate::printable::printable;
@@ -111,26 +113,35 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const ROOM: u32 = 24 << 10;
 
 /// So many requests in a row without an answer, and the endpoint counts as down: the rest need not wait as long.
-const SILENT: u32 = 3;
+const SILENT: usize = 3;
 
 /// What one call of [`Webhook::deliver`] has learnt of the endpoint.
-#[derive(Default)]
 struct Endpoint {
+    /// When it was called.
+    asked: Instant,
     /// Why it takes no message at all.
     fault: OnceLock<Verdict>,
-    /// Requests without an answer since the last answer.
-    silent: AtomicU32,
 }
 
-impl Endpoint {
-    /// A request had no answer. That may be its message's fault, until it happens again and again.
-    fn note_silence(&self, verdict: &Verdict) {
-        let silent = self.silent.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Verdict::Deferred { reason, .. } = verdict
-            && silent >= SILENT
-        {
-            let reason = format!("{reason}; {silent} requests in a row had no answer");
-            let _ = self.fault.set(Verdict::Unreachable { reason, retry_after: None });
+/// When requests had no answer, since the last answer: those of all calls, the latest [`SILENT`] of them.
+#[derive(Default)]
+struct Silences(Mutex<VecDeque<Instant>>);
+
+impl Silences {
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// One more. That may be its message's fault, until it happens to several who ask at the same time.
+    fn note(&self, endpoint: &Endpoint, verdict: &Verdict) {
+        let Verdict::Deferred { reason, .. } = verdict else { return };
+        let mut silences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silences.push_back(Instant::now());
+        let surplus = silences.len().saturating_sub(SILENT);
+        silences.drain(..surplus);
+        if silences.iter().filter(|noted| **noted >= endpoint.asked).count() >= SILENT {
+            let reason = format!("{reason}; {SILENT} requests in a row had no answer");
+            let _ = endpoint.fault.set(Verdict::Unreachable { reason, retry_after: None });
         }
     }
 }
@@ -147,6 +158,8 @@ pub struct Webhook {
     connector: Connector,
     in_flight: Semaphore,
     room: Semaphore,
+    silences: Silences,
+    outage: Outage,
 }
 
 impl fmt::Debug for Webhook {
@@ -188,6 +201,8 @@ impl Webhook {
             connector,
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             room: Semaphore::new(ROOM as usize),
+            silences: Silences::default(),
+            outage: Outage::default(),
             settings,
         })
     }
@@ -208,7 +223,7 @@ impl Webhook {
     /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
     /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict.
     pub async fn deliver(&self, outgoing: &[Outgoing]) -> Vec<Verdict> {
-        let endpoint = Endpoint::default();
+        let endpoint = Endpoint { asked: Instant::now(), fault: OnceLock::new() };
         join_all(outgoing.iter().map(|one| self.deliver_one(one, &endpoint))).await
     }
 
@@ -237,10 +252,11 @@ impl Webhook {
             return too_large(octets, self.settings.max_bytes);
         }
         let _turn = self.in_flight.acquire().await.expect("never closed");
-        if let Some(verdict) = endpoint.fault.get() {
-            return verdict.clone();
+        if let Some(verdict) = endpoint.fault.get().cloned().or_else(|| self.outage.since(endpoint.asked)) {
+            return verdict;
         }
         let verdict = self.post(outgoing, endpoint).await;
+        self.outage.note(endpoint.fault.get().unwrap_or(&verdict));
         if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
         {
             // Another one may have been first; either says the same.
@@ -280,12 +296,12 @@ impl Webhook {
             .body(body.into_request());
         match request.send().await {
             Ok(response) => {
-                endpoint.silent.store(0, Ordering::Relaxed);
+                self.silences.end();
                 self.answer(response).await.verdict(&self.peer, Utc::now())
             }
             Err(fault) => {
                 let verdict = self.fault(&fault, timeout, octets);
-                endpoint.note_silence(&verdict);
+                self.silences.note(endpoint, &verdict);
                 verdict
             }
         }

@@ -17,17 +17,21 @@ pub(super) async fn connect(
     settings: &Settings,
 ) -> Result<(Channel, Capabilities), Error> {
     let deadlines = &settings.deadlines;
-    let mut channel = greet(connector, deadlines).await?;
-    match capabilities(&mut channel, deadlines).await {
-        Ok(capabilities) => Ok((channel, capabilities.unwrap_or_default())),
-        // Some old servers hang up on a command that they do not know, and some never answer it.
-        Err(Error::Closed { .. } | Error::Net(_)) => {
-            drop(channel);
-            Ok((greet(connector, deadlines).await?, Capabilities::default()))
+    for _ in 0..CAPA_TRIES {
+        let mut channel = greet(connector, deadlines).await?;
+        match capabilities(&mut channel, deadlines).await {
+            Ok(capabilities) => return Ok((channel, capabilities.unwrap_or_default())),
+            Err(Error::Closed { .. } | Error::Net(_)) => {}
+            Err(fault) => return Err(fault),
         }
-        Err(fault) => Err(fault),
     }
+    Ok((greet(connector, deadlines).await?, Capabilities::default()))
 }
+
+/// Some old servers hang up on a command that they do not know, and some never answer it. But one answer may just have
+/// been lost, and without it nobody knows that the server drops what was retrieved (EXPIRE 0), or that it can date
+/// messages (TOP): so it is asked for twice.
+const CAPA_TRIES: usize = 2;
 
 async fn greet(connector: &Connector, deadlines: &Deadlines) -> Result<Channel, Error> {
     let mut channel = Channel::new(connector.connect(deadlines.connect).await?);

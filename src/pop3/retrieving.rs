@@ -210,11 +210,13 @@ struct Pace {
     over: Duration,
     waited: Duration,
     octets: u64,
+    /// Waited since the last octet.
+    silent: Duration,
 }
 
 impl Pace {
     fn new(over: Duration) -> Pace {
-        Pace { over, waited: Duration::ZERO, octets: 0 }
+        Pace { over, waited: Duration::ZERO, octets: 0, silent: Duration::ZERO }
     }
 
     /// How much of this stretch is left.
@@ -225,15 +227,16 @@ impl Pace {
     fn record(&mut self, waited: Duration, octets: usize) {
         self.waited += waited;
         self.octets += octets as u64;
+        self.silent = if octets > 0 { Duration::ZERO } else { self.silent + waited };
     }
 
-    /// Judges a stretch at its end, and begins the next.
+    /// Judges a stretch at its end. The next begins with the last octet, so that silence lasts no longer than a stretch.
     fn is_kept(&mut self) -> bool {
         if self.waited < self.over {
             return true;
         }
         let is_kept = u128::from(self.octets) * 1000 >= u128::from(FLOOR) * self.waited.as_millis();
-        *self = Pace::new(self.over);
+        *self = Pace { waited: self.silent, octets: 0, ..*self };
         is_kept
     }
 }
@@ -255,6 +258,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_fast_start_buys_no_second_minute_of_silence() {
+        let mut pace = Pace::new(Duration::from_secs(60));
+        pace.record(Duration::from_secs(20), 1 << 20);
+        assert!(pace.is_kept());
+        pace.record(pace.patience(), 0);
+        assert!(pace.is_kept());
+        assert_eq!(pace.patience(), Duration::from_secs(20));
+        pace.record(pace.patience(), 0);
+        assert!(!pace.is_kept());
     }
 
     #[test]

@@ -24,18 +24,26 @@ pub enum Fault {
     Reset { way: Way, after: u64 },
     /// Nothing comes through any more in either direction, and nobody is told.
     Stall { way: Way, after: u64 },
+    /// The same, and connections made later are silent from the start: the whole peer hangs.
+    Hang { way: Way, after: u64 },
 }
 
 impl Fault {
     fn way(self) -> Way {
         match self {
-            Fault::Cut { way, .. } | Fault::Reset { way, .. } | Fault::Stall { way, .. } => way,
+            Fault::Cut { way, .. }
+            | Fault::Reset { way, .. }
+            | Fault::Stall { way, .. }
+            | Fault::Hang { way, .. } => way,
         }
     }
 
     fn after(self) -> u64 {
         match self {
-            Fault::Cut { after, .. } | Fault::Reset { after, .. } | Fault::Stall { after, .. } => after,
+            Fault::Cut { after, .. }
+            | Fault::Reset { after, .. }
+            | Fault::Stall { after, .. }
+            | Fault::Hang { after, .. } => after,
         }
     }
 }
@@ -53,6 +61,8 @@ struct State {
     passed: [u64; 2],
     struck: bool,
     told: CancellationToken,
+    /// What came through, piece by piece, if somebody wants to know.
+    heard: Option<Vec<(Way, Vec<u8>)>>,
 }
 
 impl Cable {
@@ -84,6 +94,16 @@ impl Cable {
         self.state.lock().unwrap().passed[way as usize]
     }
 
+    /// Begins to write down what comes through, for [`Cable::heard`].
+    pub fn listen(&self) {
+        self.state.lock().unwrap().heard = Some(Vec::new());
+    }
+
+    /// What has come through since [`Cable::listen`], piece by piece.
+    pub fn heard(&self) -> Vec<(Way, Vec<u8>)> {
+        self.state.lock().unwrap().heard.take().expect("somebody listens")
+    }
+
     /// Whether the fault has happened.
     pub fn has_struck(&self) -> bool {
         self.state.lock().unwrap().struck
@@ -96,6 +116,13 @@ impl Cable {
 }
 
 async fn carry(client: TcpStream, server: TcpStream, state: Arc<Mutex<State>>) {
+    let hangs = {
+        let state = state.lock().unwrap();
+        state.struck && matches!(state.fault, Some(Fault::Hang { .. }))
+    };
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
@@ -155,18 +182,25 @@ impl Direction {
                 }
                 part = self.pass(length);
             }
-            to.write_all(&bytes[..part.unwrap_or(length)]).await?;
+            let bytes = &bytes[..part.unwrap_or(length)];
+            if let Some(heard) = &mut self.state.lock().unwrap().heard {
+                heard.push((self.way, bytes.to_owned()));
+            }
+            to.write_all(bytes).await?;
             if part.is_some() {
                 self.strike().await;
+                // What comes behind is gone.
+                return Ok(());
             }
         }
     }
 
     async fn strike(&self) {
-        let stalls = matches!(self.state.lock().unwrap().fault, Some(Fault::Stall { .. }));
+        let fault = self.state.lock().unwrap().fault;
+        let stalls = matches!(fault, Some(Fault::Stall { .. } | Fault::Hang { .. }));
         if stalls {
             self.frozen.cancel();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         self.end.cancel();
     }

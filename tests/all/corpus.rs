@@ -20,6 +20,17 @@ pub fn corpus() -> Vec<Vec<u8>> {
     messages
 }
 
+/// A message as POP3 hands it out: line ends are CRLF, and there is one at the end.
+pub fn on_the_wire(message: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(message.len() + 512);
+    for line in message.split_inclusive(|&byte| byte == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        bytes.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
 fn message_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { message_files(&path) } else { vec![path] }).collect()

@@ -4,21 +4,10 @@ use std::collections::BTreeMap;
 
 use rustix::process::Signal;
 
-use crate::corpus::{CORPUS_SIZE, corpus};
+use crate::corpus::{CORPUS_SIZE, corpus, on_the_wire};
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, webhook_destination};
 use crate::receiver::Receiver;
-
-/// As POP3 hands it out: line ends are CRLF, and there is one at the end.
-fn on_the_wire(message: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(message.len() + 512);
-    for line in message.split_inclusive(|&byte| byte == b'\n') {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
-        bytes.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
-}
 
 /// As an IMAP server keeps it. Dovecot's Maildir holds LF and adds a CR where there is none, so that of several CRs
 /// at the end of a line (nine messages of spam have them) one is lost.

@@ -1,6 +1,6 @@
 //! A webhook endpoint in this process: it keeps what arrives and answers as it is told.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,6 +88,17 @@ impl Receiver {
 
     pub fn arrivals(&self) -> Vec<Arrival> {
         self.seen.arrivals.lock().unwrap().clone()
+    }
+
+    /// What it has if it knows its ids: each once, and the same bytes each time.
+    pub fn taken(&self) -> Vec<Vec<u8>> {
+        let mut taken: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for arrival in self.arrivals() {
+            let id = arrival.header("webhook-id").to_owned();
+            let first = taken.entry(id.clone()).or_insert_with(|| arrival.body.to_vec());
+            assert_eq!(first, &arrival.body, "{id} came again with other bytes");
+        }
+        taken.into_values().collect()
     }
 
     /// How many connections brought the requests.

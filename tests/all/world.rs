@@ -4,13 +4,12 @@
 //! Everything of a world lives in one thread: the clock is that thread's.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mailferry::config;
-use mailferry::daemon::{self, Bridge};
+use mailferry::daemon::{self, Bridge, Polled};
 use mailferry::ledger::{self, Ledger};
 use mailferry::message::AccountName;
 use mailferry::poll::Summary;
@@ -47,6 +46,8 @@ pub struct World {
     pub to_imap: Cable,
     pub to_app: Cable,
     pub plan: Plan,
+    /// More of the config: other accounts, other destinations.
+    pub more: String,
     /// Who logs in at the source.
     pub user: &'static str,
     /// Every message that was ever put at the source.
@@ -94,6 +95,9 @@ pub fn each_in_a_world<C: Copy + Send + 'static>(
     failures.into_inner().unwrap()
 }
 
+/// How often the ledger is asked, and everybody else let go on, before nothing is believed to happen any more.
+const SETTLED: usize = 10;
+
 /// Each waits for its ledger now and then, so there may be more than cores.
 const AT_ONCE: usize = 4;
 
@@ -118,6 +122,7 @@ impl World {
             to_imap,
             to_app,
             plan,
+            more: String::new(),
             user: "old",
             put,
             folder,
@@ -152,10 +157,36 @@ impl World {
 
     async fn poll_account(&mut self, regardless: bool) -> Result<Summary, ledger::Error> {
         self.start().await?;
+        let mut polls = self.begin_poll("old", regardless);
+        polls.join_next().await.expect("a poll was started").unwrap().outcome
+    }
+
+    /// Begins a poll of an account, of this world's own (`old`) or of another in [`World::more`]. The world must have
+    /// been started.
+    pub fn begin_poll(&self, account: &str, regardless: bool) -> JoinSet<Polled> {
         let (_, bridge) = self.running.as_ref().expect("it was started");
         let mut polls = JoinSet::new();
-        bridge.spawn_poll(&mut polls, &account(), regardless);
-        polls.join_next().await.expect("a poll was started").unwrap().outcome
+        bridge.spawn_poll(&mut polls, &AccountName::new(account).expect("it is a name"), regardless);
+        polls
+    }
+
+    /// As the daemon does now and then.
+    pub async fn close_idle(&self) {
+        self.running.as_ref().expect("it was started").1.close_idle().await;
+    }
+
+    /// Lets everything happen that waits neither for a peer nor for the clock. The ledger works in threads of its own,
+    /// in turn: when it answers us it has answered those who asked before. A poll asks it a few times between two
+    /// words to a peer.
+    pub async fn settle(&self) {
+        let (ledger, _) = self.running.as_ref().expect("it was started");
+        for _ in 0..SETTLED {
+            ledger.close_batch(&[]).await.unwrap();
+            ledger.agenda(now()).await.unwrap();
+            for _ in 0..SETTLED {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// A poll during which the process ends, as soon as `end` comes; if the poll is quicker, after it.
@@ -238,7 +269,7 @@ impl World {
             deliver.join(", "),
             self.plan.account
         );
-        config
+        config + &self.more
     }
 
     /// What is where, for the judge.
@@ -248,24 +279,9 @@ impl World {
             destinations.push(Arrived { name: "home", messages: self.imap.mail().all() });
         }
         if self.plan.app {
-            destinations.push(Arrived { name: "app", messages: self.taken_by_app() });
+            destinations.push(Arrived { name: "app", messages: self.receiver.taken() });
         }
         let source = self.pop3.mailbox().all();
         Evidence { put: self.put.clone(), source, destinations, ledger: self.ledger_file() }
     }
-
-    /// What a receiver has that knows its ids: each once, and the same bytes each time.
-    fn taken_by_app(&self) -> Vec<Vec<u8>> {
-        let mut taken: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for arrival in self.receiver.arrivals() {
-            let id = arrival.header("webhook-id").to_owned();
-            let first = taken.entry(id.clone()).or_insert_with(|| arrival.body.to_vec());
-            assert_eq!(first, &arrival.body, "{id} came again with other bytes");
-        }
-        taken.into_values().collect()
-    }
-}
-
-fn account() -> AccountName {
-    AccountName::new("old").expect("it is a name")
 }

@@ -2,30 +2,35 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use tokio::time::Instant;
+
 use super::sessions::Lease;
-use super::verdict::wants_folder;
+use super::verdict::{reason, wants_folder};
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
-use crate::message::{Found, Mark, Receipt};
+use crate::message::{Found, Mark, Receipt, Verdict};
 
 impl ImapFolder {
     /// Looks for the messages of `marks`, one answer for each in their order. All are of one folder; `taken` are
     /// the messages in it that are receipts of other deliveries, by UIDVALIDITY and UID: none is given out twice.
     pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
-        let mut answers = vec![Found::Absent; marks.len()];
+        let mut found_all = vec![Found::Absent; marks.len()];
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             for (n, found) in ours.iter().zip(self.look_in(folder, &theirs, taken).await) {
-                answers[*n] = found;
+                found_all[*n] = found;
             }
         }
-        answers
+        found_all
     }
 
     async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[(u32, u32)]) -> Vec<Found> {
-        match self.sessions.lease().await {
-            Ok(lease) => self.answers(self.look_with(lease, folder, marks, taken).await, marks.len()),
-            Err(fault) => vec![Found::Unreachable { reason: self.sessions.explain(&fault) }; marks.len()],
+        match self.sessions.lease(Instant::now()).await {
+            Ok(lease) => {
+                let found = self.look_with(lease, folder, marks, taken).await;
+                answers(found.map_err(|fault| self.sessions.verdict_of(&fault)), marks.len())
+            }
+            Err(verdict) => vec![Found::Unreachable { reason: reason(verdict) }; marks.len()],
         }
     }
 
@@ -41,10 +46,11 @@ impl ImapFolder {
         self.sessions.keep(lease);
         Ok(found)
     }
+}
 
-    pub(super) fn answers(&self, found: Result<Vec<Found>, Error>, number: usize) -> Vec<Found> {
-        found.unwrap_or_else(|fault| vec![Found::CannotSay { reason: self.sessions.explain(&fault) }; number])
-    }
+/// One answer for each of `number` marks, where there may be none at all.
+pub fn answers(found: Result<Vec<Found>, Verdict>, number: usize) -> Vec<Found> {
+    found.unwrap_or_else(|verdict| vec![Found::CannotSay { reason: reason(verdict) }; number])
 }
 
 /// The marks' folders, each with the places of its marks.

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::look_up::{by_folder, found, open, start_of};
+use super::look_up::{answers, by_folder, found, open, start_of};
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
-use crate::message::{Found, Mark};
+use crate::message::{Found, Mark, Verdict};
 
 /// What is known of the folders' pasts, by folder: kept as long as the destination, shared by all accounts.
 #[derive(Debug, Default)]
@@ -35,17 +36,18 @@ impl ImapFolder {
     /// the start if UIDVALIDITY has changed. By size, then Message-ID, then hash; each body is read at most
     /// once, and each UID given out once, in the life of this value. `taken` as in [`ImapFolder::look_up`].
     pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
-        let mut answers = vec![Found::Absent; marks.len()];
+        let asked = Instant::now();
+        let mut found_all = vec![Found::Absent; marks.len()];
         let mut pasts = self.past.0.lock().await;
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             let past = pasts.entry(folder.to_owned()).or_default();
-            let found = self.look_into(past, folder, &theirs, taken).await;
-            for (n, found) in ours.into_iter().zip(self.answers(found, theirs.len())) {
-                answers[n] = found;
+            let found = self.look_into(past, folder, &theirs, taken, asked).await;
+            for (n, found) in ours.into_iter().zip(answers(found, theirs.len())) {
+                found_all[n] = found;
             }
         }
-        answers
+        found_all
     }
 
     async fn look_into(
@@ -54,14 +56,18 @@ impl ImapFolder {
         folder: &str,
         marks: &[&Mark],
         taken: &[u32],
-    ) -> Result<Vec<Found>, Error> {
+        asked: Instant,
+    ) -> Result<Vec<Found>, Verdict> {
         past.given.extend(taken);
         if past.covers(marks) && !past.may_hold(marks) {
             return Ok(vec![Found::Absent; marks.len()]);
         }
-        let mut lease = self.sessions.lease().await?;
-        let mailbox = self.mailbox(&mut lease.session, folder).await?;
-        let found = past.find(&mut lease.session, &mailbox, marks, taken).await?;
+        let mut lease = self.sessions.lease(asked).await?;
+        let found = async {
+            let mailbox = self.mailbox(&mut lease.session, folder).await?;
+            past.find(&mut lease.session, &mailbox, marks, taken).await
+        };
+        let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault))?;
         self.sessions.keep(lease);
         Ok(found)
     }

@@ -9,8 +9,10 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::Settings;
+use super::{Settings, verdict};
+use crate::destination::outage::Outage;
 use crate::imap::{Error, Fate, FolderState, Session, Uid};
+use crate::message::Verdict;
 use crate::net::Connector;
 
 /// Sessions at a time. Servers allow few: 10 is Dovecot's default, and its owner's mail programs need some.
@@ -33,6 +35,7 @@ pub struct Sessions {
     /// Permits that are gone because the server did not allow their sessions.
     refused: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
+    outage: Outage,
 }
 
 /// A session at rest.
@@ -75,13 +78,20 @@ impl Sessions {
             lent: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             idle: Mutex::default(),
+            outage: Outage::default(),
         }
     }
 
-    /// A session that works, once there is one to spare.
-    pub async fn lease(&self) -> Result<Lease<'_>, Error> {
+    /// A session that works, once there is one to spare, for who has been waiting for his turn since `asked`.
+    ///
+    /// # Errors
+    /// The verdict on whatever was to go by it.
+    pub async fn lease(&self, asked: Instant) -> Result<Lease<'_>, Verdict> {
         loop {
-            let permit = self.places.acquire().await.map_err(|_| Error::Closed("no sessions any more"))?;
+            let permit = self.places.acquire().await.expect("never closed");
+            if let Some(verdict) = self.outage.since(asked) {
+                return Err(verdict);
+            }
             while let Some(mut idle) = self.take_idle() {
                 if idle.since.elapsed() < FRESH || idle.session.noop().await.is_ok() {
                     return Ok(self.lend(permit, idle.session, idle.folders));
@@ -96,9 +106,20 @@ impl Sessions {
                 }
                 // The one that is in has just come back.
                 Err(Error::Bye(_) | Error::Refused { .. }) if self.has_idle() => {}
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(self.out_of_reach(&fault)),
             }
         }
+    }
+
+    /// The verdict on a fault of the server, which those who wait for it need not find again.
+    pub fn out_of_reach(&self, fault: &Error) -> Verdict {
+        let verdict = self.verdict_of(fault);
+        self.outage.note(&verdict);
+        verdict
+    }
+
+    pub fn verdict_of(&self, fault: &Error) -> Verdict {
+        verdict::of_error(fault, self.explain(fault))
     }
 
     fn lend<'a>(

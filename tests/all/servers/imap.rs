@@ -53,6 +53,8 @@ pub struct Stored {
 /// How this server differs from Dovecot.
 pub struct Ways {
     pub capabilities: &'static str,
+    /// Capabilities are told to those who ask, and to nobody else.
+    pub is_reserved: bool,
     /// What is appended can be seen only after [`Mail::reveal`].
     pub shows_late: bool,
     /// The answer to every EXAMINE and FETCH, such as `NO [SERVERBUG] not now`.
@@ -78,6 +80,7 @@ impl Default for Ways {
         let capabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS NAMESPACE";
         Ways {
             capabilities,
+            is_reserved: false,
             shows_late: false,
             refuses_look_ups: None,
             drops_look_ups: false,
@@ -196,7 +199,7 @@ impl Session {
         if self.mail.lock().unwrap().ways.is_down {
             return None;
         }
-        let greeting = format!("* OK [CAPABILITY {}] ready", self.capabilities());
+        let greeting = format!("* OK {}ready", self.told_unasked());
         self.conversation.say(greeting).await?;
         loop {
             let (line, literals) = self.command().await?;
@@ -209,7 +212,15 @@ impl Session {
                     self.conversation.say(format!("* CAPABILITY {capabilities}")).await?;
                     "OK".to_owned()
                 }
-                "AUTHENTICATE" | "LOGIN" => self.login(),
+                "AUTHENTICATE" => {
+                    // RFC 4959: the initial response is an argument, else it is asked for.
+                    if !rest.contains(' ') {
+                        self.conversation.say("+ ").await?;
+                        self.conversation.line().await?;
+                    }
+                    self.login()
+                }
+                "LOGIN" => self.login(),
                 "NAMESPACE" => {
                     self.conversation.say("* NAMESPACE ((\"\" \"/\")) NIL NIL").await?;
                     "OK".to_owned()
@@ -242,11 +253,16 @@ impl Session {
 
     fn login(&self) -> String {
         let refused = self.mail.lock().unwrap().ways.refuses_logins;
-        refused.map_or_else(|| format!("OK [CAPABILITY {}] logged in", self.capabilities()), str::to_owned)
+        refused.map_or_else(|| format!("OK {}logged in", self.told_unasked()), str::to_owned)
     }
 
     fn capabilities(&self) -> &'static str {
         self.mail.lock().unwrap().ways.capabilities
+    }
+
+    fn told_unasked(&self) -> String {
+        let ways = &self.mail.lock().unwrap().ways;
+        if ways.is_reserved { String::new() } else { format!("[CAPABILITY {}] ", ways.capabilities) }
     }
 
     /// A command with its literals, each of which stands as `{}` in the text.
