@@ -70,12 +70,14 @@ impl<'s> Scene<'s> {
     async fn survives(&self, damage: impl AsyncFnOnce(&Path)) -> Result<Outcome, String> {
         self.restore();
         damage(&self.crossing.ledger()).await;
-        let ran = self.crossing.fetch().await;
+        let mut ran = self.crossing.fetch().await;
         self.crossing.judge().map_err(|fault| format!("{fault}: {ran:?}"))?;
         if ran.code == 75 && ran.stdout.contains("it will be tried again") {
             // A time was hit: it waits, for two days at most, or until somebody is tired of it.
-            self.crossing.ferry.run(&["retry"]).await.expect_code(0);
-            self.crossing.fetch().await;
+            ran = self.crossing.ferry.run(&["retry"]).await;
+            if ran.code == 0 {
+                ran = self.crossing.fetch().await;
+            }
         }
         if matches!(ran.code, 0 | 75) {
             // What it knows to be delivered while copies were to be left stays.
