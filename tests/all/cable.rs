@@ -161,7 +161,12 @@ impl Direction {
     ) -> (OwnedReadHalf, OwnedWriteHalf) {
         tokio::select! {
             () = self.end.cancelled() => {}
-            _ = self.copy(&mut from, &mut to) => {}
+            copied = self.copy(&mut from, &mut to) => {
+                // A reset on one side is one for the other, which would wait for ever.
+                if copied.is_err() {
+                    self.end.cancel();
+                }
+            }
         }
         (from, to)
     }

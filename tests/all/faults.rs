@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cuts;
+mod histories;
 mod kills;
 mod ledgers;
 mod links;

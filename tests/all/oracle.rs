@@ -22,6 +22,8 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
+use crate::world;
+
 /// What a run left behind.
 pub struct Evidence {
     /// Every message ever put at the source, as POP3 hands it out.
@@ -41,11 +43,16 @@ pub struct Arrived {
 }
 
 /// What the ledger says, read from a copy: to recover the original is mailferry's own business.
-struct Books {
-    /// SHA-256 of each message with a delivered row, and for how many rows.
-    delivered: BTreeMap<Vec<u8>, usize>,
+#[derive(Default)]
+pub struct Books {
+    /// [`content`] of each message with a delivered row, and for how many rows.
+    pub delivered: BTreeMap<Vec<u8>, usize>,
     /// For each destination how many deliveries were sent again unverified.
-    unverified: BTreeMap<String, usize>,
+    pub unverified: BTreeMap<String, usize>,
+    /// [`content`] of each message whose DELE was about to be sent, or more.
+    pub announced: BTreeSet<Vec<u8>>,
+    /// Deliveries that can be given up: row of the message, its UIDL, the destination.
+    pub waiting: Vec<(i64, Vec<u8>, String)>,
 }
 
 impl Evidence {
@@ -110,12 +117,14 @@ impl Evidence {
 }
 
 impl Books {
-    async fn read(ledger: &Path) -> Result<Books, String> {
-        let copy = tempfile::tempdir().map_err(|fault| fault.to_string())?;
-        let file = copy.path().join("ledger.db");
+    /// # Errors
+    /// I5, as a sentence.
+    pub async fn read(ledger: &Path) -> Result<Books, String> {
         if !ledger.exists() {
-            return Ok(Books { delivered: BTreeMap::new(), unverified: BTreeMap::new() });
+            return Ok(Books::default());
         }
+        let copy = world::folder();
+        let file = copy.path().join("ledger.db");
         // The log first: whoever closes the ledger meanwhile moves it into the file, and takes it away.
         for end in ["-wal", ""] {
             let from = PathBuf::from(format!("{}{end}", ledger.display()));
@@ -142,7 +151,7 @@ impl Books {
             .await?;
         if tables == 0 {
             // It was killed before its first commit.
-            return Ok(Books { delivered: BTreeMap::new(), unverified: BTreeMap::new() });
+            return Ok(Books::default());
         }
         let delivered: Vec<(Vec<u8>, i64)> = sqlx::query_as(
             "SELECT content, count(*) FROM messages WHERE content IS NOT NULL AND id IN \
@@ -156,11 +165,25 @@ impl Books {
         )
         .fetch_all(&mut ledger)
         .await?;
+        let announced: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT content FROM messages WHERE deleted_at IS NOT NULL AND content IS NOT NULL",
+        )
+        .fetch_all(&mut ledger)
+        .await?;
+        let waiting = sqlx::query_as(
+            "SELECT messages.id, uidl, name FROM deliveries JOIN messages ON messages.id = message \
+             JOIN destinations ON destinations.id = destination \
+             WHERE deliveries.state IN ('due', 'deferred', 'parked', 'attempting') ORDER BY deliveries.id",
+        )
+        .fetch_all(&mut ledger)
+        .await?;
         ledger.close().await?;
         let count = |count: i64| usize::try_from(count).unwrap_or_default();
         Ok(Books {
             delivered: delivered.into_iter().map(|(content, n)| (content, count(n))).collect(),
             unverified: unverified.into_iter().map(|(name, n)| (name, count(n))).collect(),
+            announced: announced.into_iter().collect(),
+            waiting,
         })
     }
 }
@@ -210,7 +233,7 @@ pub fn counted(messages: &[Vec<u8>]) -> BTreeMap<Vec<u8>, usize> {
 }
 
 /// What the ledger calls the content: SHA-256 without the header fields that servers rewrite.
-fn content(message: &[u8]) -> Vec<u8> {
+pub fn content(message: &[u8]) -> Vec<u8> {
     let unsteady = ["status:", "x-status:", "x-uidl:", "x-keywords:"];
     let (mut hash, mut in_header) = (Sha256::new(), true);
     for line in message.split_inclusive(|&byte| byte == b'\n') {
@@ -223,7 +246,7 @@ fn content(message: &[u8]) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-fn shown(message: &[u8]) -> String {
+pub fn shown(message: &[u8]) -> String {
     message[..message.len().min(200)].escape_ascii().to_string()
 }
 

@@ -1,5 +1,6 @@
 //! Small honest servers in this process, whose mail the test holds in its hands.
 
+pub mod app;
 pub mod imap;
 pub mod pop3;
 

@@ -19,9 +19,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cable::Cable;
+use crate::cable::{Cable, Fault};
 use crate::oracle::{Arrived, Evidence};
 use crate::receiver::Receiver;
+use crate::servers::app::App;
 use crate::servers::imap::Imap;
 use crate::servers::pop3::Pop3;
 
@@ -36,11 +37,20 @@ pub struct Plan {
     pub account: &'static str,
 }
 
+/// Which cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Pop3,
+    Home,
+    App,
+}
+
 pub const PASSWORD: &str = "open-sesame-7263";
 
 pub struct World {
     pub pop3: Pop3,
     pub imap: Imap,
+    pub app: App,
     pub receiver: Receiver,
     pub to_pop3: Cable,
     pub to_imap: Cable,
@@ -99,24 +109,22 @@ pub fn each_in_a_world<C: Copy + Send + 'static>(
 const SETTLED: usize = 10;
 
 /// Each waits for its ledger now and then, so there may be more than cores.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 
 impl World {
     pub async fn new(plan: Plan) -> World {
         NOW.set("2026-11-24T12:00:00Z".parse().unwrap());
-        let (pop3, imap, receiver) = (Pop3::start().await, Imap::start().await, Receiver::start().await);
+        let (pop3, imap, app) = (Pop3::start().await, Imap::start().await, App::default());
+        let receiver = app.receiver().await;
         let http = receiver.url.rsplit(':').next().and_then(|end| end.split('/').next()).unwrap();
-        let to_app = Cable::to(http.parse().unwrap()).await;
         let (to_pop3, to_imap) = (Cable::to(pop3.port).await, Cable::to(imap.port).await);
-        // In memory where that is possible: the disk is tried elsewhere.
-        let memory = Path::new("/dev/shm");
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("mailferry.");
-        let folder = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap();
+        let to_app = Cable::to(http.parse().unwrap()).await;
+        let folder = folder();
         let put = Vec::new();
         World {
             pop3,
             imap,
+            app,
             receiver,
             to_pop3,
             to_imap,
@@ -186,6 +194,85 @@ impl World {
             for _ in 0..SETTLED {
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// A poll in the middle of which the process ends without a word: where `fault` strikes `link`, else when it is over.
+    pub async fn crash_where(&mut self, link: Link, fault: Fault) -> Result<(), ledger::Error> {
+        self.start().await?;
+        self.cable(link).arm(Some(fault));
+        let (_, bridge) = self.running.as_ref().expect("it was started");
+        let mut polls = JoinSet::new();
+        bridge.spawn_poll(&mut polls, &AccountName::new("old").expect("it is a name"), false);
+        tokio::select! {
+            biased;
+            () = self.cable(link).struck() => {}
+            _ = polls.join_next() => {}
+        }
+        polls.shutdown().await;
+        self.cable(link).arm(None);
+        self.crash();
+        self.ledger_is_closed().await;
+        Ok(())
+    }
+
+    /// Waits until nothing in this process has the ledger open any more: SQLite closes it in a thread of its own.
+    async fn ledger_is_closed(&self) {
+        let is_ours = |file: PathBuf| file.starts_with(self.folder.path());
+        let is_open = || {
+            let files = std::fs::read_dir("/proc/self/fd").unwrap();
+            files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(is_ours))
+        };
+        while is_open() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub fn cable(&self, link: Link) -> &Cable {
+        match link {
+            Link::Pop3 => &self.to_pop3,
+            Link::Home => &self.to_imap,
+            Link::App => &self.to_app,
+        }
+    }
+
+    /// Goes on with the config as it is now; the ledger stays held.
+    pub async fn reload(&mut self) -> Result<(), ledger::Error> {
+        if let Some((ledger, bridge)) = self.running.take() {
+            drop(bridge);
+            let bridge = self.build(Arc::clone(&ledger)).await?;
+            self.running = Some((ledger, bridge));
+        }
+        Ok(())
+    }
+
+    /// The ledger, where one is held.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.running.as_ref().map(|(ledger, _)| &**ledger)
+    }
+
+    /// A backup of the ledger as it is, as the README says to make one; `None` where there is no ledger yet.
+    pub async fn backup(&self) -> Option<Vec<u8>> {
+        let options = SqliteConnectOptions::new().filename(self.ledger_file());
+        let mut ledger = SqliteConnection::connect_with(&options).await.ok()?;
+        let copy = self.folder.path().join("backup.db");
+        let sql = format!("VACUUM INTO '{}'", copy.display());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut ledger).await.unwrap();
+        ledger.close().await.unwrap();
+        let backup = std::fs::read(&copy).unwrap();
+        std::fs::remove_file(copy).unwrap();
+        Some(backup)
+    }
+
+    /// Somebody puts a backup in the ledger's place, or nothing.
+    pub async fn replace_ledger(&mut self, backup: Option<&[u8]>) {
+        self.stop().await;
+        self.ledger_is_closed().await;
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", self.ledger_file().display()));
+        }
+        if let Some(backup) = backup {
+            std::fs::write(self.ledger_file(), backup).unwrap();
         }
     }
 
@@ -279,9 +366,17 @@ impl World {
             destinations.push(Arrived { name: "home", messages: self.imap.mail().all() });
         }
         if self.plan.app {
-            destinations.push(Arrived { name: "app", messages: self.receiver.taken() });
+            destinations.push(Arrived { name: "app", messages: self.app.taken() });
         }
         let source = self.pop3.mailbox().all();
         Evidence { put: self.put.clone(), source, destinations, ledger: self.ledger_file() }
     }
+}
+
+/// A folder for a ledger, in memory where that is possible: the disk is tried elsewhere.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("mailferry.");
+    if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap()
 }

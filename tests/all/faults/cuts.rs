@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::report;
 use crate::cable::{Fault, Way};
-use crate::world::{Plan, World, alone, each_in_a_world};
+use crate::world::{Link, Plan, World, alone, each_in_a_world};
 
 /// The three messages of every run: an ordinary one, one with dots and 8-bit bytes, an empty body.
 const MESSAGES: [(&str, &[u8]); 3] = [
@@ -14,13 +14,6 @@ const MESSAGES: [(&str, &[u8]); 3] = [
     ("u2", b"Message-ID: <2@example.com>\r\nSubject: two\r\n\r\n.\r\n..\r\n\xfc\x80\r\n"),
     ("u3", b"Subject: three\r\n\r\n"),
 ];
-
-#[derive(Clone, Copy, Debug)]
-enum Link {
-    Pop3,
-    Home,
-    App,
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -52,24 +45,16 @@ async fn world(plan: Plan) -> World {
     world
 }
 
-fn cable(world: &World, link: Link) -> &crate::cable::Cable {
-    match link {
-        Link::Pop3 => &world.to_pop3,
-        Link::Home => &world.to_imap,
-        Link::App => &world.to_app,
-    }
-}
-
 async fn run(case: Case) -> Result<(), String> {
     let mut world = world(case.plan).await;
-    cable(&world, case.link).arm(Some(case.fault));
+    world.cable(case.link).arm(Some(case.fault));
     world.poll().await.map_err(|fault| fault.to_string())?;
     world.evidence().judge().await?;
     // Only the byte after the last may never come: the client closes first.
-    if !cable(&world, case.link).has_struck() && !case.is_last {
+    if !world.cable(case.link).has_struck() && !case.is_last {
         return Err("nothing was cut".to_owned());
     }
-    cable(&world, case.link).arm(None);
+    world.cable(case.link).arm(None);
     for _ in 0..2 {
         world.later(TimeDelta::hours(1));
         world.poll().await.map_err(|fault| fault.to_string())?;
@@ -84,7 +69,7 @@ async fn lengths(plan: Plan, link: Link) -> (u64, u64) {
     let mut world = world(plan).await;
     world.poll().await.unwrap();
     world.evidence().expect_all_delivered(plan.account == DELETE).await.unwrap();
-    let cable = cable(&world, link);
+    let cable = world.cable(link);
     (cable.passed(Way::Up), cable.passed(Way::Down))
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Conversation;
+use crate::world;
 
 /// Ends with the test's runtime.
 pub struct Imap {
@@ -42,7 +44,7 @@ pub struct Folder {
     pub uid_next: u32,
     pub messages: Vec<Stored>,
     /// Taken, but in nobody's view yet: see [`Ways::shows_late`].
-    late: Vec<Vec<u8>>,
+    late: Vec<(DateTime<Utc>, Vec<u8>)>,
 }
 
 pub struct Stored {
@@ -72,7 +74,7 @@ pub struct Ways {
     /// NUL is stored as 0x80, as Dovecot does.
     pub rewrites_nul: bool,
     /// The answer to APPEND of a message that holds the text.
-    pub refuses: Option<(&'static str, &'static str)>,
+    pub refuses: Option<(String, &'static str)>,
 }
 
 impl Default for Ways {
@@ -107,6 +109,12 @@ impl Folder {
         uid
     }
 
+    /// The messages, in view or not yet.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        let late = self.late.iter().map(|(_, bytes)| bytes.as_slice());
+        self.messages.iter().map(|stored| stored.bytes.as_slice()).chain(late)
+    }
+
     /// The folder was restored or rebuilt: all UIDs are new.
     pub fn renumber(&mut self) {
         self.uid_validity += 1;
@@ -136,8 +144,13 @@ impl Mail {
 
     /// Shows what was stored late.
     pub fn reveal(&mut self) {
+        self.reveal_until(DateTime::<Utc>::MAX_UTC);
+    }
+
+    /// Shows what was stored late, up to then by the world's clock.
+    pub fn reveal_until(&mut self, time: DateTime<Utc>) {
         for folder in self.folders.values_mut() {
-            for bytes in std::mem::take(&mut folder.late) {
+            for (_, bytes) in folder.late.extract_if(.., |(stored, _)| *stored <= time).collect::<Vec<_>>() {
                 folder.store(bytes);
             }
         }
@@ -156,9 +169,7 @@ impl Mail {
     /// The messages of all folders, in view or not yet.
     pub fn all(&self) -> Vec<Vec<u8>> {
         let folders = self.folders.values();
-        let all = folders.flat_map(|folder| {
-            folder.messages.iter().map(|stored| stored.bytes.clone()).chain(folder.late.iter().cloned())
-        });
+        let all = folders.flat_map(|folder| folder.all().map(<[u8]>::to_vec));
         all.collect()
     }
 }
@@ -344,11 +355,11 @@ impl Session {
     /// All messages of the command, or none.
     fn append(&self, rest: &str, literals: Vec<Vec<u8>>) -> String {
         let mut mail = self.mail.lock().unwrap();
-        let refusal = mail.ways.refuses.filter(|(text, _)| {
+        let refusal = mail.ways.refuses.as_ref().filter(|(text, _)| {
             literals.iter().any(|literal| memchr::memmem::find(literal, text.as_bytes()).is_some())
         });
         if let Some((_, answer)) = refusal {
-            return answer.to_owned();
+            return (*answer).to_owned();
         }
         let literals: Vec<Vec<u8>> = match mail.ways.rewrites_nul {
             true => literals.into_iter().map(without_nul).collect(),
@@ -360,7 +371,7 @@ impl Session {
             return "NO [TRYCREATE] no such folder".to_owned();
         };
         if late {
-            folder.late.extend(literals);
+            folder.late.extend(literals.into_iter().map(|bytes| (world::now(), bytes)));
             return "OK".to_owned();
         }
         let uids: Vec<u32> = literals.into_iter().map(|bytes| folder.store(bytes)).collect();

@@ -23,6 +23,8 @@ pub struct Mailbox {
     /// Sessions that logged in, and messages that were retrieved whole, so far.
     pub logins: usize,
     pub retrieved: usize,
+    /// Connections that are not at their end.
+    sessions: usize,
     /// Cancelled where [`Ways::hangs_at_quit`] begins.
     pub hangs: CancellationToken,
     serials: u64,
@@ -38,7 +40,7 @@ pub struct Kept {
     /// What LIST says; `None` for the truth.
     pub size: Option<u64>,
     /// Who it is, whatever its UIDL.
-    serial: u64,
+    pub serial: u64,
 }
 
 /// How this server differs from the RFC's best.
@@ -90,11 +92,23 @@ impl Pop3 {
         let served = Arc::clone(&mailbox);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let session = Session::new(Conversation::new(tcp), Arc::clone(&served));
-                tokio::spawn(async { session.serve().await });
+                let (session, mailbox) =
+                    (Session::new(Conversation::new(tcp), Arc::clone(&served)), Arc::clone(&served));
+                served.lock().unwrap().sessions += 1;
+                tokio::spawn(async move {
+                    session.serve().await;
+                    mailbox.lock().unwrap().sessions -= 1;
+                });
             }
         });
         Pop3 { port, mailbox }
+    }
+
+    /// Waits until all sessions are at their end: what a QUIT deleted is gone by then.
+    pub async fn at_rest(&self) {
+        while self.mailbox().sessions > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Not to be held over an await.

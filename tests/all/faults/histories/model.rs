@@ -1,0 +1,441 @@
+//! What must be where, and what may: the promises, in as few words as the steps allow.
+//!
+//! It knows nothing of how mailferry works. Where it allows more than "each message once at each destination", it cites
+//! the sentence of the README or of the design that says so.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::step::Keep;
+use crate::oracle::{self, Books, shown};
+
+/// What is said of both destinations: the folder's first, then the webhook's.
+pub type Both<T> = [T; 2];
+
+pub const HOME: usize = 0;
+pub const APP: usize = 1;
+const NAMES: Both<&str> = ["home", "app"];
+
+/// One message that was put at the source.
+pub struct Letter {
+    pub content: usize,
+    /// By which the source knows it.
+    pub serial: u64,
+    /// What it was listed under, the present one last.
+    pub uidls: Vec<Vec<u8>>,
+    pub fate: Fate,
+    pub is_hidden: bool,
+    /// Another one had the same UIDL and size.
+    pub is_vague: bool,
+    /// Destinations that it must reach: those that the account had at every poll in which it may have been listed first.
+    owed: Both<bool>,
+    is_listed: bool,
+    /// When it may have been listed for the last time, at the earliest.
+    seen: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    There,
+    /// Somebody else took it away.
+    Taken,
+    /// It is gone, and nobody else did it.
+    Deleted,
+}
+
+/// What is known of all letters with the same bytes.
+struct Content {
+    bytes: Vec<u8>,
+    hash: Vec<u8>,
+    copies: Both<Copies>,
+    /// Old mail that nobody wanted.
+    may_be_skipped: bool,
+    /// Copies that the reader has deleted.
+    binned: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Copies {
+    /// How many were there at the last look, with those that the reader deleted.
+    there: usize,
+    first_seen: Option<DateTime<Utc>>,
+    /// The ledger must know by now.
+    is_settled: bool,
+    /// The shortest and the longest `leave_copy` that may have been stored with it.
+    shortest: Option<Keep>,
+    longest: Option<Keep>,
+    is_given_up: bool,
+    /// How many more there may be than letters.
+    extra: usize,
+    /// The same, as long as the ledger's past is unknown.
+    extra_past: usize,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub letters: Vec<Letter>,
+    contents: Vec<Content>,
+    /// The ledger was lost or restored, and has not seen everything since.
+    past_is_unknown: bool,
+    /// Identical twins could be taken for one another at the folder's server.
+    is_blurred: bool,
+    has_listed: bool,
+    /// Rows that were marked unverified in ledgers that are gone.
+    unverified: usize,
+}
+
+/// What can be seen from outside after a step.
+pub struct Sight<'a> {
+    pub now: DateTime<Utc>,
+    /// Serial numbers of what is at the source.
+    pub source: BTreeSet<u64>,
+    /// Contents, with repetitions.
+    pub arrived: Both<Vec<usize>>,
+    pub books: &'a Books,
+}
+
+/// The config's part of it.
+#[derive(Clone, Copy)]
+pub struct Terms {
+    pub keep: Keep,
+    pub routes: Both<bool>,
+    pub import_new: bool,
+}
+
+/// Rows are pruned 400 days after they were last listed (design, section 7).
+const PRUNED_AFTER: TimeDelta = TimeDelta::days(400);
+
+impl Model {
+    pub fn add(&mut self, bytes: &[u8], serial: u64, uidl: &[u8]) {
+        let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
+        // What another letter's row says may be said of its twin.
+        self.unsettle(content);
+        let mut is_vague = false;
+        for other in &mut self.letters {
+            let theirs = &self.contents[other.content].bytes;
+            if other.content != content
+                && theirs.len() == bytes.len()
+                && other.uidls.iter().any(|it| it == uidl)
+            {
+                (is_vague, other.is_vague) = (true, true);
+            }
+        }
+        self.letters.push(Letter {
+            content,
+            serial,
+            uidls: vec![uidl.to_owned()],
+            fate: Fate::There,
+            is_hidden: false,
+            is_vague,
+            owed: [true; 2],
+            is_listed: false,
+            seen: None,
+        });
+    }
+
+    fn add_content(&mut self, bytes: &[u8]) -> usize {
+        self.contents.push(Content {
+            bytes: bytes.to_owned(),
+            hash: oracle::content(bytes),
+            copies: Both::default(),
+            may_be_skipped: false,
+            binned: 0,
+        });
+        self.contents.len() - 1
+    }
+
+    pub fn bytes(&self, content: usize) -> &[u8] {
+        &self.contents[content].bytes
+    }
+
+    /// # Errors
+    /// I4: nobody sent this.
+    pub fn content_of(&self, bytes: &[u8]) -> Result<usize, String> {
+        self.find(bytes).ok_or_else(|| format!("I4: nobody sent {}", shown(bytes)))
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<usize> {
+        self.contents.iter().position(|content| content.bytes == bytes)
+    }
+
+    fn unsettle(&mut self, content: usize) {
+        for copies in &mut self.contents[content].copies {
+            copies.is_settled = false;
+        }
+    }
+
+    /// All UIDLs change. "Renamed, not new: [..] no DELE of ours for the old UIDL" (design, section 7): one whose DELE
+    /// was announced and had no effect counts as new.
+    pub fn renumbered(&mut self, round: usize, announced: &BTreeSet<Vec<u8>>) {
+        for at in 0..self.letters.len() {
+            let letter = &mut self.letters[at];
+            if letter.fate != Fate::There {
+                continue;
+            }
+            letter.uidls.push(renumbered(round, letter.serial));
+            let content = letter.content;
+            if announced.contains(&self.contents[content].hash) {
+                self.allow(content, [1, 1]);
+            }
+            if self.past_is_unknown {
+                self.allow(content, [0, 1]);
+            }
+        }
+    }
+
+    /// More copies than letters are right, for a reason that the caller cites.
+    fn allow(&mut self, content: usize, more: Both<usize>) {
+        self.unsettle(content);
+        for (copies, more) in self.contents[content].copies.iter_mut().zip(more) {
+            copies.extra += more;
+        }
+    }
+
+    /// The reader takes a copy out of its folder. "A copy that its reader moves or deletes in the seconds after a crash,
+    /// before mailferry has looked for it, is delivered again" (README).
+    pub fn copy_has_left(&mut self, content: usize, is_gone: bool) {
+        let it = &mut self.contents[content];
+        it.binned += usize::from(is_gone);
+        it.copies[HOME].extra += usize::from(!it.copies[HOME].is_settled);
+    }
+
+    /// Twins without their UIDs cannot be told apart: "UIDVALIDITY changed: by Message-ID, then bytes" (design, section 9).
+    pub fn blur(&mut self) {
+        self.is_blurred = true;
+    }
+
+    /// The ledger is lost, or an old one took its place. "A `webhook-id` is a hash of account, destination, UIDL and content"
+    /// (design, section 7): after a new numbering it is another one.
+    pub fn ledger_replaced(&mut self, books: &Books) {
+        self.unverified += books.unverified.get(NAMES[HOME]).copied().unwrap_or(0);
+        (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
+        for at in 0..self.letters.len() {
+            let letter = &mut self.letters[at];
+            letter.is_listed = false;
+            let (content, has_moved) = (letter.content, letter.uidls.len() > 1);
+            self.allow(content, [0, usize::from(has_moved)]);
+        }
+        for content in &mut self.contents {
+            let home = &mut content.copies[HOME];
+            home.extra += std::mem::take(&mut home.extra_past);
+        }
+    }
+
+    /// A person gives up what is listed under `uidl`.
+    pub fn given_up(&mut self, uidl: &[u8], destination: &str) {
+        let place = NAMES.iter().position(|name| *name == destination).expect("there are two");
+        for letter in self.letters.iter().filter(|letter| letter.uidls.iter().any(|it| it == uidl)) {
+            self.contents[letter.content].copies[place].is_given_up = true;
+        }
+    }
+
+    /// A poll begins. `elsewhere` are copies at home that are not in the folder of the config.
+    pub fn poll_begins(&mut self, terms: Terms, elsewhere: &[usize], now: DateTime<Utc>) {
+        if self.past_is_unknown {
+            // It "is looked for in its IMAP folder before it is delivered again" (README): only there.
+            for (at, content) in self.contents.iter_mut().enumerate() {
+                let copies = elsewhere.iter().filter(|it| **it == at).count() + content.binned;
+                content.copies[HOME].extra_past = content.copies[HOME].extra_past.max(copies);
+            }
+        }
+        // "If later at least 20 are listed and under 20 % of them known" (design, section 7).
+        let listed =
+            self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_hidden).count();
+        let may_skip = terms.import_new && (!self.has_listed || listed >= 20);
+        for at in 0..self.letters.len() {
+            let letter = &mut self.letters[at];
+            if letter.fate != Fate::There {
+                continue;
+            }
+            let content = letter.content;
+            if letter.is_hidden {
+                if letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER) {
+                    letter.seen = None;
+                    letter.is_listed = false;
+                    let has_moved = usize::from(letter.uidls.len() > 1);
+                    self.allow(content, [1, has_moved]);
+                }
+                continue;
+            }
+            // As early as it may have been listed for the last time.
+            letter.seen.get_or_insert(now);
+            if !letter.is_listed || letter.is_vague {
+                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
+                    *owed &= route;
+                }
+                // `import = "new"`: "The first listing is the baseline" (design, section 7).
+                self.contents[content].may_be_skipped |= may_skip;
+            }
+        }
+    }
+
+    /// A poll met no fault, and left nothing undone if `is_done`.
+    pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, now: DateTime<Utc>) {
+        self.has_listed = true;
+        for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
+            if !letter.is_hidden {
+                (letter.is_listed, letter.seen) = (true, Some(now));
+            } else if self.past_is_unknown && is_done {
+                // Only what an account's first listing shows is looked for (design, section 7).
+                let copies = &mut self.contents[letter.content].copies;
+                copies[HOME].extra += copies[HOME].there;
+                copies[APP].extra += 1;
+            }
+        }
+        if is_done {
+            self.past_is_unknown = false;
+            for (at, content) in self.contents.iter_mut().enumerate() {
+                // A twin that is not there yet may be stored on other terms.
+                let letters = || self.letters.iter().filter(|letter| letter.content == at);
+                // A new ledger does not know yet of what is hidden.
+                let is_hidden = letters().any(|letter| letter.is_hidden);
+                for (copies, route) in content.copies.iter_mut().zip(terms.routes) {
+                    copies.is_settled |= route && !is_hidden && copies.there >= letters().count();
+                }
+            }
+        }
+    }
+
+    /// A poll is over, however it went: what is where?
+    ///
+    /// # Errors
+    /// Which promise was broken, and by which message.
+    pub fn judge_poll(&mut self, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+        self.look(sight, Some(terms));
+        for at in 0..self.letters.len() {
+            let letter = &mut self.letters[at];
+            if letter.fate != Fate::There || sight.source.contains(&letter.serial) {
+                continue;
+            }
+            letter.fate = Fate::Deleted;
+            self.judge_deletion(&self.contents[self.letters[at].content], sight, terms)?;
+        }
+        self.judge(sight)
+    }
+
+    /// I1 to I4, as far as a step without a poll can break them.
+    ///
+    /// # Errors
+    /// As [`Model::judge_poll`].
+    pub fn judge_step(&mut self, sight: &Sight<'_>) -> Result<(), String> {
+        self.look(sight, None);
+        self.judge(sight)
+    }
+
+    fn look(&mut self, sight: &Sight<'_>, polled: Option<Terms>) {
+        for (at, content) in self.contents.iter_mut().enumerate() {
+            let binned = [content.binned, 0];
+            for ((copies, arrived), binned) in content.copies.iter_mut().zip(&sight.arrived).zip(binned) {
+                copies.there = arrived.iter().filter(|it| **it == at).count() + binned;
+                let Some(terms) = polled.filter(|_| copies.there > 0 && !copies.is_settled) else { continue };
+                copies.first_seen.get_or_insert(sight.now);
+                copies.shortest = Some(copies.shortest.map_or(terms.keep, |keep| keep.min(terms.keep)));
+                copies.longest = copies.longest.max(Some(terms.keep));
+            }
+        }
+    }
+
+    /// "`leave_copy` as stored at delivery and as it is today must both allow it; age counts from the last delivery or
+    /// give-up" (design, section 7), and I3.
+    fn judge_deletion(&self, content: &Content, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+        let name = shown(&content.bytes);
+        if !sight.books.delivered.contains_key(&content.hash) {
+            return Err(format!("I3: deleted, but not delivered by the ledger: {name}"));
+        }
+        let stored = content.copies.iter().filter_map(|copies| copies.shortest).max();
+        let since = content.copies.iter().filter_map(|copies| copies.first_seen).max();
+        let keep = stored.max(Some(terms.keep));
+        let is_due = match keep {
+            Some(Keep::Forever) => false,
+            Some(Keep::Days14) => since.is_some_and(|since| sight.now - since >= TimeDelta::days(14)),
+            Some(Keep::Nothing) | None => true,
+        };
+        if is_due { Ok(()) } else { Err(format!("deleted in spite of `leave_copy` ({keep:?}): {name}")) }
+    }
+
+    fn judge(&self, sight: &Sight<'_>) -> Result<(), String> {
+        for place in [HOME, APP] {
+            let mut too_many = Vec::new();
+            for (at, content) in self.contents.iter().enumerate() {
+                let copies = &content.copies[place];
+                let letters = self.letters.iter().filter(|letter| letter.content == at).count();
+                let most = letters + copies.extra + copies.extra_past;
+                too_many.extend(std::iter::repeat_n(at, copies.there.saturating_sub(most)));
+                if copies.there < self.needed(at, place, |letter| letter.fate == Fate::Deleted) {
+                    let name = shown(&content.bytes);
+                    return Err(format!("I1: deleted, but not at {}: {name}", NAMES[place]));
+                }
+            }
+            // "Not verifiable: sent again and marked so in the ledger" (design, section 9).
+            let unverified = sight.books.unverified.get(NAMES[place]).copied().unwrap_or(0);
+            if too_many.len() > unverified + if place == HOME { self.unverified } else { 0 } {
+                let it = &self.contents[too_many[0]];
+                let there = it.copies[place].there;
+                return Err(format!("I2: {there} times at {}: {}", NAMES[place], shown(&it.bytes)));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many copies must be there on account of these letters.
+    fn needed(&self, content: usize, place: usize, which: impl Fn(&Letter) -> bool) -> usize {
+        let it = &self.contents[content];
+        if it.copies[place].is_given_up || it.may_be_skipped {
+            return 0;
+        }
+        let alike = || self.letters.iter().filter(|letter| letter.content == content);
+        // A twin may be taken for one that has left: "Renamed, not new: same content, never listed together [..]. Then the
+        // old row takes the new UIDL and keeps its deliveries as they are" (design, section 7).
+        if alike().any(|letter| !letter.owed[place]) {
+            return 0;
+        }
+        // "A message's key is account, UIDL, content" (design, section 7).
+        let keys: BTreeSet<&Vec<u8>> =
+            alike().filter(|letter| which(letter)).map(|letter| &letter.uidls[0]).collect();
+        if self.is_blurred { keys.len().min(1) } else { keys.len() }
+    }
+
+    /// I6: all faults are gone, and there were polls enough.
+    ///
+    /// # Errors
+    /// As [`Model::judge_poll`].
+    pub fn judge_arrival(&self) -> Result<(), String> {
+        for (at, content) in self.contents.iter().enumerate() {
+            for place in [HOME, APP] {
+                // "An old row settles a listed message if UIDL and LIST size agree" (design, section 7).
+                let counts = |letter: &Letter| letter.fate != Fate::Taken && !letter.is_vague;
+                if content.copies[place].there < self.needed(at, place, counts) {
+                    return Err(format!("I6: not delivered to {}: {}", NAMES[place], shown(&content.bytes)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// I6: `leave_copy` is false, and time has passed.
+    ///
+    /// # Errors
+    /// As [`Model::judge_poll`].
+    pub fn judge_deletions(&self) -> Result<(), String> {
+        for letter in self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_vague) {
+            let content = &self.contents[letter.content];
+            let delivered = || content.copies.iter().filter(|copies| copies.there > 0);
+            // "One without a delivered row never" (design, section 7): of twins, one may be given up.
+            let has_twin = self.letters.iter().filter(|other| other.content == letter.content).count() > 1;
+            let is_kept = content.may_be_skipped
+                || delivered().next().is_none()
+                || has_twin && content.copies.iter().any(|copies| copies.is_given_up)
+                || delivered().any(|copies| copies.longest == Some(Keep::Forever));
+            if !is_kept {
+                return Err(format!("I6: still at the source: {}", shown(&content.bytes)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The UIDL that a provider gives a message when it moves.
+pub fn renumbered(round: usize, serial: u64) -> Vec<u8> {
+    format!("r{round}-{serial}").into_bytes()
+}
