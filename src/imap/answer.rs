@@ -11,7 +11,7 @@ pub struct Done {
     refusal: Option<Refusal>,
     /// What the server says it can do from now on.
     pub capabilities: Option<Capabilities>,
-    /// UIDVALIDITY and the UIDs, in order, of what an APPEND stored (RFC 4315). At most `MOST_UIDS`.
+    /// UIDVALIDITY and the UIDs, in order, of what an APPEND stored (RFC 4315). At most 1,024.
     pub appended: Option<(u32, Vec<u32>)>,
 }
 
