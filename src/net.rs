@@ -28,6 +28,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::printable::printable;
+
 /// How to reach and to trust a peer: the config's `host`, `port`, `tls`, `ca_file`, `server_name`, `pin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -286,8 +288,7 @@ fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> 
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("the server's certificate is not for `{name}`; {other_name}")
         }
-        // A bad signature is how an authority of a known name but with another key shows.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+        CertificateError::UnknownIssuer => {
             "the server's certificate is from an unknown issuer; \
              if it is your own server, set `ca_file` or `pin`"
                 .into()
@@ -301,7 +302,16 @@ fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> 
             "the server's certificate is its own issuer; set `pin` to its fingerprint instead of `ca_file`"
                 .into()
         }
-        other => format!("the server's certificate was refused ({other:?})"),
+        // That of an authority of a known name but with another key, or that of a server without the certificate's key.
+        CertificateError::BadSignature => {
+            "the server's certificate is from an unknown issuer, or it is somebody else's (a signature is wrong); \
+             if it is your own server, set `ca_file` or `pin`"
+                .into()
+        }
+        CertificateError::Other(other) if format!("{other:?}").contains("NameConstraintViolation") => {
+            format!("the server's certificate is for `{name}`, which its issuer may not vouch for")
+        }
+        other => format!("the server's certificate was refused ({})", printable(other.to_string())),
     })
 }
 

@@ -147,7 +147,10 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         done: 0,
         announced: HashSet::new(),
         portions: 0,
+        pipelining: false,
+        listed: false,
         out_of_step: false,
+        no_pipelining: false,
     };
     let started = (context.now)();
     let outcome = poll.run().await;
@@ -173,8 +176,13 @@ struct Poll<'a> {
     announced: HashSet<MessageId>,
     /// Sessions that are over.
     portions: u32,
-    /// The server got out of step while commands were pipelined.
+    /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
+    pipelining: bool,
+    listed: bool,
+    /// The server got out of step in a session. Another one has begun, and will be the last.
     out_of_step: bool,
+    /// It did so while commands were pipelined.
+    no_pipelining: bool,
 }
 
 /// A batch as it was retrieved: what arrived before the session broke, if it did, is still good.
@@ -221,9 +229,13 @@ impl Poll<'_> {
         let mut portion = Portion::More;
         while portion == Portion::More && !self.context.stop.is_cancelled() {
             portion = match self.session().await {
-                Err(Failure::Account(error @ pop3::Error::OutOfStep { .. })) if !self.out_of_step => {
-                    debug!(account = %self.account.name, %error, "no more pipelining");
+                // Pipelining may be at fault, or one message, which then holds up no other.
+                Err(Failure::Account(error @ pop3::Error::OutOfStep { .. }))
+                    if !self.out_of_step && (self.pipelining || self.listed) =>
+                {
+                    debug!(account = %self.account.name, %error, "another session without pipelining");
                     self.out_of_step = true;
+                    self.no_pipelining = self.pipelining;
                     Portion::More
                 }
                 // It is parked: the others need a new session, and no patience.
@@ -237,10 +249,13 @@ impl Poll<'_> {
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let quirks = Quirks { no_pipelining: past.no_pipelining || self.out_of_step };
+        let quirks = Quirks { no_pipelining: past.no_pipelining || self.no_pipelining };
+        (self.pipelining, self.listed) = (false, false);
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
+        self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay;
         let listing = self.list(&mut session, &past).await?;
+        self.listed = true;
         let portion = self.carry(&mut session, &listing).await?;
         self.delete_overdue(&mut session, &listing).await?;
         // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.

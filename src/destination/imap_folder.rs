@@ -355,10 +355,13 @@ fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<>
     })
 }
 
+/// The longest Message-ID that counts as one, in octets: a line of a header (RFC 5322 section 2.1.1).
+const MESSAGE_ID: usize = 998;
+
 /// The Message-ID in a header, as it stands there; what is not UTF-8 is replaced, here as in a look-up.
 fn message_id(header: &[u8]) -> Option<String> {
     let value = field(header, "Message-ID")?;
-    (!value.is_empty()).then(|| String::from_utf8_lossy(&value).into_owned())
+    (1..=MESSAGE_ID).contains(&value.len()).then(|| String::from_utf8_lossy(&value).into_owned())
 }
 
 /// Proof of a delivery, where the server gave one.

@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ use self::signature::Keys;
 use super::outage::Outage;
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
-use crate::printable::printable;
+use crate::printable::{printable, without};
 
 /// How a message is posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,13 +323,22 @@ impl Webhook {
 
     async fn answer(&self, response: Response) -> Answer {
         let field = |name| response.headers().get(name).map(|value| value.as_bytes().to_owned());
-        let location = field(LOCATION).map(|location| without_secrets(&self.url, &location));
+        let location = field(LOCATION).and_then(|location| without_secrets(&self.url, &location));
         Answer {
             status: response.status().as_u16(),
             retry_after: field(RETRY_AFTER),
             location,
-            text: beginning(response).await,
+            text: self.hushed(printable(beginning(response).await.trim_ascii())),
         }
+    }
+
+    /// An endpoint may quote the request that it refuses, or know the secret and say it.
+    fn hushed(&self, text: String) -> String {
+        let login = self.url.password().map(|password| format!("{}:{password}", self.url.username()));
+        let login = login.map(|login| STANDARD.encode(login));
+        let secrets = self.settings.secrets.iter().map(ExposeSecret::expose_secret);
+        let secrets = secrets.chain(self.url.password()).chain(login.as_deref());
+        secrets.fold(text, |text, secret| without(&text, secret))
     }
 
     /// Why no answer came within `timeout` to a request of so many octets.
@@ -425,14 +434,14 @@ fn unreadable(fault: &io::Error) -> Verdict {
 }
 
 /// Where a redirect points, less what may be a secret: a user, a password, a query.
-fn without_secrets(url: &Url, location: &[u8]) -> String {
-    let location = String::from_utf8_lossy(location);
-    let Ok(mut target) = url.join(&location) else { return "an address that cannot be read".into() };
+/// `None` where it is no address.
+fn without_secrets(url: &Url, location: &[u8]) -> Option<String> {
+    let mut target = url.join(&String::from_utf8_lossy(location)).ok()?;
     // Either fails only where a URL cannot have a user at all.
     let _ = target.set_username("");
     let _ = target.set_password(None);
     target.set_query(None);
-    target.into()
+    Some(target.into())
 }
 
 /// The first [`ANSWER_QUOTED`] octets of an answer. More is read, up to [`ANSWER_READ`], so that the connection can be

@@ -110,9 +110,13 @@ impl Session {
         Ok(rows)
     }
 
-    /// The header of each message in the open folder, less all but its Message-ID.
-    pub async fn message_ids(&mut self, uids: &[u32]) -> Result<HashMap<u32, Vec<u8>>, Error> {
-        let mut headers = HashMap::new();
+    /// The Message-ID of each message in the open folder, as `read` makes it out in a header with nothing else in it.
+    pub async fn message_ids(
+        &mut self,
+        uids: &[u32],
+        read: impl Fn(&[u8]) -> Option<String>,
+    ) -> Result<HashMap<u32, Option<String>>, Error> {
+        let mut message_ids = HashMap::new();
         for uids in uids.chunks(AT_ONCE) {
             let command = format!("UID FETCH {} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", set(uids));
             self.fetch(&command, |response| {
@@ -120,12 +124,12 @@ impl Session {
                     && let Some(header) = body(attributes)
                     && uids.contains(&uid)
                 {
-                    headers.insert(uid, header.to_owned());
+                    message_ids.insert(uid, read(header));
                 }
             })
             .await?;
         }
-        Ok(headers)
+        Ok(message_ids)
     }
 
     /// SHA-256 of each message in the open folder that has exactly the octets given with its UID. Bodies are read in pieces: none is

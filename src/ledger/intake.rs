@@ -172,20 +172,20 @@ fn chunk<'a>(rest: &mut impl Iterator<Item = &'a Listed>) -> String {
 /// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only
 /// content does. A blank UIDL tells nothing.
 fn nths(listing: &[Listed]) -> Vec<u32> {
-    let mut bearers: HashMap<&Uidl, Vec<usize>> = HashMap::with_capacity(listing.len());
-    for (at, listed) in listing.iter().enumerate() {
-        bearers.entry(&listed.uidl).or_default().push(at);
-    }
+    // In the listing's order within a UIDL.
+    let mut by_uidl: Vec<usize> = (0..listing.len()).collect();
+    by_uidl.sort_by_key(|&at| &listing[at].uidl);
     let mut nths = vec![0; listing.len()];
-    for (uidl, bearers) in bearers {
+    for bearers in by_uidl.chunk_by(|&a, &b| listing[a].uidl == listing[b].uidl) {
+        let uidl = &listing[bearers[0]].uidl;
         let mut of_size: HashMap<Option<u64>, u32> = HashMap::new();
-        for &at in &bearers {
+        for &at in bearers {
             *of_size.entry(listing[at].size).or_default() += 1;
         }
         // A size that is not known may be any of them.
         let all_vague = uidl.as_bytes().is_empty() || (bearers.len() > 1 && of_size.contains_key(&None));
         let mut places: HashMap<Option<u64>, u32> = HashMap::new();
-        for at in bearers {
+        for &at in bearers {
             let size = listing[at].size;
             if all_vague || of_size.get(&size) > Some(&1) {
                 let place = places.entry(size).or_default();

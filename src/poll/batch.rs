@@ -176,24 +176,41 @@ pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
 ///
 /// A UIDL may stand for several messages; each of their numbers is given out once.
 pub struct Numbers<'a> {
-    rows: HashMap<&'a Uidl, Vec<&'a Listed>>,
+    listing: &'a [Listed],
+    /// The first row of each UIDL that is still to be taken.
+    first: HashMap<&'a Uidl, u32>,
+    /// For each row the next one of the same UIDL. No row is [`NONE`].
+    next: Vec<u32>,
 }
+
+const NONE: u32 = u32::MAX;
 
 impl<'a> Numbers<'a> {
     pub fn of(listing: &'a [Listed]) -> Numbers<'a> {
-        let mut rows: HashMap<&Uidl, Vec<&Listed>> = HashMap::with_capacity(listing.len());
-        for row in listing.iter().rev() {
-            rows.entry(&row.uidl).or_default().push(row);
+        let mut first: HashMap<&Uidl, u32> = HashMap::with_capacity(listing.len());
+        let mut next = vec![NONE; listing.len()];
+        for (at, row) in (0..NONE).zip(listing).rev() {
+            next[at as usize] = first.insert(&row.uidl, at).unwrap_or(NONE);
         }
-        Numbers { rows }
+        Numbers { listing, first, next }
     }
 
     /// `None` where the listing has no such message (any more).
     pub fn take(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
-        let rows = self.rows.get_mut(uidl)?;
-        let is_it = |row: &&Listed| size.is_none() || row.size.is_none() || row.size == size;
-        let at = rows.iter().rposition(is_it)?;
-        Some(rows.remove(at).number)
+        let first = self.first.get_mut(uidl)?;
+        let (mut before, mut at) = (NONE, *first);
+        loop {
+            let row = self.listing.get(at as usize)?;
+            let after = self.next[at as usize];
+            if size.is_none() || row.size.is_none() || row.size == size {
+                match self.next.get_mut(before as usize) {
+                    Some(next) => *next = after,
+                    None => *first = after,
+                }
+                return Some(row.number);
+            }
+            (before, at) = (at, after);
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Poll<'_> {
                 bytes: self.summary.bytes,
                 error: self.summary.error.clone(),
                 next_poll_at,
-                no_pipelining: self.out_of_step.then_some(true),
+                no_pipelining: self.no_pipelining.then_some(true),
             })
             .await?;
         self.log(&past, ended - started);

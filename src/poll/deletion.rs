@@ -12,9 +12,6 @@ use super::{Failure, Listing, Poll};
 /// Most overdue deletions in one session.
 const AT_A_TIME: usize = 5000;
 
-/// How many headers are held at a time: as many as one round trip brings.
-const HEADERS_AT_A_TIME: usize = 64;
-
 impl Poll<'_> {
     /// Deletes what was kept long enough, or what an earlier session could not delete any more.
     ///
@@ -95,18 +92,13 @@ async fn compare_headers(
         return Ok((Vec::new(), listed));
     }
     let (mut same, mut doubtful) = (Vec::new(), Vec::new());
-    let mut listed = listed.into_iter();
-    loop {
-        let some: Vec<(u32, Deletion)> = listed.by_ref().take(HEADERS_AT_A_TIME).collect();
-        if some.is_empty() {
-            return Ok((same, doubtful));
-        }
-        let numbers: Vec<u32> = some.iter().map(|(number, _)| *number).collect();
-        for ((number, deletion), header) in some.into_iter().zip(session.top(&numbers).await?) {
-            match header {
-                Ok(header) if header_digest(&header) == deletion.header => same.push((deletion.id, number)),
-                _ => doubtful.push((number, deletion)),
-            }
+    let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
+    let headers = session.top(&numbers, header_digest).await?;
+    for ((number, deletion), header) in listed.into_iter().zip(headers) {
+        match header {
+            Ok(header) if header == deletion.header => same.push((deletion.id, number)),
+            _ => doubtful.push((number, deletion)),
         }
     }
+    Ok((same, doubtful))
 }

@@ -116,8 +116,8 @@ async fn dated_after(
     let mut older_in_a_row = 0;
     let numbers: Vec<u32> = listing.iter().rev().map(|row| row.number).collect();
     for numbers in numbers.chunks(AT_A_TIME) {
-        for (number, header) in numbers.iter().zip(session.top(numbers).await?) {
-            let date = header.ok().and_then(|header| received_at(&header));
+        for (number, date) in numbers.iter().zip(session.top(numbers, received_at).await?) {
+            let date = date.ok().flatten();
             if date.is_some_and(|date| date < cut_off) {
                 older_in_a_row += 1;
             } else {

@@ -118,7 +118,7 @@ impl Channel {
         self.secrets.extend(secrets);
     }
 
-    fn hushed(&self, text: String) -> String {
+    pub fn hushed(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, secret| without(&text, secret.expose_secret()))
     }
 
@@ -189,7 +189,7 @@ impl Channel {
         match self.unread() {
             [] => Ok(()),
             [b'-', ..] => Err(Error::Closed { during }),
-            unread => Err(Error::OutOfStep { during, got: printable(unread) }),
+            unread => Err(Error::OutOfStep { during, got: self.hushed(printable(unread)) }),
         }
     }
 }

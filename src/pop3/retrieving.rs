@@ -110,20 +110,25 @@ impl Session {
         Ok(Retrieval::Message(spool.finish().await.map_err(Error::Disk)?))
     }
 
-    /// TOP n 0 for each of `numbers`: the header, of which at most [`IN_MEMORY`] octets are kept.
+    /// TOP n 0 for each of `numbers`, and what `see` makes of the header: of its first [`IN_MEMORY`] octets, and no
+    /// more than one header is in memory at a time.
     ///
     /// # Errors
     /// The end of the session; [`Error::TooLong`] beyond `max_size`.
-    pub async fn top(&mut self, numbers: &[u32]) -> Result<Vec<Result<Vec<u8>, Refused>>, Error> {
+    pub async fn top<T>(
+        &mut self,
+        numbers: &[u32],
+        mut see: impl FnMut(&[u8]) -> T,
+    ) -> Result<Vec<Result<T, Refused>>, Error> {
         self.channel.begin(READING_HEADERS)?;
         let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
-        let mut headers = Vec::with_capacity(numbers.len());
+        let mut seen = Vec::with_capacity(numbers.len());
         for _ in numbers {
             self.keep_busy(&mut window).await?;
-            headers.push(self.read_header().await?);
+            seen.push(self.read_header().await?.map(|header| see(&header)));
             window.answered();
         }
-        Ok(headers)
+        Ok(seen)
     }
 
     async fn read_header(&mut self) -> Result<Result<Vec<u8>, Refused>, Error> {

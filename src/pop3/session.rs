@@ -1,6 +1,5 @@
 //! The commands: what a caller does in a session.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write;
 
@@ -125,7 +124,9 @@ impl Session {
             Err(_) if stat.count == 0 => {}
             Err(_) => return Err(Error::NoUidl),
         }
-        if let Some(number) = repeated_number(&rows) {
+        let mut numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
+        numbers.sort_unstable();
+        if let Some(number) = repeated(numbers) {
             return Err(Error::OutOfStep { during: LISTING_MAIL, got: format!("{number}, listed twice,") });
         }
         Ok(UidlListing { stat, rows, hash: hash.finalize().into() })
@@ -139,26 +140,31 @@ impl Session {
     pub async fn list(&mut self, rows: &mut [Listed]) -> Result<(), Error> {
         self.channel.begin(LISTING_MAIL)?;
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let mut sizes = HashMap::new();
+        let mut sizes = Vec::new();
         within(self.deadlines.listing, LISTING_MAIL, async {
             self.channel.send("LIST\r\n", 1, LISTING_MAIL).await?;
             self.channel.status("LIST", LISTING_MAIL).await??;
             self.read_rows(Stat { count, octets: 0 }, |row| {
-                let (number, size) = list_row(row)?;
-                sizes.insert(number, size).is_none().then_some(())
+                sizes.push(list_row(row)?);
+                Some(())
             })
             .await
         })
         .await?;
+        sizes.sort_unstable_by_key(|(number, _)| *number);
+        if let Some(number) = repeated(sizes.iter().map(|(number, _)| *number)) {
+            return Err(Error::OutOfStep { during: LISTING_MAIL, got: format!("{number}, listed twice,") });
+        }
         for row in rows {
-            row.size = sizes.get(&row.number).copied().flatten();
+            let known = sizes.binary_search_by_key(&row.number, |(number, _)| *number);
+            row.size = known.ok().and_then(|at| sizes[at].1);
         }
         Ok(())
     }
 
     async fn read_stat(&mut self) -> Result<Stat, Error> {
         let text = self.channel.reply("STAT", LISTING_MAIL).await??;
-        Stat::parse(&text).ok_or_else(|| Error::OutOfStep { during: LISTING_MAIL, got: printable(text) })
+        Stat::parse(&text).ok_or_else(|| self.nonsense(&text))
     }
 
     /// Hands each row of a listing to `take`, which returns `None` for one that makes no sense.
@@ -182,8 +188,15 @@ impl Session {
             if octets > LISTING {
                 return Err(Error::TooLong { what: "a listing, in bytes,", limit: LISTING as u64 });
             }
-            take(row).ok_or_else(|| Error::OutOfStep { during: LISTING_MAIL, got: printable(row) })?;
+            if take(row).is_none() {
+                let row = row.to_owned();
+                return Err(self.nonsense(&row));
+            }
         }
+    }
+
+    fn nonsense(&self, got: &[u8]) -> Error {
+        Error::OutOfStep { during: LISTING_MAIL, got: self.channel.hushed(printable(got)) }
     }
 
     /// DELE: marks messages to be deleted at [`Session::quit`]. One answer per number, in the same order.
@@ -262,11 +275,10 @@ impl Session {
 
 const LISTING_MAIL: &str = "listing messages";
 
-/// A number that two rows bear.
-fn repeated_number(rows: &[Listed]) -> Option<u32> {
-    let mut numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
-    numbers.sort_unstable();
-    numbers.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+/// The first of `sorted` that is there twice.
+fn repeated(sorted: impl IntoIterator<Item = u32>) -> Option<u32> {
+    let mut previous = None;
+    sorted.into_iter().find(|&number| previous.replace(number) == Some(number))
 }
 
 /// Most commands under way at a time: a batch of mail in one round trip, and at most a kilobyte.

@@ -11,12 +11,12 @@ pub(super) const LINE: usize = 8 << 10;
 pub(super) const UIDL: usize = 1 << 10;
 /// Longest row of a listing in bytes with its line end: a UIDL, a number, some blanks.
 pub(super) const ROW: usize = UIDL + 32;
-/// Most rows of a listing, whatever STAT says.
-pub(super) const ROWS: u32 = 1_000_000;
+/// Most rows of a listing, whatever STAT says: with all that is made of them they take some 40 MiB of memory.
+pub(super) const ROWS: u32 = 150_000;
 /// Most rows that a listing may have beyond the count of STAT: mail may arrive between the two.
 pub(super) const ROWS_BEYOND_STAT: u32 = 1_000;
 /// Most bytes of a listing.
-pub(super) const LISTING: usize = 64 << 20;
+pub(super) const LISTING: usize = 8 << 20;
 /// Most lines of CAPA.
 pub(super) const CAPABILITY_LINES: usize = 256;
 
@@ -112,10 +112,12 @@ pub fn uidl_row(row: &[u8]) -> Option<(u32, Uidl)> {
     (uidl.len() <= UIDL).then(|| (number, Uidl::new(uidl)))
 }
 
-/// A row of LIST; the size is `None` where it is no number of octets.
+/// A row of LIST; the size is `None` where it is no number of octets, or one that no message can have: the ledger's
+/// numbers have 63 bits.
 pub fn list_row(row: &[u8]) -> Option<(u32, Option<u64>)> {
     let (message, rest) = numbered(row)?;
-    Some((message, words(rest).next().and_then(number)))
+    let size = words(rest).next().and_then(number);
+    Some((message, size.filter(|size| i64::try_from(*size).is_ok())))
 }
 
 fn numbered(row: &[u8]) -> Option<(u32, &[u8])> {

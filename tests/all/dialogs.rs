@@ -20,8 +20,9 @@ use file::Dialog;
 /// How many dialogs are played at a time: they mostly wait.
 const AT_ONCE: usize = 6;
 
-/// Plays every dialog in a folder of tests/dialogs, or those that `$DIALOG` names the start of.
-pub async fn play_folder(name: &str) {
+/// Plays every dialog in a folder of tests/dialogs, or those that `$DIALOG` names the start of; with another account beside
+/// each, where there is to be a bystander.
+pub async fn play_folder(name: &str, has_bystander: bool) {
     let (places, mut playing) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
     let began = Instant::now();
     for path in files(name) {
@@ -29,7 +30,7 @@ pub async fn play_folder(name: &str) {
         playing.spawn(async move {
             let _place = places.acquire().await.unwrap();
             // A task of its own, so that a dialog that fails ends no other.
-            let played = tokio::spawn(scene::play(Dialog::read(&path))).await;
+            let played = tokio::spawn(scene::play(Dialog::read(&path), has_bystander)).await;
             (path, played.ok())
         });
     }

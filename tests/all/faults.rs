@@ -5,6 +5,7 @@
 mod bounds;
 mod cuts;
 mod histories;
+mod hostile;
 mod kills;
 mod ledgers;
 mod links;

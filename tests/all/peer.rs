@@ -62,7 +62,7 @@ const DRIP: Duration = Duration::from_millis(1);
 /// A peer that is playing its dialog.
 pub struct Peer {
     pub port: u16,
-    playing: JoinHandle<Result<String, String>>,
+    playing: JoinHandle<Result<Said, String>>,
     /// The client is through.
     over: CancellationToken,
 }
@@ -94,7 +94,8 @@ impl Peer {
         let over = CancellationToken::new();
         let told = over.clone();
         let playing = tokio::spawn(async move {
-            let mut player = Player { tls, connection: None, said: String::new(), transcript: String::new() };
+            let said = Said::default();
+            let mut player = Player { tls, connection: None, said, transcript: String::new() };
             let Err(fault) = player.play(&listener, script.0).await else { return Ok(player.said) };
             // No client is kept waiting by a dialog that has failed already.
             player.connection = None;
@@ -107,14 +108,22 @@ impl Peer {
     /// The dialog has come to its end as written; else this panics and says where it did not. Returns all that the
     /// client said, encrypted or not, bytes outside ASCII and control characters escaped but for line ends.
     pub async fn finish(self) -> String {
-        self.outcome().await.unwrap_or_else(|fault| panic!("{fault}"))
+        self.outcome().await.unwrap_or_else(|fault| panic!("{fault}")).all
     }
 
     /// As [`Peer::finish`], for who says more about a failure.
-    pub async fn outcome(self) -> Result<String, String> {
+    pub async fn outcome(self) -> Result<Said, String> {
         self.over.cancel();
         self.playing.await.unwrap()
     }
+}
+
+/// What a client said, as [`Peer::finish`] shows it.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub all: String,
+    /// Without TLS, or before it.
+    pub in_clear: String,
 }
 
 /// What sets up TLS with the certificate and the key in two files.
@@ -229,7 +238,7 @@ type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 struct Player {
     tls: Option<TlsAcceptor>,
     connection: Option<Connection>,
-    said: String,
+    said: Said,
     transcript: String,
 }
 
@@ -448,11 +457,15 @@ impl Player {
             None => 0,
         };
         connection.unread.extend_from_slice(&bytes[..length]);
-        for &byte in &bytes[..length] {
-            match byte {
-                b'\r' | b'\n' => self.said.push(char::from(byte)),
-                _ => self.said.extend(byte.escape_ascii().map(char::from)),
-            }
+        let is_clear = matches!(connection.wire, Some(Either::Left(_)));
+        let shown = |&byte: &u8| match byte {
+            b'\r' | b'\n' => char::from(byte).to_string(),
+            _ => byte.escape_ascii().to_string(),
+        };
+        let said: String = bytes[..length].iter().map(shown).collect();
+        self.said.all += &said;
+        if is_clear {
+            self.said.in_clear += &said;
         }
         Ok(length)
     }

@@ -159,10 +159,9 @@ impl<'a> Search<'a> {
         let Some(from) = missing.iter().map(|&n| self.starts[n]).min() else { return Ok(()) };
         let left = free.range(from..).map(|(&uid, _)| uid).filter(|uid| !self.uids.contains(&Some(*uid)));
         let left: Vec<u32> = left.collect();
-        let headers = session.message_ids(&left).await?;
         let mut named: HashMap<Option<String>, Vec<u32>> = HashMap::new();
-        for (uid, header) in headers {
-            named.entry(message_id(&header)).or_default().push(uid);
+        for (uid, message_id) in session.message_ids(&left, message_id).await? {
+            named.entry(message_id).or_default().push(uid);
         }
         let mut unproved = Vec::new();
         for n in missing {

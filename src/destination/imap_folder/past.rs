@@ -146,10 +146,9 @@ impl Past {
             asked.extend(uids.into_iter().map(|uid| (uid, mark.octets)));
         }
         let uids: Vec<u32> = asked.iter().map(|(uid, _)| *uid).collect();
-        let headers = session.message_ids(&uids).await?;
+        let mut message_ids = session.message_ids(&uids, message_id).await?;
         for (uid, size) in asked {
-            let message_id = headers.get(&uid).and_then(|header| message_id(header));
-            self.named.entry((size, message_id)).or_default().push(uid);
+            self.named.entry((size, message_ids.remove(&uid).flatten())).or_default().push(uid);
         }
         Ok(())
     }

@@ -198,6 +198,12 @@ fn expand(block: &[(usize, &str)], known: &[Vec<u8>]) -> Result<Vec<(usize, Stri
     for &(number, line) in block {
         let line = line.trim_start();
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if word == "again" {
+            let above = lines.clone();
+            lines.push((number, "next".to_owned()));
+            lines.extend(above);
+            continue;
+        }
         let text = match (word, rest) {
             ("play", rest) => part(rest),
             ("listing", rest) => listing(&mails(rest)?, known) + &sizes(&mails(rest)?, known),

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
 use super::file::{Act, Check, Dialog, Side};
 use crate::ca::Ca;
-use crate::ferry::Ferry;
+use crate::ferry::{Ferry, message};
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::peer::{Peer, Script, acceptor};
 use crate::receiver::Receiver;
@@ -24,9 +26,10 @@ const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The most memory that a command may hold, in KiB, whatever its peer sends.
 const MOST_MEMORY: u64 = 64 << 10;
 
-/// Plays a dialog to its end, and returns the most memory that one of its commands held, in KiB.
-pub async fn play(dialog: Dialog) -> u64 {
-    let mut scene = Scene::set(&dialog).await;
+/// Plays a dialog to its end, and returns the most memory that one of its commands held, in KiB. With a bystander there is
+/// another account, between honest servers, whose mail must arrive meanwhile.
+pub async fn play(dialog: Dialog, has_bystander: bool) -> u64 {
+    let mut scene = Scene::set(&dialog, has_bystander).await;
     for (number, act) in dialog.acts {
         scene.line = number;
         match act {
@@ -53,16 +56,52 @@ struct Scene {
     /// The honest peers, where these sides are not scripted.
     source: Option<Pop3>,
     receiver: Option<Receiver>,
+    bystander: Option<Bystander>,
     /// What the peers play during the next command.
     scripts: Vec<(Side, Script)>,
     /// Output and log of the last command, and of all.
     last: String,
     all: String,
     peak: u64,
+    status: OnceCell<Value>,
+}
+
+/// An account that has nothing to do with the dialog.
+struct Bystander {
+    source: Pop3,
+    receiver: Receiver,
+}
+
+impl Bystander {
+    async fn new() -> Bystander {
+        let bystander = Bystander { source: Pop3::start().await, receiver: Receiver::start().await };
+        bystander.source.mailbox().put(b"1", &message(0));
+        bystander
+    }
+
+    /// Its names come last, where commands sort them.
+    fn config(&self) -> String {
+        let (source, none) = (peer(self.source.port, "none"), BTreeMap::new());
+        let rest = "leave_copy = false\ndeliver = [{ to = \"yonder\" }]";
+        section("destination.yonder", &webhook(&self.receiver.url), &none)
+            + &section("account.other", &format!("{source}\n{}\n{rest}", login()), &none)
+    }
+
+    fn expect_well(&self, place: &str) {
+        assert_eq!(
+            self.receiver.arrivals().len(),
+            1,
+            "{place}: the other account's mail did not arrive, or twice"
+        );
+        assert!(
+            self.source.mailbox().messages.is_empty(),
+            "{place}: the other account's mail was not deleted"
+        );
+    }
 }
 
 impl Scene {
-    async fn set(dialog: &Dialog) -> Scene {
+    async fn set(dialog: &Dialog, has_bystander: bool) -> Scene {
         let ferry = Ferry::new("");
         let mut listeners = BTreeMap::new();
         for side in [Side::Pop3, Side::Imap, Side::Http] {
@@ -81,6 +120,7 @@ impl Scene {
         if !dialog.scripts(Side::Imap) && !dialog.scripts(Side::Http) {
             receiver = Some(Receiver::start().await);
         }
+        let bystander = if has_bystander { Some(Bystander::new().await) } else { None };
         let identity = Ca::new(ferry.folder()).issue(&["localhost", "127.0.0.1"]);
         let scene = Scene {
             file: dialog.file.clone(),
@@ -92,10 +132,12 @@ impl Scene {
             tls: (dialog.tls != "none").then(|| acceptor(&identity)),
             source,
             receiver,
+            bystander,
             scripts: Vec::new(),
             last: String::new(),
             all: String::new(),
             peak: 0,
+            status: OnceCell::new(),
         };
         scene.ferry.configure(&scene.config(dialog));
         scene
@@ -115,8 +157,10 @@ impl Scene {
             None => webhook(&format!("http://127.0.0.1:{}/inbound", port(Side::Http))),
         };
         let account = format!("{source}\n{}\ndeliver = [{{ to = \"there\" }}]", login());
+        let bystander = self.bystander.as_ref().map(Bystander::config).unwrap_or_default();
         section("destination.there", &there, &dialog.destination)
             + &section("account.old", &account, &dialog.account)
+            + &bystander
     }
 
     fn place(&self) -> String {
@@ -132,11 +176,14 @@ impl Scene {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let (ran, peak) = self.ferry.run_measured(&arguments).await;
         let (place, mut played) = (self.place(), String::new());
+        let mut in_clear = String::new();
         for (side, peer) in peers {
-            if let Err(fault) = peer.outcome().await {
-                let _ = writeln!(played, "{side:?} peer: {fault}");
+            match peer.outcome().await {
+                Ok(said) => in_clear += &said.in_clear,
+                Err(fault) => drop(writeln!(played, "{side:?} peer: {fault}")),
             }
         }
+        self.status = OnceCell::new();
         self.last = format!("{}{}", ran.stdout, ran.stderr);
         self.all += &self.last;
         assert!(played.is_empty(), "{place}: {played}\n{}", self.last);
@@ -153,10 +200,32 @@ impl Scene {
         let ledger = ["mailferry.db", "mailferry.db-wal"].map(|name| self.ferry.folder().join(name));
         expect_no_secret(&[PASSWORD, SECRET], self.last.as_bytes(), &ledger)
             .unwrap_or_else(|fault| panic!("{place}: {fault}"));
+        if self.tls.is_some() {
+            expect_no_secret(&[PASSWORD], in_clear.as_bytes(), &[])
+                .unwrap_or_else(|fault| panic!("{place}: in the clear: {fault}"));
+        }
+        if let Some(bystander) = &self.bystander {
+            bystander.expect_well(&place);
+        }
+        self.expect_no_strange_file();
     }
 
-    async fn status(&self) -> Value {
-        self.ferry.json(&["status", "--json"]).await
+    /// No name of a file comes from a server.
+    fn expect_no_strange_file(&self) {
+        let known = ["mailferry.", "ca.pem", "localhost.", "peak"];
+        for row in fs::read_dir(self.ferry.folder()).unwrap() {
+            let name = row.unwrap().file_name().to_string_lossy().into_owned();
+            assert!(
+                known.iter().any(|known| name.starts_with(known)),
+                "{}: there is a file {name}",
+                self.place()
+            );
+        }
+    }
+
+    /// Asked once after each command.
+    async fn status(&self) -> &Value {
+        self.status.get_or_init(|| self.ferry.json(&["status", "--json"])).await
     }
 
     async fn expect(&mut self, check: Check) {
@@ -187,15 +256,14 @@ impl Scene {
         }
     }
 
-    async fn account(&self) -> Value {
-        self.status().await["accounts"][0].clone()
+    async fn account(&self) -> &Value {
+        &self.status().await["accounts"][0]
     }
 
     /// By the ledger; and where the destination is honest, just these mails have arrived, in any order.
     async fn expect_delivered(&self, mails: &[usize]) {
         let place = self.place();
-        let delivered = self.account().await["delivered"].clone();
-        assert_eq!(delivered, mails.len(), "{place}: delivered\n{}", self.last);
+        assert_eq!(self.account().await["delivered"], mails.len(), "{place}: delivered\n{}", self.last);
         if let Some(receiver) = &self.receiver {
             let mut expected: Vec<&[u8]> = mails.iter().map(|mail| self.mails[mail - 1].as_slice()).collect();
             let arrivals = receiver.arrivals();

@@ -17,7 +17,7 @@ use crate::world::{Plan, World, alone};
 
 #[tokio::test]
 async fn dialogs() {
-    play_folder("quirks").await;
+    play_folder("quirks", false).await;
 }
 
 const TO_HOME: &str = "deliver = [{ to = \"home\" }]";

@@ -168,7 +168,7 @@ async fn a_header_is_kept_up_to_a_mebibyte() {
     let line = format!("S: {}\n", "h".repeat(99_998));
     let dialog = format!("C: TOP 1 0\nC: TOP 2 0\nS: +OK\n{}S: .\nS: +OK\nS: a\nS: .", line.repeat(20));
     let (peer, mut session) = session("PIPELINING TOP", &dialog).await;
-    let headers = session.top(&[1, 2]).await.unwrap();
+    let headers = session.top(&[1, 2], <[u8]>::to_vec).await.unwrap();
     assert_eq!(headers[0].as_ref().unwrap().len(), 1 << 20);
     assert_eq!(headers[1].as_ref().unwrap(), b"a\r\n");
     drop(session);

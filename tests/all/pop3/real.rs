@@ -62,7 +62,7 @@ async fn lists_retrieves_and_deletes_over_tls() {
             }
             assert!(bytes == *expected, "message {number} is not what was put there");
         }
-        let headers = session.top(&[1]).await.unwrap();
+        let headers = session.top(&[1], <[u8]>::to_vec).await.unwrap();
         assert_eq!(headers[0].as_deref().unwrap(), b"Subject: dots\r\n\r\n");
 
         let deleted = session.delete(&numbers[1..]).await.unwrap();

@@ -188,7 +188,7 @@ async fn reads_headers_and_keeps_the_session_alive() {
         C: STAT
         S: +OK 1 20";
     let (peer, mut session) = session("PIPELINING TOP", dialog).await;
-    let headers = session.top(&[1, 9]).await.unwrap();
+    let headers = session.top(&[1, 9], <[u8]>::to_vec).await.unwrap();
     assert_eq!(headers[0].as_deref().unwrap(), b"Subject: one\r\n\r\n");
     assert!(headers[1].is_err() && headers.len() == 2);
     session.noop().await.unwrap();

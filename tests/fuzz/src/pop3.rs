@@ -72,7 +72,7 @@ async fn poll(port: u16, tls: Tls, quirks: Quirks, seen: &mut Seen) -> Result<()
         outcome => outcome?,
     }
     let numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
-    for header in session.top(&numbers[..numbers.len().min(2)]).await? {
+    for header in session.top(&numbers[..numbers.len().min(2)], <[u8]>::to_vec).await? {
         seen.told.extend(header.err().map(|refused| refused.to_string()));
     }
     let retrieved = session.retrieve(&numbers, std::env::temp_dir().as_path()).await;
