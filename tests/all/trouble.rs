@@ -204,6 +204,7 @@ async fn no_config_names_the_places_that_were_looked_at() {
     assert_one_sentence(&ran, &["mailferry.toml", "/etc/mailferry/mailferry.toml", "-c"]);
 }
 
+/// W14.
 #[tokio::test]
 async fn a_second_daemon_on_the_same_ledger_is_refused() {
     let (_server, ferry) = three_messages();

@@ -1,5 +1,5 @@
 //! A peer falls silent at every step of a conversation: the poll ends within that step's deadline and a second, all mail
-//! arrives when the peer is back, and meanwhile another account's mail arrives as if nothing were.
+//! arrives when the peer is back, and meanwhile another account's mail arrives as if nothing were (A06).
 
 mod clock;
 mod limits;

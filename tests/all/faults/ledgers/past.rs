@@ -1,4 +1,4 @@
-//! A ledger that knows less than has happened: restored from a backup, or lost in part or as a whole.
+//! A ledger that knows less than has happened: restored from a backup, or lost in part or as a whole (W12).
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
