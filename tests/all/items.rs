@@ -1,11 +1,12 @@
-//! Each item of the research on reliability ends as a test, or as a line in tests/NOT-COVERED.md with the reason.
+//! Each known attack (A), quirk of a server (Q, D) and crash window (W) ends as a test, or as a line in
+//! tests/NOT-COVERED.md with the reason.
 
 use std::collections::HashSet;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// What the research numbers.
+/// The numbers in use.
 const ITEMS: [(char, usize, &[RangeInclusive<usize>]); 4] = [
     ('A', 2, &[1..=15, 20..=28, 30..=34]),
     ('Q', 2, &[1..=10, 20..=28, 30..=42]),
