@@ -100,9 +100,12 @@ impl Dovecot {
         }
         for message in messages {
             let n = self.last.fetch_add(1, Ordering::Relaxed);
-            let path = maildir.join("new").join(format!("{}.M{n:06}P1.test", 1_700_000_000 + n));
+            // As Maildir wants it: a server at work sees it when it is complete, and in the right hands.
+            let name = format!("{}.M{n:06}P1.test", 1_700_000_000 + n);
+            let path = maildir.join("tmp").join(&name);
             fs::write(&path, message).unwrap();
             give_to_mail_user(&path);
+            fs::rename(&path, maildir.join("new").join(&name)).unwrap();
         }
     }
 
