@@ -1,12 +1,11 @@
 //! The main job on real mail: the whole corpus, through the real binary, between real servers.
 
-use std::collections::BTreeMap;
-
 use rustix::process::Signal;
 
 use crate::corpus::{CORPUS_SIZE, corpus, on_the_wire};
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, webhook_destination};
+use crate::oracle::counted;
 use crate::receiver::Receiver;
 
 /// As an IMAP server keeps it. Dovecot's Maildir holds LF and adds a CR where there is none, so that of several CRs
@@ -22,19 +21,12 @@ fn as_stored(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// How often each message occurs: some of the corpus are twins, and must stay so.
-fn counted(messages: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, usize> {
-    let mut counts = BTreeMap::new();
-    for message in messages {
-        *counts.entry(message).or_default() += 1;
-    }
-    counts
-}
-
 #[track_caller]
 fn assert_same(arrived: &[Vec<u8>], sent: &[Vec<u8>], as_seen: fn(&[u8]) -> Vec<u8>) {
     assert_eq!(arrived.len(), sent.len());
-    let counted = |messages: &[Vec<u8>]| counted(messages.iter().map(|message| as_seen(message)));
+    // Some of the corpus are twins, and must stay so.
+    let counted =
+        |messages: &[Vec<u8>]| counted(&messages.iter().map(|message| as_seen(message)).collect::<Vec<_>>());
     let (arrived, sent) = (counted(arrived), counted(sent));
     for (message, count) in &sent {
         let start = String::from_utf8_lossy(&message[..message.len().min(300)]);

@@ -191,7 +191,7 @@ impl Crossing<'_> {
         let source = self.bench.server.list(&self.from, "INBOX");
         let destination = match &self.receiver {
             None => Arrived { name: "home", messages: self.bench.server.list(&self.to, "INBOX") },
-            Some(receiver) => Arrived { name: "app", messages: once_by_id(receiver)? },
+            Some(receiver) => Arrived { name: "app", messages: receiver.taken()? },
         };
         let put = self.bench.messages.clone();
         let ledger = self.ferry.ledger();
@@ -208,17 +208,4 @@ impl Drop for Crossing<'_> {
         self.bench.server.forget(&self.from);
         self.bench.server.forget(&self.to);
     }
-}
-
-/// A receiver knows a message by its id, and a message that comes again must be the same to the byte.
-fn once_by_id(receiver: &Receiver) -> Result<Vec<Vec<u8>>, String> {
-    let mut known: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for arrival in receiver.arrivals() {
-        let id = arrival.header("webhook-id").to_owned();
-        if known.get(&id).is_some_and(|body| *body != arrival.body) {
-            return Err(format!("I4: the webhook-id {id} came with two bodies"));
-        }
-        known.insert(id, arrival.body.to_vec());
-    }
-    Ok(known.into_values().collect())
 }

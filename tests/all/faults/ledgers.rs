@@ -9,7 +9,6 @@ mod disk;
 mod migration;
 mod past;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,26 +102,12 @@ impl<'s> Crossing<'s> {
         self.server.list(&format!("{}-home", self.user), "INBOX")
     }
 
-    /// What an endpoint keeps that knows its ids. The same id never comes with other bytes.
-    fn known_by_id(&self) -> Result<Vec<Vec<u8>>, String> {
-        let mut known: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for arrival in self.receiver.arrivals() {
-            let id = arrival.header("webhook-id").to_owned();
-            let body = arrival.body.to_vec();
-            match known.insert(id.clone(), body.clone()) {
-                Some(before) if before != body => return Err(format!("{id} came with other bytes")),
-                _ => {}
-            }
-        }
-        Ok(known.into_values().collect())
-    }
-
     /// What each destination holds.
     fn arrived(&self) -> Result<Vec<Vec<Vec<u8>>>, String> {
         Ok(match self.to {
             To::Folder => vec![self.folder()],
-            To::Webhook => vec![self.known_by_id()?],
-            To::Both => vec![self.folder(), self.known_by_id()?],
+            To::Webhook => vec![self.receiver.taken()?],
+            To::Both => vec![self.folder(), self.receiver.taken()?],
         })
     }
 

@@ -142,22 +142,22 @@ impl Run<'_> {
         Ok(ran)
     }
 
-    fn evidence(&self) -> Evidence {
+    fn evidence(&self) -> Result<Evidence, String> {
         let home = self.bench.home(self.plan).list(&self.user, "INBOX");
         let mut destinations = vec![Arrived { name: "home", messages: home }];
         if self.plan.app {
-            destinations.push(Arrived { name: "app", messages: self.receiver.taken() });
+            destinations.push(Arrived { name: "app", messages: self.receiver.taken()? });
         }
-        Evidence {
+        Ok(Evidence {
             put: self.bench.messages.clone(),
             source: self.bench.source.list(&self.user, "INBOX"),
             destinations,
             ledger: self.ferry.folder().join("mailferry.db"),
-        }
+        })
     }
 
     async fn expect_all_delivered(&self) -> Result<(), String> {
-        self.evidence().expect_all_delivered(self.plan.deletes).await
+        self.evidence()?.expect_all_delivered(self.plan.deletes).await
     }
 
     /// Its mail is not needed any more.
@@ -193,7 +193,7 @@ async fn run<'b>(bench: &'b Bench, case: Case, seen: &Seen) -> Result<Run<'b>, S
     let started = Instant::now();
     run.fetch().await?;
     seen.waited.fetch_add(usize::from(started.elapsed() >= Duration::from_secs(25)), Ordering::Relaxed);
-    run.evidence().judge().await?;
+    run.evidence()?.judge().await?;
     for cable in [&run.to_pop3, &run.to_home] {
         seen.struck.fetch_add(usize::from(cable.has_struck()), Ordering::Relaxed);
         cable.arm(None);
