@@ -80,7 +80,7 @@ impl Destination {
         }
     }
 
-    /// Looks for messages that an earlier life of the ledger may have delivered (DESIGN "unknown past"). Each
+    /// Looks for messages that an earlier life of the ledger may have delivered (its rule "unknown past"). Each
     /// mark's UIDNEXT says from where; `taken` are UIDs in their folder that other deliveries own.
     pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
         match &self.kind {

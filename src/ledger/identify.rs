@@ -164,9 +164,36 @@ async fn recognise(
         Some(old) => take_over(connection, &row, &old).await,
         None => {
             keep_contents(connection, &[Retrieved { id: row.id, ..*message }]).await?;
+            stand_apart(connection, &row, message.content).await?;
             Ok(Match { id: row.id, elsewhere: false })
         }
     }
+}
+
+/// A twin that was hidden may have lent its first UIDL to the one that was taken for it. To a receiver the two would be
+/// one message, so they have changed names: this one gets the UIDL that the other goes by. The names stay among those
+/// that were listed, so that a receiver knows both again after the ledger is lost.
+async fn stand_apart(connection: &mut SqliteConnection, row: &Row, content: Content) -> sqlx::Result<()> {
+    let sql = "
+        WITH RECURSIVE
+            twins AS MATERIALIZED (
+                SELECT uidl, first_uidl FROM messages WHERE account = $2 AND content = $3 AND id <> $1
+            ),
+            -- UNION, so that a ring of names ends.
+            names (uidl) AS (
+                SELECT $4 UNION SELECT t.uidl FROM names n JOIN twins t ON t.first_uidl = n.uidl
+            )
+        UPDATE messages SET first_uidl = names.uidl
+        FROM names
+        WHERE messages.id = $1 AND names.uidl NOT IN (SELECT first_uidl FROM twins)";
+    sqlx::query(sql)
+        .bind(row.id)
+        .bind(row.account)
+        .bind(content.0.to_vec())
+        .bind(&row.uidl)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 #[derive(FromRow)]

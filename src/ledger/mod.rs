@@ -9,6 +9,26 @@
 //! - **After an error of the disk nothing more is written** ([`Ledger::failed`]): every call then returns that
 //!   error.
 //!
+//! Its rules, by the names under which tests cite them:
+//!
+//! - **Key.** A message is its account, UIDL and content. Content is the SHA-256 of the bytes without the header fields
+//!   that servers rewrite.
+//! - **Settled.** A row settles a listed message if UIDL and size agree; if the size differs, or the account was pointed
+//!   elsewhere since, the message is retrieved and its content decides. A destination that was added takes only what is
+//!   first listed afterwards.
+//! - **Renamed.** A new UIDL with the content of a row that was never listed together with it, and for whose UIDL no DELE
+//!   of ours was sent, is that row's message, one to one. The row takes the new UIDL and keeps its deliveries as they are.
+//! - **Deletion.** What has a delivered row and none that waits may go, never what has no delivered row. `leave_copy` as
+//!   it was at delivery and as it is today must both allow it; age counts from the last delivery or give-up. The bytes
+//!   are compared just before.
+//! - **Unknown past.** Deliveries made by an account's first listing after a start, and those that waited at a start, are
+//!   looked for in their IMAP folder before they are sent: a ledger that was lost, restored or cut short may not know of
+//!   them. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
+//! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
+//! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
+//!   is asked again when at least 20 are listed of which under 20 % are known.
+//! - **Pruning.** A row is forgotten 400 days after its message was last listed.
+//!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
 //!
 //! | file | holds |
@@ -163,7 +183,7 @@ pub struct Settlement {
 pub struct Terms {
     /// How long to wait after so many failed attempts (1 after the first); `None` once it is to be parked.
     pub retry_after: fn(u32) -> Option<Duration>,
-    /// How long after the last byte a message that is not found counts as absent (DESIGN: 30 s).
+    /// How long after the last byte a message that is not found counts as absent: half a minute, as some servers show late what they have stored.
     pub absent_after: Duration,
 }
 

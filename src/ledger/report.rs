@@ -1,4 +1,4 @@
-//! What people see: status, history, parked. Reads only. The field names are a contract (DESIGN section 13).
+//! What people see: status, history, parked. Reads only. The field names are a contract: people's scripts read them.
 
 use std::path::{Path, PathBuf};
 

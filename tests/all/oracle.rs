@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -128,8 +129,9 @@ impl Books {
         // The log first: whoever closes the ledger meanwhile moves it into the file, and takes it away.
         for end in ["-wal", ""] {
             let from = PathBuf::from(format!("{}{end}", ledger.display()));
-            if from.exists() {
-                fs::copy(&from, format!("{}{end}", file.display())).map_err(|fault| fault.to_string())?;
+            match fs::copy(&from, format!("{}{end}", file.display())) {
+                Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault.to_string()),
+                _ => {}
             }
         }
         Books::of(&file).await.map_err(|fault| format!("I5: the ledger cannot be read: {fault}"))

@@ -216,7 +216,8 @@ impl World {
         Ok(())
     }
 
-    /// Waits until nothing in this process has the ledger open any more: SQLite closes it in a thread of its own.
+    /// Waits until nothing in this process has the ledger open any more: tasks end when they have their turn, and SQLite
+    /// closes it in a thread of its own.
     async fn ledger_is_closed(&self) {
         let is_ours = |file: PathBuf| file.starts_with(self.folder.path());
         let is_open = || {
@@ -283,10 +284,7 @@ impl World {
             () = end => {}
         }
         self.crash();
-        // Its tasks end as soon as they have their turn.
-        while Ledger::is_held(&self.ledger_file()) {
-            tokio::task::yield_now().await;
-        }
+        self.ledger_is_closed().await;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The answer is lost. Before anything is sent again the destination is asked, twice if it does not have the message,
 //! whatever happens meanwhile.
 //!
-//! The windows of a crash (W1 to W16 of the fact base) that end here: W5 (in the middle of a literal), W6 (all sent, no
+//! The windows of a crash (W1 to W16) that end here: W5 (in the middle of a literal), W6 (all sent, no
 //! answer), W7 (the answer came and was not committed: to the ledger the same as W6), W9 (QUIT), W10 (POST), W13 (a
 //! new UIDVALIDITY), W15 (the clock jumps). W1, W4 and W8 are among the cuts at every byte.
 

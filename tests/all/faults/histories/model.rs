@@ -1,7 +1,7 @@
 //! What must be where, and what may: the promises, in as few words as the steps allow.
 //!
 //! It knows nothing of how mailferry works. Where it allows more than "each message once at each destination", it cites
-//! the sentence of the README or of the design that says so.
+//! the sentence of the README, or the rule of the ledger (`src/ledger/mod.rs`), that says so.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ pub struct Terms {
     pub import_new: bool,
 }
 
-/// Rows are pruned 400 days after they were last listed (design, section 7).
+/// The rule "pruning".
 const PRUNED_AFTER: TimeDelta = TimeDelta::days(400);
 
 impl Model {
@@ -165,8 +165,7 @@ impl Model {
         }
     }
 
-    /// All UIDLs change. "Renamed, not new: [..] no DELE of ours for the old UIDL" (design, section 7): one whose DELE
-    /// was announced and had no effect counts as new.
+    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new.
     pub fn renumbered(&mut self, round: usize, announced: &BTreeSet<Vec<u8>>) {
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
@@ -200,13 +199,14 @@ impl Model {
         it.copies[HOME].extra += usize::from(!it.copies[HOME].is_settled);
     }
 
-    /// Twins without their UIDs cannot be told apart: "UIDVALIDITY changed: by Message-ID, then bytes" (design, section 9).
+    /// Twins without their UIDs cannot be told apart: after a change of UIDVALIDITY messages are found by Message-ID and
+    /// bytes.
     pub fn blur(&mut self) {
         self.is_blurred = true;
     }
 
-    /// The ledger is lost, or an old one took its place. "A `webhook-id` is a hash of account, destination, UIDL and content"
-    /// (design, section 7): after a new numbering it is another one.
+    /// The ledger is lost, or an old one took its place. By the rule "unknown past" a `webhook-id` is a hash of the UIDL,
+    /// among others: after a new numbering it is another one.
     pub fn ledger_replaced(&mut self, books: &Books) {
         self.unverified += books.unverified.get(NAMES[HOME]).copied().unwrap_or(0);
         (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
@@ -239,7 +239,7 @@ impl Model {
                 content.copies[HOME].extra_past = content.copies[HOME].extra_past.max(copies);
             }
         }
-        // "If later at least 20 are listed and under 20 % of them known" (design, section 7).
+        // The rule "baseline": at least 20 are listed.
         let listed =
             self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_hidden).count();
         let may_skip = terms.import_new && (!self.has_listed || listed >= 20);
@@ -264,7 +264,7 @@ impl Model {
                 for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
                     *owed &= route;
                 }
-                // `import = "new"`: "The first listing is the baseline" (design, section 7).
+                // The rule "baseline".
                 self.contents[content].may_be_skipped |= may_skip;
             }
         }
@@ -277,7 +277,7 @@ impl Model {
             if !letter.is_hidden {
                 (letter.is_listed, letter.seen) = (true, Some(now));
             } else if self.past_is_unknown && is_done {
-                // Only what an account's first listing shows is looked for (design, section 7).
+                // The rule "unknown past": only what an account's first listing shows is looked for.
                 let copies = &mut self.contents[letter.content].copies;
                 copies[HOME].extra += copies[HOME].there;
                 copies[APP].extra += 1;
@@ -336,8 +336,7 @@ impl Model {
         }
     }
 
-    /// "`leave_copy` as stored at delivery and as it is today must both allow it; age counts from the last delivery or
-    /// give-up" (design, section 7), and I3.
+    /// The rule "deletion", and I3.
     fn judge_deletion(&self, content: &Content, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
         let name = shown(&content.bytes);
         if !sight.books.delivered.contains_key(&content.hash) {
@@ -367,7 +366,7 @@ impl Model {
                     return Err(format!("I1: deleted, but not at {}: {name}", NAMES[place]));
                 }
             }
-            // "Not verifiable: sent again and marked so in the ledger" (design, section 9).
+            // The rule "unverified".
             let unverified = sight.books.unverified.get(NAMES[place]).copied().unwrap_or(0);
             if too_many.len() > unverified + if place == HOME { self.unverified } else { 0 } {
                 let it = &self.contents[too_many[0]];
@@ -385,12 +384,11 @@ impl Model {
             return 0;
         }
         let alike = || self.letters.iter().filter(|letter| letter.content == content);
-        // A twin may be taken for one that has left: "Renamed, not new: same content, never listed together [..]. Then the
-        // old row takes the new UIDL and keeps its deliveries as they are" (design, section 7).
+        // The rule "renamed": a twin may be taken for one that has left, whose deliveries stay as they are.
         if alike().any(|letter| !letter.owed[place]) {
             return 0;
         }
-        // "A message's key is account, UIDL, content" (design, section 7).
+        // The rule "key".
         let keys: BTreeSet<&Vec<u8>> =
             alike().filter(|letter| which(letter)).map(|letter| &letter.uidls[0]).collect();
         if self.is_blurred { keys.len().min(1) } else { keys.len() }
@@ -403,7 +401,7 @@ impl Model {
     pub fn judge_arrival(&self) -> Result<(), String> {
         for (at, content) in self.contents.iter().enumerate() {
             for place in [HOME, APP] {
-                // "An old row settles a listed message if UIDL and LIST size agree" (design, section 7).
+                // The rule "settled".
                 let counts = |letter: &Letter| letter.fate != Fate::Taken && !letter.is_vague;
                 if content.copies[place].there < self.needed(at, place, counts) {
                     return Err(format!("I6: not delivered to {}: {}", NAMES[place], shown(&content.bytes)));
@@ -421,7 +419,7 @@ impl Model {
         for letter in self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_vague) {
             let content = &self.contents[letter.content];
             let delivered = || content.copies.iter().filter(|copies| copies.there > 0);
-            // "One without a delivered row never" (design, section 7): of twins, one may be given up.
+            // The rule "deletion": of twins, one may be given up.
             let has_twin = self.letters.iter().filter(|other| other.content == letter.content).count() > 1;
             let is_kept = content.may_be_skipped
                 || delivered().next().is_none()

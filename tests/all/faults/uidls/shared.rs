@@ -7,7 +7,7 @@ pub enum Case {
     TwoUnderOne,
     /// .. of different sizes.
     TwoSizesUnderOne,
-    /// By DESIGN's key they are one message.
+    /// By the ledger's key they are one message.
     TwoEqualUnderOne,
     /// In two batches.
     HundredUnderOne,
