@@ -138,7 +138,7 @@ pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow
     let mut session =
         Session::open(&connector, &account.pop3, Quirks::default()).await.map_err(|error| failed(&error))?;
     let listing = session.uidl().await.map_err(|error| failed(&error))?;
-    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl).map(|row| row.number);
+    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl.as_bytes()).map(|row| row.number);
     let spool = std::env::temp_dir();
     let retrieved = session.retrieve(&bearers.collect::<Vec<_>>(), &spool).await;
     for (_, retrieval) in retrieved.messages {

@@ -1,12 +1,14 @@
 //! What goes together: which messages form a batch, and what that weighs in the memory budget. No I/O.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId};
 use crate::message::{
-    AccountName, DestinationName, IN_MEMORY, Listed, Mark, Message, Outgoing, Route, Uidl, Verdict,
+    AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
 use crate::pop3::Retrieval;
 
@@ -156,6 +158,13 @@ pub fn weight(items: &[Item]) -> u32 {
     u32::try_from(octets.div_ceil(1024)).unwrap_or(LARGEST_WEIGHT).clamp(1, LARGEST_WEIGHT)
 }
 
+/// What a server may take to send a batch while others wait for memory: a minute, and as long as it needs at 16 KiB/s. No
+/// message is larger than `max_size`, whatever LIST says.
+pub fn patience(items: &[Item], max_size: u64) -> Duration {
+    let octets: u64 = items.iter().map(|item| item.octets().min(max_size)).sum();
+    Duration::from_secs(60 + octets / (16 << 10))
+}
+
 /// So many messages of a batch that are refused in the same words are not at fault.
 const MANY_REFUSED: usize = 3;
 
@@ -172,51 +181,68 @@ pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
     counts.into_keys().map(str::to_owned).collect()
 }
 
-/// Finds the number that a message has in this session.
+/// Finds the numbers that messages have in this session.
 ///
 /// A UIDL may stand for several messages; each of their numbers is given out once.
-pub struct Numbers<'a> {
-    listing: &'a [Listed],
-    /// The first row of each UIDL that is still to be taken.
-    first: HashMap<&'a Uidl, u32>,
-    /// For each row the next one of the same UIDL. No row is [`NONE`].
-    next: Vec<u32>,
+pub struct Numbers<'l> {
+    listing: &'l Listing,
+    /// For each row whether its number has been given out.
+    given: Vec<bool>,
 }
 
-const NONE: u32 = u32::MAX;
+/// Messages by UIDL and size, each by its place among those asked for.
+type Wanted<'w> = HashMap<&'w [u8], BTreeMap<Option<u64>, VecDeque<usize>>>;
 
-impl<'a> Numbers<'a> {
-    pub fn of(listing: &'a [Listed]) -> Numbers<'a> {
-        let mut first: HashMap<&Uidl, u32> = HashMap::with_capacity(listing.len());
-        let mut next = vec![NONE; listing.len()];
-        for (at, row) in (0..NONE).zip(listing).rev() {
-            next[at as usize] = first.insert(&row.uidl, at).unwrap_or(NONE);
-        }
-        Numbers { listing, first, next }
+impl<'l> Numbers<'l> {
+    pub fn of(listing: &'l Listing) -> Numbers<'l> {
+        Numbers { listing, given: vec![false; listing.len()] }
     }
 
-    /// `None` where the listing has no such message (any more).
-    pub fn take(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
-        let first = self.first.get_mut(uidl)?;
-        let (mut before, mut at) = (NONE, *first);
-        loop {
-            let row = self.listing.get(at as usize)?;
-            let after = self.next[at as usize];
-            if size.is_none() || row.size.is_none() || row.size == size {
-                match self.next.get_mut(before as usize) {
-                    Some(next) => *next = after,
-                    None => *first = after,
-                }
-                return Some(row.number);
+    /// For each of these messages its number; `None` where the listing has no such message (any more).
+    ///
+    /// It looks through the whole listing, as an index of a large one would take much memory.
+    pub fn take(&mut self, messages: &[(&Uidl, Option<u64>)]) -> Vec<Option<u32>> {
+        let mut wanted = Wanted::new();
+        for (place, (uidl, size)) in messages.iter().enumerate() {
+            wanted.entry(uidl.as_bytes()).or_default().entry(*size).or_default().push_back(place);
+        }
+        let mut numbers = vec![None; messages.len()];
+        for (row, is_given) in self.listing.iter().zip(&mut self.given) {
+            if *is_given {
+                continue;
             }
-            (before, at) = (at, after);
+            if let Some(sizes) = wanted.get_mut(row.uidl)
+                && let Some(place) = first_of_size(sizes, row.size)
+            {
+                numbers[place] = Some(row.number);
+                *is_given = true;
+            }
         }
+        numbers
     }
+}
+
+/// Takes the first message that may have this size: one that is not known may be any.
+fn first_of_size(sizes: &mut BTreeMap<Option<u64>, VecDeque<usize>>, size: Option<u64>) -> Option<usize> {
+    let fitting = match size {
+        Some(_) => [size, None].into_iter().find(|size| sizes.contains_key(size))?,
+        None => *sizes.first_key_value()?.0,
+    };
+    let mut messages = match sizes.entry(fitting) {
+        Entry::Occupied(messages) => messages,
+        Entry::Vacant(_) => return None,
+    };
+    let first = messages.get_mut().pop_front();
+    if messages.get().is_empty() {
+        messages.remove();
+    }
+    first
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Listed;
 
     fn item(number: u32, size: u64, to: &[&str]) -> Item {
         let delivery = |name: &&str| DueDelivery {
@@ -284,14 +310,30 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_server_has_minutes_and_a_claim_of_gigabytes_buys_no_day() {
+        let seconds = |items: &[Item]| patience(items, 100 << 20).as_secs();
+        assert_eq!(seconds(&[item(1, 10, &["a"])]), 60);
+        assert_eq!(seconds(&[item(1, 1 << 20, &["a"]), item(2, 3 << 20, &["a"])]), 60 + 256);
+        assert_eq!(seconds(&[item(1, 1 << 40, &["a"])]), 60 + 6400);
+    }
+
+    #[test]
     fn bearers_of_one_uidl_each_get_their_number() {
-        let row = |number, size| Listed { number, uidl: Uidl::new(b"same"), size: Some(size) };
-        let listing = [row(1, 10), row(2, 10), row(3, 99)];
+        let mut listing = Listing::default();
+        for (number, uidl, size) in [(1, "same", 10), (2, "same", 10), (3, "same", 99), (4, "other", 10)] {
+            listing.push(Listed { number, uidl: uidl.as_bytes(), size: Some(size) }).unwrap();
+        }
         let mut numbers = Numbers::of(&listing);
-        let uidl = Uidl::new(b"same");
-        assert_eq!(numbers.take(&uidl, Some(99)), Some(3));
-        assert_eq!(numbers.take(&uidl, Some(10)), Some(1));
-        assert_eq!(numbers.take(&uidl, Some(10)), Some(2));
-        assert_eq!(numbers.take(&uidl, Some(10)), None);
+        let (same, gone) = (Uidl::new(b"same"), Uidl::new(b"gone"));
+        assert_eq!(
+            numbers.take(&[(&same, Some(99)), (&gone, Some(10)), (&same, Some(10))]),
+            [Some(3), None, Some(1)]
+        );
+        assert_eq!(numbers.take(&[(&same, Some(10)), (&same, Some(10))]), [Some(2), None]);
+        let mut numbers = Numbers::of(&listing);
+        assert_eq!(
+            numbers.take(&[(&same, None), (&same, Some(99)), (&same, None)]),
+            [Some(1), Some(3), Some(2)]
+        );
     }
 }

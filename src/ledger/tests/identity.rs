@@ -173,11 +173,18 @@ async fn renaming_is_one_to_one() {
 async fn twins_that_are_told_apart_late_have_names_of_their_own() {
     let mut house = House::new().await;
     house.poll(&vec![("u0", 10, "one")]).await;
-    assert_eq!(house.poll(&vec![("u1", 10, "one")]).await, nothing(), "one has vanished, its twin has come: renamed");
+    assert_eq!(
+        house.poll(&vec![("u1", 10, "one")]).await,
+        nothing(),
+        "one has vanished, its twin has come: renamed"
+    );
     // What was hidden comes back, twice in a chain.
     assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one")]).await, ["home: one"]);
     assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u2", 10, "one")]).await, nothing());
-    assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one"), ("u2", 10, "one")]).await, ["home: one"]);
+    assert_eq!(
+        house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one"), ("u2", 10, "one")]).await,
+        ["home: one"]
+    );
     assert_eq!(house.value("SELECT count(DISTINCT first_uidl) FROM messages").await, 3);
     let listed = "SELECT count(*) FROM messages WHERE first_uidl IN (SELECT uidl FROM messages)";
     assert_eq!(house.value(listed).await, 3, "a receiver knows them again when the ledger is lost");
@@ -230,7 +237,9 @@ async fn a_row_without_list_size_agrees_with_any() {
     let mut house = House::new().await;
     house.poll(&vec![("u1", 10, "one")]).await;
     let mut intake = house.intake(&vec![("u1", 10, "one")]);
-    intake.listing = Arc::new(vec![Listed { number: 1, uidl: Uidl::new(b"u1"), size: None }]);
+    let mut listing = Listing::default();
+    listing.push(Listed { number: 1, uidl: b"u1", size: None }).unwrap();
+    intake.listing = Arc::new(listing);
     assert_eq!(house.ledger.take_in(intake).await.unwrap(), TakenIn::default());
     assert!(house.due().await.is_empty());
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mailferry::message::Listing;
 use mailferry::net::{self, Tls};
 use mailferry::pop3::{Class, Error, Retrieval, Session, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +41,10 @@ async fn a_listing_that_breaks_off_is_no_listing() {
     for cut in 0..whole.len() {
         let dialog = format!("C: LIST\ncut {cut}\nS~ {}", whole.escape_default());
         let (peer, mut session) = session("PIPELINING", &dialog).await;
-        assert!(matches!(session.list(&mut []).await, Err(Error::Closed { .. })), "cut at {cut}");
+        assert!(
+            matches!(session.list(&mut Listing::default()).await, Err(Error::Closed { .. })),
+            "cut at {cut}"
+        );
         drop(session);
         peer.finish().await;
     }
