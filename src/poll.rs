@@ -26,9 +26,7 @@ use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
-use crate::message::{
-    AccountName, DestinationName, Import, LeaveCopy, Listed, Message, Outgoing, Quirks, Route,
-};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Message, Outgoing, Quirks, Route};
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
 
@@ -281,7 +279,7 @@ impl Poll<'_> {
         let mut seen = HashSet::new();
         let mut carried = Carried { began: Instant::now(), deletable: Vec::new() };
         while !carried.is_full() {
-            let queue = self.due(&listing.rows, &mut numbers, &mut seen).await?;
+            let queue = self.due(listing, &mut numbers, &mut seen).await?;
             if queue.is_empty() {
                 break;
             }
@@ -325,7 +323,7 @@ impl Poll<'_> {
     /// Messages that want to be retrieved, each with its number in this session.
     async fn due<'l>(
         &mut self,
-        listing: &'l [Listed],
+        listing: &'l Listing,
         numbers: &mut Option<Numbers<'l>>,
         seen: &mut HashSet<MessageId>,
     ) -> Result<VecDeque<Item>, Failure> {
@@ -336,9 +334,12 @@ impl Poll<'_> {
         if due.is_empty() {
             return Ok(VecDeque::new());
         }
-        let numbers = numbers.get_or_insert_with(|| Numbers::of(listing));
+        let numbers = numbers.get_or_insert_with(|| Numbers::of(&listing.rows, &listing.vague));
         let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
-        let items = unseen.filter_map(|due| Some(Item { number: numbers.take(&due.uidl, due.size)?, due }));
+        let items = unseen.filter_map(|due| {
+            let number = numbers.take(due.id, &due.uidl, due.size)?;
+            Some(Item { number, due })
+        });
         let items: VecDeque<Item> = items.collect();
         let deliveries = items.iter().map(|item| item.due.deliveries.len() as u64).sum::<u64>();
         self.deliveries = self.deliveries.max(self.done + deliveries);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{int, list, push_hex, unsigned};
-use super::{Error, Ledger, Outlives};
+use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, Listed, Uidl, unix};
 
 /// A listing, taken in as a whole.
@@ -38,12 +38,15 @@ pub struct Shortcut {
     pub octets: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenIn {
     /// Messages that were not known and are wanted.
     pub new: u64,
     /// Messages that were in the previous listing and are not in this one.
     pub gone: u64,
+    /// The numbers of those that UIDL and size do not tell apart, by their rows and in the order of these: what is owed
+    /// to one of them must not go to the other.
+    pub vague: Vec<(MessageId, u32)>,
 }
 
 impl Ledger {
@@ -118,9 +121,10 @@ async fn take_in(
     let returning = returning(connection, &account).await?;
     let gone = leave(connection, &account).await?.saturating_sub(returning);
     let new = add_unknown(connection, &account, intake, unknown_past).await?.saturating_sub(returning);
-    note_listing(connection, &account, intake).await?;
+    let vague = vague(connection, &intake.listing).await?;
+    note_listing(connection, &account, intake, vague.is_empty()).await?;
     sqlx::query("DELETE FROM listing").execute(connection).await?;
-    Ok(TakenIn { new, gone })
+    Ok(TakenIn { new, gone, vague })
 }
 
 /// Parameters of this size, whatever a server sends.
@@ -307,11 +311,37 @@ async fn add_unknown(
             .execute(&mut *connection)
             .await?;
         if added.rows_affected() > 0 {
+            match_added(connection, newest, wanted).await?;
             add_deliveries(connection, newest, state, intake, unknown_past).await?;
         }
         new += if wanted == 1 { added.rows_affected() } else { 0 };
     }
     Ok(new)
+}
+
+/// Which of the rows newer than `newest` is which listed message: both are in the server's order. Only of interest where
+/// nothing else tells.
+async fn match_added(connection: &mut SqliteConnection, newest: i64, wanted: i64) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE listing SET message = added.id
+        FROM (
+            SELECT id, row_number() OVER (ORDER BY id) AS place FROM messages WHERE id > $1
+        ) added
+        JOIN (
+            SELECT position, row_number() OVER (ORDER BY position) AS place FROM listing
+            WHERE message IS NULL AND wanted = $2
+        ) unknown USING (place)
+        WHERE listing.position = unknown.position AND listing.nth > 0";
+    sqlx::query(sql).bind(newest).bind(wanted).execute(connection).await?;
+    Ok(())
+}
+
+/// See [`TakenIn::vague`].
+async fn vague(connection: &mut SqliteConnection, listing: &[Listed]) -> sqlx::Result<Vec<(MessageId, u32)>> {
+    let sql = "SELECT message, position FROM listing WHERE nth > 0 AND message IS NOT NULL ORDER BY message";
+    let rows: Vec<(MessageId, i64)> = sqlx::query_as(sql).fetch_all(connection).await?;
+    let number = |position: i64| Some(listing.get(usize::try_from(position).ok()?.checked_sub(1)?)?.number);
+    Ok(rows.into_iter().filter_map(|(id, position)| Some((id, number(position)?))).collect())
 }
 
 /// For messages newer than `newest`.
@@ -351,13 +381,11 @@ async fn note_listing(
     connection: &mut SqliteConnection,
     account: &Account,
     intake: &Intake,
+    all_clear: bool,
 ) -> sqlx::Result<()> {
-    let vague: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listing WHERE nth > 0)")
-        .fetch_one(&mut *connection)
-        .await?;
     // Where a UIDL repeats, the next listing needs the sizes even if nothing has changed: they tell which is which.
     let uidls: HashSet<&Uidl> = intake.listing.iter().map(|listed| &listed.uidl).collect();
-    let shortcut = intake.shortcut.filter(|_| !vague && uidls.len() == intake.listing.len());
+    let shortcut = intake.shortcut.filter(|_| all_clear && uidls.len() == intake.listing.len());
     let sql = "
         UPDATE accounts SET
             listing = $2, listed_at = $3, listed_epoch = epoch, config_text = $4,

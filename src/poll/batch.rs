@@ -177,6 +177,8 @@ pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
 /// A UIDL may stand for several messages; each of their numbers is given out once.
 pub struct Numbers<'a> {
     listing: &'a [Listed],
+    /// Those that UIDL and size do not tell apart, in the order of their rows.
+    vague: &'a [(MessageId, u32)],
     /// The first row of each UIDL that is still to be taken.
     first: HashMap<&'a Uidl, u32>,
     /// For each row the next one of the same UIDL. No row is [`NONE`].
@@ -186,17 +188,24 @@ pub struct Numbers<'a> {
 const NONE: u32 = u32::MAX;
 
 impl<'a> Numbers<'a> {
-    pub fn of(listing: &'a [Listed]) -> Numbers<'a> {
+    pub fn of(listing: &'a [Listed], vague: &'a [(MessageId, u32)]) -> Numbers<'a> {
         let mut first: HashMap<&Uidl, u32> = HashMap::with_capacity(listing.len());
         let mut next = vec![NONE; listing.len()];
         for (at, row) in (0..NONE).zip(listing).rev() {
             next[at as usize] = first.insert(&row.uidl, at).unwrap_or(NONE);
         }
-        Numbers { listing, first, next }
+        Numbers { listing, vague, first, next }
     }
 
     /// `None` where the listing has no such message (any more).
-    pub fn take(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
+    pub fn take(&mut self, id: MessageId, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
+        match self.vague.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(at) => self.vague.get(at).map(|(_, number)| *number),
+            Err(_) => self.take_next(uidl, size),
+        }
+    }
+
+    fn take_next(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
         let first = self.first.get_mut(uidl)?;
         let (mut before, mut at) = (NONE, *first);
         loop {
@@ -287,11 +296,20 @@ mod tests {
     fn bearers_of_one_uidl_each_get_their_number() {
         let row = |number, size| Listed { number, uidl: Uidl::new(b"same"), size: Some(size) };
         let listing = [row(1, 10), row(2, 10), row(3, 99)];
-        let mut numbers = Numbers::of(&listing);
-        let uidl = Uidl::new(b"same");
-        assert_eq!(numbers.take(&uidl, Some(99)), Some(3));
-        assert_eq!(numbers.take(&uidl, Some(10)), Some(1));
-        assert_eq!(numbers.take(&uidl, Some(10)), Some(2));
-        assert_eq!(numbers.take(&uidl, Some(10)), None);
+        let take = |numbers: &mut Numbers<'_>, id, size| {
+            numbers.take(MessageId(id), &Uidl::new(b"same"), Some(size))
+        };
+        let mut numbers = Numbers::of(&listing, &[]);
+        assert_eq!(take(&mut numbers, 7, 99), Some(3));
+        assert_eq!(take(&mut numbers, 8, 10), Some(1));
+        assert_eq!(take(&mut numbers, 9, 10), Some(2));
+        assert_eq!(take(&mut numbers, 9, 10), None);
+
+        // Whichever is asked for first, each row gets its own.
+        let vague = [(MessageId(7), 1), (MessageId(8), 2)];
+        let mut numbers = Numbers::of(&listing, &vague);
+        assert_eq!(take(&mut numbers, 8, 10), Some(2));
+        assert_eq!(take(&mut numbers, 7, 10), Some(1));
+        assert_eq!(take(&mut numbers, 9, 99), Some(3));
     }
 }

@@ -33,9 +33,9 @@ impl Poll<'_> {
         if overdue.is_empty() {
             return Ok(());
         }
-        let mut numbers = Numbers::of(&listing.rows);
+        let mut numbers = Numbers::of(&listing.rows, &listing.vague);
         let listed = overdue.into_iter().filter_map(|deletion| {
-            let number = numbers.take(&deletion.uidl, deletion.size)?;
+            let number = numbers.take(deletion.id, &deletion.uidl, deletion.size)?;
             Some((number, deletion))
         });
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Intake, Past, Shortcut};
+use crate::ledger::{Intake, MessageId, Past, Shortcut};
 use crate::message::{Import, Listed, received_at};
 use crate::pop3::{self, Session};
 
@@ -14,6 +14,8 @@ use super::{Failure, Poll};
 /// A mailbox as it is listed in this session.
 pub(super) struct Listing {
     pub rows: Arc<Vec<Listed>>,
+    /// See [`TakenIn::vague`](crate::ledger::TakenIn::vague).
+    pub vague: Vec<(MessageId, u32)>,
     /// The server drops what was retrieved (EXPIRE 0).
     pub retrieved_is_gone: bool,
     /// Messages that were listed last time and are not now.
@@ -40,7 +42,7 @@ impl Poll<'_> {
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
         let retrieved_is_gone = session.capabilities().retrieved_is_gone();
-        Ok(Listing { rows, retrieved_is_gone, gone: taken_in.gone })
+        Ok(Listing { rows, vague: taken_in.vague, retrieved_is_gone, gone: taken_in.gone })
     }
 
     fn intake(
