@@ -26,6 +26,8 @@ pub struct Letter {
     pub uidls: Vec<Vec<u8>>,
     pub fate: Fate,
     pub is_hidden: bool,
+    /// It was hidden when a ledger of unknown past listed the mailbox.
+    was_overlooked: bool,
     /// Another one had the same UIDL and size.
     pub is_vague: bool,
     /// Destinations that it must reach: those that the account had at every poll in which it may have been listed first.
@@ -127,6 +129,7 @@ impl Model {
             uidls: vec![uidl.to_owned()],
             fate: Fate::There,
             is_hidden: false,
+            was_overlooked: false,
             is_vague,
             owed: [true; 2],
             is_listed: false,
@@ -212,7 +215,7 @@ impl Model {
         (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
-            letter.is_listed = false;
+            (letter.is_listed, letter.was_overlooked) = (false, false);
             let (content, has_moved) = (letter.content, letter.uidls.len() > 1);
             self.allow(content, [0, usize::from(has_moved)]);
         }
@@ -250,6 +253,12 @@ impl Model {
             }
             let content = letter.content;
             if letter.is_hidden {
+                // The rule "unknown past": only what an account's first listing shows is looked for.
+                if self.past_is_unknown && !std::mem::replace(&mut letter.was_overlooked, true) {
+                    let copies = &mut self.contents[content].copies;
+                    copies[HOME].extra += copies[HOME].there;
+                    copies[APP].extra += 1;
+                }
                 if letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER) {
                     letter.seen = None;
                     letter.is_listed = false;
@@ -276,11 +285,6 @@ impl Model {
         for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
             if !letter.is_hidden {
                 (letter.is_listed, letter.seen) = (true, Some(now));
-            } else if self.past_is_unknown && is_done {
-                // The rule "unknown past": only what an account's first listing shows is looked for.
-                let copies = &mut self.contents[letter.content].copies;
-                copies[HOME].extra += copies[HOME].there;
-                copies[APP].extra += 1;
             }
         }
         if is_done {
@@ -309,7 +313,7 @@ impl Model {
                 continue;
             }
             letter.fate = Fate::Deleted;
-            self.judge_deletion(&self.contents[self.letters[at].content], sight, terms)?;
+            self.judge_deletion(self.letters[at].content, sight, terms)?;
         }
         self.judge(sight)
     }
@@ -337,13 +341,16 @@ impl Model {
     }
 
     /// The rule "deletion", and I3.
-    fn judge_deletion(&self, content: &Content, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+    fn judge_deletion(&self, at: usize, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+        let (content, has_twin) = (&self.contents[at], self.has_twin(at));
         let name = shown(&content.bytes);
         if !sight.books.delivered.contains_key(&content.hash) {
             return Err(format!("I3: deleted, but not delivered by the ledger: {name}"));
         }
         let stored = content.copies.iter().filter_map(|copies| copies.shortest).max();
-        let since = content.copies.iter().filter_map(|copies| copies.first_seen).max();
+        // Of twins nobody can tell which copy is whose: one may have been delivered as early as the first of them.
+        let times = || content.copies.iter().filter_map(|copies| copies.first_seen);
+        let since = if has_twin { times().min() } else { times().max() };
         let keep = stored.max(Some(terms.keep));
         let is_due = match keep {
             Some(Keep::Forever) => false,
@@ -375,6 +382,10 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    fn has_twin(&self, content: usize) -> bool {
+        self.letters.iter().filter(|letter| letter.content == content).count() > 1
     }
 
     /// How many copies must be there on account of these letters.
@@ -419,11 +430,10 @@ impl Model {
         for letter in self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_vague) {
             let content = &self.contents[letter.content];
             let delivered = || content.copies.iter().filter(|copies| copies.there > 0);
-            // The rule "deletion": of twins, one may be given up.
-            let has_twin = self.letters.iter().filter(|other| other.content == letter.content).count() > 1;
+            // The rule "deletion": what was given up may be there all the same, and has no delivered row.
             let is_kept = content.may_be_skipped
                 || delivered().next().is_none()
-                || has_twin && content.copies.iter().any(|copies| copies.is_given_up)
+                || content.copies.iter().any(|copies| copies.is_given_up)
                 || delivered().any(|copies| copies.longest == Some(Keep::Forever));
             if !is_kept {
                 return Err(format!("I6: still at the source: {}", shown(&content.bytes)));
