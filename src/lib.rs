@@ -34,6 +34,7 @@
 //! | what a webhook's answer means | [`destination::webhook`] |
 //! | every config key and complaint | [`config`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
+//! | how an account is added or changed | [`setup`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what a command prints | [`cli`] |
 //!
@@ -52,4 +53,5 @@ pub mod poll;
 pub mod pop3;
 pub mod printable;
 pub mod schedule;
+pub mod setup;
 pub mod web;

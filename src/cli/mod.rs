@@ -1,10 +1,12 @@
 //! Arguments, and what each command prints.
 
+mod account;
 mod check;
 mod demo;
 mod fetch;
 mod log;
 mod people;
+mod person;
 mod report;
 mod table;
 
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
-use crate::{config, daemon, ledger};
+use crate::{config, daemon, ledger, setup};
 
 /// Exit codes of every command; the numbers are sysexits.h's.
 pub mod exit {
@@ -105,6 +107,51 @@ enum Command {
         /// Only read the config
         #[arg(long)]
         offline: bool,
+    },
+    /// Add an account: ask for its settings, log in on both sides, and save it in a file of its own
+    ///
+    /// Without a config it makes a first one. A mailferry that is running takes the account up at once. In a script, give
+    /// the answers as options, with --yes for the rest; the password comes from --password-file.
+    Add {
+        /// Its mail address
+        #[arg(value_name = "ADDRESS")]
+        address: Option<String>,
+        /// A name for it [default: the address]
+        #[arg(long, value_parser = account_name)]
+        name: Option<AccountName>,
+        #[command(flatten)]
+        answers: account::Answers,
+    },
+    /// Change an account that has a file of its own
+    Edit {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+        #[command(flatten)]
+        answers: account::Answers,
+    },
+    /// Poll an account no more, until `resume`
+    Pause {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+    },
+    /// Poll a paused account again
+    Resume {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+    },
+    /// Take an account out of the config
+    ///
+    /// Mail stays where it is. The ledger remembers what it has seen of the account, so that nothing comes twice if it is
+    /// added again under this name.
+    Delete {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+        /// Drop what the ledger remembers, too
+        #[arg(long)]
+        forget: bool,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Show how each account and destination is doing
     Status {
@@ -234,6 +281,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     if let Command::Demo { once } = cli.command {
         return demo::demo(once, &log).await;
     }
+    if let Command::Add { address, name, answers } = cli.command {
+        return account::add(cli.config, address, name, answers).await;
+    }
     let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
     match cli.command {
         Command::Run => {
@@ -244,6 +294,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
         Command::Check { accounts, offline } => check::check(&file, &accounts, offline, &log).await,
+        Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
+        Command::Pause { account } => account::pause(&file, &account, true).await,
+        Command::Resume { account } => account::pause(&file, &account, false).await,
+        Command::Delete { account, forget, yes } => account::delete(&file, &account, forget, yes).await,
         Command::Status { output } => report::status(&file, output.json).await,
         Command::History { account, output } => report::history(&file, account.as_ref(), output.json).await,
         Command::Parked { output } => report::parked(&file, output.json).await,
@@ -252,7 +306,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
         Command::Rename { old, new } => people::rename(&file, &old, &new).await,
         Command::Forget { account } => people::forget(&file, &account).await,
-        Command::Demo { .. } => Ok(exit::OK),
+        Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
     }
 }
 
@@ -286,6 +340,9 @@ fn complain(error: &anyhow::Error) -> u8 {
     eprint(&format!("{error:#}"));
     if let Some(plain) = error.downcast_ref::<Plain>() {
         return plain.code;
+    }
+    if let Some(error) = error.downcast_ref::<setup::Error>() {
+        return if error.is_usage() { exit::USAGE } else { exit::CONFIG };
     }
     match error.downcast_ref::<ledger::Error>() {
         Some(ledger::Error::Locked(_) | ledger::Error::Busy(_)) => exit::LATER,

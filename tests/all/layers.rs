@@ -30,7 +30,7 @@ const LAYERS: &[(&str, MayUse)] = &[
         "config",
         OrPlain(&["message", "schedule", "providers"], &["net", "auth", "pop3", "destination", "poll"]),
     ),
-    ("setup", Only(&["config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
+    ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
     ("web", Only(&["ledger", "setup"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
