@@ -50,6 +50,8 @@ pub struct Books {
     pub delivered: BTreeMap<Vec<u8>, usize>,
     /// For each destination how many deliveries were sent again unverified.
     pub unverified: BTreeMap<String, usize>,
+    /// [`content`] of each message that was ever retrieved.
+    pub retrieved: BTreeSet<Vec<u8>>,
     /// [`content`] of each message whose DELE was about to be sent, or more.
     pub announced: BTreeSet<Vec<u8>>,
     /// Deliveries that can be given up: row of the message, its UIDL, the destination.
@@ -172,6 +174,8 @@ impl Books {
         )
         .fetch_all(&mut ledger)
         .await?;
+        let retrieved = "SELECT content FROM messages WHERE content IS NOT NULL";
+        let retrieved: Vec<Vec<u8>> = sqlx::query_scalar(retrieved).fetch_all(&mut ledger).await?;
         let waiting = sqlx::query_as(
             "SELECT messages.id, uidl, name FROM deliveries JOIN messages ON messages.id = message \
              JOIN destinations ON destinations.id = destination \
@@ -184,6 +188,7 @@ impl Books {
         Ok(Books {
             delivered: delivered.into_iter().map(|(content, n)| (content, count(n))).collect(),
             unverified: unverified.into_iter().map(|(name, n)| (name, count(n))).collect(),
+            retrieved: retrieved.into_iter().collect(),
             announced: announced.into_iter().collect(),
             waiting,
         })
