@@ -345,11 +345,39 @@ async fn sizes_that_are_not_octets_are_made_up_for_by_the_message_id() {
          S~ Message-ID: <a@x>\\r\\n\\r\\n
          S: )
          S: M5 OK done
-         C: M6 CLOSE
-         S: M6 OK done"
+         C: M6 UID FETCH 41 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 41 BODY[]<0> {{25}}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done"
     );
     let found = look_up("", &rest).await;
     assert_eq!(found, Found::Found { receipt: Receipt::Uid { uid_validity: 7, uid: 41 } });
+}
+
+/// It may have come another way: what tells the octets of a message has not changed them.
+#[tokio::test]
+async fn a_message_id_proves_nothing_where_sizes_are_right() {
+    let rest = format!(
+        "{EXAMINE}S: * 9 FETCH (UID 41 RFC822.SIZE 25)
+         S: M4 OK done
+         C: M5 UID FETCH 41 (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+         S: * 9 FETCH (UID 41 BODY[HEADER.FIELDS (MESSAGE-ID)] {{21}}
+         S~ Message-ID: <a@x>\\r\\n\\r\\n
+         S: )
+         S: M5 OK done
+         C: M6 UID FETCH 41 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 41 BODY[]<0> {{25}}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done"
+    );
+    let found = look_up("", &rest).await;
+    assert!(matches!(&found, Found::CannotSay { reason } if reason.contains("may be this one")), "{found:?}");
 }
 
 #[tokio::test]
