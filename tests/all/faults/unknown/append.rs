@@ -34,6 +34,8 @@ enum Sent {
     Window,
     /// Two, each when the server has asked for it; the first one's answer comes, and is lost only with the process.
     InTurn,
+    /// The same with two that are alike.
+    TwinsInTurn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +134,8 @@ const WHILE_TORN: [Meanwhile; 12] = [
     Namesakes,
 ];
 
-const ALL: [Sent; 6] = [Sent::One, Sent::Nameless, Sent::Large, Sent::Batch, Sent::Window, Sent::InTurn];
+const ALL: [Sent; 7] =
+    [Sent::One, Sent::Nameless, Sent::Large, Sent::Batch, Sent::Window, Sent::InTurn, Sent::TwinsInTurn];
 
 /// Every way to lose an answer with everything that may happen then; in a soak, each with all settings.
 pub fn cases() -> Vec<Case> {
@@ -158,9 +161,15 @@ pub fn cases() -> Vec<Case> {
     // After a crash a server that never lets anybody look holds up what was not listed before, too.
     cases.retain(|case| !(case.crashes && case.meanwhile.is_blind()));
     // What was known to be stored goes with the folder, too, and is nobody's loss.
-    cases.retain(|case| !(case.sent == Sent::InTurn && case.meanwhile == FolderGone));
+    cases.retain(|case| !(case.sent.is_in_turn() && case.meanwhile == FolderGone));
     cases.retain(|case| !(case.sent == Sent::Large && case.meanwhile == Crowded));
     cases
+}
+
+impl Sent {
+    fn is_in_turn(self) -> bool {
+        matches!(self, Sent::InTurn | Sent::TwinsInTurn)
+    }
 }
 
 impl Meanwhile {
@@ -195,8 +204,8 @@ impl Case {
         match (self.sent, self.uid_plus) {
             (Sent::Window, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ UIDPLUS",
             (Sent::Window, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+",
-            (Sent::InTurn, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
-            (Sent::InTurn, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN",
+            (Sent::InTurn | Sent::TwinsInTurn, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
+            (Sent::InTurn | Sent::TwinsInTurn, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN",
             (_, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS",
             (_, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND",
         }
@@ -213,6 +222,7 @@ impl Case {
             Sent::Nameless => vec![message("Subject: two\r\n\r\nTwo\0.\r\n")],
             Sent::Large => vec![[named, b"Line.\r\n".repeat(180_000)].concat()],
             Sent::InTurn => vec![nameless, named],
+            Sent::TwinsInTurn => vec![twin.clone(), twin],
             Sent::Batch | Sent::Window => vec![named, nameless, twin.clone(), twin],
         }
     }
@@ -228,7 +238,7 @@ impl Case {
 
     /// Those whose answer is lost: the last so many.
     fn unknown(self) -> usize {
-        if self.sent == Sent::InTurn && !self.crashes { 1 } else { self.messages().len() }
+        if self.sent.is_in_turn() && !self.crashes { 1 } else { self.messages().len() }
     }
 
     /// In the order in which they are stored.
