@@ -143,7 +143,7 @@ pub struct Mark {
     pub uid_validity: u32,
     /// A UID that the message cannot be below.
     pub uid_next: u32,
-    /// Length and SHA-256 of the bytes as they are sent, line ends included.
+    /// Length of the bytes as they are sent, line ends included, and a hash by which the destination knows them again.
     pub octets: u64,
     pub hash: [u8; 32],
     /// The Message-ID field as it stands in the message.

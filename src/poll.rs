@@ -404,7 +404,10 @@ impl Poll<'_> {
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
         // What was listed is a hint, often short by the CRs; what arrives far beyond it goes to temporary files.
         let memory = u64::from(weight) * 1280 + LEEWAY;
-        let outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        let mut outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
+            session.confirm_last(&mut outcome).await;
+        }
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {

@@ -202,8 +202,10 @@ async fn a_message_that_may_have_ended_too_early_is_not_taken_for_whole() {
     drop(session);
     peer.finish().await;
 
-    // One at a time, the culprit is known; also where it is the last one.
-    for numbers in [&[1, 2][..], &[1, 2, 3]] {
+    // One at a time, the culprit is known; also where it is the last one, and what follows begins like a refusal.
+    let signed = "S: +OK\nS~ cut\\r\\n.\\r\\n-- \\r\\nA signature\\r\\n.\\r\\n";
+    for (numbers, torn) in [(&[1, 2][..], torn), (&[1, 2, 3], torn), (&[1, 2], signed), (&[1, 2, 3], signed)]
+    {
         let one_by_one = format!("C: RETR 1\n{first}\nC: RETR 2\n{torn}");
         let (peer, mut session) = super::session("TOP", &one_by_one).await;
         let retrieved = session.retrieve(numbers, temp()).await;
