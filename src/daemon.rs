@@ -21,7 +21,7 @@ use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
-pub use bridge::{Bridge, Polled, build_destination, configured};
+pub use bridge::{Bridge, Polled, account_setup, build_destination, configured, destination_setup};
 use requests::Requests;
 pub use requests::{Answer, PATIENCE};
 

@@ -35,6 +35,7 @@
 //! | every config key and complaint | [`config`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | TLS, certificates, time-outs | [`net`] |
+//! | what another program had seen, and how its file tells | [`import_state`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.
@@ -45,6 +46,7 @@ pub mod daemon;
 pub mod demo;
 pub mod destination;
 pub mod imap;
+pub mod import_state;
 pub mod ledger;
 pub mod message;
 pub mod net;

@@ -173,11 +173,18 @@ async fn renaming_is_one_to_one() {
 async fn twins_that_are_told_apart_late_have_names_of_their_own() {
     let mut house = House::new().await;
     house.poll(&vec![("u0", 10, "one")]).await;
-    assert_eq!(house.poll(&vec![("u1", 10, "one")]).await, nothing(), "one has vanished, its twin has come: renamed");
+    assert_eq!(
+        house.poll(&vec![("u1", 10, "one")]).await,
+        nothing(),
+        "one has vanished, its twin has come: renamed"
+    );
     // What was hidden comes back, twice in a chain.
     assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one")]).await, ["home: one"]);
     assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u2", 10, "one")]).await, nothing());
-    assert_eq!(house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one"), ("u2", 10, "one")]).await, ["home: one"]);
+    assert_eq!(
+        house.poll(&vec![("u0", 10, "one"), ("u1", 10, "one"), ("u2", 10, "one")]).await,
+        ["home: one"]
+    );
     assert_eq!(house.value("SELECT count(DISTINCT first_uidl) FROM messages").await, 3);
     let listed = "SELECT count(*) FROM messages WHERE first_uidl IN (SELECT uidl FROM messages)";
     assert_eq!(house.value(listed).await, 3, "a receiver knows them again when the ledger is lost");
