@@ -1,24 +1,24 @@
 //! `mailferry import-state`: what another program had seen is not delivered again.
 
-use std::collections::HashMap;
+mod look;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use chrono::Utc;
 use clap::Args;
 use indicatif::HumanCount;
 
 use crate::config::{self, Account, Config, Destination};
 use crate::daemon;
 use crate::import_state::{Mailboxes, Owner, Program, Seen, State};
-use crate::ledger::{Adopted, Adoption, Ledger, SeenElsewhere};
-use crate::message::{AccountName, LeaveCopy, Listed, Quirks, header_digest, received_at};
-use crate::net::Connectors;
-use crate::pop3::{self, Session};
+use crate::ledger::{Adopted, Adoption, Ledger};
+use crate::message::{AccountName, LeaveCopy};
 
 use super::{counted, exit, fetch, log, plain, print};
+use look::{SeenHere, look};
 
 #[derive(Args)]
 pub struct Wish {
@@ -138,9 +138,6 @@ fn seen_by(mailboxes: Mailboxes, account: &Account, wish: &Wish) -> anyhow::Resu
 /// How many mailboxes of a file are shown to choose from.
 const OWNERS: usize = 50;
 
-/// What of the mailbox the other program had seen, by message-number.
-type SeenHere = HashMap<u32, SeenElsewhere>;
-
 async fn take_over(
     ledger: &Ledger,
     config: &Config,
@@ -171,63 +168,6 @@ async fn take_over(
         })
         .await?;
     Ok((seen, adopted))
-}
-
-/// Lists the mailbox, and finds in it what was seen.
-async fn look(account: &Account, seen: &Seen, delivered: bool) -> anyhow::Result<(Vec<Listed>, SeenHere)> {
-    let connector = Connectors::default().connector(&account.pop3.peer)?;
-    let look = async |quirks| look_in(account, &connector, quirks, seen, delivered).await;
-    match look(Quirks::default()).await {
-        // Pipelining may be at fault.
-        Err(pop3::Error::OutOfStep { .. }) => Ok(look(Quirks { no_pipelining: true }).await?),
-        outcome => Ok(outcome?),
-    }
-}
-
-async fn look_in(
-    account: &Account,
-    connector: &pop3::Connector,
-    quirks: Quirks,
-    seen: &Seen,
-    delivered: bool,
-) -> Result<(Vec<Listed>, SeenHere), pop3::Error> {
-    let mut session = Session::open(connector, &account.pop3, quirks).await?;
-    let mut listing = session.uidl().await?.rows;
-    session.list(&mut listing).await?;
-    let here = listing.iter().filter_map(|row| {
-        let since = seen.since(&row.uidl)?;
-        Some((row.number, SeenElsewhere { since, delivered: None }))
-    });
-    let mut here: SeenHere = here.collect();
-    if delivered && session.capabilities().top {
-        read_headers(&mut session, &mut here).await?;
-    }
-    // All that is wanted is known, and nothing was changed: an answer to QUIT is of no interest.
-    let _ = session.quit().await;
-    Ok((listing, here))
-}
-
-/// Before a message is deleted its header is compared with what it is now.
-async fn read_headers(session: &mut Session, here: &mut SeenHere) -> Result<(), pop3::Error> {
-    let mut numbers: Vec<u32> = here.keys().copied().collect();
-    numbers.sort_unstable();
-    let headers = session.top(&numbers, |header| (header_digest(header), received_at(header))).await?;
-    for (number, header) in numbers.iter().zip(headers) {
-        if let (Some(seen), Ok((header, received))) = (here.get_mut(number), header)
-            && !is_later(received, seen.since)
-        {
-            seen.delivered = Some(header);
-        }
-    }
-    Ok(())
-}
-
-/// How much the clocks of a server and of the other program may differ.
-const CLOCKS: TimeDelta = TimeDelta::days(1);
-
-/// What was received after the other program had seen it is another message under the same UIDL.
-fn is_later(received: Option<DateTime<FixedOffset>>, since: Option<DateTime<Utc>>) -> bool {
-    received.zip(since).is_some_and(|(received, since)| received > since + CLOCKS)
 }
 
 fn told(wish: &Wish, account: &Account, in_file: usize, seen: &SeenHere, adopted: Adopted) -> String {
@@ -262,7 +202,8 @@ fn fate(wish: &Wish, account: &Account, seen: &SeenHere, adopted: Adopted) -> St
         return String::new();
     }
     if !wish.delivered {
-        return "they stay in the mailbox; --delivered lets leave_copy delete them\n".into();
+        let stay = "what is taken over stays in the mailbox; --delivered lets leave_copy delete it\n";
+        return if adopted.new > 0 { stay.into() } else { String::new() };
     }
     let mut fate = "leave_copy lets them go when their time is over".to_owned();
     if adopted.deletable > 0 {

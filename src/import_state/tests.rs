@@ -69,7 +69,7 @@ fn fetchmail_passes_over_what_is_no_row() {
     assert_eq!(of(Program::Fetchmail, file, "pop", "joe"), undated(&["u1", "u4"]));
     assert_eq!(read(Program::Fetchmail, file).left_out, LeftOut { lines: 4, first: 2 });
     assert_eq!(
-        fault(Program::Fetchmail, b"\nu1\0001790000000\nu2\0001790000000\n"),
+        fault(Program::Fetchmail, b"\nu1\x001790000000\nu2\x001790000000\n"),
         "line 2: not `USER@HOST UIDL`"
     );
 }
