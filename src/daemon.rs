@@ -21,7 +21,7 @@ use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
-pub use bridge::{Bridge, Polled, configured};
+pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 pub use requests::{Answer, PATIENCE};
 use requests::{Requests, answer_of};
 

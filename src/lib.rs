@@ -36,6 +36,7 @@
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
 //! | TLS, certificates, time-outs | [`net`] |
+//! | what another program had seen, and how its file tells | [`import_state`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.
@@ -46,6 +47,7 @@ pub mod daemon;
 pub mod demo;
 pub mod destination;
 pub mod imap;
+pub mod import_state;
 pub mod ledger;
 pub mod message;
 pub mod net;

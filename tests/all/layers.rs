@@ -19,6 +19,7 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("message", Only(&[])),
     ("net", Only(&[])),
     ("schedule", Only(&[])),
+    ("import_state", Only(&["message"])),
     ("auth", Only(&["net"])),
     ("ledger", Only(&["message", "auth"])),
     ("providers", Only(&["message", "net"])),

@@ -15,6 +15,7 @@ mod faults;
 mod ferry;
 mod fuzz;
 mod imap_folder;
+mod import_state;
 mod items;
 mod layers;
 mod oracle;
