@@ -33,6 +33,7 @@
 //! | how a message is found again when an answer was lost | [`destination::imap_folder`] |
 //! | what a webhook's answer means | [`destination::webhook`] |
 //! | every config key and complaint | [`config`] |
+//! | what is known of a mail provider, and how its servers are found | [`providers`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what a command prints | [`cli`] |
@@ -51,5 +52,6 @@ pub mod net;
 pub mod poll;
 pub mod pop3;
 pub mod printable;
+pub mod providers;
 pub mod schedule;
 pub mod web;

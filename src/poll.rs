@@ -53,6 +53,8 @@ pub struct Account {
     pub connector: pop3::Connector,
     pub schedule: Schedule,
     pub settings: Settings,
+    /// What is known of its server.
+    pub quirks: Quirks,
 }
 
 /// Says what time it is.
@@ -83,7 +85,7 @@ pub struct Summary {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
-    /// The least time that the server wants between two logins (RFC 2449 section 6.6).
+    /// The least time that the server wants between two logins (RFC 2449 section 6.6, or a quirk).
     pub login_delay: Option<Duration>,
 }
 
@@ -142,7 +144,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: HashSet::new(),
-        summary: Summary::default(),
+        summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
         announced: HashSet::new(),
@@ -249,11 +251,12 @@ impl Poll<'_> {
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let quirks = Quirks { no_pipelining: past.no_pipelining || self.no_pipelining };
+        let quirks =
+            Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
-        self.summary.login_delay = session.capabilities().login_delay;
+        self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let listing = self.list(&mut session, &past).await?;
         self.listed = true;
         let portion = self.carry(&mut session, &listing).await?;

@@ -250,7 +250,8 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
     };
     let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
     pop3.max_size = raw.max_size;
-    Ok(Account { pop3, name: raw.name, poll: raw.poll, schedule: raw.schedule, paused: raw.paused })
+    let RawAccount { name, poll, schedule, quirks, paused, .. } = raw;
+    Ok(Account { name, pop3, poll, schedule, quirks, paused })
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
