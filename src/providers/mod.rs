@@ -3,13 +3,22 @@
 //! [`PRESETS`] is plain data, looked up by the domain of an address ([`for_domain`]), by the host that takes a domain's
 //! mail ([`for_mx`]) or by the host that an account names ([`for_host`]). For all other domains there is [`find`].
 
+mod address;
+mod autoconfig;
+mod dns;
 #[rustfmt::skip]
 mod domains;
+mod fetch;
+mod find;
+mod network;
 mod presets;
 
 use crate::message::Quirks;
 use crate::net::Tls;
 
+pub use address::{Address, base_domain};
+pub use find::{Candidate, Found, Server, Source, find};
+pub use network::Network;
 pub use presets::PRESETS;
 
 /// What is known of one mail provider. All texts are sentences for a person.
@@ -78,8 +87,8 @@ pub struct Step {
 
 /// The provider of an address with this domain. Letter case does not matter.
 pub fn for_domain(domain: &str) -> Option<&'static Provider> {
-    let is_same = |known: &&str| known.eq_ignore_ascii_case(domain);
-    PRESETS.iter().find(|provider| provider.domains.iter().any(|known| is_same(&known)))
+    let is_its_own = |known: &&str| known.eq_ignore_ascii_case(domain);
+    PRESETS.iter().find(|provider| provider.domains.iter().any(is_its_own))
 }
 
 /// The provider that takes the mail of a domain whose MX host this is. Of two that fit, the closer one.

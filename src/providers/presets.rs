@@ -583,6 +583,7 @@ pub const PRESETS: &[Provider] = &[
             "Switch POP3 on in Yandex Mail, under Settings, \u{201c}Email clients\u{201d}.",
             "https://yandex.com/support/mail/mail-clients/others.html",
         )),
+        notes: &["Yandex Mail keeps on its server what a program deletes by POP3."],
         ignores_deletion: true,
         checked: "2026-03",
         ..PLAIN
