@@ -261,8 +261,8 @@ impl Poll<'_> {
         self.listed = true;
         let portion = self.carry(&mut session, &listing).await?;
         self.delete_overdue(&mut session, &listing).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
-        if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
+        let is_held = self.must_not_quit(&session).await?;
+        if !is_held {
             match session.quit().await {
                 // Some servers hang up instead of answering. What is gone shows in the next listing.
                 Err(error) if error.class() == pop3::Class::Network => {
@@ -274,7 +274,20 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && listing.gone == 0;
         self.portions += 1;
-        Ok(if is_futile || self.summary.login_delay.is_some() { Portion::Done } else { portion })
+        if is_futile || self.summary.login_delay.is_some() {
+            return Ok(Portion::Done);
+        }
+        // What was retrieved is hidden now, and the next part of the mailbox can be seen.
+        let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
+        Ok(if uncovers { Portion::More } else { portion })
+    }
+
+    /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
+    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it.
+    async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
+        let is_dropped = session.capabilities().retrieved_is_gone();
+        let matters = is_dropped || self.account.quirks.hides_retrieved;
+        Ok(matters && self.context.ledger.any_waits(&self.retrieved, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.

@@ -14,8 +14,6 @@ use super::{Failure, Poll};
 /// A mailbox as it is listed in this session.
 pub(super) struct Listing {
     pub rows: Arc<Vec<Listed>>,
-    /// The server drops what was retrieved (EXPIRE 0).
-    pub retrieved_is_gone: bool,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
 }
@@ -39,8 +37,7 @@ impl Poll<'_> {
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        let retrieved_is_gone = session.capabilities().retrieved_is_gone();
-        Ok(Listing { rows, retrieved_is_gone, gone: taken_in.gone })
+        Ok(Listing { rows, gone: taken_in.gone })
     }
 
     fn intake(
