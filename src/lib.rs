@@ -33,6 +33,7 @@
 //! | how a message is found again when an answer was lost | [`destination::imap_folder`] |
 //! | what a webhook's answer means | [`destination::webhook`] |
 //! | every config key and complaint | [`config`] |
+//! | what is known of a mail provider, and how its servers are found | [`providers`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
 //! | TLS, certificates, time-outs | [`net`] |
@@ -54,6 +55,7 @@ pub mod net;
 pub mod poll;
 pub mod pop3;
 pub mod printable;
+pub mod providers;
 pub mod schedule;
 pub mod setup;
 pub mod web;

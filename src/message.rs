@@ -90,11 +90,15 @@ pub struct Listed {
     pub size: Option<u64>,
 }
 
-/// The ways of a server that change what a poll does, learned by bad experience.
+/// The ways of a server that change what a poll does: known of its provider, or learned by bad experience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// It announces PIPELINING but gets out of step: one command at a time.
     pub no_pipelining: bool,
+    /// It refuses a login sooner than this after the last one, and does not announce that (LOGIN-DELAY).
+    pub login_delay: Option<Duration>,
+    /// It lists a part of the mailbox at a time, and after QUIT no longer what was retrieved.
+    pub hides_retrieved: bool,
 }
 
 /// Where an account's messages go: one entry of its `deliver`.

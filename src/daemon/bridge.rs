@@ -239,6 +239,7 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
         connector,
         schedule: account.schedule,
         settings: account.poll,
+        quirks: account.quirks,
     })
 }
 

@@ -73,16 +73,17 @@ impl Ledger {
         may_go(&self.readers, ids, age, now).await.map_err(self.sql_error())
     }
 
-    /// Whether any of these has a delivery that is not settled, be it only for a person to decide: then a server must
-    /// not drop it as retrieved (EXPIRE 0).
-    pub async fn any_waits(&self, ids: &[MessageId]) -> Result<bool, Error> {
+    /// Whether any of these has a delivery that is not settled: then a server must not drop it as retrieved (EXPIRE 0).
+    /// With `parked` one counts too that is only for a person to decide.
+    pub async fn any_waits(&self, ids: &[MessageId], parked: bool) -> Result<bool, Error> {
         let sql = "
             SELECT EXISTS (
                 SELECT 1 FROM json_each($1) j JOIN deliveries d ON d.message = j.value
-                WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')
+                WHERE d.state IN ('due', 'attempting', 'deferred') OR (d.state = 'parked' AND $2)
             )";
         sqlx::query_scalar(sql)
             .bind(list(ids.iter().copied()))
+            .bind(parked)
             .fetch_one(&self.readers)
             .await
             .map_err(self.sql_error())

@@ -53,6 +53,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("reqwest", &["destination", "auth", "providers"]),
+    ("hickory_resolver", &["providers"]),
+    ("roxmltree", &["providers"]),
+    ("psl", &["providers"]),
+    ("idna", &["providers"]),
 ];
 
 #[test]

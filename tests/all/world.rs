@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mailferry::config;
 use mailferry::daemon::{self, Bridge, Polled};
 use mailferry::ledger::{self, Ledger};
-use mailferry::message::AccountName;
+use mailferry::message::{AccountName, Quirks};
 use mailferry::poll::Summary;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -60,6 +60,8 @@ pub struct World {
     pub more: String,
     /// Who logs in at the source.
     pub user: &'static str,
+    /// What is known of the source's server.
+    pub quirks: Quirks,
     /// Every message that was ever put at the source.
     put: Vec<Vec<u8>>,
     folder: TempDir,
@@ -149,6 +151,7 @@ impl World {
             plan,
             more: String::new(),
             user: "old",
+            quirks: Quirks::default(),
             put,
             folder,
             running: None,
@@ -336,7 +339,10 @@ impl World {
         let file = self.folder.path().join("mailferry.toml");
         std::fs::write(&file, self.config()).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let config = config::load(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
+        let mut config = config::load(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
+        for account in config.accounts.iter_mut().filter(|account| account.name.as_str() == "old") {
+            account.quirks = self.quirks;
+        }
         Bridge::build(config, ledger, CancellationToken::new(), clock).await
     }
 

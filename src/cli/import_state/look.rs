@@ -22,9 +22,11 @@ pub async fn look(
 ) -> anyhow::Result<(Vec<Listed>, SeenHere)> {
     let connector = Connectors::default().connector(&account.pop3.peer)?;
     let look = async |quirks| look_in(account, &connector, quirks, seen, delivered).await;
-    match look(Quirks::default()).await {
+    match look(account.quirks).await {
         // Pipelining may be at fault.
-        Err(pop3::Error::OutOfStep { .. }) => Ok(look(Quirks { no_pipelining: true }).await?),
+        Err(pop3::Error::OutOfStep { .. }) => {
+            Ok(look(Quirks { no_pipelining: true, ..account.quirks }).await?)
+        }
         outcome => Ok(outcome?),
     }
 }
