@@ -113,7 +113,7 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
-        let mut is_vague = false;
+        let (mut is_vague, mut owed) = (false, [true; 2]);
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
             if other.content != content
@@ -121,6 +121,8 @@ impl Model {
                 && other.uidls.iter().any(|it| it == uidl)
             {
                 (is_vague, other.is_vague) = (true, true);
+                // By the rule "settled" it is taken for the other one.
+                owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
             }
         }
         self.letters.push(Letter {
@@ -131,7 +133,7 @@ impl Model {
             is_hidden: false,
             was_overlooked: false,
             is_vague,
-            owed: [true; 2],
+            owed,
             is_listed: false,
             seen: None,
         });
@@ -180,7 +182,11 @@ impl Model {
             let content = letter.content;
             let hash = &self.contents[content].hash;
             if !books.retrieved.contains(hash) {
-                (letter.is_listed, letter.owed) = (false, [true; 2]);
+                letter.is_listed = false;
+                // Of a ledger that was replaced it is not known yet whether it knows.
+                if !self.past_is_unknown {
+                    letter.owed = [true; 2];
+                }
             }
             if books.announced.contains(hash) {
                 self.allow(content, [1, 1]);
@@ -227,8 +233,6 @@ impl Model {
         for content in &mut self.contents {
             let home = &mut content.copies[HOME];
             home.extra += std::mem::take(&mut home.extra_past);
-            // What is found again is stored on the terms of that day.
-            content.copies.iter_mut().for_each(|copies| copies.shortest = None);
         }
     }
 
@@ -310,7 +314,9 @@ impl Model {
             for ((copies, route), name) in content.copies.iter_mut().zip(terms.routes).zip(NAMES) {
                 let is_ours = |uidl: &Vec<u8>| letters().any(|letter| letter.uidls.contains(uidl));
                 let waits = books.waiting.iter().any(|(_, uidl, to)| to == name && is_ours(uidl));
-                let is_there = copies.there >= letters().count();
+                let is_known =
+                    books.delivered_to.get(name).is_some_and(|known| known.contains(&content.hash));
+                let is_there = is_known && copies.there >= letters().count();
                 copies.is_settled |= route && !is_hidden && !waits && is_there;
             }
         }
