@@ -270,7 +270,7 @@ async fn a_session_that_waits_for_a_slow_destination_is_kept_alive() {
          C: UIDL
          S~ +OK\\r\\n1 one\\r\\n2 two\\r\\n3 three\\r\\n.\\r\\n
          C: LIST
-         S~ +OK\\r\\n1 30\\r\\n2 30\\r\\n3 30\\r\\n.\\r\\n
+         S~ +OK\\r\\n1 14\\r\\n2 14\\r\\n3 16\\r\\n.\\r\\n
          C: RETR 1
          S~ +OK\\r\\nSubject: one\\r\\n.\\r\\n
          C: RETR 2

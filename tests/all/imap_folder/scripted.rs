@@ -408,6 +408,31 @@ async fn a_message_id_proves_nothing_where_sizes_are_right() {
     assert!(matches!(&found, Found::CannotSay { reason } if reason.contains("may be this one")), "{found:?}");
 }
 
+/// With a new UIDVALIDITY the whole folder is looked through, and an older message may bear it.
+#[tokio::test]
+async fn a_message_id_proves_nothing_in_a_whole_folder() {
+    let rest = "C: M3 EXAMINE \"INBOX\"
+         S: * 9 EXISTS
+         S: * OK [UIDVALIDITY 8] valid
+         S: M3 OK [READ-ONLY] done
+         C: M4 UID FETCH 1:* (UID RFC822.SIZE)
+         S: * 9 FETCH (UID 9 RFC822.SIZE 900)
+         S: M4 OK done
+         C: M5 UID FETCH 9 (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+         S: * 9 FETCH (UID 9 BODY[HEADER.FIELDS (MESSAGE-ID)] {21}
+         S~ Message-ID: <a@x>\\r\\n\\r\\n
+         S: )
+         S: M5 OK done
+         C: M6 UID FETCH 9 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 9 BODY[]<0> {25}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done";
+    assert_eq!(look_up("", rest).await, Found::Absent);
+}
+
 #[tokio::test]
 async fn a_folder_that_may_not_be_opened_has_not_said_no() {
     let rest = "C: M3 EXAMINE \"INBOX\"

@@ -220,6 +220,21 @@ async fn a_message_that_may_have_ended_too_early_is_not_taken_for_whole() {
     }
 }
 
+/// The rest comes when the seeming end has been looked at.
+#[tokio::test]
+async fn a_message_is_whole_when_another_reply_has_come_behind_it() {
+    for (answer, is_whole) in [("+OK", true), ("-ERR unknown command", true), ("the rest", false)] {
+        let dialog = format!("C: RETR 1\nS: +OK\nS: a\nS: .\nC: NOOP\nS: {answer}");
+        let (peer, mut session) = session("TOP", &dialog).await;
+        let mut retrieved = session.retrieve(&[1], temp()).await;
+        session.confirm_last(&mut retrieved).await;
+        let told = matches!(retrieved.messages.as_slice(), [(1, Retrieval::Message(_))]);
+        assert_eq!((told, retrieved.error.is_none()), (is_whole, is_whole), "{answer}: {retrieved:?}");
+        drop(session);
+        peer.finish().await;
+    }
+}
+
 #[tokio::test]
 async fn words_that_are_no_reply_are_not_believed() {
     for words in ["S: ", "S: garbage", "S: +", "S: 250 OK", "S~ \\x00\\r\\n"] {
