@@ -129,9 +129,12 @@ impl Candidate {
     }
 
     fn new(source: Source, origin: String, servers: Servers) -> Candidate {
-        let Servers { pop3, imap, login_delay } = servers;
+        let Servers { mut pop3, mut imap, login_delay } = servers;
+        let provider = common_provider(pop3.iter().chain(&imap));
+        if provider.is_some_and(|provider| matches!(provider.login, Login::OAuthOnly(_))) {
+            pop3.iter_mut().chain(&mut imap).for_each(|server| server.oauth_only = true);
+        }
         let hosts = || pop3.iter().chain(&imap).map(|server| server.host.as_str());
-        let provider = hosts().find_map(for_host);
         // Whole, however long: an owner that is cut off could be anybody (draft-ietf-mailmaint-autoconfig section 5.1).
         let owners: BTreeSet<&str> = hosts().map(base_domain).collect();
         let owners = owners.into_iter().collect::<Vec<_>>().join(" and ");
@@ -146,6 +149,13 @@ impl Candidate {
             imap,
         }
     }
+}
+
+/// Who runs all of the servers. One stranger's among them, and it is nobody: no known name shall vouch for that one.
+fn common_provider<'s>(servers: impl Iterator<Item = &'s Server>) -> Option<&'static Provider> {
+    let mut providers = servers.map(|server| for_host(&server.host));
+    let first = providers.next()??;
+    providers.all(|other| other.is_some_and(|other| other.id == first.id)).then_some(first)
 }
 
 impl Server {

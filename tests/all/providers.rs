@@ -168,6 +168,16 @@ async fn a_known_provider_is_recognised_behind_another_domain() {
     assert_eq!(found.candidates[0].provider.unwrap().id, "web-de");
     assert_eq!(found.candidates[0].login_delay, Some(Duration::from_secs(15 * 60)));
     assert!(found.candidates[0].question.is_some());
+
+    // But a known name does not vouch for a stranger.
+    let internet = Internet::new().await;
+    internet.publish(AUTOCONFIG, file(&["imap imap.gmail.com", "pop3 pop.evil.example"]));
+    internet.publish(WELL_KNOWN, file(&["imap imap.gmail.com", "pop3 pop3.web.de"]));
+    internet.publish(DATABASE, file(&["pop3 outlook.office365.com"]));
+    let found = find(&fred(), &internet.network()).await;
+    let [stranger, mixture, microsoft] = &found.candidates[..] else { panic!("{found:?}") };
+    assert!(stranger.provider.is_none() && mixture.provider.is_none());
+    assert!(microsoft.pop3[0].oauth_only, "whatever the file says");
 }
 
 #[tokio::test]
