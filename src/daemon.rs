@@ -21,9 +21,9 @@ use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
 use crate::{schedule, web};
 
-pub use bridge::{Bridge, Polled, build_destination, configured};
-use requests::Requests;
+pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 pub use requests::{Answer, PATIENCE};
+use requests::{Requests, answer_of};
 
 /// How soon a request of another process is seen.
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
@@ -145,7 +145,7 @@ impl Daemon {
                 () = self.stop.cancelled() => break,
                 error = self.bridge.ledger().failed() => return Err(error.into()),
                 Some(finished) = self.polls.join_next() => self.finish(finished?).await?,
-                _ = reload.recv() => self.reload().await?,
+                _ = reload.recv() => drop(self.reload().await?),
                 _ = look.tick() => self.take_requests().await?,
                 () = tokio::time::sleep(wake) => {}
                 _ = watchdog.tick() => {
@@ -251,17 +251,26 @@ impl Daemon {
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {
         let known = |name: &AccountName| self.bridge.polls(name);
-        if self.requests.take(self.bridge.ledger(), known).await? {
+        let taken = self.requests.take(self.bridge.ledger(), known).await?;
+        if taken.changed {
             self.agenda_has_changed(Duration::ZERO);
+        }
+        if !taken.reload.is_empty() {
+            let outcome = self.reload().await?;
+            let answer = answer_of(outcome.as_ref().map(|()| "").map_err(String::as_str));
+            for request in taken.reload {
+                self.bridge.ledger().answer_request(request, answer.clone()).await?;
+            }
         }
         Ok(())
     }
 
-    /// Takes over a changed config. Polls under way finish on the old one; a broken one changes nothing.
-    async fn reload(&mut self) -> anyhow::Result<()> {
+    /// Takes over a changed config. Polls under way finish on the old one; a broken one changes nothing, and what is wrong
+    /// with it is returned.
+    async fn reload(&mut self) -> anyhow::Result<Result<(), String>> {
         let file = self.bridge.file().to_owned();
         notify(&[sd_notify::NotifyState::Reloading]);
-        match config::load(&file).await {
+        let outcome = match config::load(&file).await {
             Ok(mut config) => {
                 if config.ledger != self.ledger_path {
                     warn!("`ledger` has changed: that takes effect after a restart");
@@ -275,16 +284,18 @@ impl Daemon {
                 self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
                 self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
+                Ok(())
             }
             Err(faults) => {
                 for fault in faults.to_string().lines() {
                     error!("{fault}");
                 }
                 error!("the config was not reloaded; the old one goes on");
+                Err(faults.to_string())
             }
-        }
+        };
         notify(&[sd_notify::NotifyState::Ready]);
-        Ok(())
+        Ok(outcome)
     }
 
     async fn drain(mut self) -> anyhow::Result<()> {

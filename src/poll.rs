@@ -27,9 +27,7 @@ use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, State};
-use crate::message::{
-    AccountName, DestinationName, Import, LeaveCopy, Message, Outgoing, Quirks, Route, Uidl,
-};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Message, Outgoing, Quirks, Route};
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
 
@@ -55,6 +53,8 @@ pub struct Account {
     pub connector: pop3::Connector,
     pub schedule: Schedule,
     pub settings: Settings,
+    /// What is known of its server.
+    pub quirks: Quirks,
 }
 
 /// Says what time it is.
@@ -84,7 +84,7 @@ pub struct Summary {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
-    /// The least time that the server wants between two logins (RFC 2449 section 6.6).
+    /// The least time that the server wants between two logins (RFC 2449 section 6.6, or a quirk).
     pub login_delay: Option<Duration>,
 }
 
@@ -143,7 +143,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: MessageIds::default(),
-        summary: Summary::default(),
+        summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
         announced: MessageIds::default(),
@@ -250,17 +250,18 @@ impl Poll<'_> {
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let quirks = Quirks { no_pipelining: past.no_pipelining || self.no_pipelining };
+        let quirks =
+            Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
-        self.summary.login_delay = session.capabilities().login_delay;
+        self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let mailbox = self.list(&mut session, &past).await?;
         self.listed = true;
         let portion = self.carry(&mut session, &mailbox).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
-        if !(mailbox.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
+        let is_held = self.must_not_quit(&session).await?;
+        if !is_held {
             match session.quit().await {
                 // Some servers hang up instead of answering. What is gone shows in the next listing.
                 Err(error) if error.class() == pop3::Class::Network => {
@@ -272,12 +273,25 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && mailbox.gone == 0;
         self.portions += 1;
-        Ok(if is_futile || self.summary.login_delay.is_some() { Portion::Done } else { portion })
+        if is_futile || self.summary.login_delay.is_some() {
+            return Ok(Portion::Done);
+        }
+        // What was retrieved is hidden now, and the next part of the mailbox can be seen.
+        let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
+        Ok(if uncovers { Portion::More } else { portion })
+    }
+
+    /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
+    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it.
+    async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
+        let is_dropped = session.capabilities().retrieved_is_gone();
+        let matters = is_dropped || self.account.quirks.hides_retrieved;
+        Ok(matters && self.context.ledger.any_waits(&self.retrieved, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
     async fn carry(&mut self, session: &mut Session, mailbox: &Mailbox) -> Result<Portion, Failure> {
-        let mut numbers = Numbers::of(&mailbox.listing);
+        let mut numbers = Numbers::of(&mailbox.listing, &mailbox.vague);
         let mut seen = MessageIds::default();
         let mut carried = Carried { began: Instant::now(), deletable: Vec::new() };
         while !carried.is_full() {
@@ -337,7 +351,7 @@ impl Poll<'_> {
         if due.is_empty() {
             return Ok(VecDeque::new());
         }
-        let wanted: Vec<(&Uidl, Option<u64>)> = due.iter().map(|due| (&due.uidl, due.size)).collect();
+        let wanted: Vec<_> = due.iter().map(|due| (due.id, &due.uidl, due.size)).collect();
         let numbers = numbers.take(&wanted);
         let items = due.into_iter().zip(numbers);
         let items: VecDeque<Item> =
@@ -405,7 +419,10 @@ impl Poll<'_> {
         // What was listed is a hint, often short by the CRs; what arrives far beyond it goes to temporary files.
         let memory = u64::from(weight) * 1280 + LEEWAY;
         let too_slow = self.holds_others_up(batch::patience(&items, self.account.pop3.max_size));
-        let outcome = session.retrieve_within(&numbers, &self.context.spool, memory, too_slow).await;
+        let mut outcome = session.retrieve_within(&numbers, &self.context.spool, memory, too_slow).await;
+        if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
+            session.confirm_last(&mut outcome).await;
+        }
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {

@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use chrono::DateTime;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use indicatif::{HumanBytes, HumanCount};
 
-use crate::config::{self, Account, Config};
+use crate::config::{self, Config};
 use crate::ledger;
-use crate::message::{AccountName, Quirks};
+use crate::message::AccountName;
 use crate::net::Connectors;
-use crate::pop3::{self, Session};
-use crate::printable::printable;
+use crate::setup;
 
 use super::{exit, fetch, log, print};
 
@@ -76,14 +73,16 @@ async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
         let connector = connectors.connector(&account.pop3.peer);
         probes.push(Box::pin(async move {
             let outcome = match connector {
-                Ok(connector) => log_in(&account, &connector).await.map_err(|error| error.to_string()),
+                Ok(connector) => {
+                    setup::log_in(&account.pop3, &connector).await.map_err(|error| error.to_string())
+                }
                 Err(error) => Err(error.to_string()),
             };
-            (format!("account {}", account.name), outcome)
+            (format!("account {}", account.name), outcome.map(|mailbox| mailbox.to_string()))
         }));
     }
     for destination in config.destinations.into_iter().filter(|d| all && d.kind.is_ok()) {
-        let destination = crate::daemon::build_destination(destination, &mut connectors);
+        let destination = setup::build_destination(destination, &mut connectors);
         probes.push(Box::pin(async move {
             (format!("destination {}", destination.name()), destination.probe().await)
         }));
@@ -100,21 +99,4 @@ async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
         }
     }
     good
-}
-
-async fn log_in(account: &Account, connector: &pop3::Connector) -> Result<String, pop3::Error> {
-    let mut session = Session::open(connector, &account.pop3, Quirks::default()).await?;
-    let stat = session.stat().await?;
-    let certificate = session.certificate().map(|certificate| {
-        let until = DateTime::from_timestamp(certificate.not_after, 0);
-        let until = until.map(|until| until.format(" until %Y-%m-%d").to_string()).unwrap_or_default();
-        format!("; certificate of {}{until}", printable(certificate.issuer))
-    });
-    session.quit().await?;
-    Ok(format!(
-        "{} messages, {}{}",
-        HumanCount(stat.count.into()),
-        HumanBytes(stat.octets),
-        certificate.unwrap_or_else(|| "; NOT ENCRYPTED".into())
-    ))
 }

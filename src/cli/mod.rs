@@ -1,10 +1,13 @@
 //! Arguments, and what each command prints.
 
+mod account;
 mod check;
 mod demo;
 mod fetch;
+mod import_state;
 mod log;
 mod people;
+mod person;
 mod report;
 mod table;
 
@@ -15,9 +18,10 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::import_state::Program;
 use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
-use crate::{config, daemon, ledger};
+use crate::{config, daemon, ledger, setup};
 
 /// Exit codes of every command; the numbers are sysexits.h's.
 pub mod exit {
@@ -106,6 +110,51 @@ enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Add an account: ask for its settings, log in on both sides, and save it in a file of its own
+    ///
+    /// Without a config it makes a first one. A mailferry that is running takes the account up at once. In a script, give
+    /// the answers as options, with --yes for the rest; the password comes from --password-file.
+    Add {
+        /// Its mail address
+        #[arg(value_name = "ADDRESS")]
+        address: Option<String>,
+        /// A name for it [default: the address]
+        #[arg(long, value_parser = account_name)]
+        name: Option<AccountName>,
+        #[command(flatten)]
+        answers: account::Answers,
+    },
+    /// Change an account that has a file of its own
+    Edit {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+        #[command(flatten)]
+        answers: account::Answers,
+    },
+    /// Poll an account no more, until `resume`
+    Pause {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+    },
+    /// Poll a paused account again
+    Resume {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+    },
+    /// Take an account out of the config
+    ///
+    /// Mail stays where it is. The ledger remembers what it has seen of the account, so that nothing comes twice if it is
+    /// added again under this name.
+    Delete {
+        #[arg(value_name = "ACCOUNT", value_parser = account_name)]
+        account: AccountName,
+        /// Drop what the ledger remembers, too
+        #[arg(long)]
+        forget: bool,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Show how each account and destination is doing
     Status {
         #[command(flatten)]
@@ -175,6 +224,26 @@ enum Command {
         #[arg(value_parser = account_name)]
         account: AccountName,
     },
+    /// Take over what another program had seen, so that it is not delivered again
+    ///
+    /// Reads the file in which the other program remembers the messages it has seen, logs in to the account, and notes in
+    /// the ledger which of them are there. They will not be delivered; all else in the mailbox is new. Running it again
+    /// changes nothing. Do it before the first poll, when the other program has run for the last time. The daemon must
+    /// be stopped.
+    ///
+    /// Where the file is, if the program was not told otherwise:{n}
+    /// fetchmail: ~/.fetchids, for all accounts; as a service of Debian's /var/lib/fetchmail/.fetchmail-UIDL-cache{n}
+    /// getmail: ~/.config/getmail/oldmail-SERVER-PORT-USER, or in ~/.getmail{n}
+    /// mpop: ~/.mpop_uidls/USER_at_HOST{n}
+    /// fdm: what `cache` names in ~/.fdm.conf
+    ///
+    /// What is taken over stays in the mailbox, whatever leave_copy says, for no destination of mailferry's has confirmed
+    /// it. With --delivered the other program's word counts for that: leave_copy then lets a message go when its time is
+    /// over, counted from when getmail, or mpop since 1.4.23, first saw it, else from now.
+    ///
+    /// Exit code 64: the file is not what it should be, or of another account. 75: the server refused, or another
+    /// mailferry holds the ledger.
+    ImportState(import_state::Wish),
     /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
     Demo {
         /// End when all has arrived and is verified
@@ -196,6 +265,14 @@ fn account_name(text: &str) -> Result<AccountName, String> {
 
 fn destination_name(text: &str) -> Result<DestinationName, String> {
     DestinationName::new(text).ok_or_else(|| format!("a name is {}", crate::message::NAME_RULE))
+}
+
+fn program(name: &str) -> Result<Program, String> {
+    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    program.ok_or_else(|| {
+        let names = Program::ALL.map(Program::name).join(", ");
+        format!("it can be one of {names}")
+    })
 }
 
 fn message_id(text: &str) -> Result<MessageId, String> {
@@ -234,6 +311,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     if let Command::Demo { once } = cli.command {
         return demo::demo(once, &log).await;
     }
+    if let Command::Add { address, name, answers } = cli.command {
+        return account::add(cli.config, address, name, answers).await;
+    }
     let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
     match cli.command {
         Command::Run => {
@@ -244,6 +324,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
         Command::Check { accounts, offline } => check::check(&file, &accounts, offline, &log).await,
+        Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
+        Command::Pause { account } => account::pause(&file, &account, true).await,
+        Command::Resume { account } => account::pause(&file, &account, false).await,
+        Command::Delete { account, forget, yes } => account::delete(&file, &account, forget, yes).await,
         Command::Status { output } => report::status(&file, output.json).await,
         Command::History { account, output } => report::history(&file, account.as_ref(), output.json).await,
         Command::Parked { output } => report::parked(&file, output.json).await,
@@ -252,7 +336,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
         Command::Rename { old, new } => people::rename(&file, &old, &new).await,
         Command::Forget { account } => people::forget(&file, &account).await,
-        Command::Demo { .. } => Ok(exit::OK),
+        Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
+        Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
     }
 }
 
@@ -286,6 +371,9 @@ fn complain(error: &anyhow::Error) -> u8 {
     eprint(&format!("{error:#}"));
     if let Some(plain) = error.downcast_ref::<Plain>() {
         return plain.code;
+    }
+    if let Some(error) = error.downcast_ref::<setup::Error>() {
+        return if error.is_usage() { exit::USAGE } else { exit::CONFIG };
     }
     match error.downcast_ref::<ledger::Error>() {
         Some(ledger::Error::Locked(_) | ledger::Error::Busy(_)) => exit::LATER,

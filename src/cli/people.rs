@@ -95,6 +95,41 @@ async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
     answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
 }
 
+/// Leaves a request that can be refused with whoever holds the ledger. Returns its answer, or why it was refused.
+pub async fn ask_for(config: &Config, request: &Request) -> anyhow::Result<Result<String, String>> {
+    let visitor = Ledger::visit(&config.ledger).await?;
+    let id = visitor.request(request, Utc::now()).await?;
+    let answer = wait_for_answer(&visitor, id, &config.ledger).await?;
+    let read = || -> Option<Result<String, String>> {
+        let answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        let text = |key: &str| answer.get(key)?.as_str().map(str::to_owned);
+        text("ok").map(Ok).or_else(|| text("error").map(Err))
+    };
+    read().with_context(|| format!("the daemon answered `{answer}`"))
+}
+
+/// Drops what the ledger knows of an account that is no longer configured, whoever holds it. Returns how many messages
+/// those were.
+pub async fn forget_account(config: &Config, account: &AccountName) -> anyhow::Result<u64> {
+    match daemon::hold(&config.ledger).await {
+        Ok(ledger) => {
+            let outcome = ledger.forget(account).await;
+            let closed = ledger.close().await;
+            match outcome {
+                // It was never polled.
+                Err(ledger::Error::NoSuchAccount { .. }) => Ok(0),
+                outcome => Ok(outcome.and_then(|count| closed.map(|()| count))?),
+            }
+        }
+        Err(ledger::Error::Locked(_)) => {
+            let request = Request::Forget { account: account.clone() };
+            let answer = ask_for(config, &request).await?.map_err(|reason| plain(exit::LATER, reason))?;
+            answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Waits until the holder of the ledger has answered. It looks twice a second.
 ///
 /// # Errors

@@ -30,6 +30,8 @@ pub const WEBHOOK: &[&str] = &[
 pub const SECRET: &[&str] = &["file", "env", "command", "credential"];
 
 pub const LEDGER: &str = "mailferry.db";
+/// There is none by default: this is what setup writes.
+pub const ACCOUNTS_DIR: &str = "accounts.d";
 pub const LISTEN: &str = "127.0.0.1:8025";
 
 /// Ports for TLS from the first byte, and for the plaintext that STARTTLS begins with.

@@ -106,6 +106,7 @@ fn gather(path: &Path, surroundings: &Surroundings) -> Result<Files, Faults> {
     let mut files = Files { main, accounts, broken: Vec::new(), warnings };
     if let Some(dir) = files.main.accounts_dir.take() {
         add_drop_ins(&mut files, path, &folder, &dir, surroundings)?;
+        files.main.accounts_dir = Some(dir);
     }
     if files.accounts.is_empty() && files.broken.is_empty() {
         files.warnings.push(format!("{}: there is no account, so nothing is polled", path.display()));
@@ -226,6 +227,7 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
     let mut config = Config {
         file: path.to_owned(),
         ledger: files.main.ledger,
+        accounts_dir: files.main.accounts_dir.map(|dir| dir.path),
         web: files.main.web,
         log: files.main.log,
         destinations,
@@ -248,9 +250,14 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
         Ok(password) => password,
         Err(faults) => return Err(Broken { name: raw.name, file, reason: in_one_line(&faults) }),
     };
+    Ok(with_password(file, raw, password))
+}
+
+pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretString) -> Account {
     let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
     pop3.max_size = raw.max_size;
-    Ok(Account { pop3, name: raw.name, poll: raw.poll, schedule: raw.schedule, paused: raw.paused })
+    let RawAccount { name, poll, schedule, quirks, paused, .. } = raw;
+    Account { name, file, pop3, poll, schedule, quirks, paused }
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {

@@ -7,6 +7,7 @@
 mod account;
 mod ca_file;
 mod destination;
+pub mod draft;
 mod fault;
 mod file;
 mod keys;
@@ -25,10 +26,10 @@ use tracing::Level;
 
 pub use fault::{Fault, Faults};
 pub use load::{load, load_without_secrets};
-pub use surroundings::find;
+pub use surroundings::{find, place};
 
 use crate::destination::{imap_folder, webhook};
-use crate::message::{AccountName, DestinationName};
+use crate::message::{AccountName, DestinationName, Quirks};
 use crate::schedule::Schedule;
 use crate::{poll, pop3};
 
@@ -37,6 +38,8 @@ use crate::{poll, pop3};
 pub struct Config {
     pub file: PathBuf,
     pub ledger: PathBuf,
+    /// Where the accounts have files of their own.
+    pub accounts_dir: Option<PathBuf>,
     /// `None`: there is no page.
     pub web: Option<Web>,
     pub log: Log,
@@ -89,9 +92,13 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Account {
     pub name: AccountName,
+    /// Where it stands: the main file, or a file of its own in `accounts_dir`.
+    pub file: PathBuf,
     pub pop3: pop3::Settings,
     pub poll: poll::Settings,
     pub schedule: Schedule,
+    /// What is known of the provider that runs its host.
+    pub quirks: Quirks,
     /// Not polled for now, because the user says so.
     pub paused: bool,
 }

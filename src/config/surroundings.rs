@@ -24,21 +24,40 @@ pub fn find(explicit: Option<PathBuf>) -> Result<PathBuf, String> {
     find_in(explicit, &|name| std::env::var_os(name))
 }
 
+/// Where the config is, or where a first one belongs: as [`find`], and where there is none, the user's config folder, for
+/// root `/etc/mailferry`.
+pub fn place(explicit: Option<PathBuf>) -> PathBuf {
+    let env: Env<'_> = &|name| std::env::var_os(name);
+    find_in(explicit, env).unwrap_or_else(|_| match user_folder(env) {
+        Some(folder) if !rustix::process::geteuid().is_root() => folder.join(IN_FOLDER),
+        _ => SYSTEM.into(),
+    })
+}
+
+const SYSTEM: &str = "/etc/mailferry/mailferry.toml";
+const IN_FOLDER: &str = "mailferry/mailferry.toml";
+
+fn set(env: Env<'_>, name: &str) -> Option<PathBuf> {
+    env(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn user_folder(env: Env<'_>) -> Option<PathBuf> {
+    set(env, "XDG_CONFIG_HOME").or_else(|| Some(set(env, "HOME")?.join(".config")))
+}
+
 pub(super) fn find_in(explicit: Option<PathBuf>, env: Env<'_>) -> Result<PathBuf, String> {
-    let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(named) = explicit.or_else(|| set("MAILFERRY_CONFIG")) {
+    if let Some(named) = explicit.or_else(|| set(env, "MAILFERRY_CONFIG")) {
         return Ok(named);
     }
-    let user = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
     let mut places = vec![PathBuf::from("mailferry.toml")];
-    places.extend(user.map(|folder| folder.join("mailferry/mailferry.toml")));
-    places.push("/etc/mailferry/mailferry.toml".into());
+    places.extend(user_folder(env).map(|folder| folder.join(IN_FOLDER)));
+    places.push(SYSTEM.into());
     if let Some(found) = places.iter().find(|place| place.exists()) {
         return Ok(found.clone());
     }
     let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     Err(format!(
-        "no config file found: looked for {}; write one there, or name it with -c FILE or $MAILFERRY_CONFIG",
+        "no config file found: looked for {}; write one there, name it with -c FILE or $MAILFERRY_CONFIG, or let `mailferry add` make one",
         places.join(", ")
     ))
 }

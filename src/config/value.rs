@@ -81,7 +81,7 @@ pub fn duration(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Read<Du
 
 const UNITS: [(char, u64); 5] = [('w', 7 * 24 * 3600), ('d', 24 * 3600), ('h', 3600), ('m', 60), ('s', 1)];
 
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut seconds: u64 = 0;
     // Each unit at most once, the larger first: "1m1h" is more likely a slip than a duration.
@@ -100,8 +100,12 @@ fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// As [`parse_duration`] reads it.
 fn shown(duration: Duration) -> String {
+    format!("\"{}\"", spelled(duration))
+}
+
+/// As [`duration`] reads it, in whole seconds.
+pub fn spelled(duration: Duration) -> String {
     let mut rest = duration.as_secs();
     let mut text = String::new();
     for (unit, length) in UNITS {
@@ -110,7 +114,7 @@ fn shown(duration: Duration) -> String {
             rest %= length;
         }
     }
-    format!("\"{text}\"")
+    text
 }
 
 /// A size in octets within `range`: 26214400, "25 MiB" or "25M", both of 2^20, or "25 MB" of 10^6.

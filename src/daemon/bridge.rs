@@ -13,9 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::{self, Config};
-use crate::destination::imap_folder::ImapFolder;
-use crate::destination::webhook::Webhook;
-use crate::destination::{Destination, Kind};
+use crate::destination::Destination;
 use crate::ledger::{
     self, AccountSetup, Class, Configured, ConfiguredAccount, ConfiguredDestination, DestinationSetup,
     Ledger, PollRecord, Polling,
@@ -24,6 +22,7 @@ use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 use crate::poll::{self, Account, Budget, Clock, Context, Progress, Summary};
 use crate::schedule;
+use crate::setup::build_destination;
 
 /// Polls at once, over all hosts.
 const POLLS: usize = 64;
@@ -240,27 +239,8 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
         connector,
         schedule: account.schedule,
         settings: account.poll,
+        quirks: account.quirks,
     })
-}
-
-/// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.
-pub fn build_destination(destination: config::Destination, connectors: &mut Connectors) -> Destination {
-    let name = destination.name;
-    let kind = match destination.kind {
-        Ok(config::Kind::Imap(settings)) => match connectors.connector(&settings.peer) {
-            Ok(connector) => Kind::ImapFolder(ImapFolder::new(settings, connector)),
-            Err(error) => Kind::Unusable(error.to_string()),
-        },
-        Ok(config::Kind::Webhook(settings)) => match Webhook::new(&name, settings, connectors) {
-            Ok(webhook) => Kind::Webhook(webhook),
-            Err(reason) => Kind::Unusable(reason),
-        },
-        Err(reason) => Kind::Unusable(reason),
-    };
-    if let Kind::Unusable(reason) = &kind {
-        warn!(destination = %name, "{reason}");
-    }
-    Destination::new(name, kind)
 }
 
 /// What the config names, for whoever shows it.
@@ -281,7 +261,8 @@ pub fn configured(config: &Config) -> Configured {
     Configured { accounts: accounts.chain(broken).collect(), destinations: destinations.collect() }
 }
 
-fn account_setup(account: &config::Account) -> AccountSetup {
+/// What the ledger is to know of an account.
+pub fn account_setup(account: &config::Account) -> AccountSetup {
     AccountSetup {
         name: account.name.clone(),
         source: format!("{}@{}", account.pop3.user, account.pop3.peer.host),
@@ -291,7 +272,8 @@ fn account_setup(account: &config::Account) -> AccountSetup {
     }
 }
 
-fn destination_setup(destination: &config::Destination) -> DestinationSetup {
+/// What the ledger is to know of a destination.
+pub fn destination_setup(destination: &config::Destination) -> DestinationSetup {
     let fingerprint = match &destination.kind {
         Ok(config::Kind::Imap(settings)) => settings.identity(),
         Ok(config::Kind::Webhook(settings)) => settings.identity(),

@@ -1,4 +1,5 @@
-//! What other processes ask of the one that holds the ledger: poll, retry, give up. Each is answered in its row.
+//! What other processes ask of the one that holds the ledger: poll, retry, give up, reload, forget. Each is answered in
+//! its row.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,19 +26,28 @@ struct Wanted {
     requests: Vec<i64>,
 }
 
+/// What of the requests that came in concerns the daemon.
+#[derive(Default)]
+pub struct Taken {
+    /// The agenda may have changed.
+    pub changed: bool,
+    /// Requests to read the config again, which wait for their answer.
+    pub reload: Vec<i64>,
+}
+
 impl Requests {
-    /// Takes what has come in. Returns whether the agenda may have changed.
+    /// Takes what has come in.
     pub async fn take(
         &mut self,
         ledger: &Ledger,
         is_known: impl Fn(&AccountName) -> bool,
-    ) -> Result<bool, ledger::Error> {
-        let mut changed = false;
+    ) -> Result<Taken, ledger::Error> {
+        let mut taken = Taken::default();
         for (id, request) in ledger.open_requests().await? {
             if self.open.contains_key(&id) {
                 continue;
             }
-            changed = true;
+            taken.changed = true;
             match request {
                 Request::Poll { account } if !is_known(&account) => {
                     ledger.answer_request(id, "[]".into()).await?;
@@ -58,9 +68,20 @@ impl Requests {
                     let outcome = ledger.give_up(message, destination.as_ref(), Utc::now()).await;
                     ledger.answer_request(id, count_of(outcome)?).await?;
                 }
+                Request::Reload => taken.reload.push(id),
+                // A poll would bring back what is to be forgotten.
+                Request::Forget { account } if is_known(&account) => {
+                    let still =
+                        format!("the account {account} is still in the config of the running mailferry");
+                    ledger.answer_request(id, answer_of(Err(&still))).await?;
+                }
+                Request::Forget { account } => {
+                    let count = count_of(ledger.forget(&account).await)?;
+                    ledger.answer_request(id, answer_of(Ok(&count))).await?;
+                }
             }
         }
-        Ok(changed)
+        Ok(taken)
     }
 
     /// The agenda, with what was asked for put before it.
@@ -114,6 +135,15 @@ impl Requests {
         }
         Ok(())
     }
+}
+
+/// The answer to a request that can be refused: `{"ok": ...}` or `{"error": ...}`.
+pub fn answer_of(outcome: Result<&str, &str>) -> String {
+    match outcome {
+        Ok(text) => serde_json::json!({ "ok": text }),
+        Err(text) => serde_json::json!({ "error": text }),
+    }
+    .to_string()
 }
 
 /// How many deliveries a person's word concerned. What is not in the ledger is that person's mistake, and concerns

@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{int, list, unsigned};
 use super::parts::{Part, Parts};
-use super::{Error, Ledger, MessageId, MessageIds, Outlives};
+use super::{Error, Ledger, MessageId, MessageIds, MessageNumbers, Outlives};
 use crate::message::{AccountName, Alike, DestinationName, Listing, unix};
 
 /// A listing, taken in as a whole.
@@ -38,12 +38,15 @@ pub struct Shortcut {
     pub octets: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenIn {
     /// Messages that were not known and are wanted.
     pub new: u64,
     /// Messages that were in the previous listing and are not in this one.
     pub gone: u64,
+    /// The numbers of those that UIDL and size do not tell apart, by their rows: what is owed to one of them must not go
+    /// to the other.
+    pub vague: MessageNumbers,
 }
 
 impl Ledger {
@@ -81,7 +84,7 @@ impl Ledger {
 
     async fn take_in_parts(&self, intake: &Arc<Intake>, unknown_past: bool) -> Result<TakenIn, Error> {
         let alike = Alike::of(&intake.listing);
-        let mut total = Compared { is_vague: alike.has_shared_uidl, ..Compared::default() };
+        let mut total: Compared<MessageIds, MessageNumbers> = Compared::default();
         for part in Parts::of(&intake.listing, &alike, intake.fresh.as_deref()) {
             let intake = Arc::clone(intake);
             let compared = self.write(Outlives::Process, move |connection| {
@@ -89,10 +92,13 @@ impl Ledger {
             });
             total.add(compared.await?);
         }
-        let Compared { new, returning, is_vague, listed } = total;
+        let Compared { new, returning, listed, vague } = total;
         let gone = self.leave(&intake.account, listed).await?;
-        self.note_listing(intake, is_vague).await?;
-        Ok(TakenIn { new: new.saturating_sub(returning), gone: gone.saturating_sub(returning) })
+        // Where a UIDL repeats, or may stand for several rows, the next listing needs the sizes even if nothing has
+        // changed: they tell which is which.
+        self.note_listing(intake, alike.has_shared_uidl || !vague.is_empty()).await?;
+        let (new, gone) = (new.saturating_sub(returning), gone.saturating_sub(returning));
+        Ok(TakenIn { new, gone, vague: vague.sorted() })
     }
 
     /// Returns whether the listing is still what it was, and means what it meant.
@@ -139,15 +145,15 @@ impl Ledger {
 }
 
 #[derive(FromRow)]
-struct Account {
-    id: i64,
-    epoch: i64,
-    listing: i64,
+pub(super) struct Account {
+    pub id: i64,
+    pub epoch: i64,
+    pub listing: i64,
     listed_at: Option<i64>,
 }
 
 impl Account {
-    async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
+    pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
         let sql = "SELECT id, epoch, listing, listed_at FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
@@ -168,49 +174,49 @@ async fn count_known(
 
 /// What came of a part; or of all parts so far, whose rows are many.
 #[derive(Default)]
-struct Compared<Rows> {
+struct Compared<Rows, Numbers> {
     new: u64,
     /// Of the new and the gone, so many are probably the same messages.
     returning: u64,
-    /// Where a UIDL repeats, or may stand for several rows, the next listing needs the sizes even if nothing has changed:
-    /// they tell which is which.
-    is_vague: bool,
     /// The rows of what is listed.
     listed: Rows,
+    /// See [`TakenIn::vague`].
+    vague: Numbers,
 }
 
-impl Compared<MessageIds> {
-    fn add(&mut self, part: Compared<Vec<MessageId>>) {
+impl Compared<MessageIds, MessageNumbers> {
+    fn add(&mut self, part: ComparedPart) {
         self.new += part.new;
         self.returning += part.returning;
-        self.is_vague |= part.is_vague;
         self.listed.extend(part.listed);
+        self.vague.extend(part.vague);
     }
 }
+
+type ComparedPart = Compared<Vec<MessageId>, Vec<(MessageId, u32)>>;
 
 async fn compare(
     connection: &mut SqliteConnection,
     intake: &Intake,
     part: &Part,
     unknown_past: bool,
-) -> sqlx::Result<Compared<Vec<MessageId>>> {
+) -> sqlx::Result<ComparedPart> {
     let account = Account::of(connection, &intake.account).await?;
     // Until all is taken in, no listing is like the last one.
     let no_shortcut = "UPDATE accounts SET shortcut_hash = NULL WHERE id = $1 AND shortcut_hash IS NOT NULL";
     sqlx::query(no_shortcut).bind(account.id).execute(&mut *connection).await?;
     fill(connection, part).await?;
     match_known(connection, &account).await?;
-    let vague = "SELECT EXISTS (SELECT 1 FROM listing WHERE alike IS NOT NULL)";
-    let is_vague: bool = sqlx::query_scalar(vague).fetch_one(&mut *connection).await?;
     let returning = returning(connection, &account).await?;
     come_back(connection).await?;
     let newest = newest(connection).await?;
     let new = add_unknown(connection, &account, intake, unknown_past).await?;
     let listed = listed(connection, newest).await?;
-    Ok(Compared { new, returning, is_vague, listed })
+    let vague = vague(connection, &intake.listing, part).await?;
+    Ok(Compared { new, returning, listed, vague })
 }
 
-async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()> {
+pub(super) async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM listing").execute(&mut *connection).await?;
     let rows = "INSERT INTO listing (uidl, size) SELECT unhex(key), value FROM json_each($1)";
     sqlx::query(rows).bind(&part.rows).execute(&mut *connection).await?;
@@ -228,7 +234,7 @@ async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()
 }
 
 /// Finds the row of each listed message that UIDL, size and epoch tell for certain.
-async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
+pub(super) async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     // 0 where several rows would do. Those in the previous listing come first.
     let in_the_previous = "
         UPDATE listing SET message = (
@@ -281,15 +287,15 @@ async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sq
 
 /// How many are probably no strangers, though only their content will tell: under the same UIDL something was
 /// retrieved before.
-async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
-    // What has a header has content, whose index would be searched from end to end.
+pub(super) async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
+    // Asked plainly, the index of contents would be searched from end to end.
     let sql = "
         SELECT count(*) FROM listing
         WHERE alike IS NOT NULL AND message IS NULL AND uidl IN (
             SELECT g.uidl FROM (SELECT DISTINCT uidl FROM listing WHERE alike IS NOT NULL) g
             WHERE EXISTS (
                 SELECT 1 FROM messages m
-                WHERE m.account = $1 AND m.uidl = g.uidl AND m.epoch = $2 AND m.header IS NOT NULL
+                WHERE m.account = $1 AND m.uidl = g.uidl AND m.epoch = $2 AND length(m.content) > 0
             )
         )";
     let count: i64 =
@@ -334,11 +340,45 @@ async fn add_unknown(
             .execute(&mut *connection)
             .await?;
         if added.rows_affected() > 0 {
+            match_added(connection, newest, wanted).await?;
             add_deliveries(connection, newest, state, intake, unknown_past).await?;
         }
         new += if wanted == 1 { added.rows_affected() } else { 0 };
     }
     Ok(new)
+}
+
+/// Which of the rows newer than `newest` is which listed message: both are in the server's order. Only of interest where
+/// nothing else tells.
+async fn match_added(connection: &mut SqliteConnection, newest: i64, wanted: i64) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE listing SET message = added.id
+        FROM (
+            SELECT id, row_number() OVER (ORDER BY id) AS place FROM messages WHERE id > $1
+        ) added
+        JOIN (
+            SELECT position, row_number() OVER (ORDER BY position) AS place FROM listing
+            WHERE message IS NULL AND wanted = $2
+        ) unknown USING (place)
+        WHERE listing.position = unknown.position AND listing.alike IS NOT NULL";
+    sqlx::query(sql).bind(newest).bind(wanted).execute(connection).await?;
+    Ok(())
+}
+
+/// See [`TakenIn::vague`].
+async fn vague(
+    connection: &mut SqliteConnection,
+    listing: &Listing,
+    part: &Part,
+) -> sqlx::Result<Vec<(MessageId, u32)>> {
+    let sql = "
+        SELECT message, position FROM listing WHERE alike IS NOT NULL AND message IS NOT NULL";
+    let vague: Vec<(MessageId, i64)> = sqlx::query_as(sql).fetch_all(connection).await?;
+    let number = |position: i64| {
+        let place = part.places.start + usize::try_from(position).ok()?.checked_sub(1)?;
+        Some(listing.from(place).next()?.number)
+    };
+    Ok(vague.into_iter().filter_map(|(id, position)| Some((id, number(position)?))).collect())
 }
 
 /// For messages newer than `newest`.
@@ -378,15 +418,16 @@ async fn add_deliveries(
 async fn listed(connection: &mut SqliteConnection, newest: i64) -> sqlx::Result<Vec<MessageId>> {
     let sql = "
         SELECT json_group_array(id) FROM (
-            SELECT message AS id FROM listing WHERE message IS NOT NULL
+            SELECT message AS id FROM listing WHERE message <= $1
             UNION ALL SELECT id FROM messages WHERE id > $1
         )";
-    ids(sqlx::query_scalar(sql).bind(newest).fetch_one(connection).await?)
+    let listed: String = sqlx::query_scalar(sql).bind(newest).fetch_one(connection).await?;
+    ids(&listed)
 }
 
 /// Many of them come in one piece: row by row it would take several times as long.
-fn ids(array: String) -> sqlx::Result<Vec<MessageId>> {
-    let ids: Vec<i64> = serde_json::from_str(&array).map_err(|fault| sqlx::Error::Decode(fault.into()))?;
+fn ids(array: &str) -> sqlx::Result<Vec<MessageId>> {
+    let ids: Vec<i64> = serde_json::from_str(array).map_err(|fault| sqlx::Error::Decode(fault.into()))?;
     Ok(ids.into_iter().map(MessageId).collect())
 }
 
@@ -406,12 +447,13 @@ async fn leave(
         SELECT json_group_array(id) FROM (
             SELECT id FROM messages WHERE account = $1 AND last_listing IS NULL AND id > $2 ORDER BY id LIMIT $3
         )";
-    let page = sqlx::query_scalar(page)
+    let page: String = sqlx::query_scalar(page)
         .bind(account.id)
         .bind(after)
         .bind(i64::try_from(PAGE).unwrap_or(i64::MAX))
-        .fetch_one(&mut *connection);
-    let page = ids(page.await?)?;
+        .fetch_one(&mut *connection)
+        .await?;
+    let page = ids(&page)?;
     let last = page.last().copied().filter(|_| page.len() == PAGE);
     let gone: Vec<MessageId> = page.into_iter().filter(|id| !listed.contains(*id)).collect();
     if !gone.is_empty() {

@@ -1,5 +1,7 @@
 //! A listing in parts: so many rows as one transaction takes in.
 
+use std::ops::Range;
+
 use serde_json::json;
 
 use super::columns::{int, list, push_hex};
@@ -7,6 +9,8 @@ use crate::message::{Alike, Listed, Listing};
 
 /// Rows of a listing as they go to the database. Positions count from 1 in each part.
 pub(super) struct Part {
+    /// Where these rows are in the listing, counted from 0.
+    pub places: Range<usize>,
     /// `{"<uidl>": size, ...}`: an object with UIDLs for its names is parsed once, not once a row.
     pub rows: String,
     /// `[[position, group, nth], ...]` of those that UIDL and size do not tell apart; `None` where there are none.
@@ -63,15 +67,16 @@ impl Iterator for Parts<'_> {
             return None;
         }
         let rows = self.rows();
-        let alike = self.alike.at(first..self.done);
+        let places = first..self.done;
+        let alike = self.alike.at(places.clone());
         let alike = (!alike.is_empty()).then(|| {
             list(alike.iter().map(|one| json!([one.place as usize - first + 1, one.group, one.nth])))
         });
         let wanted = self.fresh.map(|fresh| {
-            let rows = self.listing.from(first).take(self.done - first);
+            let rows = self.listing.from(first).take(places.len());
             let wanted = (1..).zip(rows).filter(|(_, row)| fresh.binary_search(&row.number).is_ok());
             list(wanted.map(|(position, _): (u32, _)| position))
         });
-        Some(Part { rows, alike, wanted })
+        Some(Part { places, rows, alike, wanted })
     }
 }

@@ -98,10 +98,14 @@ async fn retry(
     id: Option<MessageId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
+    // One that nothing waits for at the moment would refuse what comes next.
     let destinations = "
-        SELECT DISTINCT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
+        SELECT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
         WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
-            AND d.state IN ('due', 'deferred', 'parked')";
+            AND d.state IN ('due', 'deferred', 'parked')
+        UNION
+        SELECT r.destination FROM routes r JOIN accounts a ON a.id = r.account
+        WHERE a.name = coalesce($1, a.name) AND $2 IS NULL";
     let fresh = "
         UPDATE messages SET refused = 0
         WHERE refused > 0 AND id = coalesce($2, id)

@@ -18,6 +18,10 @@ pub enum Request {
     Retry { account: Option<AccountName>, id: Option<MessageId> },
     /// See [`Ledger::give_up`].
     GiveUp { id: MessageId, destination: Option<DestinationName> },
+    /// The config has changed: read it again.
+    Reload,
+    /// See [`Ledger::forget`]. The account must no longer be configured.
+    Forget { account: AccountName },
 }
 
 /// A ledger that another process may hold.
@@ -45,6 +49,8 @@ impl Visitor {
             Request::Poll { account } => ("poll", Some(account), None, None),
             Request::Retry { account, id } => ("retry", account.as_ref(), *id, None),
             Request::GiveUp { id, destination } => ("give-up", None, Some(*id), destination.as_ref()),
+            Request::Reload => ("reload", None, None, None),
+            Request::Forget { account } => ("forget", Some(account), None, None),
         };
         let sql = "
             INSERT INTO requests (kind, account, message, destination, made_at) VALUES ($1, $2, $3, $4, $5)
@@ -112,6 +118,8 @@ impl RequestRow {
         match self.kind.as_str() {
             "poll" => Some(Request::Poll { account: account? }),
             "retry" => Some(Request::Retry { account, id: self.message }),
+            "reload" => Some(Request::Reload),
+            "forget" => Some(Request::Forget { account: account? }),
             _ => Some(Request::GiveUp { id: self.message?, destination }),
         }
     }

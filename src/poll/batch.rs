@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId};
+use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
 use crate::message::{
     AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
@@ -165,6 +165,14 @@ pub fn patience(items: &[Item], max_size: u64) -> Duration {
     Duration::from_secs(60 + octets / (16 << 10))
 }
 
+/// Whether the last message of a batch is shorter than it was listed: it may have ended too early.
+pub fn ends_short(items: &[Item], messages: &[(u32, Retrieval)]) -> bool {
+    match (items.last().and_then(|item| item.due.size), messages.last()) {
+        (Some(listed), Some((_, Retrieval::Message(message)))) => message.octets() < listed,
+        _ => false,
+    }
+}
+
 /// So many messages of a batch that are refused in the same words are not at fault.
 const MANY_REFUSED: usize = 3;
 
@@ -186,6 +194,8 @@ pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
 /// A UIDL may stand for several messages; each of their numbers is given out once.
 pub struct Numbers<'l> {
     listing: &'l Listing,
+    /// Those that UIDL and size do not tell apart.
+    vague: &'l MessageNumbers,
     /// For each row whether its number has been given out.
     given: Vec<bool>,
 }
@@ -194,19 +204,28 @@ pub struct Numbers<'l> {
 type Wanted<'w> = HashMap<&'w [u8], BTreeMap<Option<u64>, VecDeque<usize>>>;
 
 impl<'l> Numbers<'l> {
-    pub fn of(listing: &'l Listing) -> Numbers<'l> {
-        Numbers { listing, given: vec![false; listing.len()] }
+    pub fn of(listing: &'l Listing, vague: &'l MessageNumbers) -> Numbers<'l> {
+        Numbers { listing, vague, given: vec![false; listing.len()] }
     }
 
-    /// For each of these messages its number; `None` where the listing has no such message (any more).
-    ///
-    /// It looks through the whole listing, as an index of a large one would take much memory.
-    pub fn take(&mut self, messages: &[(&Uidl, Option<u64>)]) -> Vec<Option<u32>> {
+    /// For each of these messages, with their UIDLs and sizes, its number; `None` where the listing has no such message
+    /// (any more).
+    pub fn take(&mut self, messages: &[(MessageId, &Uidl, Option<u64>)]) -> Vec<Option<u32>> {
+        let mut numbers: Vec<Option<u32>> = messages.iter().map(|(id, ..)| self.vague.get(*id)).collect();
         let mut wanted = Wanted::new();
-        for (place, (uidl, size)) in messages.iter().enumerate() {
+        for (place, (_, uidl, size)) in
+            messages.iter().enumerate().filter(|(place, _)| numbers[*place].is_none())
+        {
             wanted.entry(uidl.as_bytes()).or_default().entry(*size).or_default().push_back(place);
         }
-        let mut numbers = vec![None; messages.len()];
+        if !wanted.is_empty() {
+            self.take_wanted(wanted, &mut numbers);
+        }
+        numbers
+    }
+
+    /// It looks through the whole listing, as an index of a large one would take much memory.
+    fn take_wanted(&mut self, mut wanted: Wanted<'_>, numbers: &mut [Option<u32>]) {
         for (row, is_given) in self.listing.iter().zip(&mut self.given) {
             if *is_given {
                 continue;
@@ -218,7 +237,6 @@ impl<'l> Numbers<'l> {
                 *is_given = true;
             }
         }
-        numbers
     }
 }
 
@@ -323,17 +341,25 @@ mod tests {
         for (number, uidl, size) in [(1, "same", 10), (2, "same", 10), (3, "same", 99), (4, "other", 10)] {
             listing.push(Listed { number, uidl: uidl.as_bytes(), size: Some(size) }).unwrap();
         }
-        let mut numbers = Numbers::of(&listing);
         let (same, gone) = (Uidl::new(b"same"), Uidl::new(b"gone"));
-        assert_eq!(
-            numbers.take(&[(&same, Some(99)), (&gone, Some(10)), (&same, Some(10))]),
-            [Some(3), None, Some(1)]
-        );
-        assert_eq!(numbers.take(&[(&same, Some(10)), (&same, Some(10))]), [Some(2), None]);
-        let mut numbers = Numbers::of(&listing);
-        assert_eq!(
-            numbers.take(&[(&same, None), (&same, Some(99)), (&same, None)]),
-            [Some(1), Some(3), Some(2)]
-        );
+        let take = |numbers: &mut Numbers<'_>, messages: &[(i64, &Uidl, Option<u64>)]| {
+            numbers.take(
+                &messages.iter().map(|(id, uidl, size)| (MessageId(*id), *uidl, *size)).collect::<Vec<_>>(),
+            )
+        };
+        let none = MessageNumbers::default();
+        let mut numbers = Numbers::of(&listing, &none);
+        let wanted = [(7, &same, Some(99)), (5, &gone, Some(10)), (8, &same, Some(10))];
+        assert_eq!(take(&mut numbers, &wanted), [Some(3), None, Some(1)]);
+        assert_eq!(take(&mut numbers, &[(9, &same, Some(10)), (9, &same, Some(10))]), [Some(2), None]);
+        let mut numbers = Numbers::of(&listing, &none);
+        let wanted = [(7, &same, None), (8, &same, Some(99)), (9, &same, None)];
+        assert_eq!(take(&mut numbers, &wanted), [Some(1), Some(3), Some(2)]);
+
+        // Whichever is asked for first, each row gets its own.
+        let vague: MessageNumbers = [(MessageId(7), 1), (MessageId(8), 2)].into_iter().collect();
+        let mut numbers = Numbers::of(&listing, &vague);
+        let wanted = [(8, &same, Some(10)), (9, &same, Some(99)), (7, &same, Some(10))];
+        assert_eq!(take(&mut numbers, &wanted), [Some(2), Some(3), Some(1)]);
     }
 }

@@ -3,7 +3,7 @@
 use tracing::debug;
 
 use crate::ledger::{Deletion, MessageId};
-use crate::message::{LeaveCopy, Message, Uidl, header_digest};
+use crate::message::{LeaveCopy, Message, header_digest};
 use crate::pop3::{self, Retrieval, Session};
 
 use super::batch::Numbers;
@@ -33,15 +33,15 @@ impl Poll<'_> {
         if overdue.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<(&Uidl, Option<u64>)> =
-            overdue.iter().map(|deletion| (&deletion.uidl, deletion.size)).collect();
-        let numbers = Numbers::of(&mailbox.listing).take(&wanted);
+        let wanted: Vec<_> =
+            overdue.iter().map(|deletion| (deletion.id, &deletion.uidl, deletion.size)).collect();
+        let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
         let listed = overdue.into_iter().zip(numbers);
         let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
         for (number, deletion) in doubtful {
             match self.retrieve_one(session, number).await? {
-                Some(message) if message.content == deletion.content => same.push((deletion.id, number)),
+                Some(message) if deletion.is(&message) => same.push((deletion.id, number)),
                 Some(_) => {
                     ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Intake, Past, Shortcut};
+use crate::ledger::{Intake, MessageNumbers, Past, Shortcut};
 use crate::message::{Import, Listing, received_at};
 use crate::pop3::{self, Session, UidlListing};
 
@@ -13,8 +13,8 @@ use super::{Failure, Poll};
 /// A mailbox as it is found in this session.
 pub(super) struct Mailbox {
     pub listing: Arc<Listing>,
-    /// The server drops what was retrieved (EXPIRE 0).
-    pub retrieved_is_gone: bool,
+    /// See [`TakenIn::vague`](crate::ledger::TakenIn::vague).
+    pub vague: MessageNumbers,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
 }
@@ -38,8 +38,7 @@ impl Poll<'_> {
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        let retrieved_is_gone = session.capabilities().retrieved_is_gone();
-        Ok(Mailbox { listing, retrieved_is_gone, gone: taken_in.gone })
+        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone })
     }
 
     fn intake(

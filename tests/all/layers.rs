@@ -19,6 +19,7 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("message", Only(&[])),
     ("net", Only(&[])),
     ("schedule", Only(&[])),
+    ("import_state", Only(&["message"])),
     ("auth", Only(&["net"])),
     ("ledger", Only(&["message", "auth"])),
     ("providers", Only(&["message", "net"])),
@@ -30,7 +31,7 @@ const LAYERS: &[(&str, MayUse)] = &[
         "config",
         OrPlain(&["message", "schedule", "providers"], &["net", "auth", "pop3", "destination", "poll"]),
     ),
-    ("setup", Only(&["config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
+    ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
     ("web", Only(&["ledger", "setup"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
@@ -52,6 +53,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("reqwest", &["destination", "auth", "providers"]),
+    ("hickory_resolver", &["providers"]),
+    ("roxmltree", &["providers"]),
+    ("psl", &["providers"]),
+    ("idna", &["providers"]),
 ];
 
 #[test]

@@ -140,15 +140,15 @@ impl Past {
     }
 
     async fn learn_message_ids(&mut self, session: &mut Session, marks: &[&Mark]) -> Result<(), Error> {
-        let mut asked: Vec<(u32, u64)> = Vec::new();
-        for mark in marks {
-            let uids = self.sized.remove(&mark.octets).unwrap_or_default();
-            asked.extend(uids.into_iter().map(|uid| (uid, mark.octets)));
-        }
-        let uids: Vec<u32> = asked.iter().map(|(uid, _)| *uid).collect();
+        let sizes: HashSet<u64> = marks.iter().map(|mark| mark.octets).collect();
+        let uids: Vec<u32> =
+            sizes.iter().filter_map(|size| self.sized.get(size)).flatten().copied().collect();
+        // A connection that breaks here leaves the index as it is: what is not in it would count as absent.
         let mut message_ids = session.message_ids(&uids, message_id).await?;
-        for (uid, size) in asked {
-            self.named.entry((size, message_ids.remove(&uid).flatten())).or_default().push(uid);
+        for size in sizes {
+            for uid in self.sized.remove(&size).unwrap_or_default() {
+                self.named.entry((size, message_ids.remove(&uid).flatten())).or_default().push(uid);
+            }
         }
         Ok(())
     }

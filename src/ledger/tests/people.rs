@@ -36,6 +36,18 @@ async fn retry_counts_what_waited_for_a_disabled_destination() {
 }
 
 #[tokio::test]
+async fn retry_enables_a_destination_that_nothing_waits_for() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one")];
+    house.list(&mailbox).await;
+    house.send_due_as(&mailbox, |_| Verdict::Disabled { reason: "410".into() }).await;
+    let home = destination("home");
+    house.ledger.give_up(MessageId(1), Some(&home), house.now).await.unwrap();
+    assert_eq!(house.ledger.retry(Some(&account()), None, house.now).await.unwrap(), 0);
+    assert_eq!(house.poll(&vec![("u2", 10, "two")]).await, ["home: two"]);
+}
+
+#[tokio::test]
 async fn give_up_leaves_alone_what_is_merely_due() {
     let mut house = House::new().await;
     house.routes = vec!["app", "home"];

@@ -26,6 +26,8 @@ pub struct Letter {
     pub uidls: Vec<Vec<u8>>,
     pub fate: Fate,
     pub is_hidden: bool,
+    /// It was hidden when a ledger of unknown past listed the mailbox.
+    was_overlooked: bool,
     /// Another one had the same UIDL and size.
     pub is_vague: bool,
     /// Destinations that it must reach: those that the account had at every poll in which it may have been listed first.
@@ -111,7 +113,7 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
-        let mut is_vague = false;
+        let (mut is_vague, mut owed) = (false, [true; 2]);
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
             if other.content != content
@@ -119,6 +121,8 @@ impl Model {
                 && other.uidls.iter().any(|it| it == uidl)
             {
                 (is_vague, other.is_vague) = (true, true);
+                // By the rule "settled" it is taken for the other one.
+                owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
             }
         }
         self.letters.push(Letter {
@@ -127,8 +131,9 @@ impl Model {
             uidls: vec![uidl.to_owned()],
             fate: Fate::There,
             is_hidden: false,
+            was_overlooked: false,
             is_vague,
-            owed: [true; 2],
+            owed,
             is_listed: false,
             seen: None,
         });
@@ -165,8 +170,9 @@ impl Model {
         }
     }
 
-    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new.
-    pub fn renumbered(&mut self, round: usize, announced: &BTreeSet<Vec<u8>>) {
+    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new, and so does one
+    /// that was never retrieved, as nobody knows its content.
+    pub fn renumbered(&mut self, round: usize, books: &Books) {
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             if letter.fate != Fate::There {
@@ -174,7 +180,15 @@ impl Model {
             }
             letter.uidls.push(renumbered(round, letter.serial));
             let content = letter.content;
-            if announced.contains(&self.contents[content].hash) {
+            let hash = &self.contents[content].hash;
+            if !books.retrieved.contains(hash) {
+                letter.is_listed = false;
+                // Of a ledger that was replaced it is not known yet whether it knows.
+                if !self.past_is_unknown {
+                    letter.owed = [true; 2];
+                }
+            }
+            if books.announced.contains(hash) {
                 self.allow(content, [1, 1]);
             }
             if self.past_is_unknown {
@@ -212,7 +226,7 @@ impl Model {
         (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
-            letter.is_listed = false;
+            (letter.is_listed, letter.was_overlooked) = (false, false);
             let (content, has_moved) = (letter.content, letter.uidls.len() > 1);
             self.allow(content, [0, usize::from(has_moved)]);
         }
@@ -249,7 +263,21 @@ impl Model {
                 continue;
             }
             let content = letter.content;
+            // By the rule "settled" the one that is listed is taken for the one that is not.
+            if !letter.is_hidden && !letter.is_listed || letter.is_vague {
+                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
+                    *owed &= route;
+                }
+                // The rule "baseline".
+                self.contents[content].may_be_skipped |= may_skip;
+            }
             if letter.is_hidden {
+                // The rule "unknown past": only what an account's first listing shows is looked for.
+                if self.past_is_unknown && !std::mem::replace(&mut letter.was_overlooked, true) {
+                    let copies = &mut self.contents[content].copies;
+                    copies[HOME].extra += copies[HOME].there;
+                    copies[APP].extra += 1;
+                }
                 if letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER) {
                     letter.seen = None;
                     letter.is_listed = false;
@@ -260,39 +288,36 @@ impl Model {
             }
             // As early as it may have been listed for the last time.
             letter.seen.get_or_insert(now);
-            if !letter.is_listed || letter.is_vague {
-                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
-                    *owed &= route;
-                }
-                // The rule "baseline".
-                self.contents[content].may_be_skipped |= may_skip;
-            }
         }
     }
 
     /// A poll met no fault, and left nothing undone if `is_done`.
-    pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, now: DateTime<Utc>) {
+    pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, books: &Books, now: DateTime<Utc>) {
         self.has_listed = true;
         for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
             if !letter.is_hidden {
                 (letter.is_listed, letter.seen) = (true, Some(now));
-            } else if self.past_is_unknown && is_done {
-                // The rule "unknown past": only what an account's first listing shows is looked for.
-                let copies = &mut self.contents[letter.content].copies;
-                copies[HOME].extra += copies[HOME].there;
-                copies[APP].extra += 1;
             }
         }
         if is_done {
             self.past_is_unknown = false;
-            for (at, content) in self.contents.iter_mut().enumerate() {
-                // A twin that is not there yet may be stored on other terms.
-                let letters = || self.letters.iter().filter(|letter| letter.content == at);
-                // A new ledger does not know yet of what is hidden.
-                let is_hidden = letters().any(|letter| letter.is_hidden);
-                for (copies, route) in content.copies.iter_mut().zip(terms.routes) {
-                    copies.is_settled |= route && !is_hidden && copies.there >= letters().count();
-                }
+            self.settle(terms, books);
+        }
+    }
+
+    fn settle(&mut self, terms: Terms, books: &Books) {
+        for (at, content) in self.contents.iter_mut().enumerate() {
+            // A twin that is not there yet may be stored on other terms.
+            let letters = || self.letters.iter().filter(|letter| letter.content == at);
+            // A new ledger does not know yet of what is hidden.
+            let is_hidden = letters().any(|letter| letter.is_hidden);
+            for ((copies, route), name) in content.copies.iter_mut().zip(terms.routes).zip(NAMES) {
+                let is_ours = |uidl: &Vec<u8>| letters().any(|letter| letter.uidls.contains(uidl));
+                let waits = books.waiting.iter().any(|(_, uidl, to)| to == name && is_ours(uidl));
+                let is_known =
+                    books.delivered_to.get(name).is_some_and(|known| known.contains(&content.hash));
+                let is_there = is_known && copies.there >= letters().count();
+                copies.is_settled |= route && !is_hidden && !waits && is_there;
             }
         }
     }
@@ -309,7 +334,7 @@ impl Model {
                 continue;
             }
             letter.fate = Fate::Deleted;
-            self.judge_deletion(&self.contents[self.letters[at].content], sight, terms)?;
+            self.judge_deletion(self.letters[at].content, sight, terms)?;
         }
         self.judge(sight)
     }
@@ -337,13 +362,16 @@ impl Model {
     }
 
     /// The rule "deletion", and I3.
-    fn judge_deletion(&self, content: &Content, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+    fn judge_deletion(&self, at: usize, sight: &Sight<'_>, terms: Terms) -> Result<(), String> {
+        let (content, has_twin) = (&self.contents[at], self.has_twin(at));
         let name = shown(&content.bytes);
         if !sight.books.delivered.contains_key(&content.hash) {
             return Err(format!("I3: deleted, but not delivered by the ledger: {name}"));
         }
         let stored = content.copies.iter().filter_map(|copies| copies.shortest).max();
-        let since = content.copies.iter().filter_map(|copies| copies.first_seen).max();
+        // Of twins nobody can tell which copy is whose: one may have been delivered as early as the first of them.
+        let times = || content.copies.iter().filter_map(|copies| copies.first_seen);
+        let since = if has_twin { times().min() } else { times().max() };
         let keep = stored.max(Some(terms.keep));
         let is_due = match keep {
             Some(Keep::Forever) => false,
@@ -375,6 +403,10 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    fn has_twin(&self, content: usize) -> bool {
+        self.letters.iter().filter(|letter| letter.content == content).count() > 1
     }
 
     /// How many copies must be there on account of these letters.
@@ -419,11 +451,10 @@ impl Model {
         for letter in self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_vague) {
             let content = &self.contents[letter.content];
             let delivered = || content.copies.iter().filter(|copies| copies.there > 0);
-            // The rule "deletion": of twins, one may be given up.
-            let has_twin = self.letters.iter().filter(|other| other.content == letter.content).count() > 1;
+            // The rule "deletion": what was given up may be there all the same, and has no delivered row.
             let is_kept = content.may_be_skipped
                 || delivered().next().is_none()
-                || has_twin && content.copies.iter().any(|copies| copies.is_given_up)
+                || content.copies.iter().any(|copies| copies.is_given_up)
                 || delivered().any(|copies| copies.longest == Some(Keep::Forever));
             if !is_kept {
                 return Err(format!("I6: still at the source: {}", shown(&content.bytes)));

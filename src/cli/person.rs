@@ -1,0 +1,85 @@
+//! Asking somebody at a terminal; where there is none, saying which option would have answered.
+
+use std::io::IsTerminal;
+
+use dialoguer::theme::ColorfulTheme;
+use dialoguer::{Confirm, Input, Password, Select};
+use secrecy::SecretString;
+
+use super::{exit, plain};
+
+/// Whoever runs this command.
+pub struct Person {
+    /// Nobody to ask: a script.
+    is_absent: bool,
+    theme: ColorfulTheme,
+}
+
+/// A question, and the option that answers it.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    pub text: &'a str,
+    pub option: &'a str,
+}
+
+impl Person {
+    /// `quiet`: nothing is asked, whatever has a default takes it.
+    pub fn new(quiet: bool) -> Person {
+        let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        Person { is_absent: quiet || !is_there, theme: ColorfulTheme::default() }
+    }
+
+    pub fn is_absent(&self) -> bool {
+        self.is_absent
+    }
+
+    /// A line of text; an empty answer takes `default`.
+    pub fn line(&self, question: Question<'_>, default: Option<&str>) -> anyhow::Result<String> {
+        match (self.is_absent, default) {
+            (true, Some(default)) => Ok(default.to_owned()),
+            (true, None) => Err(self.missing(question)),
+            (false, default) => {
+                let mut input = Input::with_theme(&self.theme).with_prompt(question.text);
+                if let Some(default) = default {
+                    input = input.default(default.to_owned());
+                }
+                let line: String = input.interact_text()?;
+                Ok(line.trim().to_owned())
+            }
+        }
+    }
+
+    /// One of the choices; the first is the default.
+    pub fn choose<T: Copy>(&self, question: Question<'_>, choices: &[(String, T)]) -> anyhow::Result<T> {
+        let texts: Vec<&str> = choices.iter().map(|(text, _)| text.as_str()).collect();
+        let at = match (self.is_absent, choices.len()) {
+            (true, 0) => return Err(self.missing(question)),
+            (true, _) => 0,
+            (false, _) => {
+                let select = Select::with_theme(&self.theme).with_prompt(question.text);
+                select.items(&texts).default(0).interact()?
+            }
+        };
+        choices.get(at).map(|(_, choice)| *choice).ok_or_else(|| self.missing(question))
+    }
+
+    pub fn confirm(&self, question: &str, default: bool) -> anyhow::Result<bool> {
+        if self.is_absent {
+            return Ok(default);
+        }
+        Ok(Confirm::with_theme(&self.theme).with_prompt(question).default(default).interact()?)
+    }
+
+    /// Typed unseen.
+    pub fn password(&self, question: Question<'_>) -> anyhow::Result<SecretString> {
+        if self.is_absent {
+            return Err(self.missing(question));
+        }
+        Ok(Password::with_theme(&self.theme).with_prompt(question.text).interact()?.into())
+    }
+
+    fn missing(&self, question: Question<'_>) -> anyhow::Error {
+        let Question { text, option } = question;
+        plain(exit::USAGE, format!("{text}: there is no terminal to ask at; answer with {option}"))
+    }
+}

@@ -1,0 +1,292 @@
+//! What setup writes: an account or a destination, as a person has answered, as the text of its file.
+//!
+//! What is written is read again by the same reader as any config before it is saved, so a person gets the same
+//! complaints whoever wrote the file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+
+use super::destination::Known;
+use super::fault::Faults;
+pub use super::keys::ACCOUNTS_DIR;
+use super::load::with_password;
+use super::section::Document;
+use super::surroundings::local_zone;
+use super::value::{parse_duration, spelled};
+use super::{Account, Config, keys, raw};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
+use crate::net::{self, Tls};
+
+/// A host, how to trust it, and who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerDraft {
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    pub user: String,
+}
+
+/// An account, but for its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountDraft {
+    pub name: AccountName,
+    pub peer: PeerDraft,
+    pub leave_copy: LeaveCopy,
+    pub import: Import,
+    pub routes: Vec<Route>,
+    pub paused: bool,
+}
+
+/// An IMAP destination, but for its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HomeDraft {
+    pub name: DestinationName,
+    pub peer: PeerDraft,
+}
+
+/// In seconds. People count days here, not weeks.
+const DAY: u64 = 24 * 3600;
+
+const HEADER: &str = "# Written by mailferry, and yours to edit.\n";
+
+impl AccountDraft {
+    /// An account as its config has it.
+    pub fn of(account: &Account) -> AccountDraft {
+        let net = &account.pop3.peer;
+        AccountDraft {
+            name: account.name.clone(),
+            peer: PeerDraft {
+                host: net.host.clone(),
+                port: net.port,
+                tls: net.tls,
+                user: account.pop3.user.clone(),
+            },
+            leave_copy: account.poll.leave_copy,
+            import: account.poll.import,
+            routes: account.poll.routes.clone(),
+            paused: account.paused,
+        }
+    }
+
+    /// The text of a new file. `password` is the file that holds it, relative to the folder of the config.
+    pub fn text(&self, password: &Path) -> String {
+        let mut document = DocumentMut::new();
+        let table = document.as_table_mut();
+        self.peer.write(table, None);
+        set(table, "password", in_file(password));
+        for (key, value) in self.terms() {
+            set(table, key, value);
+        }
+        if self.paused {
+            set(table, "paused", true.into());
+        }
+        format!("{HEADER}{document}")
+    }
+
+    /// `text`, a drop-in that means `before`, changed to mean this. What is the same keeps its wording, comments stay.
+    ///
+    /// # Errors
+    /// Where `text` is not TOML.
+    pub fn rewrite(&self, text: &str, before: &AccountDraft) -> Result<String, String> {
+        let mut document = parse(text)?;
+        let table = document.as_table_mut();
+        self.peer.write(table, Some(&before.peer));
+        let changed = self.terms().into_iter().zip(before.terms()).filter(|(new, old)| !same(&new.1, &old.1));
+        for ((key, value), _) in changed {
+            set(table, key, value);
+        }
+        if self.paused != before.paused {
+            set(table, "paused", self.paused.into());
+        }
+        Ok(document.to_string())
+    }
+
+    fn terms(&self) -> [(&'static str, Value); 3] {
+        let import = match self.import {
+            Import::All => "all",
+            Import::New => "new",
+        };
+        let routes: Array = self.routes.iter().map(route).collect();
+        [("leave_copy", leave_copy(self.leave_copy)), ("import", import.into()), ("deliver", routes.into())]
+    }
+}
+
+impl PeerDraft {
+    /// How to reach it: with the trust of this machine, and never in the clear beyond it.
+    pub fn net(&self) -> net::Settings {
+        net::Settings {
+            host: self.host.clone(),
+            port: self.port,
+            tls: self.tls,
+            ca_file: None,
+            server_name: None,
+            pin: None,
+            allow_plaintext: false,
+        }
+    }
+
+    fn write(&self, table: &mut Table, before: Option<&PeerDraft>) {
+        let tls = match self.tls {
+            Tls::Implicit => "implicit",
+            Tls::StartTls => "starttls",
+            Tls::None => "none",
+        };
+        let is_new =
+            |same: fn(&PeerDraft, &PeerDraft) -> bool| before.is_none_or(|before| !same(self, before));
+        if is_new(|new, old| new.host == old.host) {
+            set(table, "host", self.host.as_str().into());
+        }
+        // The default of a port goes by `tls`.
+        if is_new(|new, old| (new.port, new.tls) == (old.port, old.tls)) {
+            set(table, "port", i64::from(self.port).into());
+            set(table, "tls", tls.into());
+        }
+        if is_new(|new, old| new.user == old.user) {
+            set(table, "user", self.user.as_str().into());
+        }
+    }
+}
+
+impl HomeDraft {
+    /// `text`, a main file, with this destination at its end. `password` is as for [`AccountDraft::text`].
+    ///
+    /// # Errors
+    /// Where `text` is not TOML, or has a destination of that name.
+    pub fn add_to(&self, text: &str, password: &Path) -> Result<String, String> {
+        let mut document = parse(text)?;
+        let destinations = document.entry("destination").or_insert_with(|| {
+            let mut table = Table::new();
+            table.set_implicit(true);
+            Item::Table(table)
+        });
+        let destinations = destinations.as_table_mut().ok_or("`destination` is not a table")?;
+        if destinations.contains_key(self.name.as_str()) {
+            return Err(format!("there is a destination {} already; choose another name", self.name));
+        }
+        let mut table = Table::new();
+        set(&mut table, "kind", "imap".into());
+        self.peer.write(&mut table, None);
+        set(&mut table, "password", in_file(password));
+        destinations.insert(self.name.as_str(), Item::Table(table));
+        Ok(document.to_string())
+    }
+}
+
+/// `leave_copy = false`: deleted as soon as it is delivered.
+pub const AT_ONCE: LeaveCopy = LeaveCopy::For(Duration::ZERO);
+
+/// `leave_copy` as people say it: `yes`, `no`, or for how long.
+///
+/// # Errors
+/// A clause that says what would be right.
+pub fn parse_leave_copy(text: &str) -> Result<LeaveCopy, String> {
+    match text {
+        "yes" | "true" => Ok(LeaveCopy::Forever),
+        "no" | "false" => Ok(AT_ONCE),
+        time => match parse_duration(time) {
+            Some(time) => Ok(LeaveCopy::For(time)),
+            None => Err("answer yes, no, or for how long, such as 14d".into()),
+        },
+    }
+}
+
+/// A main file for somebody who has none: accounts in files of their own, and the page on this machine.
+pub fn new_main_file() -> String {
+    format!(
+        "{HEADER}# config/mailferry.toml of mailferry's source is the reference with every key.\n\
+         ledger = \"{}\"\naccounts_dir = \"{}\"\n\n[web]\nlisten = \"{}\"\n",
+        keys::LEDGER,
+        ACCOUNTS_DIR,
+        keys::LISTEN
+    )
+}
+
+/// `text`, a main file, with the key `accounts_dir`.
+///
+/// # Errors
+/// Where `text` is not TOML.
+pub fn with_accounts_dir(text: &str) -> Result<String, String> {
+    let mut document = parse(text)?;
+    set(document.as_table_mut(), "accounts_dir", ACCOUNTS_DIR.into());
+    Ok(document.to_string())
+}
+
+/// `text`, a drop-in, with its password in the file `password`.
+///
+/// # Errors
+/// Where `text` is not TOML.
+pub fn with_password_file(text: &str, password: &Path) -> Result<String, String> {
+    let mut document = parse(text)?;
+    set(document.as_table_mut(), "password", in_file(password));
+    Ok(document.to_string())
+}
+
+/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn read(
+    config: &Config,
+    name: &AccountName,
+    file: &Path,
+    text: &str,
+    password: SecretString,
+) -> Result<Account, Faults> {
+    let known = config.destinations.iter().map(|destination| Known {
+        name: destination.name.clone(),
+        is_webhook: destination.word == "webhook",
+    });
+    let known: Vec<Known> = known.collect();
+    let folder = std::path::absolute(&config.file).ok();
+    let folder = folder.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let zone = local_zone(&|name| std::env::var_os(name));
+    let document = Document::new(file, text, folder, None);
+    let (raw, _) = raw::drop_in(&document, name, &known, &zone).map_err(Faults)?;
+    Ok(with_password(file.to_owned(), raw, password))
+}
+
+fn parse(text: &str) -> Result<DocumentMut, String> {
+    text.parse::<DocumentMut>().map_err(|error| format!("is not TOML: {}", error.message()))
+}
+
+/// Puts `value` in the place of the one before it, with the comment that stood behind that.
+fn set(table: &mut Table, key: &str, mut value: Value) {
+    if let Some(old) = table.get(key).and_then(Item::as_value) {
+        *value.decor_mut() = old.decor().clone();
+    }
+    table.insert(key, Item::Value(value));
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    a.to_string() == b.to_string()
+}
+
+fn in_file(path: &Path) -> Value {
+    let mut table = InlineTable::new();
+    table.insert("file", path.display().to_string().into());
+    table.into()
+}
+
+fn route(route: &Route) -> Value {
+    let mut table = InlineTable::new();
+    table.insert("to", route.to.as_str().into());
+    if route.folder != keys::FOLDER {
+        table.insert("folder", route.folder.as_str().into());
+    }
+    if route.mark_read {
+        table.insert("mark_read", true.into());
+    }
+    table.into()
+}
+
+fn leave_copy(leave_copy: LeaveCopy) -> Value {
+    match leave_copy {
+        LeaveCopy::Forever => true.into(),
+        AT_ONCE => false.into(),
+        LeaveCopy::For(time) if time.as_secs() % DAY == 0 => format!("{}d", time.as_secs() / DAY).into(),
+        LeaveCopy::For(time) => spelled(time).into(),
+    }
+}

@@ -1,0 +1,96 @@
+//! Logging in without moving mail.
+
+use std::fmt;
+
+use chrono::DateTime;
+use indicatif::{HumanBytes, HumanCount};
+use secrecy::SecretString;
+use tracing::warn;
+
+use crate::config;
+use crate::config::draft::HomeDraft;
+use crate::destination::imap_folder::{self, ImapFolder};
+use crate::destination::webhook::Webhook;
+use crate::destination::{Destination, Kind};
+use crate::message::Quirks;
+use crate::net::{Certificate, Connector, Connectors};
+use crate::pop3::{self, Session};
+use crate::printable::printable;
+
+/// What a source showed when it was logged in to.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    pub messages: u32,
+    pub octets: u64,
+    /// `None` without TLS.
+    pub certificate: Option<Certificate>,
+}
+
+impl Mailbox {
+    /// How much there is.
+    pub fn amount(&self) -> String {
+        let noun = if self.messages == 1 { "message" } else { "messages" };
+        format!("{} {noun}, {}", HumanCount(self.messages.into()), HumanBytes(self.octets))
+    }
+
+    /// Who vouches for the server, and until when; or that nobody does.
+    pub fn trust(&self) -> String {
+        let Some(certificate) = &self.certificate else { return "NOT ENCRYPTED".into() };
+        let until = DateTime::from_timestamp(certificate.not_after, 0);
+        let until = until.map(|until| until.format(" until %Y-%m-%d").to_string()).unwrap_or_default();
+        format!("certificate of {}{until}", printable(&certificate.issuer))
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.amount(), self.trust())
+    }
+}
+
+/// Logs in to a mailbox and looks how much there is.
+///
+/// # Errors
+/// What a poll would fail with.
+pub async fn log_in(source: &pop3::Settings, connector: &Connector) -> Result<Mailbox, pop3::Error> {
+    let mut session = Session::open(connector, source, Quirks::default()).await?;
+    let stat = session.stat().await?;
+    let certificate = session.certificate();
+    session.quit().await?;
+    Ok(Mailbox { messages: stat.count, octets: stat.octets, certificate })
+}
+
+/// Logs in to an IMAP server that is to be a destination, and says what a person may want to know of it.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub async fn log_in_home(home: &HomeDraft, password: &SecretString) -> Result<String, String> {
+    let settings = imap_folder::Settings {
+        peer: home.peer.net(),
+        user: home.peer.user.clone(),
+        password: password.clone(),
+    };
+    let kind = Ok(config::Kind::Imap(settings));
+    let destination = config::Destination { name: home.name.clone(), word: "imap", kind };
+    build_destination(destination, &mut Connectors::default()).probe().await
+}
+
+/// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.
+pub fn build_destination(destination: config::Destination, connectors: &mut Connectors) -> Destination {
+    let name = destination.name;
+    let kind = match destination.kind {
+        Ok(config::Kind::Imap(settings)) => match connectors.connector(&settings.peer) {
+            Ok(connector) => Kind::ImapFolder(ImapFolder::new(settings, connector)),
+            Err(error) => Kind::Unusable(error.to_string()),
+        },
+        Ok(config::Kind::Webhook(settings)) => match Webhook::new(&name, settings, connectors) {
+            Ok(webhook) => Kind::Webhook(webhook),
+            Err(reason) => Kind::Unusable(reason),
+        },
+        Err(reason) => Kind::Unusable(reason),
+    };
+    if let Kind::Unusable(reason) = &kind {
+        warn!(destination = %name, "{reason}");
+    }
+    Destination::new(name, kind)
+}
