@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mailferry::message::Listing;
+use mailferry::message::{Listed, Listing};
 use mailferry::net::{self, Tls};
 use mailferry::pop3::{Class, Error, Retrieval, Session, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,6 +125,22 @@ async fn a_listing_has_an_end_whatever_stat_says() {
     assert!(matches!(error, Error::TooLong { what: "a listing, in bytes,", .. }), "{error}");
     drop(session);
     peer.finish().await;
+}
+
+#[tokio::test]
+async fn only_so_many_messages_may_look_alike() {
+    for (more, is_fine) in [(0, true), (1, false)] {
+        let mut listing = Listing::default();
+        for number in 1..=150_000 + more {
+            listing.push(Listed { number, uidl: b"same", size: None }).unwrap();
+        }
+        let (peer, mut session) = session("PIPELINING", "C: LIST\nS: +OK\nS: .").await;
+        let outcome = session.list(&mut listing).await;
+        assert_eq!(outcome.is_ok(), is_fine, "{outcome:?}");
+        assert!(is_fine || matches!(outcome, Err(Error::TooLong { .. })), "{outcome:?}");
+        drop(session);
+        peer.finish().await;
+    }
 }
 
 #[tokio::test]
@@ -256,6 +272,17 @@ async fn nonsense_in_a_listing_is_not_believed() {
         let dialog = format!("C: STAT\nC: UIDL\nS: +OK 2 9\nS: +OK\nS: {row}\nS: .");
         let (peer, mut session) = session("PIPELINING", &dialog).await;
         let error = session.uidl().await.unwrap_err();
+        assert!(matches!(error, Error::OutOfStep { .. }), "{row}: {error}");
+        drop(session);
+        peer.finish().await;
+    }
+    for row in ["nonsense", "", "0 1", "1 1\nS: 1 1", "1\nS: 2 2\nS: 1 1"] {
+        let mut listing = Listing::default();
+        for (number, uidl) in [(1, b"a"), (2, b"b")] {
+            listing.push(Listed { number, uidl, size: None }).unwrap();
+        }
+        let (peer, mut session) = session("TOP", &format!("C: LIST\nS: +OK\nS: {row}\nS: .")).await;
+        let error = session.list(&mut listing).await.unwrap_err();
         assert!(matches!(error, Error::OutOfStep { .. }), "{row}: {error}");
         drop(session);
         peer.finish().await;
