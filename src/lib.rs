@@ -36,6 +36,7 @@
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
 //! | TLS, certificates, time-outs | [`net`] |
+//! | what the page shows and does, and who may | [`web`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.

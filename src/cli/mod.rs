@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod fetch;
 mod log;
+mod page;
 mod people;
 mod person;
 mod report;
@@ -222,6 +223,14 @@ enum Command {
         #[arg(value_parser = account_name)]
         account: AccountName,
     },
+    /// Set a new password for the page
+    ///
+    /// Whoever is signed in there has to do so again.
+    WebPassword {
+        /// A file with the password, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
     Demo {
         /// End when all has arrived and is verified
@@ -306,6 +315,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
         Command::Rename { old, new } => people::rename(&file, &old, &new).await,
         Command::Forget { account } => people::forget(&file, &account).await,
+        Command::WebPassword { password_file } => page::web_password(&file, password_file.as_deref()).await,
         Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
     }
 }

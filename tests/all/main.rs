@@ -29,5 +29,6 @@ mod setup;
 mod strace;
 mod terminal;
 mod trouble;
+mod web;
 mod webhook;
 mod world;
