@@ -38,6 +38,7 @@
 //! | how an account is added or changed | [`setup`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what another program had seen, and how its file tells | [`import_state`] |
+//! | what the page shows and does, and who may | [`web`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.

@@ -18,8 +18,8 @@ mod secret;
 mod section;
 mod surroundings;
 mod value;
+mod web;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
@@ -27,6 +27,7 @@ use tracing::Level;
 pub use fault::{Fault, Faults};
 pub use load::{load, load_without_secrets};
 pub use surroundings::{find, place};
+pub use web::{KeyPair, Pems, Web};
 
 use crate::destination::{imap_folder, webhook};
 use crate::message::{AccountName, DestinationName, Quirks};
@@ -49,11 +50,6 @@ pub struct Config {
     pub broken: Vec<Broken>,
     /// What is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Web {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

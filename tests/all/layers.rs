@@ -32,7 +32,7 @@ const LAYERS: &[(&str, MayUse)] = &[
         OrPlain(&["message", "schedule", "providers"], &["net", "auth", "pop3", "destination", "poll"]),
     ),
     ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
-    ("web", Only(&["ledger", "setup"])),
+    ("web", Only(&["message", "net", "ledger", "setup"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
     ("cli", AllBut(&[])),
