@@ -129,7 +129,7 @@ pub async fn add(
     let name =
         name.ok_or_else(|| plain(exit::USAGE, "no name can be made of this address; give one with --name"))?;
     setup::must_be_free(&config, &name)?;
-    let mut peer = answers.applied_to_peer(setup::suggest(&address).await);
+    let mut peer = answers.applied_to_peer(settings(&person, &answers, &address).await?);
     let (password, mailbox) = log_in(&person, &answers, &mut peer).await?;
     print(&format!("Logged in: {mailbox}\n"));
     let leave_copy = ask_leave_copy(&person, answers.leave_copy)?;
@@ -145,6 +145,29 @@ pub async fn add(
     print(&format!("Saved as {}\n", saved.file.display()));
     take_up(&config).await?;
     Ok(exit::OK)
+}
+
+/// What is known of the address; nobody is asked where the server is given.
+async fn settings(person: &Person, answers: &Answers, address: &str) -> anyhow::Result<PeerDraft> {
+    if let Some(host) = &answers.host {
+        let (host, user) = (host.clone(), address.trim().to_owned());
+        return Ok(PeerDraft { host, port: POP3_PORTS.of(Tls::Implicit), tls: Tls::Implicit, user });
+    }
+    print(&format!("Looking for the settings of {address} ...\n"));
+    let suggestion = setup::suggest(address).await.map_err(|reason| plain(exit::USAGE, reason))?;
+    for told in &suggestion.told {
+        print(&format!("  {told}\n"));
+    }
+    if let Some(question) = suggestion.question {
+        if person.is_absent() {
+            let host = suggestion.peer.host;
+            return Err(plain(exit::USAGE, format!("{question} If it is, give --host {host}")));
+        }
+        if !person.confirm(&question, false)? {
+            return Ok(PeerDraft { host: String::new(), ..suggestion.peer });
+        }
+    }
+    Ok(suggestion.peer)
 }
 
 /// The config, or a first one.
@@ -301,6 +324,9 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
     loop {
         let known = Some(peer.user.as_str()).filter(|user| !user.is_empty());
         peer.user = person.line(Question { text: "User name there", option: "--to" }, known)?;
+        if peer.host.is_empty() {
+            peer = setup::suggest_home(&peer.user).await;
+        }
         let password = person.password(Question { text: "Password there", option: "--to" })?;
         ask_server(person, &mut peer, "IMAP server", &IMAP_PORTS)?;
         let home = HomeDraft { name: name.clone(), peer: peer.clone() };

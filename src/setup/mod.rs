@@ -14,7 +14,7 @@ mod trial;
 
 pub use files::{Error, Saved, add, add_home, change, check, create, delete, must_be_free};
 pub use retrieval::retrieve;
-pub use suggestion::{free_name, suggest};
+pub use suggestion::{Suggestion, free_name, suggest, suggest_home};
 pub use trial::{Mailbox, build_destination, log_in, log_in_account, log_in_home};
 
 /// What an account is configured with, as the page needs it too.

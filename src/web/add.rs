@@ -103,9 +103,14 @@ pub async fn begin(
         return Ok(complain(&address_step(address, &complaints)));
     }
     let config = page.config().await?;
+    let suggestion = match setup::suggest(address).await {
+        Ok(suggestion) => suggestion,
+        Err(reason) => return Ok(complain(&address_step(address, &Complaints::one("address", reason)))),
+    };
     let draft = Draft {
         name: setup::free_name(&config, address),
-        peer: setup::suggest(address).await,
+        peer: suggestion.peer,
+        told: suggestion.told.into_iter().chain(suggestion.question.map(capitalised)).collect(),
         password: None,
         mailbox: None,
         home: None,
@@ -124,23 +129,29 @@ pub async fn login(
     let Some(draft) = page.drafts.get(&owner, &id) else { return go("/add") };
     let name = draft.name.as_ref().map(AccountName::as_str).unwrap_or_default();
     let form = LoginForm::of(name, &draft.peer);
-    html(&login_step(&form, draft.password.is_some(), &Complaints::default()))
+    html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default()))
 }
 
-fn login_step(form: &LoginForm, has_password: bool, complaints: &Complaints) -> Step {
+fn login_step(form: &LoginForm, told: Vec<String>, has_password: bool, complaints: &Complaints) -> Step {
     let mut fields = login_fields(form, has_password, "POP3 server");
     fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
     let complaints = complaints.at(&mut fields);
     Step {
         title: "Log in to the account",
         place: "Step 2 of 3",
-        told: Vec::new(),
+        told,
         complaints,
         fields,
         button: "Log in",
         busy: "Logging in ...",
         back: "/add".into(),
     }
+}
+
+/// A clause that begins a sentence.
+fn capitalised(text: String) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The fields that each server needs.
@@ -179,8 +190,9 @@ pub async fn log_in(
     }
     let has_password = password.is_some();
     let (Some(peer), Some(password), true) = (peer, password.clone(), complaints.is_empty()) else {
+        let told = draft.told.clone();
         page.drafts.put(&owner, &id, Draft { password, ..draft });
-        return Ok(complain(&login_step(&form, has_password, &complaints)));
+        return Ok(complain(&login_step(&form, told, has_password, &complaints)));
     };
     let outcome = setup::log_in_account(peer.net(), &peer.user, &password).await;
     let host = peer.host.clone();
@@ -191,9 +203,10 @@ pub async fn log_in(
             Ok(go(&format!("/add/{id}/mail")))
         }
         Err(reason) => {
+            let told = draft.told.clone();
             page.drafts.put(&owner, &id, Draft { mailbox: None, ..draft });
             let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
-            Ok(complain(&login_step(&form, true, &complaints)))
+            Ok(complain(&login_step(&form, told, true, &complaints)))
         }
     }
 }

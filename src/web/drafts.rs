@@ -22,6 +22,8 @@ pub struct Draft {
     /// What the account will be called; `None` where no name can be made of the address.
     pub name: Option<AccountName>,
     pub peer: PeerDraft,
+    /// What to know before a login.
+    pub told: Vec<String>,
     pub password: Option<SecretString>,
     /// What the server showed; `None` before it has let us in.
     pub mailbox: Option<Mailbox>,
