@@ -2,6 +2,7 @@
 
 mod bridge;
 mod requests;
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -26,6 +27,7 @@ pub use requests::{Answer, PATIENCE};
 use requests::{Requests, answer_of};
 
 /// How soon a request of another process is seen.
+use telling::Telling;
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
 
 /// How much later than it happens a change may show in the agenda.
@@ -64,11 +66,19 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
     };
+    let telling = Telling::of(&config);
     info!("stopped");
+    let plan = watch::Sender::new(Arc::new(telling.plan(&bridge)));
+    let polled = Arc::new(Notify::new());
+    let alerts = alerts::run(Arc::clone(&ledger), plan.subscribe(), Arc::clone(&polled), stop.clone());
+    let alerts = tokio::spawn(alerts);
     outcome.and(closed.map_err(Into::into))
 }
 
 fn fault_of_listen(file: &Path, text: String) -> config::Faults {
+    // It would keep the ledger from being closed.
+    alerts.abort();
+    let _ = alerts.await;
     config::Faults(vec![config::Fault { file: file.to_owned(), line: None, key: "web.listen".into(), text }])
 }
 
@@ -97,8 +107,7 @@ struct Daemon {
     /// What a reload cannot change.
     ledger_path: PathBuf,
     web: Option<config::Web>,
-    /// What the page shows of the config.
-    shown: watch::Sender<Configured>,
+    shown: Shown,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
@@ -113,12 +122,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(
-        bridge: Bridge,
-        shown: watch::Sender<Configured>,
-        web: Option<config::Web>,
-        stop: CancellationToken,
-    ) -> Daemon {
+    fn new(bridge: Bridge, shown: Shown, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
         Daemon {
             ledger_path: bridge.ledger_path().to_owned(),
             bridge,
@@ -256,6 +260,7 @@ impl Daemon {
             self.agenda_has_changed(Duration::ZERO);
         }
         if !taken.reload.is_empty() {
+        self.shown.polled.notify_one();
             let outcome = self.reload().await?;
             let answer = answer_of(outcome.as_ref().map(|()| "").map_err(String::as_str));
             for request in taken.reload {
@@ -279,7 +284,8 @@ impl Daemon {
                 if config.web != self.web {
                     warn!("`web.listen` has changed: that takes effect after a restart");
                 }
-                self.shown.send_replace(configured(&config));
+                self.shown.page.send_replace(configured(&config));
+                let telling = Telling::of(&config);
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
                 self.agenda_has_changed(Duration::ZERO);
@@ -304,6 +310,7 @@ impl Daemon {
                 finished?.outcome?;
             }
             anyhow::Ok(())
+                self.shown.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
         };
         match tokio::time::timeout(GRACE, finishing).await {
             Ok(outcome) => outcome,

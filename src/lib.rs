@@ -35,11 +35,13 @@
 //! | every config key and complaint | [`config`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
+//! | what people are told without asking | [`alerts`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.
 
+pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod daemon;

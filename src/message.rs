@@ -223,6 +223,24 @@ pub enum Found {
     /// The destination takes mail, but its answer does not tell.
     CannotSay {
         reason: String,
+impl Verdict {
+    /// What it says beside its kind.
+    pub fn into_reason(self) -> String {
+        match self {
+            Verdict::Delivered { receipt } => receipt.to_string(),
+            Verdict::Rejected { reason, .. }
+            | Verdict::Deferred { reason, .. }
+            | Verdict::Unreachable { reason, .. }
+            | Verdict::Paused { reason, .. }
+            | Verdict::Disabled { reason }
+            | Verdict::Unknown { reason } => reason,
+        }
+    }
+}
+
+/// The header field that a notice of mailferry's own bears, with the mark of its ledger.
+pub const NOTICE: &str = "X-Mailferry-Notice";
+
     },
     /// Nobody can be asked now, and nothing can be sent there now.
     Unreachable {

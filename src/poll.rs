@@ -136,7 +136,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
             limit: PAGE,
             regardless,
         },
-        taken: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
+        taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: HashSet::new(),
@@ -159,8 +159,8 @@ struct Poll<'a> {
     context: &'a Context,
     account: &'a Account,
     ask: Ask,
-    /// For each route the UIDs that the ledger knows, asked for once if they are needed.
-    taken: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
+    /// For each route and folder the UIDs that the ledger knows, asked for once if they are needed.
+    taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
     /// What this session has retrieved.
@@ -424,6 +424,10 @@ impl Poll<'_> {
                     ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Torn { octets_seen } => {
+                Retrieval::Message(message) if self.is_notice(&message) => {
+                    self.log_failure(&item, "skipped", "a notice of this mailferry's own");
+                    ledger.skip(item.due.id, self.now()).await?;
+                }
                     let reason =
                         format!("it ended after {octets_seen} octets, and then came what is no reply");
                     self.log_failure(&item, "not retrieved", &reason);
@@ -450,6 +454,13 @@ impl Poll<'_> {
         let retrieved = arrived.iter().map(|(item, message)| Retrieved {
             id: item.due.id,
             content: message.content,
+    /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
+    /// next one.
+    fn is_notice(&self, message: &Message) -> bool {
+        let mark = self.context.ledger.notice_mark();
+        !mark.is_empty() && message.field(NOTICE).is_some_and(|found| found == mark.as_bytes())
+    }
+
             header: message.header,
             octets: message.octets(),
         });

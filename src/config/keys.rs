@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "destination", "account"];
+pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "alerts", "destination", "account"];
 pub const WEB: &[&str] = &["listen"];
 pub const LOG: &[&str] = &["format", "level"];
+pub const ALERTS: &[&str] =
+    &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];
 /// The keys of a peer, which `[account.NAME]` and an IMAP `[destination.NAME]` share.
 pub const PEER: &[&str] =
     &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
@@ -42,6 +44,9 @@ pub struct Ports {
 
 pub const POP3_PORTS: Ports = Ports { implicit: 995, plaintext: 110 };
 pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
+
+/// How long something is wrong before people are told.
+pub const AFTER: Duration = Duration::from_secs(60 * 60);
 
 pub const FOLDER: &str = "INBOX";
 pub use crate::pop3::MAX_SIZE;

@@ -39,7 +39,9 @@
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
+//! | `alerts` | what people are told without asking, and whether they have been |
 
+mod alerts;
 mod columns;
 mod configured;
 mod deletions;
@@ -72,6 +74,9 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub use alerts::{
+    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
+};
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
@@ -193,6 +198,7 @@ pub struct Ledger {
     readers: SqlitePool,
     path: std::path::PathBuf,
     terms: Terms,
+    notice_mark: String,
     /// Accounts with a listing since [`Ledger::hold`]: the past of their further messages is known.
     listed: Mutex<HashSet<AccountName>>,
 }
@@ -208,11 +214,13 @@ impl Ledger {
         let lock = lock::take_after_a_look(path).await?;
         let mut connection = open::for_writing(path).await?;
         open::recover(&mut connection, terms, now).await.map_err(|e| Error::sql(path, &e))?;
+        let notice_mark = open::notice_mark(&mut connection).await.map_err(|e| Error::sql(path, &e))?;
         Ok(Ledger {
             writer: Writer::start(connection, path, lock),
             readers: open::readers(path),
             path: path.to_owned(),
             terms,
+            notice_mark,
             listed: Mutex::default(),
         })
     }

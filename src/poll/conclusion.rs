@@ -41,6 +41,7 @@ impl Poll<'_> {
                 deleted: self.summary.deleted,
                 bytes: self.summary.bytes,
                 error: self.summary.error.clone(),
+                login_refused: error.as_ref().is_some_and(|error| trouble(error) == Trouble::Refused),
                 next_poll_at,
                 no_pipelining: self.no_pipelining.then_some(true),
             })
