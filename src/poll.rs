@@ -26,7 +26,9 @@ use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Message, Outgoing, Quirks, Route};
+use crate::message::{
+    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route,
+};
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
 
@@ -158,6 +160,11 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
 struct Poll<'a> {
     context: &'a Context,
     account: &'a Account,
+/// The folders that a route's messages can go to.
+fn folders_of(route: &Route) -> BTreeMap<String, OnceCell<Vec<u32>>> {
+    [route.folder.as_str(), JUNK].map(|folder| (folder.to_owned(), OnceCell::new())).into()
+}
+
     ask: Ask,
     /// For each route and folder the UIDs that the ledger knows, asked for once if they are needed.
     taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
@@ -417,6 +424,10 @@ impl Poll<'_> {
                 Retrieval::Message(message) => arrived.push((item, message)),
                 Retrieval::Refused(refused) if common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
+                Retrieval::Message(message) if self.is_notice(&message) => {
+                    self.log_failure(&item, "skipped", "a notice of this mailferry's own");
+                    ledger.skip(item.due.id, self.now()).await?;
+                }
                     ledger.cut_short(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Refused(refused) => {
@@ -424,10 +435,6 @@ impl Poll<'_> {
                     ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Torn { octets_seen } => {
-                Retrieval::Message(message) if self.is_notice(&message) => {
-                    self.log_failure(&item, "skipped", "a notice of this mailferry's own");
-                    ledger.skip(item.due.id, self.now()).await?;
-                }
                     let reason =
                         format!("it ended after {octets_seen} octets, and then came what is no reply");
                     self.log_failure(&item, "not retrieved", &reason);
@@ -447,13 +454,6 @@ impl Poll<'_> {
     /// Matches what was retrieved with what the ledger knows, by content.
     async fn identify(
         &self,
-        opened: Vec<MessageId>,
-        arrived: Vec<(Item, Message)>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Batch, Failure> {
-        let retrieved = arrived.iter().map(|(item, message)| Retrieved {
-            id: item.due.id,
-            content: message.content,
     /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
     /// next one.
     fn is_notice(&self, message: &Message) -> bool {
@@ -461,6 +461,13 @@ impl Poll<'_> {
         !mark.is_empty() && message.field(NOTICE).is_some_and(|found| found == mark.as_bytes())
     }
 
+        opened: Vec<MessageId>,
+        arrived: Vec<(Item, Message)>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Batch, Failure> {
+        let retrieved = arrived.iter().map(|(item, message)| Retrieved {
+            id: item.due.id,
+            content: message.content,
             header: message.header,
             octets: message.octets(),
         });

@@ -12,8 +12,8 @@ pub const PEER: &[&str] =
     &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
 /// Beside those of [`PEER`].
 pub const ACCOUNT: &[&str] =
-    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "deliver", "paused"];
-pub const DELIVER: &[&str] = &["to", "folder", "mark_read"];
+    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "spam_headers", "deliver", "paused"];
+pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk"];
 /// Beside those of [`PEER`].
 pub const IMAP: &[&str] = &["kind"];
 pub const WEBHOOK: &[&str] = &[
@@ -49,6 +49,8 @@ pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
 pub const AFTER: Duration = Duration::from_secs(60 * 60);
 
 pub const FOLDER: &str = "INBOX";
+/// What SpamAssassin and its kind write.
+pub const SPAM_HEADERS: &[&str] = &["X-Spam-Flag: YES", "X-Spam-Status: Yes"];
 pub use crate::pop3::MAX_SIZE;
 
 pub const MAX_BYTES: u64 = 25 << 20;

@@ -25,9 +25,9 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("pop3", Only(&["message", "net", "auth"])),
     ("imap", Only(&["net", "auth"])),
     ("destination", Only(&["message", "imap", "net", "auth"])),
-    ("poll", Only(&["pop3", "destination", "ledger", "message", "schedule"])),
     ("alerts", Only(&["ledger", "message", "destination", "net"])),
     (
+    ("poll", Only(&["pop3", "destination", "ledger", "message", "schedule"])),
         "config",
         OrPlain(
             &["message", "schedule", "providers"],

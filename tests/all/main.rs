@@ -17,6 +17,7 @@ mod ferry;
 mod fuzz;
 mod imap_folder;
 mod items;
+mod junk;
 mod layers;
 mod oracle;
 mod peer;
