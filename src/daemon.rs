@@ -20,14 +20,16 @@ use tracing::{error, info, warn};
 use crate::config;
 use crate::ledger::{self, Configured, Ledger, Terms};
 use crate::message::AccountName;
-use crate::{schedule, web};
+use crate::metrics::{Counts, Metrics};
+use crate::poll::Summary;
+use crate::{alerts, schedule, web};
 
 pub use bridge::{Bridge, Polled, configured};
 pub use requests::{Answer, PATIENCE};
 use requests::{Requests, answer_of};
+use telling::Telling;
 
 /// How soon a request of another process is seen.
-use telling::Telling;
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
 
 /// How much later than it happens a change may show in the agenda.
@@ -52,33 +54,40 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let ledger = Arc::new(hold(&config.ledger).await?);
     let web = config.web;
     let shown = watch::Sender::new(configured(&config));
+    let metrics = Arc::new(Metrics::new(Utc::now()));
     if let Some(web) = web {
         let listener = web::bind(web.listen).await.map_err(|text| fault_of_listen(file, text))?;
         info!(address = %web.listen, "the page is up");
-        tokio::spawn(web::serve(listener, ledger.report(), shown.subscribe(), stop.clone()));
+        tokio::spawn(web::serve(
+            listener,
+            ledger.report(),
+            shown.subscribe(),
+            Arc::clone(&metrics),
+            stop.clone(),
+        ));
     }
-    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
-    info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
-    notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, shown, web, stop).run().await;
-    notify(&[sd_notify::NotifyState::Stopping]);
-    let closed = match Arc::try_unwrap(ledger) {
-        Ok(ledger) => ledger.close().await,
-        Err(_) => Ok(()),
-    };
     let telling = Telling::of(&config);
-    info!("stopped");
+    let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     let plan = watch::Sender::new(Arc::new(telling.plan(&bridge)));
     let polled = Arc::new(Notify::new());
     let alerts = alerts::run(Arc::clone(&ledger), plan.subscribe(), Arc::clone(&polled), stop.clone());
     let alerts = tokio::spawn(alerts);
+    info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
+    notify(&[sd_notify::NotifyState::Ready]);
+    let outcome = Daemon::new(bridge, Shown { page: shown, metrics, plan, polled }, web, stop).run().await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    // It would keep the ledger from being closed.
+    alerts.abort();
+    let _ = alerts.await;
+    let closed = match Arc::try_unwrap(ledger) {
+        Ok(ledger) => ledger.close().await,
+        Err(_) => Ok(()),
+    };
+    info!("stopped");
     outcome.and(closed.map_err(Into::into))
 }
 
 fn fault_of_listen(file: &Path, text: String) -> config::Faults {
-    // It would keep the ledger from being closed.
-    alerts.abort();
-    let _ = alerts.await;
     config::Faults(vec![config::Fault { file: file.to_owned(), line: None, key: "web.listen".into(), text }])
 }
 
@@ -101,6 +110,17 @@ pub fn terms() -> Terms {
 /// A message whose answer was lost is believed not to have arrived when it is still not there so long after its last
 /// byte: servers have been seen to show one only then.
 const ABSENT_AFTER: Duration = Duration::from_secs(30);
+
+/// What others go by who work beside the polls.
+struct Shown {
+    /// What the page shows of the config.
+    page: watch::Sender<Configured>,
+    metrics: Arc<Metrics>,
+    /// How people are told.
+    plan: watch::Sender<Arc<alerts::Plan>>,
+    /// A poll has ended.
+    polled: Arc<Notify>,
+}
 
 struct Daemon {
     bridge: Bridge,
@@ -191,6 +211,7 @@ impl Daemon {
                 continue;
             }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
+            self.shown.metrics.begin(&name);
             self.running.insert(name, waiting);
         }
         Ok(wake)
@@ -232,12 +253,14 @@ impl Daemon {
     async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
         let summary = polled.outcome?;
         let name = polled.account;
+        self.shown.metrics.end(&name, &counts(&summary), summary.took);
         let waiting = self.running.remove(&name).unwrap_or_default();
         let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
         self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));
         // Its old time has passed; the ledger has the new one.
         self.agenda.remove(&name);
         self.agenda_has_changed(AGENDA_LAG);
+        self.shown.polled.notify_one();
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;
             self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;
@@ -260,7 +283,6 @@ impl Daemon {
             self.agenda_has_changed(Duration::ZERO);
         }
         if !taken.reload.is_empty() {
-        self.shown.polled.notify_one();
             let outcome = self.reload().await?;
             let answer = answer_of(outcome.as_ref().map(|()| "").map_err(String::as_str));
             for request in taken.reload {
@@ -288,6 +310,7 @@ impl Daemon {
                 let telling = Telling::of(&config);
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
+                self.shown.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
                 self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
                 Ok(())
@@ -310,7 +333,6 @@ impl Daemon {
                 finished?.outcome?;
             }
             anyhow::Ok(())
-                self.shown.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
         };
         match tokio::time::timeout(GRACE, finishing).await {
             Ok(outcome) => outcome,
@@ -321,6 +343,19 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+}
+
+fn counts(summary: &Summary) -> Counts {
+    Counts {
+        polls: 1,
+        failed: u64::from(summary.error.is_some()),
+        new: summary.new,
+        delivered: summary.delivered,
+        put_off: summary.put_off,
+        parked: summary.parked,
+        deleted: summary.deleted,
+        bytes: summary.bytes,
     }
 }
 

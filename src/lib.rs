@@ -50,6 +50,7 @@ pub mod destination;
 pub mod imap;
 pub mod ledger;
 pub mod message;
+pub mod metrics;
 pub mod net;
 pub mod poll;
 pub mod pop3;

@@ -223,17 +223,6 @@ pub enum Verdict {
     },
 }
 
-/// What a look-up says of a message whose fate is unknown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    Found {
-        receipt: Receipt,
-    },
-    /// Not there now; believed at the second look.
-    Absent,
-    /// The destination takes mail, but its answer does not tell.
-    CannotSay {
-        reason: String,
 impl Verdict {
     /// What it says beside its kind.
     pub fn into_reason(self) -> String {
@@ -252,6 +241,17 @@ impl Verdict {
 /// The header field that a notice of mailferry's own bears, with the mark of its ledger.
 pub const NOTICE: &str = "X-Mailferry-Notice";
 
+/// What a look-up says of a message whose fate is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Found {
+        receipt: Receipt,
+    },
+    /// Not there now; believed at the second look.
+    Absent,
+    /// The destination takes mail, but its answer does not tell.
+    CannotSay {
+        reason: String,
     },
     /// Nobody can be asked now, and nothing can be sent there now.
     Unreachable {

@@ -80,11 +80,14 @@ pub struct Summary {
     /// Deliveries that are still to be made when the poll ends.
     pub deferred: u64,
     pub parked: u64,
+    /// Attempts in vain that are to be made again.
+    pub put_off: u64,
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
     /// The least time that the server wants between two logins (RFC 2449 section 6.6).
     pub login_delay: Option<Duration>,
+    pub took: Duration,
 }
 
 /// What can end a poll early.
@@ -157,14 +160,14 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
     poll.conclude(started, outcome).await
 }
 
-struct Poll<'a> {
-    context: &'a Context,
-    account: &'a Account,
 /// The folders that a route's messages can go to.
 fn folders_of(route: &Route) -> BTreeMap<String, OnceCell<Vec<u32>>> {
     [route.folder.as_str(), JUNK].map(|folder| (folder.to_owned(), OnceCell::new())).into()
 }
 
+struct Poll<'a> {
+    context: &'a Context,
+    account: &'a Account,
     ask: Ask,
     /// For each route and folder the UIDs that the ledger knows, asked for once if they are needed.
     taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
@@ -421,13 +424,13 @@ impl Poll<'_> {
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {
-                Retrieval::Message(message) => arrived.push((item, message)),
-                Retrieval::Refused(refused) if common.contains(&refused.text) => {
-                    self.log_failure(&item, "not retrieved", &refused.to_string());
                 Retrieval::Message(message) if self.is_notice(&message) => {
                     self.log_failure(&item, "skipped", "a notice of this mailferry's own");
                     ledger.skip(item.due.id, self.now()).await?;
                 }
+                Retrieval::Message(message) => arrived.push((item, message)),
+                Retrieval::Refused(refused) if common.contains(&refused.text) => {
+                    self.log_failure(&item, "not retrieved", &refused.to_string());
                     ledger.cut_short(item.due.id, refused.to_string(), self.now()).await?;
                 }
                 Retrieval::Refused(refused) => {
@@ -451,9 +454,6 @@ impl Poll<'_> {
         Ok(Fetched { batch: Some(batch), broken: outcome.error })
     }
 
-    /// Matches what was retrieved with what the ledger knows, by content.
-    async fn identify(
-        &self,
     /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
     /// next one.
     fn is_notice(&self, message: &Message) -> bool {
@@ -461,6 +461,9 @@ impl Poll<'_> {
         !mark.is_empty() && message.field(NOTICE).is_some_and(|found| found == mark.as_bytes())
     }
 
+    /// Matches what was retrieved with what the ledger knows, by content.
+    async fn identify(
+        &self,
         opened: Vec<MessageId>,
         arrived: Vec<(Item, Message)>,
         permit: OwnedSemaphorePermit,
@@ -552,7 +555,8 @@ impl Poll<'_> {
             match settled.state {
                 State::Delivered => self.summary.delivered += 1,
                 State::Parked => self.summary.parked += 1,
-                State::Due | State::Attempting | State::Deferred | State::Skipped | State::GivenUp => {}
+                State::Due | State::Attempting | State::Deferred => self.summary.put_off += 1,
+                State::Skipped | State::GivenUp => {}
             }
         }
         self.done += delivered.settled.len() as u64;

@@ -1,7 +1,10 @@
-//! A page that shows how the accounts are doing, and `/healthz` for whatever watches over the daemon. It only reads.
+//! A page that shows how the accounts are doing, and what watches over the daemon asks for. It only reads.
+
+mod monitor;
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -15,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{AccountStatus, Configured, Report, Status};
+use crate::metrics::Metrics;
 
 /// Binds to `address`.
 ///
@@ -30,14 +34,16 @@ pub async fn serve(
     listener: TcpListener,
     report: Report,
     configured: watch::Receiver<Configured>,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
     let app = Router::new()
         .route("/", get(page))
         .route("/style.css", get(style))
-        .route("/healthz", get(health))
+        .route("/healthz", get(monitor::health))
+        .route("/metrics", get(monitor::metrics))
         .layer(middleware::from_fn(guard))
-        .with_state(Sources { report, configured });
+        .with_state(Sources { report, configured, metrics });
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::warn!(%error, "the page has ended");
@@ -49,6 +55,7 @@ pub async fn serve(
 struct Sources {
     report: Report,
     configured: watch::Receiver<Configured>,
+    metrics: Arc<Metrics>,
 }
 
 /// A stranger's page can make a browser ask us under a name of its own (DNS rebinding), so no name but this
@@ -81,14 +88,6 @@ fn is_ours(headers: &HeaderMap) -> bool {
         _ => host,
     };
     name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
-}
-
-/// 200 as long as the ledger can be read.
-async fn health(State(sources): State<Sources>) -> (StatusCode, String) {
-    match sources.report.status().await {
-        Ok(_) => (StatusCode::OK, "ok\n".into()),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-    }
 }
 
 async fn style() -> impl IntoResponse {

@@ -46,7 +46,8 @@ impl Poll<'_> {
                 no_pipelining: self.no_pipelining.then_some(true),
             })
             .await?;
-        self.log(&past, ended - started);
+        self.summary.took = (ended - started).to_std().unwrap_or_default();
+        self.log(&past);
         Ok(self.summary)
     }
 
@@ -70,7 +71,7 @@ impl Poll<'_> {
     }
 
     /// An account that begins to fail, or is well again, is news; that it still fails is not.
-    fn log(&self, past: &Past, took: TimeDelta) {
+    fn log(&self, past: &Past) {
         let account = &self.account.name;
         let summary = &self.summary;
         match &summary.error {
@@ -88,7 +89,7 @@ impl Poll<'_> {
             parked = summary.parked,
             deleted = summary.deleted,
             bytes = summary.bytes,
-            milliseconds = took.num_milliseconds(),
+            milliseconds = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX),
             error = summary.error.as_ref().map(|(_, text)| text.as_str()),
             "poll"
         );

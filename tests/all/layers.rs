@@ -19,6 +19,7 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("message", Only(&[])),
     ("net", Only(&[])),
     ("schedule", Only(&[])),
+    ("metrics", Only(&["message"])),
     ("auth", Only(&["net"])),
     ("ledger", Only(&["message", "auth"])),
     ("providers", Only(&["message", "net"])),
@@ -26,8 +27,8 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("imap", Only(&["net", "auth"])),
     ("destination", Only(&["message", "imap", "net", "auth"])),
     ("alerts", Only(&["ledger", "message", "destination", "net"])),
-    (
     ("poll", Only(&["pop3", "destination", "ledger", "message", "schedule"])),
+    (
         "config",
         OrPlain(
             &["message", "schedule", "providers"],
@@ -35,7 +36,7 @@ const LAYERS: &[(&str, MayUse)] = &[
         ),
     ),
     ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
-    ("web", Only(&["ledger", "setup"])),
+    ("web", Only(&["ledger", "setup", "metrics"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
     ("cli", AllBut(&[])),
