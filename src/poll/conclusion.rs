@@ -55,13 +55,12 @@ impl Poll<'_> {
         let last_mail = if self.summary.new > 0 { Some(now) } else { past.last_mail };
         let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
         let regular = self.account.schedule.next(now, &recent, fastrand::f64());
-        let wait = match error {
-            None => self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF),
-            Some(error) => {
-                let regular = (regular - now).to_std().unwrap_or_default();
-                schedule::back_off(trouble(error), past.failures_in_a_row + 1, regular, fastrand::f64())
-            }
-        };
+        // What the server asks for holds after a poll that failed as well.
+        let asked = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
+        let wait = error.map_or(asked, |error| {
+            let least = (regular - now).to_std().unwrap_or_default().max(asked);
+            schedule::back_off(trouble(error), past.failures_in_a_row + 1, least, fastrand::f64())
+        });
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
     }
 
