@@ -24,7 +24,7 @@ use crate::metrics::{Counts, Metrics};
 use crate::poll::Summary;
 use crate::{alerts, schedule, web};
 
-pub use bridge::{Bridge, Polled, configured};
+pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 pub use requests::{Answer, PATIENCE};
 use requests::{Requests, answer_of};
 use telling::Telling;

@@ -33,10 +33,12 @@
 //! | how a message is found again when an answer was lost | [`destination::imap_folder`] |
 //! | what a webhook's answer means | [`destination::webhook`] |
 //! | every config key and complaint | [`config`] |
+//! | what is known of a mail provider, and how its servers are found | [`providers`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
 //! | what people are told without asking | [`alerts`] |
 //! | TLS, certificates, time-outs | [`net`] |
+//! | what another program had seen, and how its file tells | [`import_state`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.
@@ -48,6 +50,7 @@ pub mod daemon;
 pub mod demo;
 pub mod destination;
 pub mod imap;
+pub mod import_state;
 pub mod ledger;
 pub mod message;
 pub mod metrics;
@@ -55,6 +58,7 @@ pub mod net;
 pub mod poll;
 pub mod pop3;
 pub mod printable;
+pub mod providers;
 pub mod schedule;
 pub mod setup;
 pub mod web;

@@ -92,11 +92,15 @@ pub struct Listed {
     pub size: Option<u64>,
 }
 
-/// The ways of a server that change what a poll does, learned by bad experience.
+/// The ways of a server that change what a poll does: known of its provider, or learned by bad experience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// It announces PIPELINING but gets out of step: one command at a time.
     pub no_pipelining: bool,
+    /// It refuses a login sooner than this after the last one, and does not announce that (LOGIN-DELAY).
+    pub login_delay: Option<Duration>,
+    /// It lists a part of the mailbox at a time, and after QUIT no longer what was retrieved.
+    pub hides_retrieved: bool,
 }
 
 /// Where an account's messages go: one entry of its `deliver`.
@@ -154,7 +158,7 @@ pub struct Mark {
     pub uid_validity: u32,
     /// A UID that the message cannot be below.
     pub uid_next: u32,
-    /// Length and SHA-256 of the bytes as they are sent, line ends included.
+    /// Length of the bytes as they are sent, line ends included, and a hash by which the destination knows them again.
     pub octets: u64,
     pub hash: [u8; 32],
     /// The Message-ID field as it stands in the message.

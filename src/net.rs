@@ -277,6 +277,15 @@ pub fn tls_fault(error: &(dyn StdError + 'static), name: &str, other_name: &str)
     None
 }
 
+/// What began it all.
+pub fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost
+}
+
 fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> Error {
     Error::Certificate(match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

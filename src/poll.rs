@@ -53,6 +53,8 @@ pub struct Account {
     pub connector: pop3::Connector,
     pub schedule: Schedule,
     pub settings: Settings,
+    /// What is known of its server.
+    pub quirks: Quirks,
 }
 
 /// Says what time it is.
@@ -85,7 +87,7 @@ pub struct Summary {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
-    /// The least time that the server wants between two logins (RFC 2449 section 6.6).
+    /// The least time that the server wants between two logins (RFC 2449 section 6.6, or a quirk).
     pub login_delay: Option<Duration>,
     pub took: Duration,
 }
@@ -145,7 +147,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: HashSet::new(),
-        summary: Summary::default(),
+        summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
         announced: HashSet::new(),
@@ -257,17 +259,18 @@ impl Poll<'_> {
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.retrieved.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let quirks = Quirks { no_pipelining: past.no_pipelining || self.no_pipelining };
+        let quirks =
+            Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
-        self.summary.login_delay = session.capabilities().login_delay;
+        self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let listing = self.list(&mut session, &past).await?;
         self.listed = true;
         let portion = self.carry(&mut session, &listing).await?;
         self.delete_overdue(&mut session, &listing).await?;
-        // Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0): right while any of it waits.
-        if !(listing.retrieved_is_gone && self.context.ledger.any_waits(&self.retrieved).await?) {
+        let is_held = self.must_not_quit(&session).await?;
+        if !is_held {
             match session.quit().await {
                 // Some servers hang up instead of answering. What is gone shows in the next listing.
                 Err(error) if error.class() == pop3::Class::Network => {
@@ -279,7 +282,20 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && listing.gone == 0;
         self.portions += 1;
-        Ok(if is_futile || self.summary.login_delay.is_some() { Portion::Done } else { portion })
+        if is_futile || self.summary.login_delay.is_some() {
+            return Ok(Portion::Done);
+        }
+        // What was retrieved is hidden now, and the next part of the mailbox can be seen.
+        let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
+        Ok(if uncovers { Portion::More } else { portion })
+    }
+
+    /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
+    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it.
+    async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
+        let is_dropped = session.capabilities().retrieved_is_gone();
+        let matters = is_dropped || self.account.quirks.hides_retrieved;
+        Ok(matters && self.context.ledger.any_waits(&self.retrieved, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
@@ -414,7 +430,10 @@ impl Poll<'_> {
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
         // What was listed is a hint, often short by the CRs; what arrives far beyond it goes to temporary files.
         let memory = u64::from(weight) * 1280 + LEEWAY;
-        let outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        let mut outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
+            session.confirm_last(&mut outcome).await;
+        }
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {

@@ -4,6 +4,7 @@ mod account;
 mod check;
 mod demo;
 mod fetch;
+mod import_state;
 mod log;
 mod people;
 mod person;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::import_state::Program;
 use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
 use crate::{config, daemon, ledger, setup};
@@ -225,6 +227,26 @@ enum Command {
         #[arg(value_parser = account_name)]
         account: AccountName,
     },
+    /// Take over what another program had seen, so that it is not delivered again
+    ///
+    /// Reads the file in which the other program remembers the messages it has seen, logs in to the account, and notes in
+    /// the ledger which of them are there. They will not be delivered; all else in the mailbox is new. Running it again
+    /// changes nothing. Do it before the first poll, when the other program has run for the last time. The daemon must
+    /// be stopped.
+    ///
+    /// Where the file is, if the program was not told otherwise:{n}
+    /// fetchmail: ~/.fetchids, for all accounts; as a service of Debian's /var/lib/fetchmail/.fetchmail-UIDL-cache{n}
+    /// getmail: ~/.config/getmail/oldmail-SERVER-PORT-USER, or in ~/.getmail{n}
+    /// mpop: ~/.mpop_uidls/USER_at_HOST{n}
+    /// fdm: what `cache` names in ~/.fdm.conf
+    ///
+    /// What is taken over stays in the mailbox, whatever leave_copy says, for no destination of mailferry's has confirmed
+    /// it. With --delivered the other program's word counts for that: leave_copy then lets a message go when its time is
+    /// over, counted from when getmail, or mpop since 1.4.23, first saw it, else from now.
+    ///
+    /// Exit code 64: the file is not what it should be, or of another account. 75: the server refused, or another
+    /// mailferry holds the ledger.
+    ImportState(import_state::Wish),
     /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
     Demo {
         /// End when all has arrived and is verified
@@ -246,6 +268,14 @@ fn account_name(text: &str) -> Result<AccountName, String> {
 
 fn destination_name(text: &str) -> Result<DestinationName, String> {
     DestinationName::new(text).ok_or_else(|| format!("a name is {}", crate::message::NAME_RULE))
+}
+
+fn program(name: &str) -> Result<Program, String> {
+    let program = Program::ALL.into_iter().find(|program| program.name() == name);
+    program.ok_or_else(|| {
+        let names = Program::ALL.map(Program::name).join(", ");
+        format!("it can be one of {names}")
+    })
 }
 
 fn message_id(text: &str) -> Result<MessageId, String> {
@@ -310,6 +340,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
         Command::Rename { old, new } => people::rename(&file, &old, &new).await,
         Command::Forget { account } => people::forget(&file, &account).await,
+        Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
         Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
     }
 }

@@ -10,8 +10,9 @@ use super::fault::{nearest, quoted, suggestion};
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::{keys, value};
-use crate::message::{AccountName, Import, LeaveCopy, Route, SpamSign};
+use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route, SpamSign};
 use crate::poll;
+use crate::providers::{self, Provider};
 use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
 
 /// The time zone of this machine, or why it is not known.
@@ -24,6 +25,7 @@ pub struct RawAccount {
     pub max_size: u64,
     pub poll: poll::Settings,
     pub schedule: Schedule,
+    pub quirks: Quirks,
     pub paused: bool,
     /// Where it begins in its file.
     pub line: usize,
@@ -44,15 +46,51 @@ pub fn account(
         import: section.read("import", |v| value::choice(v, &imports)).unwrap_or(Import::All),
         routes: routes(section, known),
     };
+    let (peer, schedule) = (peer?, schedule?);
+    let provider = providers::for_host(&peer.net.host);
+    if let Some(provider) = provider {
+        warn_of_provider(section, provider, &schedule, poll.leave_copy);
+    }
     Some(RawAccount {
         name: name.clone(),
-        peer: peer?,
+        peer,
         max_size: section.read("max_size", octets).unwrap_or(keys::MAX_SIZE),
         poll,
-        schedule: schedule?,
+        schedule,
+        quirks: provider.map(|provider| provider.quirks).unwrap_or_default(),
         paused: section.flag("paused"),
         line: section.line_of(""),
     })
+}
+
+/// What of the account its provider is known not to let happen.
+fn warn_of_provider(section: &Section<'_>, provider: &Provider, schedule: &Schedule, leave_copy: LeaveCopy) {
+    let name = provider.name;
+    if let (Schedule::Every(every), Some(delay)) = (schedule, provider.quirks.login_delay)
+        && *every < delay
+    {
+        let minutes = delay.as_secs() / 60;
+        section.warn(
+            "every",
+            format!(
+                "{name} lets nobody log in more often than every {minutes} minutes, and is polled that often"
+            ),
+        );
+    }
+    let later = matches!(leave_copy, LeaveCopy::For(time) if !time.is_zero());
+    if leave_copy != LeaveCopy::Forever && provider.ignores_deletion {
+        section.warn(
+            "leave_copy",
+            format!("{name} is known to keep what a program deletes by POP3, so mail stays there"),
+        );
+    } else if later && provider.quirks.hides_retrieved {
+        section.warn(
+            "leave_copy",
+            format!(
+                "{name} shows a message to POP3 until it is retrieved, so it cannot be deleted there later"
+            ),
+        );
+    }
 }
 
 fn schedule(section: &Section<'_>, zone: &LocalZone) -> Option<Schedule> {

@@ -262,7 +262,8 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
 pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretString) -> Account {
     let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
     pop3.max_size = raw.max_size;
-    Account { name: raw.name, file, pop3, poll: raw.poll, schedule: raw.schedule, paused: raw.paused }
+    let RawAccount { name, poll, schedule, quirks, paused, .. } = raw;
+    Account { name, file, pop3, poll, schedule, quirks, paused }
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {

@@ -30,7 +30,7 @@ pub use load::{load, load_without_secrets};
 pub use surroundings::{find, place};
 
 use crate::destination::{imap_folder, webhook};
-use crate::message::{AccountName, DestinationName};
+use crate::message::{AccountName, DestinationName, Quirks};
 use crate::schedule::Schedule;
 use crate::{poll, pop3};
 
@@ -100,6 +100,8 @@ pub struct Account {
     pub pop3: pop3::Settings,
     pub poll: poll::Settings,
     pub schedule: Schedule,
+    /// What is known of the provider that runs its host.
+    pub quirks: Quirks,
     /// Not polled for now, because the user says so.
     pub paused: bool,
 }

@@ -17,7 +17,7 @@ use super::raw::{self, RawConfig};
 use super::section::Document;
 use super::surroundings::{find_in, local_zone};
 use super::{Config, Fault, Faults, Kind, keys};
-use crate::message::{AccountName, Import, LeaveCopy};
+use crate::message::{AccountName, Import, LeaveCopy, Quirks};
 use crate::net::Tls;
 use crate::schedule::Schedule;
 
@@ -52,6 +52,45 @@ fn every_bad_config_gets_the_complaint_it_deserves() {
         assert_eq!(Faults(faults).to_string(), expected.join("\n"));
         assert!(!expected.concat().contains("hunter2"), "{name} shows a secret");
     }
+}
+
+// What is known of the provider.
+
+#[test]
+fn the_quirks_of_a_provider_come_with_its_host() {
+    let account = |rest: &str| {
+        let text = format!(
+            "[destination.home]\nkind = \"imap\"\nhost = \"imap.example.org\"\nuser = \"me\"\n\
+             password = {{ env = \"HOME\" }}\n[account.old]\nuser = \"me\"\npassword = {{ env = \"OLD\" }}\n\
+             deliver = [{{ to = \"home\" }}]\n{rest}"
+        );
+        let config = parse("mailferry.toml", &text).unwrap_or_else(|faults| panic!("{}", Faults(faults)));
+        (config.accounts[0].quirks, config.warnings)
+    };
+    let quarter = Some(Duration::from_secs(15 * 60));
+    let (quirks, warnings) = account("host = \"pop3.web.de\"\nevery = \"5m\"\n");
+    assert_eq!(quirks.login_delay, quarter);
+    assert_eq!(
+        warnings,
+        [
+            "mailferry.toml:11: account.old.every: WEB.DE lets nobody log in more often than every 15 minutes, \
+          and is polled that often"
+        ]
+    );
+    for unhurried in ["every = \"15m\"\n", "every = \"auto\"\n", "", "cron = \"0 * * * *\"\n"] {
+        let (quirks, warnings) = account(&format!("host = \"POP3.WEB.DE\"\n{unhurried}"));
+        assert_eq!((quirks.login_delay, warnings), (quarter, Vec::new()), "{unhurried}");
+    }
+    let (quirks, warnings) = account("host = \"pop.gmail.com\"\nleave_copy = \"14d\"\n");
+    assert!(quirks.hides_retrieved);
+    assert!(warnings[0].contains("account.old.leave_copy: Gmail shows a message"), "{warnings:?}");
+    for kept in ["leave_copy = false\n", "leave_copy = true\n"] {
+        let (_, warnings) = account(&format!("host = \"pop.gmail.com\"\n{kept}"));
+        assert_eq!(warnings, [] as [&str; 0], "{kept}");
+    }
+    let (_, warnings) = account("host = \"pop.yandex.com\"\nleave_copy = false\n");
+    assert!(warnings[0].contains("account.old.leave_copy: Yandex Mail is known to keep"), "{warnings:?}");
+    assert_eq!(account("host = \"pop.example.com\"\nevery = \"5s\"\n"), (Quirks::default(), Vec::new()));
 }
 
 // The reference and the examples.

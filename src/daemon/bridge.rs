@@ -245,6 +245,7 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
         connector,
         schedule: account.schedule,
         settings: account.poll,
+        quirks: account.quirks,
     })
 }
 
@@ -266,7 +267,8 @@ pub fn configured(config: &Config) -> Configured {
     Configured { accounts: accounts.chain(broken).collect(), destinations: destinations.collect() }
 }
 
-fn account_setup(account: &config::Account) -> AccountSetup {
+/// What the ledger is to know of an account.
+pub fn account_setup(account: &config::Account) -> AccountSetup {
     AccountSetup {
         name: account.name.clone(),
         source: format!("{}@{}", account.pop3.user, account.pop3.peer.host),
@@ -276,7 +278,8 @@ fn account_setup(account: &config::Account) -> AccountSetup {
     }
 }
 
-fn destination_setup(destination: &config::Destination) -> DestinationSetup {
+/// What the ledger is to know of a destination.
+pub fn destination_setup(destination: &config::Destination) -> DestinationSetup {
     let fingerprint = match &destination.kind {
         Ok(config::Kind::Imap(settings)) => settings.identity(),
         Ok(config::Kind::Webhook(settings)) => settings.identity(),

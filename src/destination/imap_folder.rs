@@ -13,13 +13,12 @@ use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use futures_util::Stream;
 use secrecy::SecretString;
-use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
 use crate::imap::line_ends::LineEnds;
-use crate::imap::{Error, Fate, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
+use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
 use crate::message::{JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
 use crate::net::{self, Connector};
 use crate::printable::printable;
@@ -362,16 +361,16 @@ fn internal_date(message: &Message, now: DateTime<Utc>) -> DateTime<FixedOffset>
     dates.into_iter().flatten().find(sane).unwrap_or_else(|| now.fixed_offset())
 }
 
-/// Octets and SHA-256 of the message as it is sent.
+/// Octets and fingerprint of the message as it is sent.
 async fn measure(message: &Message) -> io::Result<(u64, [u8; 32])> {
     let (mut chunks, mut line_ends) = (message.chunks(), LineEnds::default());
-    let (mut octets, mut hash) = (0, Sha256::new());
+    let (mut octets, mut hash) = (0, Fingerprint::default());
     while let Some(chunk) = chunks.next().await? {
         let chunk = line_ends.next(&chunk);
         octets += chunk.len() as u64;
         hash.update(&chunk);
     }
-    Ok((octets, hash.finalize().into()))
+    Ok((octets, hash.finish()))
 }
 
 fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<> {

@@ -11,8 +11,9 @@ use secrecy::SecretString;
 
 use super::webhook::body::Body;
 use super::webhook::signature::Keys;
-use super::webhook::{client, innermost};
+use super::webhook::client;
 use crate::net::{self, Connectors};
+use crate::printable::printable;
 
 /// Where notices are posted.
 #[derive(Clone)]
@@ -133,7 +134,7 @@ impl Notifier {
             }
             Err(fault) => Err(match net::tls_fault(&fault, peer, "use a name it bears") {
                 Some(tls) => format!("{peer}: {tls}"),
-                None => format!("{peer}: {}", innermost(&fault)),
+                None => format!("{peer}: {}", printable(net::innermost(&fault).to_string())),
             }),
         }
     }

@@ -337,7 +337,7 @@ impl Webhook {
     /// Why no answer came within `timeout` to a request of so many octets.
     fn fault(&self, fault: &reqwest::Error, timeout: Duration, octets: u64) -> Verdict {
         let peer = &self.peer;
-        let why = innermost(fault);
+        let why = printable(net::innermost(fault).to_string());
         if fault.is_connect() {
             let why = match net::tls_fault(fault, peer, "use a name it bears in `url`") {
                 Some(tls) => tls.to_string(),
@@ -467,12 +467,4 @@ async fn beginning(mut response: Response) -> Vec<u8> {
     // The status is known; a text cut short is good enough.
     let _ = tokio::time::timeout(ANSWER_PATIENCE, reading).await;
     text
-}
-
-pub(super) fn innermost(fault: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = fault;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    printable(innermost.to_string())
 }

@@ -1,14 +1,13 @@
 //! What a folder holds: its UIDs, sizes, Message-IDs, and the hash of a body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_imap::imap_proto::{
     AttributeValue, MailboxDatum, NameAttribute, Response, ResponseCode, StatusAttribute,
 };
-use sha2::{Digest, Sha256};
 
-use super::{Error, Mailbox, Session};
+use super::{Error, Fingerprint, Mailbox, Session};
 use crate::net::within;
 
 /// What identifies the messages that come next (RFC 3501 section 2.3.1.1).
@@ -156,21 +155,21 @@ impl Session {
         Ok(message_ids)
     }
 
-    /// SHA-256 of each message in the open folder that has exactly the octets given with its UID. Bodies are read in pieces: none is
-    /// ever in memory as a whole.
+    /// The [`Fingerprint`] of each message in the open folder that has exactly the octets given with its UID; a UID may
+    /// stand there with several. Bodies are read in pieces: none is ever in memory as a whole.
     pub async fn hashes(&mut self, wanted: &[(u32, u64)]) -> Result<HashMap<u32, [u8; 32]>, Error> {
         let (small, large): (Vec<_>, Vec<_>) =
             wanted.iter().copied().partition(|(_, octets)| *octets < PIECE);
         let mut hashes = HashMap::new();
         for wanted in small.chunks(AT_ONCE) {
-            let uids: Vec<u32> = wanted.iter().map(|(uid, _)| *uid).collect();
+            let uids: BTreeSet<u32> = wanted.iter().map(|(uid, _)| *uid).collect();
             let command = format!("UID FETCH {} (UID BODY.PEEK[]<0.{PIECE}>)", set(&uids));
             self.fetch(&command, |response| {
                 if let Some((uid, attributes)) = fetched(response)
                     && let Some(body) = body(attributes)
                     && wanted.contains(&(uid, body.len() as u64))
                 {
-                    hashes.insert(uid, Sha256::digest(body).into());
+                    hashes.insert(uid, Fingerprint::of(body));
                 }
             })
             .await?;
@@ -184,7 +183,7 @@ impl Session {
     }
 
     async fn hash_in_pieces(&mut self, uid: u32, octets: u64) -> Result<Option<[u8; 32]>, Error> {
-        let (mut hash, mut at) = (Sha256::new(), 0);
+        let (mut hash, mut at) = (Fingerprint::default(), 0);
         // One octet beyond the end is asked for, to see that it is the end.
         while at <= octets {
             let mut got = 0;
@@ -205,7 +204,7 @@ impl Session {
                 break;
             }
         }
-        Ok((at == octets).then(|| hash.finalize().into()))
+        Ok((at == octets).then(|| hash.finish()))
     }
 
     async fn fetch(&mut self, command: &str, see: impl FnMut(&Response<'_>)) -> Result<(), Error> {
@@ -236,6 +235,6 @@ fn body<'r>(attributes: &'r [AttributeValue<'r>]) -> Option<&'r [u8]> {
     })
 }
 
-fn set(uids: &[u32]) -> String {
-    uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+fn set<'a>(uids: impl IntoIterator<Item = &'a u32>) -> String {
+    uids.into_iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

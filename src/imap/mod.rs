@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod append;
+mod fingerprint;
 pub mod guard;
 pub mod line_ends;
 mod lookup;
@@ -21,6 +22,7 @@ use crate::printable::printable;
 
 pub use answer::Capabilities;
 pub use append::{Fate, Item, Uid};
+pub use fingerprint::Fingerprint;
 pub use lookup::{Examined, FolderState};
 pub use mailbox::{Mailbox, Namespace};
 pub use session::Session;

@@ -1,11 +1,11 @@
 //! What may be deleted at its source.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::columns::{content, leave_copy as age, list, unsigned};
 use super::{Error, Ledger, MessageId, Outlives};
-use crate::message::{AccountName, Content, LeaveCopy, Uidl, unix};
+use crate::message::{AccountName, Content, LeaveCopy, Message, Uidl, unix};
 
 /// A message that may go, and what must be checked against the server's bytes just before its DELE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +15,16 @@ pub struct Deletion {
     pub uidl: Uidl,
     /// Octets according to LIST.
     pub size: Option<u64>,
-    pub content: Content,
+    /// `None` where another program delivered it, so that it was never retrieved here: then the header decides.
+    pub content: Option<Content>,
     pub header: Content,
-    pub octets: u64,
+}
+
+impl Deletion {
+    /// Whether these are the bytes that were delivered.
+    pub fn is(&self, message: &Message) -> bool {
+        self.content.map_or(message.header == self.header, |content| message.content == content)
+    }
 }
 
 impl Ledger {
@@ -31,10 +38,10 @@ impl Ledger {
     ) -> Result<Vec<Deletion>, Error> {
         let Some(age) = age(leave_copy) else { return Ok(Vec::new()) };
         let sql = "
-            SELECT m.id, m.uidl, m.size, m.content, m.header, m.octets
+            SELECT m.id, m.uidl, m.size, m.content, m.header
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0
-                AND m.content IS NOT NULL AND m.header IS NOT NULL
+                AND m.header IS NOT NULL
                 AND (
                     SELECT count(*) FILTER (WHERE d.state = 'delivered') > 0
                         AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
@@ -63,34 +70,20 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<Vec<MessageId>, Error> {
         let Some(age) = age(leave_copy) else { return Ok(Vec::new()) };
-        let sql = "
-            SELECT d.message FROM json_each($1) j JOIN deliveries d ON d.message = j.value
-            GROUP BY d.message
-            HAVING count(*) FILTER (WHERE d.state = 'delivered') > 0
-                AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
-                AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
-                AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
-                    + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
-            ORDER BY d.message";
-        sqlx::query_scalar(sql)
-            .bind(list(ids.iter().copied()))
-            .bind(age)
-            .bind(unix(now))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(self.sql_error())
+        may_go(&self.readers, ids, age, now).await.map_err(self.sql_error())
     }
 
-    /// Whether any of these has a delivery that is not settled, be it only for a person to decide: then a server must
-    /// not drop it as retrieved (EXPIRE 0).
-    pub async fn any_waits(&self, ids: &[MessageId]) -> Result<bool, Error> {
+    /// Whether any of these has a delivery that is not settled: then a server must not drop it as retrieved (EXPIRE 0).
+    /// With `parked` one counts too that is only for a person to decide.
+    pub async fn any_waits(&self, ids: &[MessageId], parked: bool) -> Result<bool, Error> {
         let sql = "
             SELECT EXISTS (
                 SELECT 1 FROM json_each($1) j JOIN deliveries d ON d.message = j.value
-                WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')
+                WHERE d.state IN ('due', 'attempting', 'deferred') OR (d.state = 'parked' AND $2)
             )";
         sqlx::query_scalar(sql)
             .bind(list(ids.iter().copied()))
+            .bind(parked)
             .fetch_one(&self.readers)
             .await
             .map_err(self.sql_error())
@@ -107,6 +100,26 @@ impl Ledger {
     }
 }
 
+/// Of these, the messages that may go now where `age`, in seconds, is what the account's `leave_copy` is today.
+pub(super) async fn may_go(
+    ledger: impl SqliteExecutor<'_>,
+    ids: &[MessageId],
+    age: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<MessageId>> {
+    let sql = "
+        SELECT d.message FROM json_each($1) j JOIN deliveries d ON d.message = j.value
+        GROUP BY d.message
+        HAVING count(*) FILTER (WHERE d.state = 'delivered') > 0
+            AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
+            AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
+            AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
+                + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
+        ORDER BY d.message";
+    let ids = list(ids.iter().copied());
+    sqlx::query_scalar(sql).bind(ids).bind(age).bind(unix(now)).fetch_all(ledger).await
+}
+
 async fn deleting(connection: &mut SqliteConnection, ids: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     // The first time stays: how long a deletion has had no effect is counted from it.
     let sql = "
@@ -121,9 +134,8 @@ struct DeletionRow {
     id: MessageId,
     uidl: Vec<u8>,
     size: Option<i64>,
-    content: Vec<u8>,
+    content: Option<Vec<u8>>,
     header: Vec<u8>,
-    octets: i64,
 }
 
 impl From<DeletionRow> for Deletion {
@@ -132,9 +144,8 @@ impl From<DeletionRow> for Deletion {
             id: row.id,
             uidl: Uidl::new(&row.uidl),
             size: row.size.map(unsigned),
-            content: content(&row.content),
+            content: row.content.as_deref().map(content),
             header: content(&row.header),
-            octets: unsigned(row.octets),
         }
     }
 }

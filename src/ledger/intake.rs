@@ -90,16 +90,16 @@ impl Ledger {
 }
 
 #[derive(FromRow)]
-struct Account {
-    id: i64,
-    epoch: i64,
-    listing: i64,
+pub(super) struct Account {
+    pub id: i64,
+    pub epoch: i64,
+    pub listing: i64,
     listed_at: Option<i64>,
     config_text: String,
 }
 
 impl Account {
-    async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
+    pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
         let sql = "SELECT id, epoch, listing, listed_at, config_text FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
@@ -130,7 +130,7 @@ async fn take_in(
 /// Parameters of this size, whatever a server sends.
 const CHUNK: usize = 256 << 10;
 
-async fn fill(
+pub(super) async fn fill(
     connection: &mut SqliteConnection,
     listing: &[Listed],
     fresh: Option<&HashSet<u32>>,
@@ -202,7 +202,7 @@ fn nths(listing: &[Listed]) -> Vec<u32> {
 }
 
 /// Finds the row of each listed message that UIDL, size and epoch tell for certain.
-async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
+pub(super) async fn match_known(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     // 0 where several rows would do. Those in the previous listing come first.
     let in_the_previous = "
         UPDATE listing SET message = (
@@ -254,7 +254,7 @@ async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sq
 
 /// How many are probably no strangers, though only their content will tell: under the same UIDL something was
 /// retrieved before.
-async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
+pub(super) async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
     let sql = "
         SELECT count(*) FROM listing
         WHERE nth > 0 AND message IS NULL AND uidl IN (

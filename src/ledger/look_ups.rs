@@ -6,9 +6,9 @@ use sqlx::{FromRow, SqliteConnection};
 use super::columns::{digest, int, small, unsigned};
 use super::deliveries::{count_if_suspect, delivered, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
-use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, unix};
+use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, Receipt, unix};
 
-/// A delivery to be looked for.
+/// A delivery to be looked for: its answer was lost, or it is the twin of such a one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookUp {
     pub delivery: DeliveryId,
@@ -20,18 +20,34 @@ pub struct LookUp {
 }
 
 impl Ledger {
-    /// The account's look-ups whose time has come.
+    /// The account's look-ups whose time has come. Where an equal message was stored by the same batch as nobody knows which
+    /// UID, that one is looked for as well, and first: its copy is no proof of the other's delivery.
     pub async fn look_ups_due(
         &self,
         account: &AccountName,
         now: DateTime<Utc>,
     ) -> Result<Vec<LookUp>, Error> {
         let sql = "
-            SELECT d.id, t.name AS destination, d.folder, d.mark_validity, d.mark_uid_next, d.mark_octets,
-                d.mark_hash, d.mark_message_id
-            FROM deliveries d JOIN accounts a ON a.id = d.account JOIN destinations t ON t.id = d.destination
-            WHERE a.name = $1 AND d.state = 'attempting' AND d.look_up_at <= $2
-            ORDER BY d.id";
+            WITH unknown AS MATERIALIZED (
+                SELECT d.*, m.content FROM deliveries d
+                JOIN accounts a ON a.id = d.account
+                JOIN messages m ON m.id = d.message
+                WHERE a.name = $1 AND d.state = 'attempting' AND d.look_up_at <= $2
+            ),
+            wanted (id, is_unknown, equal) AS (
+                SELECT id, 1, id FROM unknown
+                UNION ALL
+                SELECT twin.id, 0, min(u.id) FROM unknown u
+                JOIN messages m ON m.account = u.account AND m.content = u.content
+                JOIN deliveries twin ON twin.message = m.id AND twin.destination = u.destination
+                WHERE twin.state = 'delivered' AND twin.uid IS NULL AND twin.folder = u.folder
+                    AND twin.mark_validity = u.mark_validity AND twin.mark_uid_next >= u.mark_uid_next
+                GROUP BY twin.id
+            )
+            SELECT w.id, t.name AS destination, u.folder, u.mark_validity, u.mark_uid_next, u.mark_octets,
+                u.mark_hash, u.mark_message_id
+            FROM wanted w JOIN unknown u ON u.id = w.equal JOIN destinations t ON t.id = u.destination
+            ORDER BY w.is_unknown, w.id";
         let rows: Vec<LookUpRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(unix(now))
@@ -143,10 +159,11 @@ async fn settle_look_ups(
     let mut ended = Vec::new();
     for (id, found) in found {
         let has_ended = match found {
-            Found::Found { receipt } => {
+            Found::Found { receipt } if !knows_uid_now(connection, *id, receipt).await? => {
                 delivered(connection, &[(*id, receipt)], leave_copy, now).await?;
                 true
             }
+            Found::Found { .. } => false,
             Found::Absent => absent(connection, *id, terms, now).await?,
             Found::CannotSay { reason } => cannot_say(connection, *id, reason, terms, now).await?,
             Found::Unreachable { reason } => {
@@ -159,6 +176,19 @@ async fn settle_look_ups(
         }
     }
     settled(connection, &ended).await
+}
+
+/// Whether this is a delivery that is known to have been made; now it is known where to.
+async fn knows_uid_now(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    receipt: &Receipt,
+) -> sqlx::Result<bool> {
+    let Receipt::Uid { uid_validity, uid } = receipt else { return Ok(false) };
+    let sql = "
+        UPDATE deliveries SET uid_validity = $2, uid = $3, receipt = $4 WHERE id = $1 AND state = 'delivered'";
+    let known = sqlx::query(sql).bind(id).bind(uid_validity).bind(uid).bind(receipt.to_string());
+    Ok(known.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Believed at the second look, made long enough after the last byte: a server may still be storing what it

@@ -27,6 +27,9 @@
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
 //! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
 //!   is asked again when at least 20 are listed of which under 20 % are known.
+//! - **Adopted.** What another program had seen and is listed gets a row of its own, skipped, unless it has one: UIDL and
+//!   size settle it from then on, and what is listed beside it is new. It counts as delivered only where a person says so,
+//!   since when the other program says; it then may go while its header is what it was when that was said.
 //! - **Pruning.** A row is forgotten 400 days after its message was last listed.
 //!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
@@ -36,11 +39,13 @@
 //! | `open`, `lock`, `writer` | the file, who may write it, and the one task that does |
 //! | `setup`, `polls` | what is configured; when an account is due, what a poll was like |
 //! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
+//! | `adopt` | what another program had seen |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 //! | `alerts` | what people are told without asking, and whether they have been |
 
+mod adopt;
 mod alerts;
 mod columns;
 mod configured;
@@ -74,6 +79,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub use adopt::{Adopted, Adoption, SeenElsewhere};
 pub use alerts::{
     AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
 };
@@ -136,7 +142,7 @@ pub enum State {
     Deferred,
     /// Given up for now; a person decides.
     Parked,
-    /// Old mail that nobody asked for (`import = "new"`).
+    /// Old mail that nobody asked for (`import = "new"`), or that another program had seen.
     Skipped,
     GivenUp,
 }

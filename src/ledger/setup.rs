@@ -81,10 +81,23 @@ async fn configure(
     }
     sqlx::query("UPDATE accounts SET configured = 0").execute(&mut *connection).await?;
     for account in accounts {
-        configure_account(connection, account, now).await?;
-        configure_routes(connection, account).await?;
+        configure_one(connection, account, &[], now).await?;
     }
     Ok(())
+}
+
+/// Makes one account known, and where its mail goes; all others stay as they are.
+pub(super) async fn configure_one(
+    connection: &mut SqliteConnection,
+    account: &AccountSetup,
+    destinations: &[DestinationSetup],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for destination in destinations {
+        configure_destination(connection, destination).await?;
+    }
+    configure_account(connection, account, now).await?;
+    configure_routes(connection, account).await
 }
 
 /// Keeps why these cannot be used, for whoever asks how they are; an account that was never polled has no row yet.

@@ -156,6 +156,14 @@ pub fn weight(items: &[Item]) -> u32 {
     u32::try_from(octets.div_ceil(1024)).unwrap_or(LARGEST_WEIGHT).clamp(1, LARGEST_WEIGHT)
 }
 
+/// Whether the last message of a batch is shorter than it was listed: it may have ended too early.
+pub fn ends_short(items: &[Item], messages: &[(u32, Retrieval)]) -> bool {
+    match (items.last().and_then(|item| item.due.size), messages.last()) {
+        (Some(listed), Some((_, Retrieval::Message(message)))) => message.octets() < listed,
+        _ => false,
+    }
+}
+
 /// So many messages of a batch that are refused in the same words are not at fault.
 const MANY_REFUSED: usize = 3;
 

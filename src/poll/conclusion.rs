@@ -55,18 +55,28 @@ impl Poll<'_> {
         let last_mail = if self.summary.new > 0 { Some(now) } else { past.last_mail };
         let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
         let regular = self.account.schedule.next(now, &recent, fastrand::f64());
-        // What the server asks for holds after a poll that failed as well.
-        let asked = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
-        let wait = error.map_or(asked, |error| {
-            let least = (regular - now).to_std().unwrap_or_default().max(asked);
-            schedule::back_off(trouble(error), past.failures_in_a_row + 1, least, fastrand::f64())
-        });
+        let login_delay = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
+        let wait = match error {
+            None => login_delay,
+            Some(error) => {
+                let regular = (regular - now).to_std().unwrap_or_default();
+                let failures = past.failures_in_a_row + 1;
+                schedule::back_off(trouble(error), failures, regular, fastrand::f64()).max(login_delay)
+            }
+        };
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
     }
 
     fn say(&self, error: &pop3::Error) -> String {
         let peer = &self.account.pop3.peer;
-        format!("{}:{}: {error}", peer.host, peer.port)
+        let hint = match (error, self.account.quirks.login_delay) {
+            // It says of a login that comes too soon what it says of a wrong password.
+            (pop3::Error::Auth { .. }, Some(delay)) => {
+                format!("; or the last login was less than {} minutes ago", delay.as_secs() / 60)
+            }
+            _ => String::new(),
+        };
+        format!("{}:{}: {error}{hint}", peer.host, peer.port)
     }
 
     /// An account that begins to fail, or is well again, is news; that it still fails is not.

@@ -41,7 +41,7 @@ impl Poll<'_> {
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
         for (number, deletion) in doubtful {
             match self.retrieve_one(session, number).await? {
-                Some(message) if message.content == deletion.content => same.push((deletion.id, number)),
+                Some(message) if deletion.is(&message) => same.push((deletion.id, number)),
                 Some(_) => {
                     ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
                 }

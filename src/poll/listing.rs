@@ -16,8 +16,6 @@ pub(super) struct Listing {
     pub rows: Arc<Vec<Listed>>,
     /// See [`TakenIn::vague`](crate::ledger::TakenIn::vague).
     pub vague: Vec<(MessageId, u32)>,
-    /// The server drops what was retrieved (EXPIRE 0).
-    pub retrieved_is_gone: bool,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
 }
@@ -41,8 +39,7 @@ impl Poll<'_> {
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        let retrieved_is_gone = session.capabilities().retrieved_is_gone();
-        Ok(Listing { rows, vague: taken_in.vague, retrieved_is_gone, gone: taken_in.gone })
+        Ok(Listing { rows, vague: taken_in.vague, gone: taken_in.gone })
     }
 
     fn intake(

@@ -188,10 +188,16 @@ impl Channel {
         }
         match self.unread() {
             [] => Ok(()),
-            [b'-', ..] => Err(Error::Closed { during }),
+            unread if may_be_farewell(unread) => Err(Error::Closed { during }),
             unread => Err(Error::OutOfStep { during, got: self.hushed(printable(unread)) }),
         }
     }
+}
+
+/// Whether it is a `-ERR`, as far as it has come. A line of a message may begin with a dash, too.
+fn may_be_farewell(words: &[u8]) -> bool {
+    let length = words.len().min(b"-ERR".len());
+    words[..length].eq_ignore_ascii_case(&b"-ERR"[..length])
 }
 
 fn broken(fault: io::Error, during: &'static str) -> Error {

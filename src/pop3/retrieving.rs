@@ -57,6 +57,20 @@ impl Session {
         Retrieved { messages, error: outcome.err() }
     }
 
+    /// Makes sure that the last of these messages ended where it seemed to: what comes next must be the answer to NOOP, and
+    /// not the rest of it. For where it is shorter than it was listed.
+    pub async fn confirm_last(&mut self, retrieved: &mut Retrieved) {
+        match self.noop().await {
+            Ok(()) | Err(Error::Refused(_)) => {}
+            Err(error) => {
+                if matches!(error, Error::OutOfStep { .. }) {
+                    self.doubt_last(&mut retrieved.messages);
+                }
+                retrieved.error = Some(error);
+            }
+        }
+    }
+
     async fn retrieve_into(
         &mut self,
         messages: &mut Vec<(u32, Retrieval)>,

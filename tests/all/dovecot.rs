@@ -109,6 +109,13 @@ impl Dovecot {
         }
     }
 
+    /// Puts another message in the place of one in a user's INBOX, under its name: to the server they are one.
+    pub fn replace(&self, user: &str, old: &[u8], new: &[u8]) {
+        let mut files = message_files(&self.maildir(user, "INBOX")).into_iter();
+        let file = files.find(|file| fs::read(file).unwrap() == old).unwrap();
+        fs::write(file, new).unwrap();
+    }
+
     /// The messages of a folder by UID, their line ends as CRLF.
     pub fn list(&self, user: &str, folder: &str) -> Vec<Vec<u8>> {
         self.stored(user, folder).into_iter().map(|stored| stored.bytes).collect()
@@ -192,10 +199,10 @@ pub fn with_crlf(bytes: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// Dovecot refuses to touch mail as root, so root's tests leave it to nobody.
-const NOBODY: u32 = 65534;
+/// Dovecot and others refuse to touch mail as root, so root's tests leave it to nobody.
+pub const NOBODY: u32 = 65534;
 
-fn give_to_mail_user(path: &Path) {
+pub fn give_to_mail_user(path: &Path) {
     if getuid().is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod kills;
 mod ledgers;
 mod links;
+mod panics;
 mod quirks;
 mod readers;
 mod stalls;

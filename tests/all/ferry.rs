@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -247,4 +248,11 @@ pub fn message(n: usize) -> Vec<u8> {
          To: me@example.org\r\nSubject: message {n}\r\nMessage-ID: <{n}@example.com>\r\n\r\nNumber {n}.\r\n"
     )
     .into_bytes()
+}
+
+/// A message that arrived at its source so long ago.
+pub fn received(n: usize, ago: TimeDelta) -> Vec<u8> {
+    let at = (Utc::now() - ago).to_rfc2822();
+    format!("Received: from there by here; {at}\r\nSubject: message {n}\r\nMessage-ID: <{n}@x>\r\n\r\nNumber {n}.\r\n")
+        .into_bytes()
 }

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("message", Only(&[])),
     ("net", Only(&[])),
     ("schedule", Only(&[])),
+    ("import_state", Only(&["message"])),
     ("metrics", Only(&["message"])),
     ("auth", Only(&["net"])),
     ("ledger", Only(&["message", "auth"])),
@@ -59,6 +60,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("reqwest", &["destination", "auth", "providers"]),
+    ("hickory_resolver", &["providers"]),
+    ("roxmltree", &["providers"]),
+    ("psl", &["providers"]),
+    ("idna", &["providers"]),
 ];
 
 #[test]

@@ -48,8 +48,12 @@ pub struct Arrived {
 pub struct Books {
     /// [`content`] of each message with a delivered row, and for how many rows.
     pub delivered: BTreeMap<Vec<u8>, usize>,
+    /// For each destination [`content`] of what is delivered there.
+    pub delivered_to: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// For each destination how many deliveries were sent again unverified.
     pub unverified: BTreeMap<String, usize>,
+    /// [`content`] of each message that was ever retrieved.
+    pub retrieved: BTreeSet<Vec<u8>>,
     /// [`content`] of each message whose DELE was about to be sent, or more.
     pub announced: BTreeSet<Vec<u8>>,
     /// Deliveries that can be given up: row of the message, its UIDL, the destination.
@@ -161,6 +165,17 @@ impl Books {
         )
         .fetch_all(&mut ledger)
         .await?;
+        let each: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT name, content FROM deliveries JOIN messages ON messages.id = message \
+             JOIN destinations ON destinations.id = destination \
+             WHERE deliveries.state = 'delivered' AND content IS NOT NULL",
+        )
+        .fetch_all(&mut ledger)
+        .await?;
+        let mut delivered_to: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for (name, content) in each {
+            delivered_to.entry(name).or_default().insert(content);
+        }
         let unverified: Vec<(String, i64)> = sqlx::query_as(
             "SELECT name, count(*) FROM deliveries JOIN destinations ON destinations.id = destination \
              WHERE unverified = 1 GROUP BY name",
@@ -172,6 +187,8 @@ impl Books {
         )
         .fetch_all(&mut ledger)
         .await?;
+        let retrieved = "SELECT content FROM messages WHERE content IS NOT NULL";
+        let retrieved: Vec<Vec<u8>> = sqlx::query_scalar(retrieved).fetch_all(&mut ledger).await?;
         let waiting = sqlx::query_as(
             "SELECT messages.id, uidl, name FROM deliveries JOIN messages ON messages.id = message \
              JOIN destinations ON destinations.id = destination \
@@ -183,7 +200,9 @@ impl Books {
         let count = |count: i64| usize::try_from(count).unwrap_or_default();
         Ok(Books {
             delivered: delivered.into_iter().map(|(content, n)| (content, count(n))).collect(),
+            delivered_to,
             unverified: unverified.into_iter().map(|(name, n)| (name, count(n))).collect(),
+            retrieved: retrieved.into_iter().collect(),
             announced: announced.into_iter().collect(),
             waiting,
         })

@@ -25,6 +25,7 @@
 //! stall                 says nothing more until the client closes
 //! flood x\r\n           sends this again and again until the client closes
 //! next                  waits for the client's next connection
+//! perhaps               right behind it: if there is one before the client is through
 //! # ...                 is for the reader
 //! ```
 //!
@@ -95,7 +96,8 @@ impl Peer {
         let told = over.clone();
         let playing = tokio::spawn(async move {
             let said = Said::default();
-            let mut player = Player { tls, connection: None, said, transcript: String::new() };
+            let over = told.clone();
+            let mut player = Player { tls, connection: None, said, transcript: String::new(), over };
             let Err(fault) = player.play(&listener, script.0).await else { return Ok(player.said) };
             // No client is kept waiting by a dialog that has failed already.
             player.connection = None;
@@ -160,6 +162,7 @@ enum Step {
     Stall,
     Flood(Vec<u8>),
     Next,
+    Perhaps,
 }
 
 impl Script {
@@ -207,6 +210,7 @@ fn parse(line: &str, mails: &[Vec<u8>]) -> Result<Option<Step>, String> {
         "stall" => Step::Stall,
         "flood" => Step::Flood(resolve_escapes(rest).repeat(1000)),
         "next" => Step::Next,
+        "perhaps" => Step::Perhaps,
         _ => return Err(format!("`{line}` is no step")),
     };
     Ok(Some(step))
@@ -240,6 +244,7 @@ struct Player {
     connection: Option<Connection>,
     said: Said,
     transcript: String,
+    over: CancellationToken,
 }
 
 struct Connection {
@@ -265,7 +270,15 @@ impl Player {
         let mut connections = steps.split(|(_, step)| *step == Step::Next);
         let first = connections.next().unwrap_or_default();
         for steps in [first].into_iter().chain(connections) {
-            let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+            let accepting = tokio::time::timeout(PATIENCE, listener.accept());
+            let accepted = match steps {
+                [(_, Step::Perhaps), ..] => tokio::select! {
+                    biased;
+                    accepted = accepting => accepted,
+                    () = self.over.cancelled() => return Ok(()),
+                },
+                _ => accepting.await,
+            };
             let (tcp, _) = accepted.map_err(|_| "no client connected")?.map_err(|e| e.to_string())?;
             self.connect(tcp);
             for (number, step) in steps {
@@ -321,7 +334,7 @@ impl Player {
                 while self.connection().wire().write_all(bytes).await.is_ok() {}
                 return self.close().await;
             }
-            Step::Next => {}
+            Step::Next | Step::Perhaps => {}
         }
         Ok(Flow::Goes)
     }

@@ -35,7 +35,7 @@ async fn open(settings: &Settings) -> Result<Session, Error> {
 }
 
 /// A dialog as far as the login, at a server with these capabilities, and then `rest`.
-fn logged_in(capabilities: &str, rest: &str) -> String {
+pub fn logged_in(capabilities: &str, rest: &str) -> String {
     let announced: String = capabilities.split_whitespace().map(|name| format!("S: {name}\n")).collect();
     format!(
         "S: +OK ready

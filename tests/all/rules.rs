@@ -2,19 +2,13 @@
 
 use std::fs;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
+use crate::ferry::{Ferry, account, imap_destination, message, received, webhook_destination};
 use crate::receiver::Receiver;
 
 const TO_HOME: &str = "deliver = [{ to = \"home\" }]";
-
-fn received(n: usize, ago: TimeDelta) -> Vec<u8> {
-    let at = (Utc::now() - ago).to_rfc2822();
-    format!("Received: from there by here; {at}\r\nSubject: message {n}\r\nMessage-ID: <{n}@x>\r\n\r\nNumber {n}.\r\n")
-        .into_bytes()
-}
 
 #[tokio::test]
 async fn a_lost_ledger_doubles_nothing_in_a_folder_and_repeats_the_ids_of_a_webhook() {

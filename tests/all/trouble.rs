@@ -457,7 +457,7 @@ async fn a_message_that_is_too_large_costs_the_others_no_poll() {
         C: LIST
         S: +OK
         S: 1 20
-        S: 2 20
+        S: 2 16
         S: .
         C: RETR 1
         S: +OK

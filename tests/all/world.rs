@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mailferry::config;
 use mailferry::daemon::{self, Bridge, Polled};
 use mailferry::ledger::{self, Ledger};
-use mailferry::message::AccountName;
+use mailferry::message::{AccountName, Quirks};
 use mailferry::poll::Summary;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -62,6 +62,8 @@ pub struct World {
     pub more: String,
     /// Who logs in at the source.
     pub user: &'static str,
+    /// What is known of the source's server.
+    pub quirks: Quirks,
     /// Every message that was ever put at the source.
     put: Vec<Vec<u8>>,
     folder: TempDir,
@@ -70,12 +72,29 @@ pub struct World {
 
 thread_local! {
     static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) };
+    /// How often the bridge may look at its clock until that panics.
+    static FUSE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// The clock of this thread's world.
 pub fn now() -> DateTime<Utc> {
     NOW.get()
 }
+
+/// The bridge's clock: this world's, which may panic.
+fn clock() -> DateTime<Utc> {
+    match FUSE.get() {
+        Some(0) => {
+            FUSE.set(None);
+            panic!("{FUSE_TEXT}");
+        }
+        left => FUSE.set(left.map(|left| left - 1)),
+    }
+    now()
+}
+
+/// What a clock says that panics.
+pub const FUSE_TEXT: &str = "the clock has stopped";
 
 /// Runs `work` in a thread of its own, as a world wants it.
 pub fn alone<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
@@ -135,6 +154,7 @@ impl World {
             junk: false,
             more: String::new(),
             user: "old",
+            quirks: Quirks::default(),
             put,
             folder,
             running: None,
@@ -159,6 +179,14 @@ impl World {
     /// A poll by schedule, in which whoever rests is left alone.
     pub async fn poll(&mut self) -> Result<Summary, ledger::Error> {
         self.poll_account(false).await
+    }
+
+    /// A poll by schedule that panics where it looks at its clock the next but `nth` time. Returns whether it came so far.
+    pub async fn poll_and_panic(&mut self, nth: usize) -> Result<(Summary, bool), ledger::Error> {
+        self.start().await?;
+        FUSE.set(Some(nth));
+        let summary = self.poll().await?;
+        Ok((summary, FUSE.take().is_none()))
     }
 
     /// A poll that a person asks for.
@@ -314,8 +342,11 @@ impl World {
         let file = self.folder.path().join("mailferry.toml");
         std::fs::write(&file, self.config()).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let config = config::load(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
-        Bridge::build(config, ledger, CancellationToken::new(), now).await
+        let mut config = config::load(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
+        for account in config.accounts.iter_mut().filter(|account| account.name.as_str() == "old") {
+            account.quirks = self.quirks;
+        }
+        Bridge::build(config, ledger, CancellationToken::new(), clock).await
     }
 
     /// An ordered stop.

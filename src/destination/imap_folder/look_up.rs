@@ -151,8 +151,10 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// For servers that do not give back the bytes they took, or that count other than octets: Exchange reckons
-    /// sizes, Dovecot stores NUL as 0x80.
+    /// For servers that count other than octets, or do not give back the bytes that they took: Exchange does both.
+    ///
+    /// Where sizes are right, other bytes are another message, or so it seems: one that came another way as well, from
+    /// a list say. To take that for ours would lose ours.
     async fn by_message_id(&mut self, session: &mut Session, free: &BTreeMap<u32, u64>) -> Result<(), Error> {
         let tells = |mark: &Mark| mark.message_id.is_some() || self.may_be(mark, free).next().is_some();
         let missing: Vec<usize> = self.missing().into_iter().filter(|&n| tells(self.marks[n])).collect();
@@ -165,21 +167,38 @@ impl<'a> Search<'a> {
         }
         let mut unproved = Vec::new();
         for n in missing {
-            let mark = self.marks[n];
-            let Some(same) = named.get(&mark.message_id) else { continue };
-            if mark.message_id.is_some() && is_same_folder(mark, self.uid_validity) {
-                self.give(n, same.iter().copied());
-                continue;
-            }
-            // To have none proves nothing, nor does a Message-ID over the whole folder: an older message may bear it.
-            let wanted: Vec<(u32, u64)> = same.iter().map(|&uid| (uid, mark.octets)).collect();
-            let hashes = session.hashes(&wanted).await?;
-            self.give(n, hashes.into_iter().filter(|(_, hash)| *hash == mark.hash).map(|(uid, _)| uid));
+            let Some(same) = named.get(&self.marks[n].message_id) else { continue };
+            self.by_sizes(session, n, same, free).await?;
             unproved.push((n, same));
         }
         for (n, same) in unproved {
             let is_free = |uid| same.contains(&uid) && self.can_have(n, uid);
             self.doubtful[n] = self.uids[n].is_none() && self.may_be(self.marks[n], free).any(is_free);
+        }
+        Ok(())
+    }
+
+    /// Gives the `n`th mark one of the messages that have its Message-ID, or none either: the one with its bytes, else one
+    /// whose size is not that of its bytes.
+    async fn by_sizes(
+        &mut self,
+        session: &mut Session,
+        n: usize,
+        same: &[u32],
+        free: &BTreeMap<u32, u64>,
+    ) -> Result<(), Error> {
+        let mark = self.marks[n];
+        // To have none proves nothing, nor does a Message-ID over the whole folder: an older message may bear it.
+        let tells = mark.message_id.is_some() && is_same_folder(mark, self.uid_validity);
+        let size = |uid: &u32| free.get(uid).copied().filter(|size| tells && *size <= longest(mark));
+        let wanted =
+            same.iter().flat_map(|uid| [Some(mark.octets), size(uid)].map(|size| Some((*uid, size?))));
+        let wanted: Vec<(u32, u64)> = wanted.flatten().collect();
+        let hashes = session.hashes(&wanted).await?;
+        self.give(n, hashes.iter().filter(|(_, hash)| **hash == mark.hash).map(|(&uid, _)| uid));
+        if self.uids[n].is_none() {
+            let changed = same.iter().filter(|uid| size(uid).is_some() && !hashes.contains_key(uid));
+            self.give(n, changed.copied());
         }
         Ok(())
     }
@@ -191,6 +210,11 @@ impl<'a> Search<'a> {
         };
         self.uids.iter().zip(&self.doubtful).map(found).collect()
     }
+}
+
+/// What a message may have grown to, in octets, and the most that is read to see it.
+fn longest(mark: &Mark) -> u64 {
+    mark.octets * 2 + (64 << 10)
 }
 
 const DOUBTFUL: &str = "the folder holds a message that may be this one, stored with other bytes";

@@ -181,15 +181,20 @@ impl Sessions {
 }
 
 impl Lease<'_> {
-    /// The next message's UID is above those of the messages just stored.
+    /// The next message's UID is above those of the messages just stored. Where a server keeps one of these to itself,
+    /// though it has UIDPLUS, the folder must be asked about again: only UIDs tell twins apart.
     pub fn learn(&mut self, folder: &str, fates: &[Fate]) {
         for fate in fates {
-            if let Fate::Stored(Some(Uid { uid_validity, uid })) = *fate {
-                let state = FolderState { uid_validity, uid_next: uid.saturating_add(1) };
-                let known = self.folders.entry(folder.to_owned()).or_insert(state);
-                if known.uid_validity != uid_validity || known.uid_next < state.uid_next {
-                    *known = state;
+            match *fate {
+                Fate::Stored(Some(Uid { uid_validity, uid })) => {
+                    let state = FolderState { uid_validity, uid_next: uid.saturating_add(1) };
+                    let known = self.folders.entry(folder.to_owned()).or_insert(state);
+                    if known.uid_validity != uid_validity || known.uid_next < state.uid_next {
+                        *known = state;
+                    }
                 }
+                Fate::Stored(None) => drop(self.folders.remove(folder)),
+                Fate::Waiting | Fate::Sent | Fate::Refused(_) => {}
             }
         }
     }

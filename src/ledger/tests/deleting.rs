@@ -133,9 +133,8 @@ async fn a_deletion_says_what_to_compare_the_bytes_with() {
         id: MessageId(1),
         uidl: Uidl::new(b"u1"),
         size: Some(10),
-        content: content("one"),
+        content: Some(content("one")),
         header: content("header"),
-        octets: 3,
     };
     assert_eq!(overdue, [expected]);
 }

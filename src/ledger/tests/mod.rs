@@ -1,5 +1,6 @@
 //! A mailbox that changes, a ledger beside it, and what is sent: each test says what must not happen.
 
+mod adopting;
 mod alerts;
 mod deleting;
 mod file;
@@ -111,19 +112,26 @@ impl House {
     }
 
     async fn configure(&mut self) {
-        let setup = AccountSetup {
+        self.ledger.configure(vec![self.setup()], self.destination_setups(), self.now).await.unwrap();
+    }
+
+    fn setup(&self) -> AccountSetup {
+        AccountSetup {
             name: account(),
             source: self.source.into(),
             schedule: "5m".into(),
             longest: Duration::from_secs(6 * 3600),
             routes: self.destinations(),
-        };
+        }
+    }
+
+    fn destination_setups(&self) -> Vec<DestinationSetup> {
         let destinations = [("home", "imap"), ("app", "webhook")].map(|(name, kind)| DestinationSetup {
             name: destination(name),
             kind,
             fingerprint: self.fingerprint.into(),
         });
-        self.ledger.configure(vec![setup], destinations.into(), self.now).await.unwrap();
+        destinations.into()
     }
 
     fn destinations(&self) -> Vec<DestinationName> {

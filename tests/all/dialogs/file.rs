@@ -201,6 +201,9 @@ fn expand(block: &[(usize, &str)], known: &[Vec<u8>]) -> Result<Vec<(usize, Stri
         if word == "again" {
             let above = lines.clone();
             lines.push((number, "next".to_owned()));
+            if rest == "perhaps" {
+                lines.push((number, rest.to_owned()));
+            }
             lines.extend(above);
             continue;
         }

@@ -7,6 +7,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
+use chrono::TimeDelta;
+use mailferry::message::Quirks;
+
+use crate::cable::{Fault, Way};
 use crate::dialogs::play_folder;
 use crate::dovecot::{Dovecot, PASSWORD, with_crlf};
 use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
@@ -74,6 +78,95 @@ fn a_large_mailbox_is_emptied_in_portions() {
     });
     assert_eq!((left, came), (0, 1200));
     assert!((3..=4).contains(&logins), "{logins} sessions for 1200 messages");
+}
+
+const TO_APP: Plan = Plan { home: None, app: true, account: "leave_copy = true" };
+
+/// A mailbox of twelve messages as Gmail would show them, five at a time, and each until it is retrieved.
+async fn sliced() -> World {
+    let mut world = World::new(TO_APP).await;
+    world.quirks = Quirks { hides_retrieved: true, ..Quirks::default() };
+    world.pop3.mailbox().ways.shows_at_a_time = Some(5);
+    for n in 0..12 {
+        world.put(&format!("u{n}"), &message(n));
+    }
+    world
+}
+
+#[test]
+fn a_mailbox_that_is_shown_in_parts_is_carried_in_one_poll() {
+    alone(async || {
+        let mut world = sliced().await;
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered, summary.error), (12, 12, None));
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!(world.pop3.mailbox().logins, 4, "three parts, and one look that finds nothing");
+        world.later(TimeDelta::hours(1));
+        world.poll().await.unwrap();
+        let mailbox = world.pop3.mailbox();
+        assert_eq!((mailbox.logins, mailbox.retrieved), (5, 12));
+    });
+}
+
+#[test]
+fn what_a_server_would_hide_stays_in_sight_until_it_is_delivered() {
+    alone(async || {
+        let mut world = sliced().await;
+        world.app.desk().ways.refuses = Some((503, None));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered), (5, 0));
+        assert_eq!(world.pop3.mailbox().logins, 1, "the next part would be of no use");
+        assert!(
+            world.pop3.mailbox().messages.iter().all(|kept| kept.is_listed),
+            "no QUIT, so nothing is hidden"
+        );
+        world.app.desk().ways.refuses = None;
+        world.later(TimeDelta::hours(1));
+        let summary = world.fetch().await.unwrap();
+        assert_eq!(summary.delivered, 12);
+        world.evidence().expect_all_delivered(false).await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_that_nobody_takes_does_not_hold_back_the_next_part() {
+    alone(async || {
+        let mut world = sliced().await;
+        world.app.desk().ways.dislikes = Some("Number 2.".into());
+        let mut parked = 0;
+        for _ in 0..4 {
+            parked += world.fetch().await.unwrap().parked;
+            world.later(TimeDelta::hours(24));
+        }
+        assert_eq!((parked, world.app.taken().len()), (1, 11));
+    });
+}
+
+#[test]
+fn a_provider_that_wants_time_between_logins_gets_it() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.quirks = Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..Quirks::default() };
+        world.put("u1", &message(1));
+        let wait = async |world: &World| {
+            let next = world.count("SELECT next_poll_at FROM accounts").await;
+            next - crate::world::now().timestamp()
+        };
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.delivered, summary.login_delay), (1, Some(Duration::from_secs(15 * 60))));
+        assert!(wait(&world).await >= 15 * 60, "every = \"5m\" is too often");
+
+        // It does not say that a login came too soon.
+        world.pop3.mailbox().ways.refuses_login = true;
+        let (_, text) = world.fetch().await.unwrap().error.unwrap();
+        assert!(text.ends_with("; or the last login was less than 15 minutes ago"), "{text}");
+        assert!(wait(&world).await >= 15 * 60);
+        world.pop3.mailbox().ways.refuses_login = false;
+        world.to_pop3.arm(Some(Fault::Cut { way: Way::Down, after: 72 }));
+        let summary = world.fetch().await.unwrap();
+        assert!(summary.error.is_some());
+        assert!(wait(&world).await >= 15 * 60, "who knows whether that was a login: {summary:?}");
+    });
 }
 
 /// A session with the POP3 server, logged in and then silent.
@@ -177,7 +270,7 @@ async fn a_session_that_waits_for_a_slow_destination_is_kept_alive() {
          C: UIDL
          S~ +OK\\r\\n1 one\\r\\n2 two\\r\\n3 three\\r\\n.\\r\\n
          C: LIST
-         S~ +OK\\r\\n1 30\\r\\n2 30\\r\\n3 30\\r\\n.\\r\\n
+         S~ +OK\\r\\n1 14\\r\\n2 14\\r\\n3 16\\r\\n.\\r\\n
          C: RETR 1
          S~ +OK\\r\\nSubject: one\\r\\n.\\r\\n
          C: RETR 2

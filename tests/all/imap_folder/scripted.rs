@@ -6,7 +6,7 @@ use mailferry::destination::imap_folder::ImapFolder;
 use mailferry::message::{Found, Mark, Message, Outgoing, Receipt, Verdict};
 use mailferry::net::Tls;
 
-use super::{deliver, folders_of, marks, message, messages, outgoing, route};
+use super::{all_delivered, deliver, folders_of, marks, message, messages, outgoing, route};
 use crate::peer::Peer;
 
 /// A dialog as far as the login, at a server that can do this, and then `rest`, whose first tag is M2.
@@ -120,6 +120,34 @@ async fn a_server_that_takes_no_batch_is_asked_for_none_again() {
         let verdicts = deliver(&imap, &route("INBOX"), &mails(numbers).await).await;
         let stored = Verdict::Delivered { receipt: Receipt::Stored };
         assert_eq!(verdicts, [stored.clone(), stored], "without UIDPLUS an OK is all the proof there is");
+    }
+    drop(imap);
+    peer.finish().await;
+}
+
+/// D02: a UID that was not told may be anywhere above the mark, and must be below the next one.
+#[tokio::test]
+async fn a_server_that_keeps_a_uid_to_itself_is_asked_where_the_folder_ends() {
+    let dialog = format!(
+        "{}S: M3 OK done
+         C: M4 STATUS \"INBOX\" (UIDVALIDITY UIDNEXT)
+         S: * STATUS INBOX (UIDVALIDITY 7 UIDNEXT 41)
+         S: M4 OK done
+         {}S: M5 OK [APPENDUID 7 41] done
+         {}S: M6 OK [APPENDUID 7 42] done",
+        append("M3", 1),
+        append("M5", 2),
+        append("M6", 3),
+    );
+    let peer = Peer::play(&prepared("LITERAL+ UIDPLUS", &dialog)).await;
+    let imap = folders_at(&peer);
+    for (number, uid_next) in [(1, 40), (2, 41), (3, 42)] {
+        let mails = mails([number]).await;
+        let marks = marks(&imap, &route("INBOX"), &mails).await;
+        assert_eq!(marks[0].uid_next, uid_next);
+        assert!(all_delivered(
+            &imap.deliver(&route("INBOX"), &[outgoing(&mails[0], marks[0].clone())]).await
+        ));
     }
     drop(imap);
     peer.finish().await;
@@ -345,11 +373,64 @@ async fn sizes_that_are_not_octets_are_made_up_for_by_the_message_id() {
          S~ Message-ID: <a@x>\\r\\n\\r\\n
          S: )
          S: M5 OK done
-         C: M6 CLOSE
-         S: M6 OK done"
+         C: M6 UID FETCH 41 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 41 BODY[]<0> {{25}}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done"
     );
     let found = look_up("", &rest).await;
     assert_eq!(found, Found::Found { receipt: Receipt::Uid { uid_validity: 7, uid: 41 } });
+}
+
+/// It may have come another way: what tells the octets of a message has not changed them.
+#[tokio::test]
+async fn a_message_id_proves_nothing_where_sizes_are_right() {
+    let rest = format!(
+        "{EXAMINE}S: * 9 FETCH (UID 41 RFC822.SIZE 25)
+         S: M4 OK done
+         C: M5 UID FETCH 41 (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+         S: * 9 FETCH (UID 41 BODY[HEADER.FIELDS (MESSAGE-ID)] {{21}}
+         S~ Message-ID: <a@x>\\r\\n\\r\\n
+         S: )
+         S: M5 OK done
+         C: M6 UID FETCH 41 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 41 BODY[]<0> {{25}}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done"
+    );
+    let found = look_up("", &rest).await;
+    assert!(matches!(&found, Found::CannotSay { reason } if reason.contains("may be this one")), "{found:?}");
+}
+
+/// With a new UIDVALIDITY the whole folder is looked through, and an older message may bear it.
+#[tokio::test]
+async fn a_message_id_proves_nothing_in_a_whole_folder() {
+    let rest = "C: M3 EXAMINE \"INBOX\"
+         S: * 9 EXISTS
+         S: * OK [UIDVALIDITY 8] valid
+         S: M3 OK [READ-ONLY] done
+         C: M4 UID FETCH 1:* (UID RFC822.SIZE)
+         S: * 9 FETCH (UID 9 RFC822.SIZE 900)
+         S: M4 OK done
+         C: M5 UID FETCH 9 (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+         S: * 9 FETCH (UID 9 BODY[HEADER.FIELDS (MESSAGE-ID)] {21}
+         S~ Message-ID: <a@x>\\r\\n\\r\\n
+         S: )
+         S: M5 OK done
+         C: M6 UID FETCH 9 (UID BODY.PEEK[]<0.262144>)
+         S: * 9 FETCH (UID 9 BODY[]<0> {25}
+         S~ X: y\\r\\nMessage-ID: <a@x>\\r\\n
+         S: )
+         S: M6 OK done
+         C: M7 CLOSE
+         S: M7 OK done";
+    assert_eq!(look_up("", rest).await, Found::Absent);
 }
 
 #[tokio::test]

@@ -202,8 +202,10 @@ async fn a_message_that_may_have_ended_too_early_is_not_taken_for_whole() {
     drop(session);
     peer.finish().await;
 
-    // One at a time, the culprit is known; also where it is the last one.
-    for numbers in [&[1, 2][..], &[1, 2, 3]] {
+    // One at a time, the culprit is known; also where it is the last one, and what follows begins like a refusal.
+    let signed = "S: +OK\nS~ cut\\r\\n.\\r\\n-- \\r\\nA signature\\r\\n.\\r\\n";
+    for (numbers, torn) in [(&[1, 2][..], torn), (&[1, 2, 3], torn), (&[1, 2], signed), (&[1, 2, 3], signed)]
+    {
         let one_by_one = format!("C: RETR 1\n{first}\nC: RETR 2\n{torn}");
         let (peer, mut session) = super::session("TOP", &one_by_one).await;
         let retrieved = session.retrieve(numbers, temp()).await;
@@ -213,6 +215,21 @@ async fn a_message_that_may_have_ended_too_early_is_not_taken_for_whole() {
         else {
             panic!("{retrieved:?}")
         };
+        drop(session);
+        peer.finish().await;
+    }
+}
+
+/// The rest comes when the seeming end has been looked at.
+#[tokio::test]
+async fn a_message_is_whole_when_another_reply_has_come_behind_it() {
+    for (answer, is_whole) in [("+OK", true), ("-ERR unknown command", true), ("the rest", false)] {
+        let dialog = format!("C: RETR 1\nS: +OK\nS: a\nS: .\nC: NOOP\nS: {answer}");
+        let (peer, mut session) = session("TOP", &dialog).await;
+        let mut retrieved = session.retrieve(&[1], temp()).await;
+        session.confirm_last(&mut retrieved).await;
+        let told = matches!(retrieved.messages.as_slice(), [(1, Retrieval::Message(_))]);
+        assert_eq!((told, retrieved.error.is_none()), (is_whole, is_whole), "{answer}: {retrieved:?}");
         drop(session);
         peer.finish().await;
     }

@@ -40,7 +40,7 @@ async fn lists_retrieves_and_deletes_over_tls() {
             Settings { user: format!("{tls:?}{no_pipelining}").to_lowercase(), ..mailbox(&dovecot, tls) };
         let expected = messages();
         dovecot.put(&settings.user, &expected);
-        let quirks = Quirks { no_pipelining };
+        let quirks = Quirks { no_pipelining, ..Quirks::default() };
         let mut session = open_with(&settings, quirks).await.unwrap();
         assert_eq!(session.is_pipelining(), !no_pipelining, "{:?}", session.capabilities());
         assert_eq!(session.certificate().is_some(), tls != Tls::None);

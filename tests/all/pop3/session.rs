@@ -118,7 +118,7 @@ async fn retrieves_many_at_a_time_or_one_by_one() {
     let [one, two, three] = ANSWERS;
     let pipelined = format!("C: RETR 1\nC: RETR 2\nC: RETR 3\nquiet\n{one}\n{two}\n{three}\nS: .");
     let one_by_one = format!("C: RETR 1\nquiet\n{one}\nC: RETR 2\nquiet\n{two}\nC: RETR 3\n{three}\nS: .");
-    let no_pipelining = Quirks { no_pipelining: true };
+    let no_pipelining = Quirks { no_pipelining: true, ..Quirks::default() };
     for (capabilities, quirks, dialog) in [
         ("PIPELINING", Quirks::default(), pipelined.clone()),
         ("PIPELINING", Quirks::default(), format!("split 1\n{pipelined}")),

@@ -73,6 +73,8 @@ pub struct Ways {
     pub size_error: usize,
     /// NUL is stored as 0x80, as Dovecot does.
     pub rewrites_nul: bool,
+    /// What it stores begins with [`ADDED`].
+    pub adds_a_field: bool,
     /// The answer to APPEND of a message that holds the text.
     pub refuses: Option<(String, &'static str)>,
 }
@@ -91,8 +93,25 @@ impl Default for Ways {
             refuses_logins: None,
             size_error: 0,
             rewrites_nul: false,
+            adds_a_field: false,
             refuses: None,
         }
+    }
+}
+
+/// What a server may add to a message.
+pub const ADDED: &[u8] = b"X-Taken-By: this server\r\n";
+
+impl Ways {
+    /// A message as it is stored.
+    fn changed(&self, mut message: Vec<u8>) -> Vec<u8> {
+        if self.rewrites_nul {
+            message.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
+        }
+        if self.adds_a_field {
+            message.splice(..0, ADDED.iter().copied());
+        }
+        message
     }
 }
 
@@ -361,10 +380,7 @@ impl Session {
         if let Some((_, answer)) = refusal {
             return (*answer).to_owned();
         }
-        let literals: Vec<Vec<u8>> = match mail.ways.rewrites_nul {
-            true => literals.into_iter().map(without_nul).collect(),
-            false => literals,
-        };
+        let literals = literals.into_iter().map(|literal| mail.ways.changed(literal)).collect::<Vec<_>>();
         let (late, uidplus) = (mail.ways.shows_late, mail.ways.capabilities.contains("UIDPLUS"));
         mail.appended += literals.len();
         let Some(folder) = mail.folders.get_mut(&first_string(rest)) else {
@@ -400,11 +416,6 @@ impl Session {
         }
         Some("OK".to_owned())
     }
-}
-
-fn without_nul(mut message: Vec<u8>) -> Vec<u8> {
-    message.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
-    message
 }
 
 fn fetched(folder: &Folder, set: &str, items: &str, size_error: usize) -> Vec<Vec<u8>> {

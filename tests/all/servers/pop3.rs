@@ -55,6 +55,10 @@ pub struct Ways {
     pub forgets_deletions: bool,
     /// After QUIT nothing comes any more, ever.
     pub hangs_at_quit: bool,
+    /// So many messages are listed at a time, and after QUIT those no more that were retrieved.
+    pub shows_at_a_time: Option<usize>,
+    /// No password is right.
+    pub refuses_login: bool,
 }
 
 impl Default for Ways {
@@ -66,6 +70,8 @@ impl Default for Ways {
             mute_at_quit: false,
             forgets_deletions: false,
             hangs_at_quit: false,
+            shows_at_a_time: None,
+            refuses_login: false,
         }
     }
 }
@@ -123,11 +129,18 @@ struct Session {
     /// The messages as they were at the login, by number.
     messages: Vec<Kept>,
     marked: BTreeSet<usize>,
+    retrieved: BTreeSet<u64>,
 }
 
 impl Session {
     fn new(conversation: Conversation, mailbox: Arc<Mutex<Mailbox>>) -> Session {
-        Session { conversation, mailbox, messages: Vec::new(), marked: BTreeSet::new() }
+        Session {
+            conversation,
+            mailbox,
+            messages: Vec::new(),
+            marked: BTreeSet::new(),
+            retrieved: BTreeSet::new(),
+        }
     }
 
     async fn serve(mut self) -> Option<()> {
@@ -172,12 +185,15 @@ impl Session {
     }
 
     async fn pass(&mut self) -> Option<()> {
-        {
+        let refuses = {
             let mut mailbox = self.mailbox.lock().unwrap();
             mailbox.logins += 1;
-            self.messages = mailbox.messages.iter().filter(|kept| kept.is_listed).cloned().collect();
-        }
-        self.conversation.say("+OK").await
+            let listed = mailbox.messages.iter().filter(|kept| kept.is_listed);
+            self.messages =
+                listed.take(mailbox.ways.shows_at_a_time.unwrap_or(usize::MAX)).cloned().collect();
+            mailbox.ways.refuses_login
+        };
+        self.conversation.say(if refuses { "-ERR invalid user or password" } else { "+OK" }).await
     }
 
     fn listed(&self) -> impl Iterator<Item = (usize, &Kept)> {
@@ -208,6 +224,7 @@ impl Session {
         let body = stuffed(&self.messages[at].bytes);
         self.conversation.answers.write_all(&body).await.ok()?;
         self.conversation.say(".").await?;
+        self.retrieved.insert(self.messages[at].serial);
         self.mailbox.lock().unwrap().retrieved += 1;
         Some(())
     }
@@ -235,6 +252,10 @@ impl Session {
             if !mailbox.ways.ignores_dele && !mailbox.ways.forgets_deletions {
                 let gone: BTreeSet<u64> = self.marked.iter().map(|at| self.messages[*at].serial).collect();
                 mailbox.messages.retain(|kept| !gone.contains(&kept.serial));
+            }
+            if mailbox.ways.shows_at_a_time.is_some() {
+                let hidden = |kept: &&mut Kept| self.retrieved.contains(&kept.serial);
+                mailbox.messages.iter_mut().filter(hidden).for_each(|kept| kept.is_listed = false);
             }
             if mailbox.ways.hangs_at_quit {
                 mailbox.hangs.cancel();

@@ -21,7 +21,7 @@ pub fn pop3(input: &[u8]) {
     let Some((&how, lines)) = input.split_first() else { return };
     let how = how.wrapping_sub(b'0');
     let script = Script { lines, step: [usize::MAX, 1, 3, 16][usize::from(how & 3)] };
-    let quirks = Quirks { no_pipelining: how & 4 != 0 };
+    let quirks = Quirks { no_pipelining: how & 4 != 0, ..Quirks::default() };
     let tls = if how & 8 != 0 { Tls::StartTls } else { Tls::None };
     let (seen, heard) = script.play(async |port| {
         let mut seen = Seen::default();

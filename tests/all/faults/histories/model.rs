@@ -113,7 +113,7 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
-        let mut is_vague = false;
+        let (mut is_vague, mut owed) = (false, [true; 2]);
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
             if other.content != content
@@ -121,6 +121,8 @@ impl Model {
                 && other.uidls.iter().any(|it| it == uidl)
             {
                 (is_vague, other.is_vague) = (true, true);
+                // By the rule "settled" it is taken for the other one.
+                owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
             }
         }
         self.letters.push(Letter {
@@ -131,7 +133,7 @@ impl Model {
             is_hidden: false,
             was_overlooked: false,
             is_vague,
-            owed: [true; 2],
+            owed,
             is_listed: false,
             seen: None,
         });
@@ -168,8 +170,9 @@ impl Model {
         }
     }
 
-    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new.
-    pub fn renumbered(&mut self, round: usize, announced: &BTreeSet<Vec<u8>>) {
+    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new, and so does one
+    /// that was never retrieved, as nobody knows its content.
+    pub fn renumbered(&mut self, round: usize, books: &Books) {
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             if letter.fate != Fate::There {
@@ -177,7 +180,15 @@ impl Model {
             }
             letter.uidls.push(renumbered(round, letter.serial));
             let content = letter.content;
-            if announced.contains(&self.contents[content].hash) {
+            let hash = &self.contents[content].hash;
+            if !books.retrieved.contains(hash) {
+                letter.is_listed = false;
+                // Of a ledger that was replaced it is not known yet whether it knows.
+                if !self.past_is_unknown {
+                    letter.owed = [true; 2];
+                }
+            }
+            if books.announced.contains(hash) {
                 self.allow(content, [1, 1]);
             }
             if self.past_is_unknown {
@@ -252,6 +263,14 @@ impl Model {
                 continue;
             }
             let content = letter.content;
+            // By the rule "settled" the one that is listed is taken for the one that is not.
+            if !letter.is_hidden && !letter.is_listed || letter.is_vague {
+                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
+                    *owed &= route;
+                }
+                // The rule "baseline".
+                self.contents[content].may_be_skipped |= may_skip;
+            }
             if letter.is_hidden {
                 // The rule "unknown past": only what an account's first listing shows is looked for.
                 if self.past_is_unknown && !std::mem::replace(&mut letter.was_overlooked, true) {
@@ -269,18 +288,11 @@ impl Model {
             }
             // As early as it may have been listed for the last time.
             letter.seen.get_or_insert(now);
-            if !letter.is_listed || letter.is_vague {
-                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
-                    *owed &= route;
-                }
-                // The rule "baseline".
-                self.contents[content].may_be_skipped |= may_skip;
-            }
         }
     }
 
     /// A poll met no fault, and left nothing undone if `is_done`.
-    pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, now: DateTime<Utc>) {
+    pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, books: &Books, now: DateTime<Utc>) {
         self.has_listed = true;
         for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
             if !letter.is_hidden {
@@ -289,14 +301,23 @@ impl Model {
         }
         if is_done {
             self.past_is_unknown = false;
-            for (at, content) in self.contents.iter_mut().enumerate() {
-                // A twin that is not there yet may be stored on other terms.
-                let letters = || self.letters.iter().filter(|letter| letter.content == at);
-                // A new ledger does not know yet of what is hidden.
-                let is_hidden = letters().any(|letter| letter.is_hidden);
-                for (copies, route) in content.copies.iter_mut().zip(terms.routes) {
-                    copies.is_settled |= route && !is_hidden && copies.there >= letters().count();
-                }
+            self.settle(terms, books);
+        }
+    }
+
+    fn settle(&mut self, terms: Terms, books: &Books) {
+        for (at, content) in self.contents.iter_mut().enumerate() {
+            // A twin that is not there yet may be stored on other terms.
+            let letters = || self.letters.iter().filter(|letter| letter.content == at);
+            // A new ledger does not know yet of what is hidden.
+            let is_hidden = letters().any(|letter| letter.is_hidden);
+            for ((copies, route), name) in content.copies.iter_mut().zip(terms.routes).zip(NAMES) {
+                let is_ours = |uidl: &Vec<u8>| letters().any(|letter| letter.uidls.contains(uidl));
+                let waits = books.waiting.iter().any(|(_, uidl, to)| to == name && is_ours(uidl));
+                let is_known =
+                    books.delivered_to.get(name).is_some_and(|known| known.contains(&content.hash));
+                let is_there = is_known && copies.there >= letters().count();
+                copies.is_settled |= route && !is_hidden && !waits && is_there;
             }
         }
     }

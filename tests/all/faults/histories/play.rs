@@ -130,7 +130,7 @@ impl Play {
         let (sight, terms) = (self.sight()?, self.terms());
         self.model.judge_poll(&with(&sight, &self.books), terms)?;
         if let Some(is_done) = well {
-            self.model.poll_went_well(terms, is_done, world::now());
+            self.model.poll_went_well(terms, is_done, &self.books, world::now());
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Play {
                 for kept in &mut self.world.pop3.mailbox().messages {
                     kept.uidl = renumbered(self.renumberings, kept.serial);
                 }
-                self.model.renumbered(self.renumberings, &self.books.announced);
+                self.model.renumbered(self.renumberings, &self.books);
             }
             Step::Hide(n) if letters > 0 => self.model.letters[n % letters].is_hidden = true,
             Step::Show => self.model.letters.iter_mut().for_each(|letter| letter.is_hidden = false),

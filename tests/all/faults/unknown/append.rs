@@ -6,7 +6,7 @@ use super::super::soak;
 use super::{DELETE, KEEP};
 use crate::cable::{Fault, Way};
 use crate::oracle::Evidence;
-use crate::servers::imap::{Mail, Mute};
+use crate::servers::imap::{ADDED, Mail, Mute};
 use crate::world::{Plan, World};
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ enum Sent {
     Window,
     /// Two, each when the server has asked for it; the first one's answer comes, and is lost only with the process.
     InTurn,
+    /// The same with two that are alike.
+    TwinsInTurn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ enum Meanwhile {
     /// The server stores NUL as something else, and where it does all UIDs may be new as well.
     Rewritten,
     RewrittenAndRenumbered,
+    /// The server gives back other bytes than it took, and sizes that are not in octets.
+    Changed,
     /// The config names another folder.
     OtherFolder,
     ClockBack,
@@ -83,11 +87,13 @@ enum Meanwhile {
     OldCopy,
     /// The same message was delivered before, under another UIDL.
     DeliveredBefore,
+    /// The same mail comes by other ways, too, from a list say: other bytes with our Message-IDs.
+    Namesakes,
 }
 
 use Meanwhile::*;
 
-const WHILE_STORED: [Meanwhile; 22] = [
+const WHILE_STORED: [Meanwhile; 24] = [
     Nothing,
     ShowsLate,
     Renumbered,
@@ -104,14 +110,16 @@ const WHILE_STORED: [Meanwhile; 22] = [
     SizeError,
     Rewritten,
     RewrittenAndRenumbered,
+    Changed,
     OtherFolder,
     ClockBack,
     ClockForward,
     Crowded,
     OldCopy,
     DeliveredBefore,
+    Namesakes,
 ];
-const WHILE_TORN: [Meanwhile; 11] = [
+const WHILE_TORN: [Meanwhile; 12] = [
     Nothing,
     Renumbered,
     FolderGone,
@@ -123,9 +131,11 @@ const WHILE_TORN: [Meanwhile; 11] = [
     Crowded,
     OldCopy,
     DeliveredBefore,
+    Namesakes,
 ];
 
-const ALL: [Sent; 6] = [Sent::One, Sent::Nameless, Sent::Large, Sent::Batch, Sent::Window, Sent::InTurn];
+const ALL: [Sent; 7] =
+    [Sent::One, Sent::Nameless, Sent::Large, Sent::Batch, Sent::Window, Sent::InTurn, Sent::TwinsInTurn];
 
 /// Every way to lose an answer with everything that may happen then; in a soak, each with all settings.
 pub fn cases() -> Vec<Case> {
@@ -137,7 +147,9 @@ pub fn cases() -> Vec<Case> {
     ] {
         for &sent in sents {
             for &meanwhile in meanwhiles {
-                let settings = if soak() { 0..8 } else { cases.len() % 8..cases.len() % 8 + 1 };
+                // Another one for each way to send, too.
+                let one = (cases.len() + cases.len() / 8) % 8;
+                let settings = if soak() { 0..8 } else { one..one + 1 };
                 for bits in settings {
                     let account = if bits & 1 == 0 { KEEP } else { DELETE };
                     let (uid_plus, crashes) = (bits & 2 == 0, bits & 4 == 0);
@@ -149,9 +161,15 @@ pub fn cases() -> Vec<Case> {
     // After a crash a server that never lets anybody look holds up what was not listed before, too.
     cases.retain(|case| !(case.crashes && case.meanwhile.is_blind()));
     // What was known to be stored goes with the folder, too, and is nobody's loss.
-    cases.retain(|case| !(case.sent == Sent::InTurn && case.meanwhile == FolderGone));
+    cases.retain(|case| !(case.sent.is_in_turn() && case.meanwhile == FolderGone));
     cases.retain(|case| !(case.sent == Sent::Large && case.meanwhile == Crowded));
     cases
+}
+
+impl Sent {
+    fn is_in_turn(self) -> bool {
+        matches!(self, Sent::InTurn | Sent::TwinsInTurn)
+    }
 }
 
 impl Meanwhile {
@@ -172,7 +190,7 @@ impl Meanwhile {
         matches!(self, Moved | Expunged | FolderGone)
     }
 
-    fn rewrites(self) -> bool {
+    fn rewrites_nul(self) -> bool {
         matches!(self, Rewritten | RewrittenAndRenumbered)
     }
 }
@@ -186,8 +204,8 @@ impl Case {
         match (self.sent, self.uid_plus) {
             (Sent::Window, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ UIDPLUS",
             (Sent::Window, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+",
-            (Sent::InTurn, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
-            (Sent::InTurn, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN",
+            (Sent::InTurn | Sent::TwinsInTurn, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
+            (Sent::InTurn | Sent::TwinsInTurn, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN",
             (_, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS",
             (_, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND",
         }
@@ -204,13 +222,29 @@ impl Case {
             Sent::Nameless => vec![message("Subject: two\r\n\r\nTwo\0.\r\n")],
             Sent::Large => vec![[named, b"Line.\r\n".repeat(180_000)].concat()],
             Sent::InTurn => vec![nameless, named],
+            Sent::TwinsInTurn => vec![twin.clone(), twin],
             Sent::Batch | Sent::Window => vec![named, nameless, twin.clone(), twin],
         }
     }
 
+    /// A message that is stored, less what the server did to it.
+    fn as_sent(self, stored: &[u8]) -> Vec<u8> {
+        let mut message = stored.strip_prefix(ADDED).unwrap_or(stored).to_vec();
+        if self.meanwhile.rewrites_nul() {
+            message.iter_mut().filter(|byte| **byte == 0x80).for_each(|byte| *byte = 0);
+        }
+        message
+    }
+
     /// Those whose answer is lost: the last so many.
     fn unknown(self) -> usize {
-        if self.sent == Sent::InTurn && !self.crashes { 1 } else { self.messages().len() }
+        if self.sent.is_in_turn() && !self.crashes { 1 } else { self.messages().len() }
+    }
+
+    /// In the order in which they are stored.
+    fn unknown_messages(self) -> Vec<Vec<u8>> {
+        let mut messages = self.messages();
+        messages.split_off(messages.len() - self.unknown())
     }
 
     /// How many are sent again, `stored` of the unknown being there, and how many of these may be double.
@@ -220,8 +254,12 @@ impl Case {
             _ if self.meanwhile.takes_copies_away() => (self.unknown(), 0),
             _ if self.meanwhile.is_blind() => (self.unknown(), self.unknown()),
             // Neither bytes nor Message-ID tell.
-            Rewritten if self.sent == Sent::Nameless => (1, 1),
-            RewrittenAndRenumbered => (self.unknown() - stored + 1, 1),
+            Changed => {
+                let nameless = stored - named(&self.unknown_messages()[..stored]);
+                (self.unknown() - stored + nameless, nameless)
+            }
+            // A server that changes what it takes might look the same.
+            Namesakes => (self.unknown() - stored, named(&self.unknown_messages()[stored..])),
             _ => (self.unknown() - stored, 0),
         }
     }
@@ -238,6 +276,7 @@ struct Scene {
 const BEFORE: &[u8] = b"Message-ID: <before@example.com>\r\n\r\nBefore.\r\n";
 const OTHER: &[u8] = b"Message-ID: <other@example.com>\r\n\r\nOther mail.\r\n";
 const STRANGER: &[u8] = b"Message-ID: <stranger-";
+const OTHER_WAY: &[u8] = b"Precedence: list\r\n";
 
 pub async fn run(case: Case) -> Result<(), String> {
     let mut scene = Scene::begin(case).await?;
@@ -271,7 +310,8 @@ impl Scene {
         }
         {
             let mut mail = self.world.imap.mail();
-            mail.ways.rewrites_nul = case.meanwhile.rewrites();
+            mail.ways.rewrites_nul = case.meanwhile.rewrites_nul();
+            mail.ways.adds_a_field = case.meanwhile == Changed;
             mail.ways.shows_late = case.meanwhile == ShowsLate;
             let stored = if case.lost == Lost::Partly { 2 } else { self.messages.len() };
             let mute = if case.crashes { Mute::Hang } else { Mute::Gone };
@@ -310,7 +350,7 @@ impl Scene {
             ClockForward => self.world.later(TimeDelta::days(1)),
             _ => {}
         }
-        let unknown = self.messages[self.messages.len() - self.case.unknown()..].to_vec();
+        let unknown = self.case.unknown_messages();
         let mut mail = self.world.imap.mail();
         match self.case.meanwhile {
             Renumbered | RewrittenAndRenumbered => mail.folder("INBOX").renumber(),
@@ -326,8 +366,15 @@ impl Scene {
             DroppedOnce | DroppedForEver => mail.ways.drops_look_ups = true,
             Down => mail.ways.is_down = true,
             Locked => mail.ways.refuses_logins = Some("NO [AUTHENTICATIONFAILED] wrong password"),
-            SizeError => mail.ways.size_error = 17,
+            SizeError | Changed => mail.ways.size_error = 17,
             Crowded => crowd(&mut mail, &unknown),
+            Namesakes => {
+                let named = unknown.iter().filter(|message| message.starts_with(b"Message-ID:"));
+                let inbox = mail.folder("INBOX");
+                named.for_each(|message| {
+                    inbox.store([OTHER_WAY, message].concat());
+                });
+            }
             _ => {}
         }
     }
@@ -428,10 +475,8 @@ impl Scene {
         }
         let home = &mut evidence.destinations[0].messages;
         home.retain(|message| self.case.meanwhile != FolderGone || message != BEFORE);
-        home.retain(|message| !message.starts_with(STRANGER));
-        if self.case.meanwhile.rewrites() {
-            home.iter_mut().flatten().filter(|byte| **byte == 0x80).for_each(|byte| *byte = 0);
-        }
+        home.retain(|message| !message.starts_with(STRANGER) && !message.starts_with(OTHER_WAY));
+        home.iter_mut().for_each(|message| *message = self.case.as_sent(message));
         if self.case.meanwhile == OldCopy {
             let old = home.iter().position(|message| *message == self.messages[0]).expect("it is there");
             home.remove(old);
@@ -450,15 +495,12 @@ impl Scene {
 
     /// How many copies of the messages are anywhere.
     fn copies(&self) -> usize {
-        let is_ours = |message: &&Vec<u8>| {
-            let as_sent: Vec<u8> = message.iter().map(|&b| if b == 0x80 { 0 } else { b }).collect();
-            self.messages.contains(&as_sent)
-        };
+        let is_ours = |message: &&Vec<u8>| self.messages.contains(&self.case.as_sent(message));
         self.world.imap.mail().all().iter().filter(is_ours).count()
     }
 
     fn holds(&self, message: &[u8]) -> bool {
-        self.world.imap.mail().all().iter().any(|stored| stored == message)
+        self.world.imap.mail().all().iter().any(|stored| self.case.as_sent(stored) == message)
     }
 }
 
@@ -470,6 +512,11 @@ fn take(mail: &mut Mail, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Some(inbox.remove(at).bytes)
     };
     messages.iter().filter_map(find).collect()
+}
+
+/// How many have a Message-ID.
+fn named(messages: &[Vec<u8>]) -> usize {
+    messages.iter().filter(|message| message.starts_with(b"Message-ID:")).count()
 }
 
 fn crowd(mail: &mut Mail, like: &[Vec<u8>]) {

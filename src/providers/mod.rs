@@ -1,0 +1,115 @@
+//! From an address to settings: what is known of the large providers, and how to ask for what is not.
+//!
+//! [`PRESETS`] is plain data, looked up by the domain of an address ([`for_domain`]), by the host that takes a domain's
+//! mail ([`for_mx`]) or by the host that an account names ([`for_host`]). For all other domains there is [`find`].
+
+mod address;
+mod autoconfig;
+mod dns;
+#[rustfmt::skip]
+mod domains;
+mod fetch;
+mod find;
+mod network;
+mod presets;
+
+use crate::message::Quirks;
+use crate::net::Tls;
+
+pub use address::{Address, base_domain};
+pub use find::{Candidate, Found, Server, Source, find};
+pub use network::Network;
+pub use presets::PRESETS;
+
+/// What is known of one mail provider. All texts are sentences for a person.
+#[derive(Debug)]
+pub struct Provider {
+    /// A short name that stays: letters, digits and hyphens.
+    pub id: &'static str,
+    pub name: &'static str,
+    /// The domains of its addresses, in the letters of the DNS.
+    pub domains: &'static [&'static str],
+    /// Mail for a domain goes to this provider, and no other, if its MX host is one of these or below one.
+    pub mx: &'static [&'static str],
+    /// In order of preference. Empty: see `no_pop3`.
+    pub pop3: &'static [Endpoint],
+    pub imap: &'static [Endpoint],
+    pub user: User,
+    pub login: Login,
+    /// What a person has to do at the provider before any program may retrieve mail.
+    pub enable: Option<Step>,
+    /// Why no account there can be polled, and what can be done instead.
+    pub no_pop3: Option<&'static str>,
+    /// What else a person should know.
+    pub notes: &'static [&'static str],
+    pub quirks: Quirks,
+    /// It takes DELE and deletes nothing.
+    pub ignores_deletion: bool,
+    /// The year and month of the newest source of the hosts and the login: `YYYY-MM`.
+    pub checked: &'static str,
+}
+
+/// A server of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub host: &'static str,
+    pub port: u16,
+    pub tls: Tls,
+}
+
+/// What a server wants as the name of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The whole address.
+    Address,
+    /// What stands before the `@`.
+    LocalPart,
+}
+
+/// What a program logs in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The mailbox's own password.
+    Password,
+    /// A password for programs alone, which a person has to make first.
+    AppPassword(Step),
+    /// No password at all: only OAuth 2. The sentence says so.
+    OAuthOnly(&'static str),
+}
+
+/// Something that a person has to do at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub text: &'static str,
+    /// The provider's own page that does it or explains it.
+    pub url: Option<&'static str>,
+}
+
+/// The provider of an address with this domain. Letter case does not matter.
+pub fn for_domain(domain: &str) -> Option<&'static Provider> {
+    let is_its_own = |known: &&str| known.eq_ignore_ascii_case(domain);
+    PRESETS.iter().find(|provider| provider.domains.iter().any(is_its_own))
+}
+
+/// The provider that takes the mail of a domain whose MX host this is. Of two that fit, the closer one.
+pub fn for_mx(host: &str) -> Option<&'static Provider> {
+    let host = host.to_ascii_lowercase();
+    let fits = |known: &&&str| {
+        host.strip_suffix(**known).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    };
+    let closest = |provider: &'static Provider| {
+        let length = provider.mx.iter().filter(fits).map(|known| known.len()).max()?;
+        Some((length, provider))
+    };
+    PRESETS.iter().filter_map(closest).max_by_key(|(length, _)| *length).map(|(_, provider)| provider)
+}
+
+/// The provider that runs this POP3 or IMAP server. Providers that share a host share its quirks, and the first of them
+/// is named.
+pub fn for_host(host: &str) -> Option<&'static Provider> {
+    let is_same = |endpoint: &Endpoint| endpoint.host.eq_ignore_ascii_case(host);
+    PRESETS.iter().find(|provider| provider.pop3.iter().chain(provider.imap).any(is_same))
+}
+
+#[cfg(test)]
+mod tests;
