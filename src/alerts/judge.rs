@@ -114,13 +114,12 @@ fn failing_account(account: &AccountHealth, after: Duration) -> Option<Current> 
 }
 
 fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after: Duration) -> Current {
-    let text = texts::broken_account(name, reason);
     Current {
         subject: Subject::Account,
         name: name.to_owned(),
         since: known.and_then(|known| known.failing_since),
         told_after: Some(after),
-        say: Box::new(move |since| text(since)),
+        say: Box::new(texts::broken_account(name, reason)),
     }
 }
 

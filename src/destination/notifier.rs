@@ -10,8 +10,8 @@ use reqwest::{Client, RequestBuilder, Url};
 use secrecy::SecretString;
 
 use super::webhook::body::Body;
-use super::webhook::signature::Keys;
 use super::webhook::client;
+use super::webhook::signature::Keys;
 use crate::net::{self, Connectors};
 use crate::printable::printable;
 
