@@ -2,6 +2,7 @@
 
 mod bridge;
 mod requests;
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -21,12 +22,15 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config};
 use crate::ledger::{self, Configured, Ledger, Terms, answer_of};
 use crate::message::AccountName;
+use crate::metrics::{Counts, Metrics};
 use crate::net::Acceptor;
-use crate::{poll, schedule, web};
+use crate::poll::Summary;
+use crate::{alerts, poll, schedule, web};
 
 pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 use requests::Requests;
 pub use requests::{Answer, PATIENCE};
+use telling::Telling;
 
 /// How soon a request of another process is seen.
 const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(500);
@@ -51,13 +55,16 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
-    let show = Show { configured: watch::Sender::new(configured(&config)), live: watch::Sender::default() };
+    let (show, telling) = (Show::of(&config), Telling::of(&config));
     let web = config.web.clone();
     let page = match &web {
         Some(wanted) => Some(open_page(wanted, &config, &show, &stop).await?),
         None => None,
     };
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
+    show.plan.send_replace(Arc::new(telling.plan(&bridge)));
+    let polled = Arc::clone(&show.polled);
+    let alerts = tokio::spawn(alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, stop.clone()));
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, show, web, stop.clone()).run().await;
@@ -66,6 +73,9 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancel();
         let _ = page.await;
     }
+    // It would keep the ledger from being closed.
+    alerts.abort();
+    let _ = alerts.await;
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
@@ -74,13 +84,29 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     outcome.and(closed.map_err(Into::into))
 }
 
-/// What the page shows of what happens here.
+/// What others go by who work beside the polls: the page, the monitor's counts, and those who tell people.
 struct Show {
+    /// What the page shows of the config.
     configured: watch::Sender<Configured>,
     live: watch::Sender<web::Live>,
+    metrics: Arc<Metrics>,
+    /// How people are told.
+    plan: watch::Sender<Arc<alerts::Plan>>,
+    /// A poll has ended.
+    polled: Arc<Notify>,
 }
 
 impl Show {
+    fn of(config: &Config) -> Show {
+        Show {
+            configured: watch::Sender::new(configured(config)),
+            live: watch::Sender::default(),
+            metrics: Arc::new(Metrics::new(Utc::now())),
+            plan: watch::Sender::default(),
+            polled: Arc::default(),
+        }
+    }
+
     /// Passes on what polls of `bridge` tell, for as long as one can.
     fn follow(&self, bridge: &Bridge) {
         let (mut progress, live) = (bridge.progress(), self.live.clone());
@@ -134,6 +160,7 @@ async fn open_page(
         visitor: Ledger::visit(&config.ledger).await?,
         configured: show.configured.subscribe(),
         live: show.live.subscribe(),
+        metrics: Arc::clone(&show.metrics),
         stop: stop.clone(),
     };
     Ok(tokio::spawn(web::serve(listener, house)))
@@ -250,6 +277,7 @@ impl Daemon {
             }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
             self.show.live.send_modify(|live| live.begin(&name));
+            self.show.metrics.begin(&name);
             self.running.insert(name, waiting);
         }
         Ok(wake)
@@ -292,12 +320,14 @@ impl Daemon {
         let summary = polled.outcome?;
         let name = polled.account;
         self.show.live.send_modify(|live| live.end(&name));
+        self.show.metrics.end(&name, &counts(&summary), summary.took);
         let waiting = self.running.remove(&name).unwrap_or_default();
         let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
         self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));
         // Its old time has passed; the ledger has the new one.
         self.agenda.remove(&name);
         self.agenda_has_changed(AGENDA_LAG);
+        self.show.polled.notify_one();
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;
             self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;
@@ -344,9 +374,11 @@ impl Daemon {
                     warn!("`web` has changed: that takes effect after a restart");
                 }
                 self.show.configured.send_replace(configured(&config));
+                let telling = Telling::of(&config);
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
                 self.show.follow(&self.bridge);
+                self.show.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
                 self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
                 Ok(())
@@ -379,6 +411,19 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+}
+
+fn counts(summary: &Summary) -> Counts {
+    Counts {
+        polls: 1,
+        failed: u64::from(summary.error.is_some()),
+        new: summary.new,
+        delivered: summary.delivered,
+        put_off: summary.put_off,
+        parked: summary.parked,
+        deleted: summary.deleted,
+        bytes: summary.bytes,
     }
 }
 

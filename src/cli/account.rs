@@ -295,7 +295,7 @@ async fn ask_route(person: &Person, config: Config, answers: &Answers) -> anyhow
         let text = format!("there is no destination {to}; the config has: {}", known.join(", "));
         return Err(plain(exit::USAGE, text));
     };
-    let mut route = Route { to, folder: "INBOX".into(), mark_read: answers.mark_read };
+    let mut route = Route { to, folder: "INBOX".into(), mark_read: answers.mark_read, junk: Vec::new() };
     if destination.word == "imap" {
         let folder = answers.folder.as_deref().unwrap_or("INBOX");
         route.folder = match answers.folder {

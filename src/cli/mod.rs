@@ -160,6 +160,9 @@ enum Command {
     Status {
         #[command(flatten)]
         output: Output,
+        /// Show it anew every 2 s, until Ctrl-C; for a terminal
+        #[arg(short, long, conflicts_with = "json")]
+        watch: bool,
     },
     /// Show past polls, newest first
     History {
@@ -337,7 +340,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Pause { account } => account::pause(&file, &account, true).await,
         Command::Resume { account } => account::pause(&file, &account, false).await,
         Command::Delete { account, forget, yes } => account::delete(&file, &account, forget, yes).await,
-        Command::Status { output } => report::status(&file, output.json).await,
+        Command::Status { watch: true, .. } => report::watch(&file).await,
+        Command::Status { output, .. } => report::status(&file, output.json).await,
         Command::History { account, output } => report::history(&file, account.as_ref(), output.json).await,
         Command::Parked { output } => report::parked(&file, output.json).await,
         Command::Retry { account, id } => people::retry(&file, account, id).await,

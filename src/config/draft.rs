@@ -279,6 +279,12 @@ fn route(route: &Route) -> Value {
     if route.mark_read {
         table.insert("mark_read", true.into());
     }
+    if !route.junk.is_empty() {
+        table.insert("junk", true.into());
+    }
+    if !route.junk.is_empty() {
+        table.insert("junk", true.into());
+    }
     table.into()
 }
 

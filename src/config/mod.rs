@@ -5,6 +5,7 @@
 //! alone.
 
 mod account;
+mod alerts;
 mod ca_file;
 mod destination;
 pub mod draft;
@@ -44,6 +45,8 @@ pub struct Config {
     /// `None`: there is no page.
     pub web: Option<Web>,
     pub log: Log,
+    /// `None`: nobody is told anything.
+    pub alerts: Option<crate::alerts::Settings>,
     pub destinations: Vec<Destination>,
     pub accounts: Vec<Account>,
     /// Accounts that cannot be polled until a person has mended their config.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tracing::Level;
 
 use super::account::{self, RawAccount};
+use super::alerts::{self, RawAlerts};
 use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
 use super::section::{Document, Section};
@@ -19,6 +20,7 @@ pub struct RawConfig {
     pub accounts_dir: Option<AccountsDir>,
     pub web: Option<Web>,
     pub log: Log,
+    pub alerts: Option<RawAlerts>,
     pub destinations: Vec<RawDestination>,
     pub accounts: Vec<RawAccount>,
     pub warnings: Vec<String>,
@@ -54,6 +56,7 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
             .map(|path| AccountsDir { path, line: top.line_of("accounts_dir") }),
         web: top.table("web").and_then(|section| web::web(&section)),
         log: top.table("log").map(|section| log(&section)).unwrap_or_default(),
+        alerts: top.table("alerts").map(|section| alerts::alerts(&section, &known)),
         destinations: destinations.into_iter().flatten().collect(),
         accounts: accounts.into_iter().flatten().collect(),
         warnings: document.warnings(),

@@ -144,6 +144,11 @@ impl Bridge {
         self.accounts.contains_key(name)
     }
 
+    /// An IMAP destination, for who puts something there that no account has brought.
+    pub fn destination(&self, name: &DestinationName) -> Option<&Arc<Destination>> {
+        self.context.destinations.get(name)
+    }
+
     pub fn progress(&self) -> broadcast::Receiver<Progress> {
         self.context.progress.subscribe()
     }
@@ -224,6 +229,7 @@ async fn record_failure(
             deleted: 0,
             bytes: 0,
             error: Some(error.clone()),
+            login_refused: false,
             next_poll_at: now + TimeDelta::minutes(30),
             no_pipelining: None,
         })

@@ -44,8 +44,10 @@
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 //! | `page` | the password of the page, and who is signed in |
+//! | `alerts` | what people are told without asking, and whether they have been |
 
 mod adopt;
+mod alerts;
 mod columns;
 mod configured;
 mod deletions;
@@ -80,6 +82,9 @@ use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
 pub use adopt::{Adopted, Adoption, SeenElsewhere};
+pub use alerts::{
+    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
+};
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
@@ -202,6 +207,7 @@ pub struct Ledger {
     readers: SqlitePool,
     path: std::path::PathBuf,
     terms: Terms,
+    notice_mark: String,
     /// Accounts with a listing since [`Ledger::hold`]: the past of their further messages is known.
     listed: Mutex<HashSet<AccountName>>,
 }
@@ -217,11 +223,13 @@ impl Ledger {
         let lock = lock::take_after_a_look(path).await?;
         let mut connection = open::for_writing(path).await?;
         open::recover(&mut connection, terms, now).await.map_err(|e| Error::sql(path, &e))?;
+        let notice_mark = open::notice_mark(&mut connection).await.map_err(|e| Error::sql(path, &e))?;
         Ok(Ledger {
             writer: Writer::start(connection, path, lock),
             readers: open::readers(path),
             path: path.to_owned(),
             terms,
+            notice_mark,
             listed: Mutex::default(),
         })
     }

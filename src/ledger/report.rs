@@ -311,6 +311,14 @@ impl Report {
         Err(Error::NoSuchAccount { name: account.to_string(), known })
     }
 
+    /// The size of the ledger on disk: its file, and what is still to be worked into it.
+    pub async fn octets(&self) -> u64 {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let (file, log) = tokio::join!(tokio::fs::metadata(&self.path), tokio::fs::metadata(&log));
+        [file, log].into_iter().flatten().map(|file| file.len()).sum()
+    }
+
     fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
         |e| Error::sql(&self.path, &e)
     }

@@ -480,7 +480,8 @@ impl MailForm {
             complaints.add("to", "Choose where its mail goes.");
             return None;
         };
-        let mut route = Route { to: known.name.clone(), folder: "INBOX".into(), mark_read: false };
+        let mut route =
+            Route { to: known.name.clone(), folder: "INBOX".into(), mark_read: false, junk: Vec::new() };
         // A webhook has neither.
         if known.word == "imap" {
             self.folder.trim().clone_into(&mut route.folder);

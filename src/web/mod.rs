@@ -9,6 +9,7 @@
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
 //! | `add`, `drafts`, `form` | adding an account step by step; what was answered so far; fields and complaints |
 //! | `edit` | changing, pausing and deleting an account |
+//! | `monitor` | `/healthz` and `/metrics` |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
 //! Nothing here acts by itself: accounts are changed by [`crate::setup`], and the rest is asked of whoever holds the
@@ -23,6 +24,7 @@ mod form;
 mod guard;
 mod history;
 mod live;
+mod monitor;
 mod overview;
 mod parked;
 mod server;
@@ -45,6 +47,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Configured, Request, Visitor, outcome_of};
+use crate::metrics::Metrics;
 use answers::Refusal;
 use drafts::Drafts;
 use sessions::Sessions;
@@ -64,6 +67,7 @@ pub struct House {
     pub configured: watch::Receiver<Configured>,
     /// The polls under way.
     pub live: watch::Receiver<Live>,
+    pub metrics: Arc<Metrics>,
     pub stop: CancellationToken,
 }
 
@@ -139,7 +143,8 @@ fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/first-use", get(sign_in::first_form).post(sign_in::first))
-        .route("/healthz", get(health))
+        .route("/healthz", get(monitor::health))
+        .route("/metrics", get(monitor::metrics))
         .route("/style.css", get(async || asset("text/css", include_str!("style.css"))))
         .route("/page.js", get(async || asset("text/javascript", include_str!("page.js"))))
         .merge(behind_the_door)
@@ -147,14 +152,6 @@ fn router(page: Arc<Page>) -> Router {
         .layer(from_fn(guard::bound))
         .layer(from_fn_with_state(Arc::clone(&page), guard::guard))
         .with_state(page)
-}
-
-/// 200 as long as the ledger can be read.
-async fn health(State(page): Shared) -> (StatusCode, String) {
-    match page.house.visitor.report().check().await {
-        Ok(()) => (StatusCode::OK, "ok\n".into()),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-    }
 }
 
 fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {

@@ -147,3 +147,50 @@ async fn a_restart_is_no_reason_to_poll() {
         assert_eq!(history["polls"].as_array().unwrap().len(), polls, "{history}");
     }
 }
+
+#[tokio::test]
+async fn shows_a_page_to_this_machine_only() {
+    let server = Dovecot::start();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ferry = Ferry::new(&format!("[web]\nlisten = \"127.0.0.1:{port}\"\n\n{}", config(&server, "1h")));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("poll").await;
+    // The client never speaks TLS here, but asks for a provider all the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let get = |path: &str, host: &str| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.get(format!("http://127.0.0.1:{port}{path}")).header("host", host).send()
+    };
+    let page = get("/", "localhost").await.unwrap();
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    let html = page.text().await.unwrap();
+    assert!(html.contains("<td>old") && html.contains("<td>home"), "{html}");
+    assert_eq!(get("/healthz", "127.0.0.1").await.unwrap().text().await.unwrap(), "ok\n");
+    // It is answered when its poll has been counted.
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let metrics = get("/metrics", "127.0.0.1").await.unwrap();
+    assert!(metrics.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        "mailferry_polls_total{account=\"old\",outcome=\"ok\"} 2",
+        "mailferry_deliveries_total{account=\"old\",verdict=\"delivered\"} 0",
+        "mailferry_poll_duration_seconds_count 2",
+        "mailferry_destination_up{destination=\"home\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+    }
+    assert_eq!(get("/", "rebound.example").await.unwrap().status(), 421);
+
+    let broken = account("carol", &server, "carol", "every = \"1h\"\ndeliver = [{ to = \"home\" }]")
+        .replace("\"secret\"", "{ file = \"none\" }");
+    let home = config(&server, "1h").replacen("\"secret\"", "{ file = \"none\" }", 1);
+    ferry.configure(&format!("[web]\nlisten = \"127.0.0.1:{port}\"\n\n{home}{broken}"));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    let html = get("/", "localhost").await.unwrap().text().await.unwrap();
+    let row =
+        |name: &str| html.lines().find(|line| line.contains(&format!("<td>{name}"))).unwrap_or_default();
+    assert!(row("carol").contains("/none") && row("home").contains("failing: "), "{html}");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}

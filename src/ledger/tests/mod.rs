@@ -1,6 +1,7 @@
 //! A mailbox that changes, a ledger beside it, and what is sent: each test says what must not happen.
 
 mod adopting;
+mod alerts;
 mod deleting;
 mod file;
 mod identity;
@@ -279,6 +280,7 @@ impl House {
             deleted: 0,
             bytes: 42,
             error,
+            login_refused: false,
             next_poll_at: self.now,
             no_pipelining: None,
         }
