@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -40,6 +40,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How long an ordered stop waits for batches under way.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long an ordered stop waits for what people are being told.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The least time between two polls of one account, whatever wakes it: a fault of ours must not become a storm.
 const BREATH: TimeDelta = TimeDelta::seconds(5);
@@ -70,15 +73,15 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     let plan = watch::Sender::new(Arc::new(telling.plan(&bridge)));
     let polled = Arc::new(Notify::new());
-    let alerts = alerts::run(Arc::clone(&ledger), plan.subscribe(), Arc::clone(&polled), stop.clone());
+    let told = stop.child_token();
+    let alerts = alerts::run(Arc::clone(&ledger), plan.subscribe(), Arc::clone(&polled), told.clone());
     let alerts = tokio::spawn(alerts);
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, Shown { page: shown, metrics, plan, polled }, web, stop).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    // It would keep the ledger from being closed.
-    alerts.abort();
-    let _ = alerts.await;
+    told.cancel();
+    end(alerts).await;
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
@@ -343,6 +346,14 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+}
+
+/// Lets what is being told be told, for a while: what works with the ledger would keep it from being closed.
+async fn end(mut alerts: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WORDS, &mut alerts).await.is_err() {
+        alerts.abort();
+        let _ = alerts.await;
     }
 }
 
