@@ -44,6 +44,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 /// How long an ordered stop waits for batches under way.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long an ordered stop waits for what people are being told.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// The least time between two polls of one account, whatever wakes it: a fault of ours must not become a storm.
 const BREATH: TimeDelta = TimeDelta::seconds(5);
 
@@ -63,8 +66,9 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
-    let polled = Arc::clone(&show.polled);
-    let alerts = tokio::spawn(alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, stop.clone()));
+    let (polled, told) = (Arc::clone(&show.polled), stop.child_token());
+    let alerts = alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, told.clone());
+    let alerts = tokio::spawn(alerts);
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, show, web, stop.clone()).run().await;
@@ -73,9 +77,8 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancel();
         let _ = page.await;
     }
-    // It would keep the ledger from being closed.
-    alerts.abort();
-    let _ = alerts.await;
+    told.cancel();
+    end(alerts).await;
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
@@ -411,6 +414,14 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+}
+
+/// Lets what is being told be told, for a while: what works with the ledger would keep it from being closed.
+async fn end(mut alerts: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WORDS, &mut alerts).await.is_err() {
+        alerts.abort();
+        let _ = alerts.await;
     }
 }
 

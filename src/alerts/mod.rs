@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
 use self::heartbeat::Heartbeat;
 use self::judge::Sight;
@@ -93,7 +94,7 @@ impl Plan {
         let address = settings.as_ref().and_then(|settings| settings.heartbeat.clone());
         let heartbeat = address.and_then(|Address(url)| {
             let notifier = notifier::Notifier::new(&url, None, connectors);
-            notifier.map_err(|why| tracing::warn!("alerts.heartbeat cannot be used: {why}")).ok()
+            notifier.map_err(|why| warn!("alerts.heartbeat cannot be used: {why}")).ok()
         });
         Plan { after, tellers: Tellers::new(settings, mailbox, connectors), heartbeat, configured }
     }
@@ -105,7 +106,8 @@ const BREATH: Duration = Duration::from_secs(1);
 /// At most so long, for what changes by the mere passing of time.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// Looks after each poll and now and then, until `stop` is cancelled or the ledger cannot be used any more.
+/// Looks after each poll and now and then, until `stop` is cancelled or the ledger cannot be used any more. What is
+/// being told then is told to its end, so that it is not told again.
 pub async fn run(
     ledger: Arc<Ledger>,
     plan: watch::Receiver<Arc<Plan>>,
@@ -113,21 +115,18 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut alerts = Alerts::default();
-    let turns = async {
-        loop {
-            let now = plan.borrow().clone();
-            if let Err(error) = alerts.turn(&ledger, &now, Utc::now()).await {
-                // Whoever runs the polls will say so.
-                tracing::debug!(%error, "alerts end with the ledger");
-                return;
-            }
+    while !stop.is_cancelled() {
+        let now = plan.borrow().clone();
+        if let Err(error) = alerts.turn(&ledger, &now, Utc::now()).await {
+            // Whoever runs the polls will say so.
+            debug!(%error, "alerts end with the ledger");
+            return;
+        }
+        let pause = async {
             tokio::time::sleep(BREATH).await;
             let _ = tokio::time::timeout(LOOK, polled.notified()).await;
-        }
-    };
-    tokio::select! {
-        () = turns => {}
-        () = stop.cancelled() => {}
+        };
+        stop.run_until_cancelled(pause).await;
     }
 }
 
