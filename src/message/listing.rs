@@ -11,7 +11,8 @@ pub struct Listed<'l> {
     pub number: u32,
     /// The bytes of its [`Uidl`](super::Uidl): none where the server has none for it.
     pub uidl: &'l [u8],
-    /// Octets according to LIST: a hint. `None` where LIST was not asked, left the row out, or said nearly 4 GiB or more.
+    /// Octets according to LIST: a hint, of at most 4 GiB less 3 octets, whatever it says. `None` where LIST was not asked,
+    /// left the row out, or said nothing that makes sense.
     pub size: Option<u64>,
 }
 
@@ -35,8 +36,9 @@ struct Row {
 
 /// No size: LIST has not said anything of this message.
 const UNTOLD: u32 = u32::MAX;
-/// No size either: it has, but nothing that fits.
+/// No size either: it has, but nothing that makes sense.
 const UNKNOWN: u32 = u32::MAX - 1;
+const LARGEST: u32 = UNKNOWN - 1;
 
 impl Listing {
     /// Appends a row. `None` where all UIDLs together would take 4 GiB or more.
@@ -98,7 +100,7 @@ fn number_at(place: usize) -> u32 {
 }
 
 fn compact(size: u64) -> u32 {
-    u32::try_from(size).map_or(UNKNOWN, |size| size.min(UNKNOWN))
+    u32::try_from(size).map_or(LARGEST, |size| size.min(LARGEST))
 }
 
 impl fmt::Debug for Listing {
@@ -257,6 +259,14 @@ mod tests {
         sizes.note(3, Some(30));
         let told: Vec<_> = listing.iter().map(|row| row.size).collect();
         assert_eq!(told, [None, None, Some(30), None], "what was told before is forgotten");
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_noted_is_large_and_not_unknown() {
+        let sizes = [u64::from(LARGEST) - 1, u64::from(LARGEST), u64::from(LARGEST) + 1, 1 << 32, u64::MAX];
+        let rows: Vec<_> = sizes.iter().map(|size| ("u", Some(*size))).collect();
+        let noted: Vec<_> = listing(&rows).iter().map(|row| row.size.unwrap()).collect();
+        assert_eq!(noted, sizes.map(|size| size.min(u64::from(LARGEST))));
     }
 
     #[test]
