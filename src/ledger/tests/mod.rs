@@ -5,6 +5,7 @@ mod alerts;
 mod deleting;
 mod file;
 mod identity;
+mod page;
 mod people;
 mod sending;
 mod starting;
