@@ -58,7 +58,7 @@ impl Refusal {
 
     /// Too many attempts; `seconds` until another one counts.
     pub fn later(seconds: u64) -> Refusal {
-        let text = format!("That were too many attempts; try again in {seconds} seconds");
+        let text = format!("These were too many attempts; try again in {seconds} seconds");
         Refusal { status: StatusCode::TOO_MANY_REQUESTS, text, retry_after: Some(seconds) }
     }
 }

@@ -123,6 +123,9 @@ const UNTIL_IT_BEGINS: Duration = Duration::from_millis(1500);
 
 pub async fn check_now(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
     let account = account_name(&account)?;
+    if !is_configured(&page.house.configured.borrow(), account.as_str()) {
+        return Err(Refusal::no_account(account.as_str()));
+    }
     let mut live = page.house.live.clone();
     page.house.visitor.request(&Request::Poll { account: account.clone() }, Utc::now()).await?;
     let begun = live.wait_for(|live| live.of(account.as_str()).is_some());
@@ -188,7 +191,7 @@ fn needs_attention(account: &AccountStatus) -> bool {
 
 impl Shown {
     fn address(&self, path: &str, page: usize) -> String {
-        let mut query = form_urlencoded(&[("find", &self.find), ("show", &self.show)]);
+        let mut query = encoded(&[("find", &self.find), ("show", &self.show)]);
         if page > 1 {
             query.push(format!("page={page}"));
         }
@@ -197,13 +200,13 @@ impl Shown {
 }
 
 /// The pairs that have a value, ready for a query.
-fn form_urlencoded(pairs: &[(&str, &String)]) -> Vec<String> {
+fn encoded(pairs: &[(&str, &String)]) -> Vec<String> {
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let encoded = pairs.map(|(key, value)| match askama::filters::urlencode_strict(value) {
-        Ok(value) => format!("{key}={value}"),
-        Err(error) => match error {},
+    let pairs = pairs.map(|(key, value)| {
+        let Ok(value) = askama::filters::urlencode_strict(value);
+        format!("{key}={value}")
     });
-    encoded.collect()
+    pairs.collect()
 }
 
 impl Card {
@@ -277,7 +280,7 @@ impl DestinationCard {
     }
 }
 
-/// What the config names, for who has only a name.
+/// Whether the config names the account.
 pub fn is_configured(configured: &Configured, account: &str) -> bool {
     configured.accounts.iter().any(|known| known.name.as_str() == account)
 }

@@ -35,7 +35,7 @@ function focusables(node) {
 function tell() {
   const checking = Array.from(document.querySelectorAll("#live .card.checking h2"), (name) => name.textContent);
   const news = document.getElementById("news");
-  const text = checking.length > 0 ? `Checking mail: ${checking.slice(0, 3).join(", ")}` : document.getElementById("summary").innerText;
+  const text = checking.length > 0 ? `Checking mail: ${checking.slice(0, 3).join(", ")}` : document.getElementById("summary").firstChild.textContent.trim();
   if (news.textContent !== text) news.textContent = text;
 }
 

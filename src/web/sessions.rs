@@ -15,7 +15,7 @@ use chrono::{TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::answers::Refusal;
 use super::guard::{Access, Client};
@@ -50,12 +50,8 @@ impl Sessions {
             Sessions { attempts: Mutex::default(), hashing: Semaphore::new(HASHES), code: None };
         if let Ok(None) = house.visitor.page_password().await {
             sessions.code = code();
-            let (access, code) = (&house.access, sessions.code.as_deref());
-            if access.is_beyond_this_machine() {
-                warn!(address = %access.listen, code, "the page has no password yet: open it and set one with this code");
-            } else {
-                info!(address = %access.listen, "the page has no password yet: open it and set one");
-            }
+            let (address, code) = (house.access.listen, sessions.code.as_deref());
+            warn!(%address, code, "the page has no password yet: open it and set one; beyond this machine it asks for the code");
         }
         sessions
     }
@@ -70,7 +66,7 @@ impl Sessions {
     /// Counts an attempt.
     ///
     /// # Errors
-    /// That were too many in a minute.
+    /// These were too many in a minute.
     pub fn attempt(&self, address: IpAddr) -> Result<(), Refusal> {
         let (now, address) = (Instant::now(), network_of(address));
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);

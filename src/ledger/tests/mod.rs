@@ -6,6 +6,7 @@ mod deleting;
 mod file;
 mod identity;
 mod parts;
+mod page;
 mod people;
 mod sending;
 mod starting;
