@@ -61,6 +61,11 @@ impl Listing {
         self.rows.is_empty()
     }
 
+    /// How many bytes of memory it takes, with the copies of its numbers that are sorted.
+    pub fn octets(&self) -> usize {
+        self.uidls.len() + self.rows.len() * size_of::<Row>() + self.numbers.len() * 3 * size_of::<u32>()
+    }
+
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Listed<'_>> + ExactSizeIterator {
         self.from(0)
     }
