@@ -36,12 +36,15 @@
 //! | what is known of a mail provider, and how its servers are found | [`providers`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |
 //! | how an account is added or changed | [`setup`] |
+//! | what people are told without asking | [`alerts`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what another program had seen, and how its file tells | [`import_state`] |
+//! | what the page shows and does, and who may | [`web`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.
 
+pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -51,6 +54,7 @@ pub mod imap;
 pub mod import_state;
 pub mod ledger;
 pub mod message;
+pub mod metrics;
 pub mod net;
 pub mod poll;
 pub mod pop3;

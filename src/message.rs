@@ -1,6 +1,7 @@
 //! The words that the modules share: what a message is, what is known of it, what became of it.
 
 mod header;
+mod junk;
 mod listing;
 mod spool;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use header::{field, fields, header_digest, parse_date, received_at};
+pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
 
@@ -100,6 +102,15 @@ pub struct Route {
     /// Folder of an IMAP destination, in Unicode with `/` between the levels.
     pub folder: String,
     pub mark_read: bool,
+    /// What bears one of these signs goes to the folder for junk ([`JUNK`]); none: nothing does.
+    pub junk: Vec<SpamSign>,
+}
+
+impl Route {
+    /// The folder that a message with this header goes to.
+    pub fn folder_of(&self, header: &[u8]) -> &str {
+        if self.junk.iter().any(|sign| sign.is_on(header)) { JUNK } else { &self.folder }
+    }
 }
 
 /// How long a delivered message stays at its source: the config's `leave_copy`.
@@ -133,7 +144,7 @@ pub struct Outgoing {
 /// What the ledger keeps of a message before it is sent, so that it can be found again when the answer is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// The IMAP folder, as in the config; empty for a webhook.
+    /// The IMAP folder, as in the config, or [`JUNK`]; empty for a webhook.
     pub folder: String,
     /// The folder's UIDVALIDITY when it was marked; 0 where there is none.
     pub uid_validity: u32,
@@ -207,6 +218,24 @@ pub enum Verdict {
         reason: String,
     },
 }
+
+impl Verdict {
+    /// What it says beside its kind.
+    pub fn into_reason(self) -> String {
+        match self {
+            Verdict::Delivered { receipt } => receipt.to_string(),
+            Verdict::Rejected { reason, .. }
+            | Verdict::Deferred { reason, .. }
+            | Verdict::Unreachable { reason, .. }
+            | Verdict::Paused { reason, .. }
+            | Verdict::Disabled { reason }
+            | Verdict::Unknown { reason } => reason,
+        }
+    }
+}
+
+/// The header field that a notice of mailferry's own bears, with the mark of its ledger.
+pub const NOTICE: &str = "X-Mailferry-Notice";
 
 /// What a look-up says of a message whose fate is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,9 @@ use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, State};
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Message, Outgoing, Quirks, Route};
+use crate::message::{
+    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route,
+};
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
 
@@ -81,11 +83,14 @@ pub struct Summary {
     /// Deliveries that are still to be made when the poll ends.
     pub deferred: u64,
     pub parked: u64,
+    /// Attempts in vain that are to be made again.
+    pub put_off: u64,
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<(Class, String)>,
     /// The least time that the server wants between two logins (RFC 2449 section 6.6, or a quirk).
     pub login_delay: Option<Duration>,
+    pub took: Duration,
 }
 
 /// What can end a poll early.
@@ -139,7 +144,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
             limit: PAGE,
             regardless,
         },
-        taken: account.settings.routes.iter().map(|route| (route.to.clone(), OnceCell::new())).collect(),
+        taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         retrieved: Vec::new(),
         tried: MessageIds::default(),
@@ -158,12 +163,17 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
     poll.conclude(started, outcome).await
 }
 
+/// The folders that a route's messages can go to.
+fn folders_of(route: &Route) -> BTreeMap<String, OnceCell<Vec<u32>>> {
+    [route.folder.as_str(), JUNK].map(|folder| (folder.to_owned(), OnceCell::new())).into()
+}
+
 struct Poll<'a> {
     context: &'a Context,
     account: &'a Account,
     ask: Ask,
-    /// For each route the UIDs that the ledger knows, asked for once if they are needed.
-    taken: BTreeMap<DestinationName, OnceCell<Vec<u32>>>,
+    /// For each route and folder the UIDs that the ledger knows, asked for once if they are needed.
+    taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
     /// What this session has retrieved.
@@ -432,6 +442,10 @@ impl Poll<'_> {
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             match retrieval {
+                Retrieval::Message(message) if self.is_notice(&message) => {
+                    self.log_failure(&item, "skipped", "a notice of this mailferry's own");
+                    ledger.skip(item.due.id, self.now()).await?;
+                }
                 Retrieval::Message(message) => arrived.push((item, message)),
                 Retrieval::Refused(refused) if common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
@@ -456,6 +470,13 @@ impl Poll<'_> {
         }
         let batch = self.identify(opened, arrived, permit).await?;
         Ok(Fetched { batch: Some(batch), broken: outcome.error })
+    }
+
+    /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
+    /// next one.
+    fn is_notice(&self, message: &Message) -> bool {
+        let mark = self.context.ledger.notice_mark();
+        !mark.is_empty() && message.field(NOTICE).is_some_and(|found| found == mark.as_bytes())
     }
 
     /// Returns when a batch has been under way for longer than `patience`, and others wait for the memory that it takes.
@@ -558,7 +579,8 @@ impl Poll<'_> {
             match settled.state {
                 State::Delivered => self.summary.delivered += 1,
                 State::Parked => self.summary.parked += 1,
-                State::Due | State::Attempting | State::Deferred | State::Skipped | State::GivenUp => {}
+                State::Due | State::Attempting | State::Deferred => self.summary.put_off += 1,
+                State::Skipped | State::GivenUp => {}
             }
         }
         self.done += delivered.settled.len() as u64;

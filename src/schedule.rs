@@ -115,9 +115,10 @@ fn spread(interval: Duration, jitter: f64) -> Duration {
 
 const SHORTEST_AUTO: Duration = Duration::from_secs(2 * 60);
 const FIRST_AUTO: Duration = Duration::from_secs(5 * 60);
-const LONGEST_AUTO: Duration = Duration::from_secs(60 * 60);
+/// With what is spread on top, an hour.
+const LONGEST_AUTO: Duration = Duration::from_secs(59 * 60);
 
-/// A twelfth of the time that it has been quiet: 2 minutes until 24 minutes after the last mail, an hour from
+/// A twelfth of the time that it has been quiet: 2 minutes until 24 minutes after the last mail, about an hour from
 /// 12 hours after it. An account that never had mail is not polled more often than every 5 minutes.
 fn adaptive(now: DateTime<Utc>, recent: &Recent) -> Duration {
     let quiet = |since: DateTime<Utc>| (now - since).to_std().unwrap_or_default() / 12;

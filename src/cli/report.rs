@@ -1,6 +1,7 @@
 //! What the ledger shows: status, history, parked.
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Local, TimeDelta, Utc};
 use indicatif::{HumanBytes, HumanCount};
@@ -11,7 +12,7 @@ use crate::daemon;
 use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
 use crate::message::AccountName;
 
-use super::table::{Row, table, terminal_width};
+use super::table::{Look, Row, table, terminal_size};
 use super::{exit, plain, print};
 
 /// How many polls `history` shows.
@@ -19,31 +20,58 @@ const POLLS: u32 = 100;
 
 pub async fn status(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
-    let status = match open(&config).await? {
-        Some(report) => report.status().await?,
-        None => Status::default(),
-    };
-    let status = status.of(&daemon::configured(&config));
+    let status = status_of(&config).await?;
     if json {
         return print_json(&status);
     }
+    print(&shown(&status, &config, terminal_size().map(|size| size.columns)));
+    Ok(exit::OK)
+}
+
+/// How often `status --watch` looks.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Shows the status again and again, as the config and the ledger are each time, until it is interrupted.
+pub async fn watch(file: &Path) -> anyhow::Result<u8> {
+    loop {
+        let Some(size) = terminal_size() else {
+            let text = "--watch is for a terminal; a script asks for `mailferry status --json` when it wants to know";
+            return Err(plain(exit::USAGE, text));
+        };
+        let config = config::load_without_secrets(file).await?;
+        let status = shown(&status_of(&config).await?, &config, Some(size.columns));
+        // From the top, each line over the one before it, so that nothing flickers: home, erase to the end of the line,
+        // erase what is below (ECMA-48).
+        let lines = status.lines().take(size.rows.saturating_sub(1));
+        let lines: String = lines.map(|line| format!("{line}\x1b[K\n")).collect();
+        print(&format!("\x1b[H{lines}\x1b[J"));
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn status_of(config: &Config) -> anyhow::Result<Status> {
+    let status = match open(config).await? {
+        Some(report) => report.status().await?,
+        None => Status::default(),
+    };
+    Ok(status.of(&daemon::configured(config)))
+}
+
+fn shown(status: &Status, config: &Config, width: Option<usize>) -> String {
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
-    print(&table(
-        &["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"],
-        accounts,
-        terminal_width(),
-    ));
-    print("\n");
+    let heads = ["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"];
     let destinations = status.destinations.iter().map(destination_row);
-    print(&table(&["DESTINATION", "KIND", "STATE"], destinations, terminal_width()));
+    let mut text = table(&heads, accounts, width);
+    text.push('\n');
+    text += &table(&["DESTINATION", "KIND", "STATE"], destinations, width);
     if !Ledger::is_held(&config.ledger) {
-        print("\nno mailferry is running; start it with `mailferry run`\n");
+        text += "\nno mailferry is running; start it with `mailferry run`\n";
     }
     for warning in &config.warnings {
-        print(&format!("\nwarning: {warning}\n"));
+        text += &format!("\nwarning: {warning}\n");
     }
-    Ok(exit::OK)
+    text
 }
 
 pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> anyhow::Result<u8> {
@@ -53,7 +81,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
         must_know(account, &config, report.as_ref()).await?;
     }
     let history = match report {
-        Some(report) => History { polls: report.history(account, POLLS).await? },
+        Some(report) => History { polls: report.history(account, None, POLLS).await? },
         None => History { polls: Vec::new() },
     };
     if json {
@@ -61,14 +89,14 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
     }
     let rows = history.polls.iter().map(poll_row);
     let heads = ["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE"];
-    print(&table(&heads, rows, terminal_width()));
+    print(&table(&heads, rows, terminal_size().map(|size| size.columns)));
     Ok(exit::OK)
 }
 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => Parked { parked: report.parked().await? },
+        Some(report) => Parked { parked: report.parked(None, u32::MAX).await? },
         None => Parked { parked: Vec::new() },
     };
     if json {
@@ -80,7 +108,7 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     }
     let rows = parked.parked.iter().map(parked_row);
     let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
-    print(&table(&heads, rows, terminal_width()));
+    print(&table(&heads, rows, terminal_size().map(|size| size.columns)));
     Ok(exit::OK)
 }
 
@@ -137,12 +165,20 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         HumanCount(account.parked).to_string(),
         state.to_owned(),
     ];
-    Row { cells, note }
+    Row { cells, note, look: look(state) }
+}
+
+fn look(state: &str) -> Look {
+    match state {
+        "failing" | "disabled" => Look::Bad,
+        "paused" | "waiting" => Look::Wary,
+        _ => Look::Plain,
+    }
 }
 
 fn destination_row(destination: &DestinationStatus) -> Row {
     let cells = vec![destination.name.clone(), destination.kind.clone(), destination.state.clone()];
-    Row { cells, note: destination.error.clone() }
+    Row { cells, note: destination.error.clone(), look: look(&destination.state) }
 }
 
 fn poll_row(poll: &Poll) -> Row {
@@ -156,7 +192,8 @@ fn poll_row(poll: &Poll) -> Row {
         HumanCount(poll.deleted).to_string(),
         HumanBytes(poll.bytes).to_string(),
     ];
-    Row { cells, note: poll.error.clone() }
+    let look = if poll.error.is_some() { Look::Bad } else { Look::Plain };
+    Row { cells, note: poll.error.clone(), look }
 }
 
 fn parked_row(parked: &ParkedDelivery) -> Row {
@@ -168,7 +205,7 @@ fn parked_row(parked: &ParkedDelivery) -> Row {
         parked.since.map(local).unwrap_or_default(),
         parked.attempts.to_string(),
     ];
-    Row { cells, note: Some(parked.reason.clone()) }
+    Row { cells, note: Some(parked.reason.clone()), look: Look::Plain }
 }
 
 fn local(time: DateTime<Utc>) -> String {

@@ -2,10 +2,33 @@
 
 use std::io::IsTerminal;
 
+use console::Style;
+
 /// One row. Its note, a sentence or more, stands below it.
 pub struct Row {
     pub cells: Vec<String>,
     pub note: Option<String>,
+    /// Of the word in the last column; where that is of numbers, of the note.
+    pub look: Look,
+}
+
+/// What catches the eye, where standard output is a terminal with colours and nobody wants none (NO_COLOR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Plain,
+    /// It will pass, or somebody wants it so.
+    Wary,
+    Bad,
+}
+
+impl Look {
+    fn paint(self, text: &str) -> String {
+        match self {
+            Look::Plain => text.to_owned(),
+            Look::Wary => Style::new().yellow().apply_to(text).to_string(),
+            Look::Bad => Style::new().red().apply_to(text).to_string(),
+        }
+    }
 }
 
 /// What a note begins with.
@@ -15,26 +38,37 @@ const INDENT: &str = "    ";
 /// Notes are wrapped at `width`; without one each is a line.
 pub fn table(heads: &[&str], rows: impl Iterator<Item = Row>, width: Option<usize>) -> String {
     let heading = heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
-    let mut lines = vec![Row { cells: heading, note: None }];
+    let mut lines = vec![Row { cells: heading, note: None, look: Look::Plain }];
     lines.extend(rows);
     let longest = |column: usize| lines.iter().map(|line| line.cells[column].chars().count()).max();
     let widths: Vec<usize> = (0..heads.len()).map(|column| longest(column).unwrap_or(0)).collect();
+    let ends_with_word = heads.last().is_some_and(|head| !head.starts_with('>'));
     let mut text = String::new();
     for line in &lines {
-        let mut row = String::new();
-        for ((cell, width), head) in line.cells.iter().zip(&widths).zip(heads) {
-            row += &match head.starts_with('>') {
-                true => format!("{cell:>width$}  "),
-                false => format!("{cell:width$}  "),
-            };
-        }
-        text += row.trim_end();
+        let (word, note) = if ends_with_word { (line.look, Look::Plain) } else { (Look::Plain, line.look) };
+        text += &row(&line.cells, &widths, heads, word);
         text.push('\n');
-        for note in line.note.iter().flat_map(|note| wrap(note, width.unwrap_or(usize::MAX))) {
-            text += &format!("{INDENT}{note}\n");
+        for part in line.note.iter().flat_map(|note| wrap(note, width.unwrap_or(usize::MAX))) {
+            text += &format!("{INDENT}{}\n", note.paint(&part));
         }
     }
     text
+}
+
+/// The last cell is painted, and what is painted needs no blanks behind it: they would not count.
+fn row(cells: &[String], widths: &[usize], heads: &[&str], look: Look) -> String {
+    let mut row = String::new();
+    for ((cell, width), head) in cells.iter().zip(widths).zip(heads) {
+        row += &match head.starts_with('>') {
+            true => format!("{cell:>width$}  "),
+            false => format!("{cell:width$}  "),
+        };
+    }
+    let row = row.trim_end();
+    match cells.last().and_then(|last| Some((row.strip_suffix(last.as_str())?, last))) {
+        Some((before, last)) => format!("{before}{}", look.paint(last)),
+        None => row.to_owned(),
+    }
 }
 
 /// Lines that end with a word, and have room for the indent. A longer word has one to itself.
@@ -53,11 +87,20 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Columns of the terminal that standard output is; `None` where it is none, so that a script gets whole lines.
-pub fn terminal_width() -> Option<usize> {
+/// How much a terminal shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// Of the terminal that standard output is; `None` where it is none, so that a script gets whole lines.
+pub fn terminal_size() -> Option<Size> {
     let out = std::io::stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    // A terminal that does not know its size has that of a VT100.
+    let known = |size: u16, other: usize| if size == 0 { other } else { usize::from(size) };
+    Some(Size { columns: known(size.ws_col, 80), rows: known(size.ws_row, 24) })
 }
 
 #[cfg(test)]
@@ -68,6 +111,7 @@ mod tests {
         let row = |cells: [&str; 3], note: Option<&str>| Row {
             cells: cells.map(str::to_owned).to_vec(),
             note: note.map(str::to_owned),
+            look: Look::Plain,
         };
         let note = "the login was refused: check `user` and `password`";
         [row(["work", "7", "failing"], Some(note)), row(["home", "1,200", "ok"], None)].into_iter()

@@ -10,7 +10,7 @@ use super::fault::{nearest, quoted, suggestion};
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::{keys, value};
-use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route};
+use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route, SpamSign};
 use crate::poll;
 use crate::providers::{self, Provider};
 use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
@@ -156,10 +156,13 @@ fn leave_copy(value: &DeValue<'_>) -> value::Read<LeaveCopy> {
 }
 
 fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
+    let signs = section
+        .read("spam_headers", spam_headers)
+        .unwrap_or_else(|| keys::SPAM_HEADERS.iter().filter_map(|text| SpamSign::new(text)).collect());
     let example = "[{ to = \"NAME\" }] with the NAME of a [destination.NAME]";
     let mut routes: Vec<Route> = Vec::new();
     for entry in section.list("deliver", example) {
-        let Some(route) = route(&entry, known) else { continue };
+        let Some(route) = route(&entry, known, &signs) else { continue };
         if routes.iter().any(|earlier| earlier.to == route.to) {
             entry.fault("to", format!("{} is named twice; keep one of them", quoted(route.to.as_str())));
         }
@@ -168,22 +171,35 @@ fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
     routes
 }
 
-fn route(entry: &Section<'_>, known: &[Known]) -> Option<Route> {
+fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Route> {
     entry.only(&[keys::DELIVER]);
     let folder = entry.read("folder", folder).unwrap_or_else(|| keys::FOLDER.to_owned());
     let mark_read = entry.flag("mark_read");
+    let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
     let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
         let name = value::text(value)?;
         let found = known.iter().find(|known| known.name.as_str() == name);
         found.ok_or_else(|| unknown(name, known))
     })?;
-    for key in ["folder", "mark_read"].iter().filter(|key| to.is_webhook && entry.has(key)) {
+    for key in ["folder", "mark_read", "junk"].iter().filter(|key| to.is_webhook && entry.has(key)) {
         entry.fault(
             key,
             format!("is for IMAP only, and {} is a webhook; take it out", quoted(to.name.as_str())),
         );
     }
-    Some(Route { to: to.name.clone(), folder, mark_read })
+    Some(Route { to: to.name.clone(), folder, mark_read, junk })
+}
+
+fn spam_headers(value: &DeValue<'_>) -> value::Read<Vec<SpamSign>> {
+    let wrong = || "must be a list of header fields, such as [\"X-Spam-Flag: YES\"]".to_owned();
+    let fields = value.as_array().filter(|fields| !fields.is_empty()).ok_or_else(wrong)?;
+    let sign = |field: &DeValue<'_>| {
+        let text = value::text(field)?;
+        SpamSign::new(text).ok_or_else(|| {
+            format!("{} is not a header field; write it like \"X-Spam-Flag: YES\"", quoted(text))
+        })
+    };
+    fields.iter().map(|field| sign(field.get_ref())).collect()
 }
 
 fn unknown(name: &str, known: &[Known]) -> String {

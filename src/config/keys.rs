@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "destination", "account"];
-pub const WEB: &[&str] = &["listen"];
+use crate::net::Tls;
+
+pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "alerts", "destination", "account"];
+pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names"];
 pub const LOG: &[&str] = &["format", "level"];
+pub const ALERTS: &[&str] =
+    &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];
 /// The keys of a peer, which `[account.NAME]` and an IMAP `[destination.NAME]` share.
 pub const PEER: &[&str] =
     &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
 /// Beside those of [`PEER`].
 pub const ACCOUNT: &[&str] =
-    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "deliver", "paused"];
-pub const DELIVER: &[&str] = &["to", "folder", "mark_read"];
+    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "spam_headers", "deliver", "paused"];
+pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk"];
 /// Beside those of [`PEER`].
 pub const IMAP: &[&str] = &["kind"];
 pub const WEBHOOK: &[&str] = &[
@@ -40,10 +44,24 @@ pub struct Ports {
     pub plaintext: u16,
 }
 
+impl Ports {
+    pub fn of(&self, tls: Tls) -> u16 {
+        match tls {
+            Tls::Implicit => self.implicit,
+            Tls::StartTls | Tls::None => self.plaintext,
+        }
+    }
+}
+
 pub const POP3_PORTS: Ports = Ports { implicit: 995, plaintext: 110 };
 pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
 
+/// How long something is wrong before people are told.
+pub const AFTER: Duration = Duration::from_secs(60 * 60);
+
 pub const FOLDER: &str = "INBOX";
+/// What SpamAssassin and its kind write.
+pub const SPAM_HEADERS: &[&str] = &["X-Spam-Flag: YES", "X-Spam-Status: Yes"];
 pub use crate::pop3::MAX_SIZE;
 
 pub const MAX_BYTES: u64 = 25 << 20;

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use secrecy::SecretString;
 
 use super::account::{LocalZone, RawAccount};
+use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
 use super::destination::{Known, RawDestination, RawKind};
 use super::fault::{Fault, Faults};
@@ -16,7 +17,7 @@ use super::secret::Secret;
 use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::{Account, Broken, Config, Destination, Kind, file};
-use crate::destination::{imap_folder, webhook};
+use crate::destination::{imap_folder, notifier, webhook};
 use crate::message::{AccountName, NAME_RULE};
 use crate::pop3;
 
@@ -224,12 +225,17 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
     let destinations = destinations.buffered(SIDE_BY_SIDE).collect().await;
     let accounts = stream::iter(files.accounts).map(|(file, raw)| account(file, raw, safe));
     let outcomes: Vec<Result<Account, Broken>> = accounts.buffered(SIDE_BY_SIDE).collect().await;
+    let alerts = match files.main.alerts {
+        Some(raw) => Some(alerts(raw, safe).await),
+        None => None,
+    };
     let mut config = Config {
         file: path.to_owned(),
         ledger: files.main.ledger,
         accounts_dir: files.main.accounts_dir.map(|dir| dir.path),
         web: files.main.web,
         log: files.main.log,
+        alerts,
         destinations,
         accounts: Vec::new(),
         broken: files.broken,
@@ -282,6 +288,25 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
         }
     };
     Destination { name: raw.name, word, kind: kind.map_err(|faults| in_one_line(&faults)) }
+}
+
+/// Where its secret cannot be had, notices go the other ways.
+async fn alerts(raw: RawAlerts, safe: &Safe<'_>) -> crate::alerts::Settings {
+    let mut settings = raw.settings;
+    if let Some((secret, place)) = raw.secret
+        && let Some(Ok(url)) = settings.url.take()
+    {
+        let fetched = safe.fetch(&secret).await.and_then(|secret| {
+            let url = notifier::Settings { secret: Some(secret), ..url };
+            match safe.secrets {
+                Secrets::Fetch => url.check_secret().map_err(|text| Fault { text, ..place })?,
+                Secrets::Leave => {}
+            }
+            Ok(url)
+        });
+        settings.url = Some(fetched.map_err(|fault| fault.to_string()));
+    }
+    settings
 }
 
 async fn check(ca_file: Option<&CaFile>) -> Result<(), Fault> {

@@ -5,6 +5,7 @@
 //! alone.
 
 mod account;
+mod alerts;
 mod ca_file;
 mod destination;
 pub mod draft;
@@ -18,8 +19,8 @@ mod secret;
 mod section;
 mod surroundings;
 mod value;
+mod web;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
@@ -27,6 +28,7 @@ use tracing::Level;
 pub use fault::{Fault, Faults};
 pub use load::{load, load_without_secrets};
 pub use surroundings::{find, place};
+pub use web::{KeyPair, Pems, Web};
 
 use crate::destination::{imap_folder, webhook};
 use crate::message::{AccountName, DestinationName, Quirks};
@@ -43,17 +45,14 @@ pub struct Config {
     /// `None`: there is no page.
     pub web: Option<Web>,
     pub log: Log,
+    /// `None`: nobody is told anything.
+    pub alerts: Option<crate::alerts::Settings>,
     pub destinations: Vec<Destination>,
     pub accounts: Vec<Account>,
     /// Accounts that cannot be polled until a person has mended their config.
     pub broken: Vec<Broken>,
     /// What is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Web {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,16 @@
 //! What a file says, understood and complete, but with its secrets still where they are kept.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
 
 use super::account::{self, RawAccount};
+use super::alerts::{self, RawAlerts};
 use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
 use super::section::{Document, Section};
-use super::{Log, LogFormat, Web, keys, value};
+use super::web::{self, Web};
+use super::{Log, LogFormat, keys, value};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 
 /// The main file.
@@ -19,6 +20,7 @@ pub struct RawConfig {
     pub accounts_dir: Option<AccountsDir>,
     pub web: Option<Web>,
     pub log: Log,
+    pub alerts: Option<RawAlerts>,
     pub destinations: Vec<RawDestination>,
     pub accounts: Vec<RawAccount>,
     pub warnings: Vec<String>,
@@ -52,8 +54,9 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
         accounts_dir: top
             .path("accounts_dir")
             .map(|path| AccountsDir { path, line: top.line_of("accounts_dir") }),
-        web: top.table("web").and_then(|section| web(&section)),
+        web: top.table("web").and_then(|section| web::web(&section)),
         log: top.table("log").map(|section| log(&section)).unwrap_or_default(),
+        alerts: top.table("alerts").map(|section| alerts::alerts(&section, &known)),
         destinations: destinations.into_iter().flatten().collect(),
         accounts: accounts.into_iter().flatten().collect(),
         warnings: document.warnings(),
@@ -90,14 +93,6 @@ fn named<'d, N>(top: &Section<'d>, key: &str, new: impl Fn(&str) -> Option<N>) -
         }
     }
     tables
-}
-
-fn web(section: &Section<'_>) -> Option<Web> {
-    section.only(&[keys::WEB]);
-    if section.has("listen") {
-        return section.read("listen", value::listen).map(|listen| Web { listen });
-    }
-    keys::LISTEN.parse::<SocketAddr>().ok().map(|listen| Web { listen })
 }
 
 fn log(section: &Section<'_>) -> Log {

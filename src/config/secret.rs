@@ -1,6 +1,6 @@
 //! Passwords and keys: where they are kept, and how they are fetched from there. None is ever shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ fn elsewhere(section: &Section<'_>) -> Option<Source> {
     }
 }
 
-fn command_line(value: &DeValue<'_>) -> value::Read<Vec<String>> {
+/// A program and its arguments, for whoever runs it without a shell.
+pub fn command_line(value: &DeValue<'_>) -> value::Read<Vec<String>> {
     let wrong =
         || "must be a list of texts, the program first, like [\"pass\", \"show\", \"home\"]".to_owned();
     let words = value.as_array().ok_or_else(wrong)?;
@@ -141,9 +142,7 @@ impl Secret {
     async fn run(&self, words: &[String]) -> Result<SecretString, String> {
         let (program, arguments) = words.split_first().ok_or("the command is empty")?;
         let shown = quoted(program);
-        // A path is relative to the folder of the config; a bare name is looked up in $PATH.
-        let program = if program.contains('/') { self.folder.join(program) } else { program.into() };
-        let mut command = Command::new(program);
+        let mut command = Command::new(self::program(&self.folder, program));
         command.args(arguments).current_dir(&self.folder).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         match tokio::time::timeout(COMMAND_TIME, output(command)).await {
@@ -151,6 +150,11 @@ impl Secret {
             Err(_) => Err(format!("the command {shown} took longer than {} s", COMMAND_TIME.as_secs())),
         }
     }
+}
+
+/// A path is relative to the folder of the config; a bare name is looked up in $PATH.
+pub fn program(folder: &Path, program: &str) -> PathBuf {
+    if program.contains('/') { folder.join(program) } else { program.into() }
 }
 
 async fn output(mut command: Command) -> Result<SecretString, String> {

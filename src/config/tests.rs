@@ -115,6 +115,7 @@ fn the_reference_shows_every_key() {
         ("", keys::TOP[..2].to_vec()),
         ("[web]", keys::WEB.to_vec()),
         ("[log]", keys::LOG.to_vec()),
+        ("[alerts]", keys::ALERTS.to_vec()),
         ("[destination.home]", [keys::IMAP, keys::PEER].concat()),
         ("[destination.app]", keys::WEBHOOK.to_vec()),
         ("[account.work]", [keys::PEER, keys::ACCOUNT].concat()),
@@ -155,7 +156,8 @@ fn the_reference_shows_the_defaults() {
     let shipped = shown(&parse("mailferry.toml", REFERENCE).unwrap());
     assert_ne!(uncommented(false), REFERENCE);
     assert_eq!(shown(&parse("mailferry.toml", &uncommented(false)).unwrap()), shipped);
-    let deliver = r#"deliver = [{ to = "home", folder = "INBOX", mark_read = false }, { to = "app" }]"#;
+    let deliver =
+        r#"deliver = [{ to = "home", folder = "INBOX", mark_read = false, junk = false }, { to = "app" }]"#;
     let spelt_out = REFERENCE.replace(r#"deliver = [{ to = "home" }, { to = "app" }]"#, deliver);
     assert_ne!(spelt_out, REFERENCE);
     assert_eq!(shown(&parse("mailferry.toml", &spelt_out).unwrap()), shipped);

@@ -144,6 +144,11 @@ impl Bridge {
         self.accounts.contains_key(name)
     }
 
+    /// An IMAP destination, for who puts something there that no account has brought.
+    pub fn destination(&self, name: &DestinationName) -> Option<&Arc<Destination>> {
+        self.context.destinations.get(name)
+    }
+
     pub fn progress(&self) -> broadcast::Receiver<Progress> {
         self.context.progress.subscribe()
     }
@@ -224,6 +229,7 @@ async fn record_failure(
             deleted: 0,
             bytes: 0,
             error: Some(error.clone()),
+            login_refused: false,
             next_poll_at: now + TimeDelta::minutes(30),
             no_pipelining: None,
         })
@@ -247,10 +253,14 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
 pub fn configured(config: &Config) -> Configured {
     let accounts = config.accounts.iter().map(|account| ConfiguredAccount {
         name: account.name.clone(),
+        source: format!("{} at {}", account.pop3.user, account.pop3.peer.host),
+        has_own_file: account.file != config.file,
         polling: if account.paused { Polling::Paused } else { Polling::On },
     });
     let broken = config.broken.iter().map(|broken| ConfiguredAccount {
         name: broken.name.clone(),
+        source: String::new(),
+        has_own_file: broken.file != config.file,
         polling: Polling::Broken(broken.reason.clone()),
     });
     let destinations = config.destinations.iter().map(|destination| ConfiguredDestination {

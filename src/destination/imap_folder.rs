@@ -5,6 +5,7 @@ mod past;
 mod sessions;
 mod verdict;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use self::sessions::{Lease, Sessions};
 use crate::imap::line_ends::LineEnds;
 use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
-use crate::message::{Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
+use crate::message::{JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
 use crate::net::{self, Connector};
 use crate::printable::printable;
 
@@ -42,6 +43,8 @@ impl Settings {
 pub struct ImapFolder {
     sessions: Sessions,
     namespace: OnceCell<Namespace>,
+    /// What the server calls the folder for junk.
+    junk: OnceCell<Mailbox>,
     /// It announces MULTIAPPEND and LITERAL+, and answers BAD to a batch.
     refuses_batches: AtomicBool,
     /// Held by the one who learns the state of a folder.
@@ -57,6 +60,7 @@ impl ImapFolder {
         ImapFolder {
             sessions: Sessions::new(settings, connector),
             namespace: OnceCell::new(),
+            junk: OnceCell::new(),
             refuses_batches: AtomicBool::new(false),
             learning: tokio::sync::Mutex::default(),
             past: past::Pasts::default(),
@@ -69,17 +73,23 @@ impl ImapFolder {
         let _ = self.folder_state(&route.folder).await;
     }
 
-    /// Makes the route's folder if there is none, and marks each message as it will be sent.
+    /// Makes the folders that the messages go to if there are none, and marks each message as it will be sent.
     ///
     /// # Errors
-    /// The verdict on all of them, where the folder cannot be reached or made.
+    /// The verdict on all of them, where a folder cannot be reached or made.
     pub async fn prepare(&self, route: &Route, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
-        let state = self.folder_state(&route.folder).await?;
+        let mut states: HashMap<&str, FolderState> = HashMap::new();
         let mut marks = Vec::with_capacity(messages.len());
         for message in messages {
+            let folder = route.folder_of(message.head());
+            let state = match states.get(folder) {
+                Some(&state) => state,
+                None => self.folder_state(folder).await?,
+            };
+            states.insert(folder, state);
             let (octets, hash) = measure(message).await.map_err(|fault| verdict::of_source(&fault))?;
             marks.push(Mark {
-                folder: route.folder.clone(),
+                folder: folder.to_owned(),
                 uid_validity: state.uid_validity,
                 uid_next: state.uid_next,
                 octets,
@@ -124,14 +134,13 @@ impl ImapFolder {
         }
     }
 
-    /// Appends the messages to the route's folder: one verdict for each, in their order.
+    /// Appends the messages to the folders of their marks: one verdict for each, in their order.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let mut fates = vec![Fate::Waiting; outgoing.len()];
         let fault = match self.sessions.lease(Instant::now()).await {
             Err(verdict) => Some(verdict),
             Ok(mut lease) => match self.append(&mut lease, route, outgoing, &mut fates).await {
                 Ok(()) => {
-                    lease.learn(&route.folder, &fates);
                     self.sessions.keep(lease);
                     None
                 }
@@ -148,10 +157,13 @@ impl ImapFolder {
         outgoing: &[Outgoing],
         fates: &mut [Fate],
     ) -> Result<(), Error> {
-        let mailbox = self.mailbox(&mut lease.session, &route.folder).await?;
         let is_small = |outgoing: &Outgoing| outgoing.message.bytes().is_some();
+        let go_together =
+            |a: &Outgoing, b: &Outgoing| is_small(a) && is_small(b) && a.mark.folder == b.mark.folder;
         let mut rest = fates;
-        for batch in outgoing.chunk_by(|a, b| is_small(a) && is_small(b)) {
+        for batch in outgoing.chunk_by(go_together) {
+            let folder = &batch[0].mark.folder;
+            let mailbox = self.mailbox(&mut lease.session, folder).await?;
             let (fates, others) = rest.split_at_mut(batch.len());
             rest = others;
             let items: Vec<Item> = batch.iter().map(|outgoing| item(&outgoing.message, route)).collect();
@@ -161,6 +173,7 @@ impl ImapFolder {
                 let large = &batch[0].message;
                 self.append_large(&mut lease.session, &mailbox, &items[0], large, &mut fates[0]).await?;
             }
+            lease.learn(folder, fates);
         }
         Ok(())
     }
@@ -290,6 +303,21 @@ impl ImapFolder {
         if folder.eq_ignore_ascii_case("INBOX") {
             return Namespace::default().mailbox(folder);
         }
+        if folder == JUNK {
+            return Ok(self.junk.get_or_try_init(|| self.find_junk(session)).await?.clone());
+        }
+        self.name(session, folder).await
+    }
+
+    /// The folder that the server has for junk, else one that says so by its name.
+    async fn find_junk(&self, session: &mut Session) -> Result<Mailbox, Error> {
+        match session.junk().await? {
+            Some(junk) => Ok(junk),
+            None => self.name(session, "Junk").await,
+        }
+    }
+
+    async fn name(&self, session: &mut Session, folder: &str) -> Result<Mailbox, Error> {
         self.namespace.get_or_try_init(|| session.namespace()).await?.mailbox(folder)
     }
 }

@@ -7,6 +7,7 @@
 //! A third kind of destination is a file beside these two and a variant here; the compiler lists the rest.
 
 pub mod imap_folder;
+pub mod notifier;
 mod outage;
 pub mod webhook;
 

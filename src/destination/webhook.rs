@@ -6,11 +6,12 @@
 //! Proxies of the environment are not honoured, and redirects are not followed: mail goes where the config says.
 
 mod answer;
-mod body;
+pub(super) mod body;
 pub mod parsed;
 mod payload;
-mod signature;
+pub(super) mod signature;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -183,15 +184,7 @@ impl Webhook {
         let keys = Keys::new(&settings.secrets)?;
         let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
         let tls = connectors.https(settings.ca_file.as_deref(), settings.pin).map_err(|e| e.to_string())?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("mailferry/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(settings.connect_timeout)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .build()
-            .map_err(|e| format!("HTTP cannot be set up ({e})"))?;
+        let client = client(tls, settings.connect_timeout)?;
         Ok(Webhook {
             name: name.clone(),
             url,
@@ -375,6 +368,19 @@ impl Format {
             Format::Raw => "message/rfc822",
         }
     }
+}
+
+/// Goes where it is told, and nowhere else.
+pub(super) fn client(tls: impl Any, connect_timeout: Duration) -> Result<Client, String> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("mailferry/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_timeout)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .build()
+        .map_err(|e| format!("HTTP cannot be set up ({e})"))
 }
 
 /// How to reach the endpoint of `url`.

@@ -82,6 +82,10 @@ pub struct Capabilities {
     pub append_limit: Option<u64>,
     /// It tells prefix and separator of folder names (RFC 2342).
     pub namespace: bool,
+    /// It says what its folders are for (RFC 6154).
+    pub special_use: bool,
+    /// LIST takes options (RFC 5258).
+    pub list_extended: bool,
     /// AUTHENTICATE PLAIN (RFC 4616).
     pub plain: bool,
     /// AUTHENTICATE takes its first answer along (RFC 4959).
@@ -110,6 +114,8 @@ impl Capabilities {
             "MULTIAPPEND" => self.multi_append = true,
             "UIDPLUS" => self.uid_plus = true,
             "NAMESPACE" => self.namespace = true,
+            "SPECIAL-USE" => self.special_use = true,
+            "LIST-EXTENDED" => self.list_extended = true,
             "SASL-IR" => self.initial_response = true,
             "LOGINDISABLED" => self.login_disabled = true,
             _ => {

@@ -25,6 +25,14 @@ impl Mailbox {
     }
 }
 
+impl Mailbox {
+    /// A name that the server itself has told, which is encoded already. `None` where no folder can be called so.
+    pub(super) fn told(name: &str) -> Option<Mailbox> {
+        let is_sane = (1..=1000).contains(&name.len()) && name.chars().all(|c| matches!(c, ' '..='~'));
+        is_sane.then(|| Mailbox(quote(name)))
+    }
+}
+
 impl Namespace {
     /// The server's name for `folder`, which is in Unicode with `/` between the levels.
     ///
@@ -138,6 +146,14 @@ mod tests {
         assert_eq!(on_wire("INBOX.", '.', "inbox/Work"), "\"INBOX.Work\"");
         assert_eq!(on_wire("INBOX.", '.', "Inbox"), "\"INBOX\"");
         assert_eq!(on_wire("", '/', "a\"b\\c"), "\"a\\\"b\\\\c\"");
+    }
+
+    #[test]
+    fn a_name_that_a_server_tells_ends_no_command() {
+        assert_eq!(Mailbox::told("[Gmail]/Spa\"m").unwrap().as_str(), "\"[Gmail]/Spa\\\"m\"");
+        for hostile in ["", "a\r\nM9 DELETE b", "a\0", "\u{e9}", &"x".repeat(1001)] {
+            assert_eq!(Mailbox::told(hostile), None, "{hostile:?}");
+        }
     }
 
     #[test]

@@ -121,7 +121,10 @@ pub(super) async fn may_go(
 }
 
 async fn deleting(connection: &mut SqliteConnection, ids: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let sql = "UPDATE messages SET deleted_at = $2 WHERE id IN (SELECT value FROM json_each($1))";
+    // The first time stays: how long a deletion has had no effect is counted from it.
+    let sql = "
+        UPDATE messages SET deleted_at = coalesce(deleted_at, $2)
+        WHERE id IN (SELECT value FROM json_each($1))";
     sqlx::query(sql).bind(ids).bind(unix(now)).execute(connection).await?;
     Ok(())
 }

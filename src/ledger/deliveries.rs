@@ -315,7 +315,7 @@ async fn wait_or_park(
     let sql = "
         UPDATE deliveries SET
             state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
-            since = $2, retry_at = $3, asked_until = $4, reason = $5, marked = 0
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, marked = 0, told = 0
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql)
         .bind(id)

@@ -63,6 +63,9 @@ pub enum Error {
     AccountExists(String),
 }
 
+/// How SQLite says that a table or a column is not there.
+const MISSING: [&str; 3] = ["no such table", "no such column", "has no column named"];
+
 impl Error {
     /// A person asked for something that is not there.
     pub fn is_usage(&self) -> bool {
@@ -110,6 +113,10 @@ impl Error {
             },
             Some(26) => Error::NotALedger(path),
             Some(10 | 11) => Error::Broken { path, reason },
+            // The statements fit the schema that the migrations made: if it is another one, the file was damaged.
+            Some(1) if MISSING.iter().any(|missing| reason.contains(missing)) => {
+                Error::Broken { path, reason }
+            }
             // What the schema does not allow can only stand there if the file was damaged.
             None if matches!(
                 error,

@@ -454,7 +454,7 @@ async fn leave(
         .fetch_one(&mut *connection)
         .await?;
     let page = ids(&page)?;
-    let last = page.last().copied().filter(|_| page.len() == PAGE);
+    let last = page.iter().max().copied().filter(|_| page.len() == PAGE);
     let gone: Vec<MessageId> = page.into_iter().filter(|id| !listed.contains(*id)).collect();
     if !gone.is_empty() {
         let sql = "

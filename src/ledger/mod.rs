@@ -43,8 +43,11 @@
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
+//! | `page` | the password of the page, and who is signed in |
+//! | `alerts` | what people are told without asking, and whether they have been |
 
 mod adopt;
+mod alerts;
 mod columns;
 mod configured;
 mod deletions;
@@ -58,6 +61,7 @@ mod intake;
 mod lock;
 mod look_ups;
 mod open;
+mod page;
 mod parts;
 mod people;
 mod polls;
@@ -80,6 +84,9 @@ use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
 
 pub use adopt::{Adopted, Adoption, SeenElsewhere};
+pub use alerts::{
+    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
+};
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
@@ -89,11 +96,12 @@ pub use ids::{MessageIds, MessageNumbers};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;
+pub use page::Token;
 pub use polls::{Agenda, Past, PollRecord};
 pub use report::{
-    AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
+    AccountStatus, Arrivals, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
 };
-pub use requests::{Request, Visitor};
+pub use requests::{Request, Visitor, answer_of, outcome_of};
 pub use setup::{AccountSetup, DestinationSetup};
 
 use crate::message::AccountName;
@@ -202,6 +210,7 @@ pub struct Ledger {
     readers: SqlitePool,
     path: std::path::PathBuf,
     terms: Terms,
+    notice_mark: String,
     /// Accounts with a listing since [`Ledger::hold`]: the past of their further messages is known.
     listed: Mutex<HashSet<AccountName>>,
 }
@@ -217,11 +226,13 @@ impl Ledger {
         let lock = lock::take_after_a_look(path).await?;
         let mut connection = open::for_writing(path).await?;
         open::recover(&mut connection, terms, now).await.map_err(|e| Error::sql(path, &e))?;
+        let notice_mark = open::notice_mark(&mut connection).await.map_err(|e| Error::sql(path, &e))?;
         Ok(Ledger {
             writer: Writer::start(connection, path, lock),
             readers: open::readers(path),
             path: path.to_owned(),
             terms,
+            notice_mark,
             listed: Mutex::default(),
         })
     }

@@ -89,6 +89,11 @@ async fn is_ours(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     Ok(id == APPLICATION_ID || (id == 0 && tables == 0))
 }
 
+/// See [`Ledger::notice_mark`](super::Ledger::notice_mark).
+pub(super) async fn notice_mark(connection: &mut SqliteConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar("SELECT notice_mark FROM ledger").fetch_one(connection).await
+}
+
 async fn version(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
     if sqlx::query_scalar::<_, i64>(tables).fetch_one(&mut *connection).await? == 0 {

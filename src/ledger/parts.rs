@@ -27,8 +27,8 @@ pub(super) struct Parts<'l> {
     done: usize,
 }
 
-/// Most rows in a part. Each may change another page of an index, and what a page was like before is kept in memory until
-/// the part is taken in.
+/// Most rows in a part, besides those alike. Each may change another page of an index, and what a page was like before is
+/// kept in memory until the part is taken in.
 const ROWS: usize = 1_000;
 
 /// Parameters of this size, whatever a server sends.
@@ -42,14 +42,17 @@ impl<'l> Parts<'l> {
 
     /// Takes as many rows as go together.
     fn rows(&mut self) -> String {
-        let mut rows = String::new();
-        for Listed { uidl, size, .. } in self.listing.from(self.done).take(ROWS) {
+        let (mut rows, mut told_apart) = (String::new(), 0);
+        let mut alike = self.alike.at(self.done..self.listing.len()).iter().peekable();
+        for Listed { uidl, size, .. } in self.listing.from(self.done) {
             rows.push_str(if rows.is_empty() { "{\"" } else { ",\"" });
             push_hex(&mut rows, uidl);
             rows.push_str("\":");
             rows.push_str(&size.map_or_else(|| "null".to_owned(), |size| int(size).to_string()));
+            let is_alike = alike.next_if(|one| one.place as usize == self.done).is_some();
+            told_apart += usize::from(!is_alike);
             self.done += 1;
-            if rows.len() > OCTETS {
+            if told_apart == ROWS || rows.len() > OCTETS {
                 break;
             }
         }

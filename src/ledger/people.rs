@@ -174,7 +174,10 @@ async fn rename(
     let room = "DELETE FROM accounts WHERE name = $1";
     sqlx::query(room).bind(new.as_str()).execute(&mut *connection).await?;
     let rename = "UPDATE accounts SET name = $2 WHERE name = $1";
-    sqlx::query(rename).bind(old.as_str()).bind(new.as_str()).execute(connection).await?;
+    sqlx::query(rename).bind(old.as_str()).bind(new.as_str()).execute(&mut *connection).await?;
+    let troubles = "
+        UPDATE OR REPLACE troubles SET name = $2 WHERE name = $1 AND kind IN ('account', 'mailbox')";
+    sqlx::query(troubles).bind(old.as_str()).bind(new.as_str()).execute(connection).await?;
     Ok(true)
 }
 

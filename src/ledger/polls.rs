@@ -51,6 +51,8 @@ pub struct PollRecord {
     /// Octets retrieved.
     pub bytes: u64,
     pub error: Option<(Class, String)>,
+    /// The error is that the login was refused.
+    pub login_refused: bool,
     pub next_poll_at: DateTime<Utc>,
     /// What was learned of the server; `None` leaves it as it is.
     pub no_pipelining: Option<bool>,
@@ -252,6 +254,7 @@ async fn note_outcome(
             last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
             failing_since = CASE WHEN $7 <> '' THEN coalesce(failing_since, $4) END,
             failures = CASE WHEN $7 <> '' THEN failures + 1 ELSE 0 END,
+            refused_logins = CASE WHEN $9 THEN refused_logins + 1 ELSE 0 END,
             error_class = $7,
             error_text = $8
         WHERE id = $1";
@@ -264,6 +267,7 @@ async fn note_outcome(
         .bind(record.no_pipelining)
         .bind(class)
         .bind(text)
+        .bind(record.login_refused)
         .execute(connection)
         .await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! What people see: status, history, parked. Reads only. The field names are a contract: people's scripts read them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -8,7 +9,7 @@ use sqlx::{FromRow, SqlitePool};
 
 use super::columns::{content, moment, unsigned};
 use super::{Error, MessageId};
-use crate::message::{AccountName, Content, Uidl};
+use crate::message::{AccountName, Content, Uidl, unix};
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
@@ -76,6 +77,9 @@ pub struct Waiting {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Poll {
+    /// The newer, the larger.
+    #[serde(skip)]
+    pub id: i64,
     pub account: String,
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<DateTime<Utc>>,
@@ -86,6 +90,13 @@ pub struct Poll {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<String>,
+}
+
+/// What the polls of half an hour have delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    pub from: DateTime<Utc>,
+    pub delivered: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,9 +149,7 @@ impl Report {
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
-                a.error_text,
-                (SELECT count(*) FROM deliveries d
-                    WHERE d.account = a.id AND d.state = 'delivered') AS delivered,
+                a.error_text, a.delivered,
                 (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
@@ -160,8 +169,11 @@ impl Report {
         };
         let mut accounts: Vec<AccountStatus> = accounts.into_iter().map(AccountStatus::from).collect();
         let waiting = self.waiting().await?;
+        // The first of each account; those of one account stand together.
+        let first = waiting.chunk_by(|one, next| one.account == next.account).map(|of_one| &of_one[0]);
+        let first: HashMap<&str, &Waiting> = first.map(|first| (first.account.as_str(), first)).collect();
         for account in accounts.iter_mut().filter(|account| account.error.is_none()) {
-            account.error = waiting.iter().find(|waiting| waiting.account == account.name).map(Failure::from);
+            account.error = first.get(account.name.as_str()).copied().map(Failure::from);
         }
         Ok(Status { accounts, destinations: destinations.into_iter().map(destination).collect() })
     }
@@ -170,13 +182,14 @@ impl Report {
     /// wait for a whole destination.
     pub async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
         // SQLite takes `d.reason` from the row with the least time: https://sqlite.org/lang_select.html#bareagg
+        // CROSS JOIN keeps the order: the accounts first, as the index of the states is by account.
         let sql = "
             SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
                 min(CASE d.state WHEN 'deferred' THEN d.retry_at END) AS retry_at
             FROM routes r
             JOIN accounts a ON a.id = r.account
             JOIN destinations t ON t.id = r.destination
-            JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+            CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
             JOIN messages m ON m.id = d.message
             WHERE d.state IN ('due', 'attempting', 'deferred') AND m.last_listing IS NULL
             GROUP BY a.id, t.id ORDER BY a.name, t.state = 'ok', t.name";
@@ -185,14 +198,41 @@ impl Report {
         Ok(rows.into_iter().filter_map(WaitingRow::into_waiting).collect())
     }
 
-    /// The latest polls, the newest first, at most `limit`: of one account or all.
-    pub async fn history(&self, account: Option<&AccountName>, limit: u32) -> Result<Vec<Poll>, Error> {
-        let sql = "
-            SELECT a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
-            FROM polls p JOIN accounts a ON a.id = p.account
-            WHERE a.name = coalesce($1, a.name) ORDER BY p.id DESC LIMIT $2";
+    /// Whether the ledger can be read at all.
+    pub async fn check(&self) -> Result<(), Error> {
+        let sql = "SELECT held FROM ledger";
+        let _: i64 = sqlx::query_scalar(sql).fetch_one(&self.readers).await.map_err(self.fault())?;
+        Ok(())
+    }
+
+    /// The latest polls, the newest first, at most `limit`: of one account or all, and of those before the poll
+    /// `before` where that is given.
+    pub async fn history(
+        &self,
+        account: Option<&AccountName>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Poll>, Error> {
+        // Two statements, so that those of one account are found by their index.
+        let sql = match account {
+            Some(_) => {
+                "
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                FROM polls p JOIN accounts a ON a.id = p.account
+                WHERE p.account = (SELECT id FROM accounts WHERE name = $1) AND p.id < $2
+                ORDER BY p.id DESC LIMIT $3"
+            }
+            None => {
+                "
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                FROM polls p JOIN accounts a ON a.id = p.account
+                WHERE $1 IS NULL AND p.id < $2
+                ORDER BY p.id DESC LIMIT $3"
+            }
+        };
         let rows: Vec<PollRow> = sqlx::query_as(sql)
             .bind(account.map(AccountName::as_str))
+            .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await
@@ -200,18 +240,51 @@ impl Report {
         Ok(rows.into_iter().map(Poll::from).collect())
     }
 
-    /// All that was given up for now, the oldest first.
-    pub async fn parked(&self) -> Result<Vec<ParkedDelivery>, Error> {
+    /// How much each half hour since `since` has brought, the oldest first; those that brought nothing are left out.
+    pub async fn arrivals(
+        &self,
+        account: &AccountName,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Arrivals>, Error> {
+        // Half hours, so that a reader in any time zone can make days of them. The ids grow with time, and are what the
+        // index is by.
+        let sql = "
+            SELECT p.started / 1800 * 1800, sum(p.delivered) FROM polls p
+            WHERE p.account = (SELECT id FROM accounts WHERE name = $1)
+                AND p.id >= coalesce((SELECT id FROM polls WHERE ended >= $2 ORDER BY ended LIMIT 1), 0)
+                AND p.started >= $2 AND p.delivered > 0
+            GROUP BY 1 ORDER BY 1";
+        let rows: Vec<(i64, i64)> = sqlx::query_as(sql)
+            .bind(account.as_str())
+            .bind(unix(since))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.fault())?;
+        let arrivals = |(from, delivered)| Arrivals { from: moment(from), delivered: unsigned(delivered) };
+        Ok(rows.into_iter().map(arrivals).collect())
+    }
+
+    /// What was given up for now, the oldest first, at most `limit`: of one account or all.
+    pub async fn parked(
+        &self,
+        account: Option<&AccountName>,
+        limit: u32,
+    ) -> Result<Vec<ParkedDelivery>, Error> {
+        // The accounts come first: the index of the states is by account.
         let sql = "
             SELECT m.id, a.name AS account, t.name AS destination, m.uidl, coalesce(m.size, m.octets) AS size,
                 d.since, d.attempts, d.reason
-            FROM deliveries d
+            FROM accounts a
+            CROSS JOIN deliveries d ON d.account = a.id
             JOIN messages m ON m.id = d.message
-            JOIN accounts a ON a.id = d.account
             JOIN destinations t ON t.id = d.destination
-            WHERE d.state = 'parked' ORDER BY d.since, d.id";
-        let rows: Vec<ParkedRow> =
-            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+            WHERE d.state = 'parked' AND a.name = coalesce($1, a.name) ORDER BY d.since, d.id LIMIT $2";
+        let rows: Vec<ParkedRow> = sqlx::query_as(sql)
+            .bind(account.map(AccountName::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.fault())?;
         Ok(rows.into_iter().map(ParkedDelivery::from).collect())
     }
 
@@ -241,6 +314,14 @@ impl Report {
         }
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Err(Error::NoSuchAccount { name: account.to_string(), known })
+    }
+
+    /// The size of the ledger on disk: its file, and what is still to be worked into it.
+    pub async fn octets(&self) -> u64 {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let (file, log) = tokio::join!(tokio::fs::metadata(&self.path), tokio::fs::metadata(&log));
+        [file, log].into_iter().flatten().map(|file| file.len()).sum()
     }
 
     fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
@@ -326,6 +407,7 @@ impl From<&Waiting> for Failure {
 
 #[derive(FromRow)]
 struct PollRow {
+    id: i64,
     name: String,
     started: i64,
     ended: i64,
@@ -339,6 +421,7 @@ struct PollRow {
 impl From<PollRow> for Poll {
     fn from(row: PollRow) -> Poll {
         Poll {
+            id: row.id,
             account: row.name,
             started: Some(moment(row.started)),
             ended: Some(moment(row.ended)),

@@ -38,7 +38,6 @@ struct Row {
 const UNTOLD: u32 = u32::MAX;
 /// No size either: it has, but nothing that makes sense.
 const UNKNOWN: u32 = u32::MAX - 1;
-/// What is said to be larger is noted as so large.
 const LARGEST: u32 = UNKNOWN - 1;
 
 impl Listing {
@@ -60,6 +59,11 @@ impl Listing {
 
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// How many bytes of memory it takes, with the copies of its numbers that are sorted.
+    pub fn octets(&self) -> usize {
+        self.uidls.len() + self.rows.len() * size_of::<Row>() + self.numbers.len() * 3 * size_of::<u32>()
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Listed<'_>> + ExactSizeIterator {

@@ -41,11 +41,13 @@ impl Poll<'_> {
                 deleted: self.summary.deleted,
                 bytes: self.summary.bytes,
                 error: self.summary.error.clone(),
+                login_refused: error.as_ref().is_some_and(|error| trouble(error) == Trouble::Refused),
                 next_poll_at,
                 no_pipelining: self.no_pipelining.then_some(true),
             })
             .await?;
-        self.log(&past, ended - started);
+        self.summary.took = (ended - started).to_std().unwrap_or_default();
+        self.log(&past);
         Ok(self.summary)
     }
 
@@ -78,7 +80,7 @@ impl Poll<'_> {
     }
 
     /// An account that begins to fail, or is well again, is news; that it still fails is not.
-    fn log(&self, past: &Past, took: TimeDelta) {
+    fn log(&self, past: &Past) {
         let account = &self.account.name;
         let summary = &self.summary;
         match &summary.error {
@@ -96,7 +98,7 @@ impl Poll<'_> {
             parked = summary.parked,
             deleted = summary.deleted,
             bytes = summary.bytes,
-            milliseconds = took.num_milliseconds(),
+            milliseconds = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX),
             error = summary.error.as_ref().map(|(_, text)| text.as_str()),
             "poll"
         );

@@ -1,6 +1,6 @@
 //! Asking before sending again: after a lost answer, and after a past that the ledger may not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::info;
 
@@ -55,18 +55,29 @@ impl Poll<'_> {
     ) -> Result<(Vec<Sent>, Vec<Load<'p>>, Vec<Mark>), ledger::Error> {
         let past_of = |(load, mark): (&Load<'_>, &Mark)| {
             let (uid_validity, uid_next) = load.delivery.look_from?;
+            // What is known is where the route's folder was; another one is looked through from its start.
+            let (uid_validity, uid_next) =
+                if mark.folder == route.folder { (uid_validity, uid_next) } else { (0, 1) };
             Some(Mark { uid_validity, uid_next, ..mark.clone() })
         };
         let past: Vec<Option<Mark>> = load.iter().zip(&marks).map(past_of).collect();
-        let asked: Vec<Mark> = past.iter().flatten().cloned().collect();
-        if asked.is_empty() {
+        if past.iter().all(Option::is_none) {
             return Ok((Vec::new(), load, marks));
         }
-        let taken = self.taken(route, marks[0].uid_validity).await?;
-        let mut found = destination.look_for_past(&asked, taken).await.into_iter();
+        let mut found: Vec<Option<Found>> = vec![None; past.len()];
+        for folder in marks.iter().map(|mark| &mark.folder).collect::<BTreeSet<_>>() {
+            let theirs = past.iter().enumerate().filter_map(|(n, past)| Some((n, past.as_ref()?)));
+            let (places, asked): (Vec<usize>, Vec<Mark>) =
+                theirs.filter(|(_, past)| past.folder == *folder).map(|(n, past)| (n, past.clone())).unzip();
+            let Some(validity) = places.first().map(|&n| marks[n].uid_validity) else { continue };
+            let taken = self.taken(&route.to, folder, validity).await?;
+            for (n, answer) in places.into_iter().zip(destination.look_for_past(&asked, taken).await) {
+                found[n] = Some(answer);
+            }
+        }
         let (mut sent, mut rest, mut rest_marks) = (Vec::new(), Vec::new(), Vec::new());
-        for ((load, mark), past) in load.into_iter().zip(marks).zip(past) {
-            match past.and_then(|_| found.next()) {
+        for ((load, mark), found) in load.into_iter().zip(marks).zip(found) {
+            match found {
                 Some(Found::Found { receipt }) => sent.push(load.sent(Verdict::Delivered { receipt })),
                 Some(Found::CannotSay { reason } | Found::Unreachable { reason }) => {
                     sent.push(load.sent(Verdict::Deferred { reason, retry_after: None }));
@@ -80,10 +91,15 @@ impl Poll<'_> {
         Ok((sent, rest, rest_marks))
     }
 
-    /// UIDs in the route's folder that the ledger knows: they are no unknown past.
-    async fn taken(&self, route: &Route, uid_validity: u32) -> Result<&[u32], ledger::Error> {
-        let Some(taken) = self.taken.get(&route.to) else { return Ok(&[]) };
-        let ask = || self.context.ledger.taken(&route.to, &route.folder, uid_validity, 1);
+    /// UIDs in a folder that the ledger knows: they are no unknown past.
+    async fn taken(
+        &self,
+        to: &DestinationName,
+        folder: &str,
+        uid_validity: u32,
+    ) -> Result<&[u32], ledger::Error> {
+        let Some(taken) = self.taken.get(to).and_then(|folders| folders.get(folder)) else { return Ok(&[]) };
+        let ask = || self.context.ledger.taken(to, folder, uid_validity, 1);
         Ok(taken.get_or_try_init(ask).await?)
     }
 }

@@ -115,7 +115,8 @@ impl Session {
                     hash.update(row);
                     hash.update(b"\n");
                     let (number, uidl) = uidl_row(row)?;
-                    rows.push(Listed { number, uidl, size: None })
+                    rows.push(Listed { number, uidl, size: None })?;
+                    Some(rows.octets())
                 })
                 .await?;
             }
@@ -137,13 +138,15 @@ impl Session {
     pub async fn list(&mut self, rows: &mut Listing) -> Result<(), Error> {
         self.channel.begin(LISTING_MAIL)?;
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let mut sizes = rows.sizes();
+        let (mut sizes, mut octets) = (rows.sizes(), 0);
         within(self.deadlines.listing, LISTING_MAIL, async {
             self.channel.send("LIST\r\n", 1, LISTING_MAIL).await?;
             self.channel.status("LIST", LISTING_MAIL).await??;
             self.read_rows(Stat { count, octets: 0 }, |row| {
                 let (number, size) = list_row(row)?;
-                sizes.note(number, size)
+                sizes.note(number, size)?;
+                octets += row.len();
+                Some(octets)
             })
             .await
         })
@@ -160,13 +163,14 @@ impl Session {
         Stat::parse(&text).ok_or_else(|| self.nonsense(&text))
     }
 
-    /// Hands each row of a listing to `take`, which returns `None` for one that makes no sense.
+    /// Hands each row of a listing to `take`, which returns how many bytes that makes so far, or `None` where a row makes
+    /// no sense.
     async fn read_rows(
         &mut self,
         stat: Stat,
-        mut take: impl FnMut(&[u8]) -> Option<()>,
+        mut take: impl FnMut(&[u8]) -> Option<usize>,
     ) -> Result<(), Error> {
-        let (mut rows, mut octets) = (0, 0);
+        let mut rows = 0;
         loop {
             let row = self.channel.line(ROW, "a row of a listing", LISTING_MAIL).await?;
             if row == b"." {
@@ -174,16 +178,15 @@ impl Session {
                 return Ok(());
             }
             rows += 1;
-            octets += row.len();
             if rows > stat.most_rows() {
                 return Err(Error::TooLong { what: "a listing, in rows,", limit: stat.most_rows().into() });
             }
-            if octets > LISTING {
-                return Err(Error::TooLong { what: "a listing, in bytes,", limit: LISTING as u64 });
-            }
-            if take(row).is_none() {
+            let Some(octets) = take(row) else {
                 let row = row.to_owned();
                 return Err(self.nonsense(&row));
+            };
+            if octets > LISTING {
+                return Err(Error::TooLong { what: "a listing, in bytes,", limit: LISTING as u64 });
             }
         }
     }

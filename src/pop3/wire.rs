@@ -14,7 +14,7 @@ pub(super) const ROW: usize = UIDL + 32;
 pub(super) const ROWS: u32 = 1_000_000;
 /// Most rows that a listing may have beyond the count of STAT: mail may arrive between the two.
 pub(super) const ROWS_BEYOND_STAT: u32 = 1_000;
-/// Most bytes of a listing without its line ends: a million messages with UIDLs of 21 bytes.
+/// Most bytes of memory that a listing takes: a million messages with UIDLs of 21 bytes.
 pub(super) const LISTING: usize = 28 << 20;
 /// Most rows of a listing that UIDL and size do not tell apart: such messages are retrieved again at every listing.
 pub(super) const ALIKE: usize = 150_000;

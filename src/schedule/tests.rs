@@ -46,12 +46,28 @@ fn auto_follows_the_mail() {
     };
     assert_eq!(wait(None, None), 5 * 60, "a new account");
     assert_eq!(wait(None, Some(10)), 5 * 60);
-    assert_eq!(wait(None, Some(7 * 24 * 60)), 60 * 60);
+    assert_eq!(wait(None, Some(7 * 24 * 60)), 59 * 60);
     assert_eq!(wait(Some(0), Some(10_000)), 2 * 60);
     assert_eq!(wait(Some(24), Some(10_000)), 2 * 60);
     assert_eq!(wait(Some(120), Some(10_000)), 10 * 60);
-    assert_eq!(wait(Some(100_000), Some(100_000)), 60 * 60);
+    assert_eq!(wait(Some(100_000), Some(100_000)), 59 * 60);
     assert_eq!(wait(Some(-600), None), 2 * 60, "a clock that was set back");
+}
+
+proptest! {
+    #[test]
+    fn auto_is_between_two_minutes_and_an_hour(
+        last_mail in proptest::option::of(-100_000_i64..100_000_000),
+        first_poll in proptest::option::of(-100_000_i64..100_000_000),
+        jitter in 0.0..1.0,
+    ) {
+        let now = utc("2026-11-24T12:00:00Z");
+        let ago = |seconds: Option<i64>| seconds.map(|seconds| now - TimeDelta::seconds(seconds));
+        let recent = Recent { last_mail: ago(last_mail), first_poll: ago(first_poll) };
+        let wait = Schedule::Auto.next(now, &recent, jitter) - now;
+        prop_assert!(wait >= TimeDelta::minutes(2) && wait <= TimeDelta::hours(1), "{wait}");
+        prop_assert!(wait <= TimeDelta::from_std(Schedule::Auto.longest(now)).unwrap());
+    }
 }
 
 #[test]

@@ -166,6 +166,19 @@ async fn shows_a_page_to_this_machine_only() {
     let html = page.text().await.unwrap();
     assert!(html.contains("<td>old") && html.contains("<td>home"), "{html}");
     assert_eq!(get("/healthz", "127.0.0.1").await.unwrap().text().await.unwrap(), "ok\n");
+    // It is answered when its poll has been counted.
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let metrics = get("/metrics", "127.0.0.1").await.unwrap();
+    assert!(metrics.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        "mailferry_polls_total{account=\"old\",outcome=\"ok\"} 2",
+        "mailferry_deliveries_total{account=\"old\",verdict=\"delivered\"} 0",
+        "mailferry_poll_duration_seconds_count 2",
+        "mailferry_destination_up{destination=\"home\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+    }
     assert_eq!(get("/", "rebound.example").await.unwrap().status(), 421);
 
     let broken = account("carol", &server, "carol", "every = \"1h\"\ndeliver = [{ to = \"home\" }]")

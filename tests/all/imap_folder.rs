@@ -39,7 +39,12 @@ fn folders_at(peer: net::Settings, user: &str, password: &str) -> ImapFolder {
 }
 
 fn route(folder: &str) -> Route {
-    Route { to: DestinationName::new("home").unwrap(), folder: folder.into(), mark_read: false }
+    Route {
+        to: DestinationName::new("home").unwrap(),
+        folder: folder.into(),
+        mark_read: false,
+        junk: Vec::new(),
+    }
 }
 
 async fn message(bytes: impl AsRef<[u8]>) -> Message {

@@ -20,29 +20,36 @@ const LAYERS: &[(&str, MayUse)] = &[
     ("net", Only(&[])),
     ("schedule", Only(&[])),
     ("import_state", Only(&["message"])),
+    ("metrics", Only(&["message"])),
     ("auth", Only(&["net"])),
     ("ledger", Only(&["message", "auth"])),
     ("providers", Only(&["message", "net"])),
     ("pop3", Only(&["message", "net", "auth"])),
     ("imap", Only(&["net", "auth"])),
     ("destination", Only(&["message", "imap", "net", "auth"])),
+    ("alerts", Only(&["ledger", "message", "destination", "net"])),
     ("poll", Only(&["pop3", "destination", "ledger", "message", "schedule"])),
     (
         "config",
-        OrPlain(&["message", "schedule", "providers"], &["net", "auth", "pop3", "destination", "poll"]),
+        OrPlain(
+            &["message", "schedule", "providers"],
+            &["net", "auth", "pop3", "destination", "poll", "alerts"],
+        ),
     ),
     ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
-    ("web", Only(&["ledger", "setup"])),
+    ("web", Only(&["message", "net", "ledger", "setup", "metrics"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
     ("cli", AllBut(&[])),
 ];
 
 /// Words of the config file, nothing that acts: `Settings`, the types of its fields, and what bounds and checks them.
-const PLAIN: &[&str] = &["Settings", "Tls", "Pin", "Format", "MAX_SIZE", "is_loopback", "check_ca_file"];
+const PLAIN: &[&str] =
+    &["Settings", "Tls", "Pin", "Format", "Address", "Command", "MAX_SIZE", "is_loopback", "check_ca_file"];
 
 /// The modules in which plain words stand.
-const PLAIN_HOMES: &[&str] = &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "poll"];
+const PLAIN_HOMES: &[&str] =
+    &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "notifier", "poll", "alerts"];
 
 /// Each dependency that only its owners may name.
 const OWNERS: &[(&str, &[&str])] = &[

@@ -1,6 +1,7 @@
 //! All tests that need more than one module: one binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod ca;
 mod cable;
 mod corpus;
@@ -18,6 +19,7 @@ mod imap_folder;
 mod import_state;
 mod internet;
 mod items;
+mod junk;
 mod layers;
 mod oracle;
 mod peer;
@@ -32,5 +34,6 @@ mod setup;
 mod strace;
 mod terminal;
 mod trouble;
+mod web;
 mod webhook;
 mod world;

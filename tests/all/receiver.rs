@@ -120,6 +120,13 @@ impl Receiver {
         self.seen.at_once.subscribe().wait_for(|&at_once| at_once >= requests).await.unwrap();
     }
 
+    /// Waits until so many requests have come, from the start.
+    pub async fn wait_for_arrivals(&self, requests: usize) -> Vec<Arrival> {
+        let came = |_: &usize| self.seen.arrivals.lock().unwrap().len() >= requests;
+        self.seen.at_once.subscribe().wait_for(came).await.unwrap();
+        self.arrivals()
+    }
+
     pub fn let_answer(&self, requests: usize) {
         self.seen.answers.add_permits(requests);
     }

@@ -2,6 +2,7 @@
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::terminal::Terminal;
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
 
@@ -48,4 +49,44 @@ async fn a_configured_account_has_a_history_before_its_first_poll() {
     }
     let ran = ferry.run(&["history", "nobody"]).await.expect_code(64);
     assert!(ran.stderr.contains("no account `nobody`; it has: old\n"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_terminal_shows_what_fails_in_colour_and_shows_it_again() {
+    let server = Dovecot::start();
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let ferry = Ferry::new(&config.replacen(
+        "user = \"old\"\npassword = \"secret\"",
+        "user = \"old\"\npassword = \"no\"",
+        1,
+    ));
+    ferry.run(&["fetch"]).await.expect_code(75);
+    let red = |word: &str| format!("\x1b[31m{word}\x1b[0m");
+
+    let mut command = ferry.command(&["status"]);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let (code, shown) = Terminal::start(&command).end().await;
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains(&red("failing")), "{shown:?}");
+    command.env("NO_COLOR", "1");
+    let (_, plain) = Terminal::start(&command).end().await;
+    assert!(plain.contains("failing") && !plain.contains('\x1b'), "{plain:?}");
+    assert_eq!(shown.replace(&red("failing"), "failing").len(), plain.len(), "columns stay where they are");
+    let mut history = ferry.command(&["history"]);
+    history.env("TERM", "xterm").env_remove("NO_COLOR");
+    let (_, shown) = Terminal::start(&history).end().await;
+    assert!(shown.contains("\x1b[31m127.0.0.1:"), "{shown:?}");
+    let ran = ferry.run(&["status"]).await.expect_code(0);
+    assert!(!ran.stdout.contains('\x1b'), "a script gets none: {ran:?}");
+
+    let mut command = ferry.command(&["status", "--watch"]);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut terminal = Terminal::start(&command);
+    terminal.wait_for(&red("failing")).await;
+    ferry.configure(&config);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    terminal.wait_for("  ok\x1b[K").await;
+    let ran = ferry.run(&["status", "--watch"]).await.expect_code(64);
+    assert!(ran.stderr.contains("--watch is for a terminal"), "{ran:?}");
+    ferry.run(&["status", "--watch", "--json"]).await.expect_code(64);
 }

@@ -53,7 +53,7 @@ async fn a_wrong_password_fails_its_account_alone() {
     assert_eq!(bad["error"]["class"], "account");
     assert!(bad["failing_since"].is_string() && bad["last_success"].is_null(), "{bad}");
     let ran = ferry.run(&["check"]).await.expect_code(75);
-    assert_one_sentence(&ran, &["account bad: FAILED", "account old: 1 messages"]);
+    assert_one_sentence(&ran, &["account bad: FAILED", "account old: 1 message,"]);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_ca_file_that_is_not_there_is_told_and_fails_its_account_alone() {
     let words = ["account.bob.ca_file: ", "nope.pem does not exist; put"];
     assert_one_sentence(&ferry.run(&["check", "--offline"]).await.expect_code(78), &words);
     let ran = ferry.run(&["check"]).await.expect_code(78);
-    assert_one_sentence(&ran, &[words[1], "account old: 1 messages"]);
+    assert_one_sentence(&ran, &[words[1], "account old: 1 message,"]);
     assert_one_sentence(&ferry.run(&["fetch", "bob"]).await.expect_code(75), &words);
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
     assert_one_sentence(&ran, &["bob: not polled: ", "old: 1 new, 1 delivered"]);

@@ -56,6 +56,8 @@ pub struct World {
     pub to_imap: Cable,
     pub to_app: Cable,
     pub plan: Plan,
+    /// What is marked as spam goes to the folder for junk.
+    pub junk: bool,
     /// More of the config: other accounts, other destinations.
     pub more: String,
     /// Who logs in at the source.
@@ -149,6 +151,7 @@ impl World {
             to_imap,
             to_app,
             plan,
+            junk: false,
             more: String::new(),
             user: "old",
             quirks: Quirks::default(),
@@ -367,7 +370,8 @@ impl World {
                  user = \"me\"\npassword = \"{PASSWORD}\"\n",
                 self.to_imap.port
             );
-            deliver.push(format!("{{ to = \"home\", folder = \"{folder}\" }}"));
+            let junk = self.junk;
+            deliver.push(format!("{{ to = \"home\", folder = \"{folder}\", junk = {junk} }}"));
         }
         if self.plan.app {
             config += &format!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::sessions::Lease;
-use super::verdict::{reason, wants_folder};
+use super::verdict::wants_folder;
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
 use crate::message::{Found, Mark, Receipt, Verdict};
@@ -30,7 +30,7 @@ impl ImapFolder {
                 let found = self.look_with(lease, folder, marks, taken).await;
                 answers(found.map_err(|fault| self.sessions.verdict_of(&fault)), marks.len())
             }
-            Err(verdict) => vec![Found::Unreachable { reason: reason(verdict) }; marks.len()],
+            Err(verdict) => vec![Found::Unreachable { reason: verdict.into_reason() }; marks.len()],
         }
     }
 
@@ -50,7 +50,7 @@ impl ImapFolder {
 
 /// One answer for each of `number` marks, where there may be none at all.
 pub fn answers(found: Result<Vec<Found>, Verdict>, number: usize) -> Vec<Found> {
-    found.unwrap_or_else(|verdict| vec![Found::CannotSay { reason: reason(verdict) }; number])
+    found.unwrap_or_else(|verdict| vec![Found::CannotSay { reason: verdict.into_reason() }; number])
 }
 
 /// The marks' folders, each with the places of its marks.

@@ -60,19 +60,6 @@ pub fn of_error(fault: &Error, reason: String) -> Verdict {
     }
 }
 
-/// What a verdict on a fault says.
-pub fn reason(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Rejected { reason, .. }
-        | Verdict::Deferred { reason, .. }
-        | Verdict::Unreachable { reason, .. }
-        | Verdict::Paused { reason, .. }
-        | Verdict::Disabled { reason }
-        | Verdict::Unknown { reason } => reason,
-        Verdict::Delivered { .. } => String::new(),
-    }
-}
-
 pub fn of_source(fault: &io::Error) -> Verdict {
     let reason = format!("the message cannot be read back from its temporary file ({fault})");
     Verdict::Deferred { reason, retry_after: None }

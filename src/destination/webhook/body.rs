@@ -24,6 +24,11 @@ enum Encoding {
 }
 
 impl Body {
+    /// What is no message.
+    pub fn of(text: impl Into<Bytes>) -> Body {
+        Body { before: text.into(), streamed: None, after: b"" }
+    }
+
     /// The message itself.
     pub fn raw(message: &Message) -> Body {
         match message.bytes() {

@@ -103,13 +103,27 @@ async fn one_failing_job_does_not_undo_its_neighbours() {
     let bad = house.ledger.write(Outlives::Power, |connection| {
         Box::pin(async move {
             sqlx::query("UPDATE accounts SET failures = 77").execute(&mut *connection).await?;
-            sqlx::query("SELECT * FROM nowhere").execute(connection).await.map(drop)
+            sqlx::query("UPDATE ledger SET only_row = 2").execute(connection).await.map(drop)
         })
     });
     let (good, bad) = tokio::join!(good, bad);
     assert_eq!(good.unwrap().new, 1);
     assert!(matches!(bad, Err(Error::Statement(_))));
     assert_eq!(house.value("SELECT failures FROM accounts").await, 0, "half a job is undone");
+}
+
+#[tokio::test]
+async fn a_column_that_has_gone_is_damage() {
+    let house = House::new().await;
+    let renamed = house.ledger.write(Outlives::Power, |connection| {
+        Box::pin(async move {
+            let sql = "ALTER TABLE messages RENAME COLUMN first_listing TO girst_listing";
+            sqlx::query(sql).execute(connection).await.map(drop)
+        })
+    });
+    renamed.await.unwrap();
+    let told = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")])).await.unwrap_err();
+    assert!(matches!(told, Error::Broken { .. }), "{told}");
 }
 
 /// As small a disk as there is: not a page more.

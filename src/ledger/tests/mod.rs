@@ -1,9 +1,11 @@
 //! A mailbox that changes, a ledger beside it, and what is sent: each test says what must not happen.
 
 mod adopting;
+mod alerts;
 mod deleting;
 mod file;
 mod identity;
+mod page;
 mod parts;
 mod people;
 mod sending;
@@ -281,6 +283,7 @@ impl House {
             deleted: 0,
             bytes: 42,
             error,
+            login_refused: false,
             next_poll_at: self.now,
             no_pipelining: None,
         }

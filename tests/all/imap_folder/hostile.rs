@@ -1,6 +1,6 @@
 //! Servers that lie, bomb or eavesdrop: no password for them, no panic, no memory.
 
-use mailferry::message::Verdict;
+use mailferry::message::{Mark, Verdict};
 use mailferry::net::{self, Tls};
 
 use super::scripted::{folders_at, logged_in, prepared};
@@ -158,7 +158,8 @@ async fn an_ok_for_what_was_not_sent_delivers_nothing() {
     let peer = Peer::play(&logged_in("", "C* \nS: M2 OK already done\nstall")).await;
     let imap = folders_at(&peer);
     let batch = messages(&["Date: Tue, 6 Jan 2015 10:00:00 +0000\r\n\r\n"]).await;
-    let verdicts = imap.deliver(&route("INBOX"), &[outgoing(&batch[0], Default::default())]).await;
+    let mark = Mark { folder: "INBOX".into(), ..Mark::default() };
+    let verdicts = imap.deliver(&route("INBOX"), &[outgoing(&batch[0], mark)]).await;
     assert!(matches!(verdicts[0], Verdict::Unreachable { .. }), "{verdicts:?}");
     peer.finish().await;
 }

@@ -1,0 +1,112 @@
+//! The call to a monitor that raises the alarm when it is not called any more.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::destination::notifier::Notifier;
+use crate::ledger::{AccountHealth, Configured, Health, Polling};
+
+/// At least so long between two calls.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How much later than planned a poll may be: it waits for its turn, or takes its time.
+const LATE: TimeDelta = TimeDelta::minutes(15);
+
+#[derive(Debug, Default)]
+pub struct Heartbeat {
+    called: Option<Instant>,
+    /// The latest poll that was called for.
+    last_poll: Option<DateTime<Utc>>,
+    failing: bool,
+}
+
+impl Heartbeat {
+    /// Calls if a poll has ended since the last call, and the last poll of every account went well.
+    pub async fn beat(
+        &mut self,
+        notifier: Option<&Notifier>,
+        health: &Health,
+        configured: &Configured,
+        now: DateTime<Utc>,
+    ) {
+        let Some(notifier) = notifier else { return };
+        let Some(last_poll) = all_well(health, configured, now) else { return };
+        let is_early = self.called.is_some_and(|called| called.elapsed() < PAUSE);
+        if is_early || self.last_poll.is_some_and(|before| before >= last_poll) {
+            return;
+        }
+        self.called = Some(Instant::now());
+        match notifier.call().await {
+            Ok(()) => {
+                self.last_poll = Some(last_poll);
+                self.failing = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    warn!(%error, "the monitor of `alerts.heartbeat` cannot be called; it is tried again");
+                }
+            }
+        }
+    }
+}
+
+/// When the latest poll ended, if every account that is to be polled was polled in time, and without an error.
+fn all_well(health: &Health, configured: &Configured, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let mut last_polls = Vec::new();
+    for account in configured.accounts.iter().filter(|account| account.polling != Polling::Paused) {
+        let known = health.accounts.iter().find(|known| known.name == account.name.as_str())?;
+        last_polls.push(last_good_poll(known, now).filter(|_| account.polling == Polling::On)?);
+    }
+    last_polls.into_iter().max()
+}
+
+fn last_good_poll(account: &AccountHealth, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let is_well = account.failing_since.is_none() && account.next_poll + LATE >= now;
+    account.last_success.filter(|_| is_well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::ConfiguredAccount;
+    use crate::message::AccountName;
+
+    fn configured(accounts: &[(&str, Polling)]) -> Configured {
+        let accounts = accounts.iter().map(|(name, polling)| ConfiguredAccount {
+            name: AccountName::new(name).unwrap(),
+            source: String::new(),
+            has_own_file: false,
+            polling: polling.clone(),
+        });
+        Configured { accounts: accounts.collect(), ..Configured::default() }
+    }
+
+    #[test]
+    fn one_account_that_is_not_well_is_enough_to_be_silent() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let well = |name: &str, minutes: i64| AccountHealth {
+            name: name.into(),
+            failing_since: None,
+            last_success: Some(now - TimeDelta::minutes(minutes)),
+            last_poll: Some(now - TimeDelta::minutes(minutes)),
+            next_poll: now,
+            refused_logins: 0,
+            error: String::new(),
+        };
+        let both = configured(&[("a", Polling::On), ("b", Polling::On)]);
+        let mut health = Health { accounts: vec![well("a", 9), well("b", 4)], ..Health::default() };
+        assert_eq!(all_well(&health, &both, now), Some(now - TimeDelta::minutes(4)));
+        assert_eq!(all_well(&health, &configured(&[]), now), None, "no account, no round");
+        assert_eq!(all_well(&health, &configured(&[("a", Polling::On), ("c", Polling::On)]), now), None);
+        let broken = configured(&[("a", Polling::On), ("b", Polling::Broken("why".into()))]);
+        assert_eq!(all_well(&health, &broken, now), None);
+        health.accounts[0].next_poll = now - TimeDelta::minutes(16);
+        assert_eq!(all_well(&health, &both, now), None, "overdue");
+        health.accounts[0].failing_since = Some(now);
+        let paused = configured(&[("a", Polling::Paused), ("b", Polling::On)]);
+        assert!(all_well(&health, &paused, now).is_some());
+    }
+}

@@ -1,0 +1,301 @@
+//! What is wrong, and since when people must know. No I/O but one question to the ledger.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::texts;
+use crate::ledger::{
+    self, AccountHealth, Change, Configured, DestinationHealth, Health, Hoard, Ledger, NewlyParked, Polling,
+    Subject, Told, Trouble,
+};
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    pub health: &'a Health,
+    /// `None` where nobody has looked into the mailboxes this time.
+    pub hoards: Option<&'a [Hoard]>,
+    pub configured: &'a Configured,
+}
+
+/// A refused login needs a person, but servers also say so when they are busy: two in a row are believed.
+const REFUSED_LOGINS: u32 = 2;
+
+/// A mailbox that has grown by so much since mailferry began, only because delivered mail is left there, will be full
+/// one day: providers' limits are counted in gigabytes, and in tens of thousands of messages.
+const LEFT_MESSAGES: u64 = 5000;
+const LEFT_OCTETS: u64 = 1 << 30;
+
+/// So many deletions without effect are no accident of a single message.
+const UNDELETED: u64 = 10;
+
+/// Something that is wrong now.
+struct Current {
+    subject: Subject,
+    name: String,
+    /// Where the ledger knows.
+    since: Option<DateTime<Utc>>,
+    /// Whether people must know, after so long.
+    told_after: Option<Duration>,
+    say: Box<dyn Fn(DateTime<Utc>) -> Told>,
+}
+
+/// Mailboxes that may be worth a word. Half the bounds, so that one that goes up and down about them is told of once.
+pub async fn hoards(ledger: &Ledger) -> Result<Vec<Hoard>, ledger::Error> {
+    ledger.hoards(LEFT_MESSAGES / 2, LEFT_OCTETS / 2).await
+}
+
+/// What has changed since the ledger was last told.
+pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(Trouble, Change)> {
+    let current = current(sight, after);
+    let mut changes = Vec::new();
+    for trouble in &current {
+        let same = |known: &&Trouble| (known.subject, &known.name) == (trouble.subject, &trouble.name);
+        let known = sight.health.known.iter().find(same);
+        let since = trouble.since.or(known.map(|known| known.since)).unwrap_or(now);
+        let lasted = (now - since).to_std().unwrap_or_default();
+        let is_ripe = trouble.told_after.is_some_and(|after| lasted >= after);
+        let change = match known {
+            Some(known) if known.told || !is_ripe => continue,
+            _ if is_ripe => Change::Begun((trouble.say)(since)),
+            _ => Change::Noted,
+        };
+        let trouble = Trouble { subject: trouble.subject, name: trouble.name.clone(), since, told: is_ripe };
+        changes.push((trouble, change));
+    }
+    let goes_on = |known: &Trouble| {
+        let is_unseen = known.subject == Subject::Mailbox && sight.hoards.is_none();
+        let is_same = |current: &Current| (current.subject, &current.name) == (known.subject, &known.name);
+        is_unseen && is_polled(sight.configured, &known.name) || current.iter().any(is_same)
+    };
+    for known in sight.health.known.iter().filter(|known| !goes_on(known)) {
+        // What was taken out of the config is not right again, only gone.
+        let told = (known.told && is_configured(sight.configured, known)).then(|| texts::over(known, now));
+        changes.push((known.clone(), Change::Over(told)));
+    }
+    changes
+}
+
+/// What was parked since people were last told.
+pub fn parked(sight: &Sight<'_>) -> Vec<(NewlyParked, Told)> {
+    sight.health.parked.iter().map(|parked| (parked.clone(), texts::parked(parked))).collect()
+}
+
+fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
+    let accounts = sight.configured.accounts.iter().filter_map(|account| {
+        let known = sight.health.accounts.iter().find(|known| known.name == account.name.as_str());
+        match &account.polling {
+            Polling::On => failing_account(known?, after),
+            Polling::Broken(reason) => Some(broken_account(account.name.as_str(), known, reason, after)),
+            Polling::Paused => None,
+        }
+    });
+    let destinations = sight.configured.destinations.iter().filter_map(|destination| {
+        let mut known = sight.health.destinations.iter();
+        failing_destination(known.find(|known| known.name == destination.name.as_str())?, after)
+    });
+    let hoards = sight.hoards.unwrap_or_default().iter();
+    let hoards = hoards.filter(|hoard| is_polled(sight.configured, &hoard.account)).map(growing_mailbox);
+    accounts.chain(destinations).chain(hoards).collect()
+}
+
+fn failing_account(account: &AccountHealth, after: Duration) -> Option<Current> {
+    let since = account.failing_since?;
+    let is_refused = account.refused_logins >= REFUSED_LOGINS;
+    let account = account.clone();
+    Some(Current {
+        subject: Subject::Account,
+        name: account.name.clone(),
+        since: Some(since),
+        told_after: Some(if is_refused { Duration::ZERO } else { after }),
+        say: Box::new(move |since| texts::account(&account, since)),
+    })
+}
+
+fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after: Duration) -> Current {
+    Current {
+        subject: Subject::Account,
+        name: name.to_owned(),
+        since: known.and_then(|known| known.failing_since),
+        told_after: Some(after),
+        say: Box::new(texts::broken_account(name, reason)),
+    }
+}
+
+fn failing_destination(destination: &DestinationHealth, after: Duration) -> Option<Current> {
+    // A disabled one is not tried any more, so there is nothing to wait for.
+    let after = match destination.state.as_str() {
+        "ok" => return None,
+        "disabled" => Duration::ZERO,
+        _ => after,
+    };
+    let destination = destination.clone();
+    Some(Current {
+        subject: Subject::Destination,
+        name: destination.name.clone(),
+        since: None,
+        told_after: Some(after),
+        say: Box::new(move |since| texts::destination(&destination, since)),
+    })
+}
+
+fn growing_mailbox(hoard: &Hoard) -> Current {
+    let is_much = hoard.undeleted >= UNDELETED || hoard.left >= LEFT_MESSAGES || hoard.octets >= LEFT_OCTETS;
+    let hoard = hoard.clone();
+    Current {
+        subject: Subject::Mailbox,
+        name: hoard.account.clone(),
+        since: None,
+        told_after: is_much.then_some(Duration::ZERO),
+        say: Box::new(move |_| texts::mailbox(&hoard, UNDELETED)),
+    }
+}
+
+fn is_configured(configured: &Configured, trouble: &Trouble) -> bool {
+    match trouble.subject {
+        Subject::Destination => {
+            configured.destinations.iter().any(|known| known.name.as_str() == trouble.name)
+        }
+        Subject::Account | Subject::Mailbox | Subject::Parked => is_polled(configured, &trouble.name),
+    }
+}
+
+fn is_polled(configured: &Configured, name: &str) -> bool {
+    let mut accounts = configured.accounts.iter();
+    accounts.any(|known| known.name.as_str() == name && known.polling != Polling::Paused)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::ledger::{ConfiguredAccount, ConfiguredDestination};
+    use crate::message::{AccountName, DestinationName};
+
+    const AFTER: Duration = Duration::from_secs(3600);
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+    }
+
+    fn minutes_ago(minutes: i64) -> DateTime<Utc> {
+        now() - TimeDelta::minutes(minutes)
+    }
+
+    fn configured(polling: Polling) -> Configured {
+        Configured {
+            accounts: vec![ConfiguredAccount {
+                name: AccountName::new("work").unwrap(),
+                source: String::new(),
+                has_own_file: false,
+                polling,
+            }],
+            destinations: vec![ConfiguredDestination {
+                name: DestinationName::new("home").unwrap(),
+                kind: "imap",
+                broken: None,
+            }],
+        }
+    }
+
+    fn work(failing_since: Option<DateTime<Utc>>, refused_logins: u32) -> AccountHealth {
+        AccountHealth {
+            name: "work".into(),
+            failing_since,
+            last_success: None,
+            last_poll: failing_since,
+            next_poll: now(),
+            refused_logins,
+            error: "pop.example.com:995: the login was refused".into(),
+        }
+    }
+
+    fn trouble(subject: Subject, name: &str, minutes: i64, told: bool) -> Trouble {
+        Trouble { subject, name: name.into(), since: minutes_ago(minutes), told }
+    }
+
+    /// What happens, in words: `account work begun`.
+    fn told(health: &Health, hoards: Option<&[Hoard]>, configured: &Configured) -> Vec<String> {
+        let changes = changes(&Sight { health, hoards, configured }, AFTER, now());
+        let word = |(trouble, change): &(Trouble, Change)| {
+            let change = match change {
+                Change::Noted => "noted",
+                Change::Begun(_) => "begun",
+                Change::Over(Some(_)) => "over",
+                Change::Over(None) => "gone",
+            };
+            format!("{} {} {change}", trouble.subject.as_str(), trouble.name)
+        };
+        changes.iter().map(word).collect()
+    }
+
+    #[test]
+    fn an_account_is_told_of_once_after_an_hour_or_two_refused_logins() {
+        let on = configured(Polling::On);
+        let health = |account, known| Health { accounts: vec![account], known, ..Health::default() };
+        let noted = vec![trouble(Subject::Account, "work", 59, false)];
+        let known = vec![trouble(Subject::Account, "work", 61, true)];
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&health(work(None, 0), vec![]), None, &on), nothing);
+        assert_eq!(told(&health(work(Some(minutes_ago(59)), 0), vec![]), None, &on), ["account work noted"]);
+        assert_eq!(told(&health(work(Some(minutes_ago(59)), 0), noted.clone()), None, &on), nothing);
+        assert_eq!(
+            told(&health(work(Some(minutes_ago(60)), 0), noted.clone()), None, &on),
+            ["account work begun"]
+        );
+        assert_eq!(told(&health(work(Some(minutes_ago(1)), 1), vec![]), None, &on), ["account work noted"]);
+        assert_eq!(told(&health(work(Some(minutes_ago(1)), 2), vec![]), None, &on), ["account work begun"]);
+        assert_eq!(told(&health(work(Some(minutes_ago(999)), 9), known.clone()), None, &on), nothing);
+        assert_eq!(told(&health(work(None, 0), known.clone()), None, &on), ["account work over"]);
+        assert_eq!(told(&health(work(None, 0), noted), None, &on), ["account work gone"], "nobody knew");
+        let paused = configured(Polling::Paused);
+        assert_eq!(
+            told(&health(work(Some(minutes_ago(999)), 9), known.clone()), None, &paused),
+            ["account work gone"]
+        );
+        assert_eq!(
+            told(&health(work(None, 0), known), None, &Configured::default()),
+            ["account work gone"],
+            "out of the config is not back to normal"
+        );
+    }
+
+    #[test]
+    fn a_broken_account_without_a_past_counts_from_when_it_was_first_seen() {
+        let broken = configured(Polling::Broken("work.toml:1: host: is missing".into()));
+        let mut health = Health::default();
+        assert_eq!(told(&health, None, &broken), ["account work noted"]);
+        health.known = vec![trouble(Subject::Account, "work", 61, false)];
+        assert_eq!(told(&health, None, &broken), ["account work begun"]);
+    }
+
+    #[test]
+    fn a_disabled_destination_is_told_of_at_once_others_after_an_hour() {
+        let on = configured(Polling::On);
+        let home =
+            |state: &str| DestinationHealth { name: "home".into(), state: state.into(), error: "x".into() };
+        let health = |state, known| Health { destinations: vec![home(state)], known, ..Health::default() };
+        let seen = |minutes, told| vec![trouble(Subject::Destination, "home", minutes, told)];
+        assert_eq!(told(&health("disabled", vec![]), None, &on), ["destination home begun"]);
+        assert_eq!(told(&health("failing", vec![]), None, &on), ["destination home noted"]);
+        assert_eq!(told(&health("paused", seen(61, false)), None, &on), ["destination home begun"]);
+        assert_eq!(told(&health("ok", seen(61, true)), None, &on), ["destination home over"]);
+    }
+
+    #[test]
+    fn a_mailbox_about_the_bound_is_told_of_once() {
+        let on = configured(Polling::On);
+        let hoard = |undeleted, left| Hoard { account: "work".into(), undeleted, left, octets: 0 };
+        let none = Health::default();
+        let known = Health { known: vec![trouble(Subject::Mailbox, "work", 9, true)], ..Health::default() };
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&none, Some(&[hoard(0, 4999)]), &on), ["mailbox work noted"]);
+        assert_eq!(told(&none, Some(&[hoard(0, 5000)]), &on), ["mailbox work begun"]);
+        assert_eq!(told(&none, Some(&[hoard(10, 0)]), &on), ["mailbox work begun"]);
+        assert_eq!(told(&known, Some(&[hoard(0, 4999)]), &on), nothing);
+        assert_eq!(told(&known, None, &on), nothing, "nobody looked");
+        assert_eq!(told(&known, Some(&[]), &on), ["mailbox work over"]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Tells people what they must know without having to look: once when something has been wrong for a while, once when
+//! it is right again. What has been told is in the ledger, so a restart repeats nothing; what could not be told is tried
+//! again.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `judge` | what is wrong, and since when people must know: no I/O |
+//! | `texts` | what they read, in plain words |
+//! | `ways` | how they are told: as mail, to a URL, by a command |
+//! | `heartbeat` | the call to a monitor that misses us when we are silent |
+
+mod heartbeat;
+mod judge;
+mod texts;
+mod ways;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use self::heartbeat::Heartbeat;
+use self::judge::Sight;
+use self::ways::{Outlet, Tellers};
+use crate::destination::{Destination, notifier};
+use crate::ledger::{self, Configured, Ledger, Way};
+use crate::message::DestinationName;
+use crate::net::Connectors;
+
+/// The config's `[alerts]`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long something must have been wrong.
+    pub after: Duration,
+    /// An IMAP destination that gets notices as mail.
+    pub to: Option<DestinationName>,
+    /// The error says why nothing can be posted: its secret cannot be had.
+    pub url: Option<Result<notifier::Settings, String>>,
+    pub command: Option<Command>,
+    /// Called after each round of polls that went well. May hold a token.
+    pub heartbeat: Option<Address>,
+}
+
+/// A program that gets the text of a notice; no shell is involved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    /// Where it runs.
+    pub folder: PathBuf,
+}
+
+/// A web address that does not show itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(pub String);
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Address")
+    }
+}
+
+/// An IMAP destination that takes notices.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    pub destination: Arc<Destination>,
+    /// Whose it is: notices are from and to this address.
+    pub address: String,
+}
+
+/// All that telling needs of one config. The default tells nobody.
+#[derive(Debug, Default)]
+pub struct Plan {
+    after: Duration,
+    tellers: Tellers,
+    heartbeat: Option<notifier::Notifier>,
+    configured: Configured,
+}
+
+impl Plan {
+    /// What cannot be used is left out, with a warning.
+    pub fn new(
+        settings: Option<Settings>,
+        mailbox: Option<Mailbox>,
+        configured: Configured,
+        connectors: &mut Connectors,
+    ) -> Plan {
+        let after = settings.as_ref().map_or(Duration::MAX, |settings| settings.after);
+        let address = settings.as_ref().and_then(|settings| settings.heartbeat.clone());
+        let heartbeat = address.and_then(|Address(url)| {
+            let notifier = notifier::Notifier::new(&url, None, connectors);
+            notifier.map_err(|why| warn!("alerts.heartbeat cannot be used: {why}")).ok()
+        });
+        Plan { after, tellers: Tellers::new(settings, mailbox, connectors), heartbeat, configured }
+    }
+}
+
+/// At least so long between two looks, however many polls end.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// At most so long, for what changes by the mere passing of time.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Looks after each poll and now and then, until `stop` is cancelled or the ledger cannot be used any more. What is
+/// being told then is told to its end, so that it is not told again.
+pub async fn run(
+    ledger: Arc<Ledger>,
+    plan: watch::Receiver<Arc<Plan>>,
+    polled: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut alerts = Alerts::default();
+    while !stop.is_cancelled() {
+        let now = plan.borrow().clone();
+        if let Err(error) = alerts.turn(&ledger, &now, Utc::now()).await {
+            // Whoever runs the polls will say so.
+            debug!(%error, "alerts end with the ledger");
+            return;
+        }
+        let pause = async {
+            tokio::time::sleep(BREATH).await;
+            let _ = tokio::time::timeout(LOOK, polled.notified()).await;
+        };
+        stop.run_until_cancelled(pause).await;
+    }
+}
+
+/// How often mailboxes are looked at: they fill up slowly, and it reads much of the ledger.
+const MAILBOXES: Duration = Duration::from_secs(24 * 3600);
+
+/// What is remembered from one look to the next; what must outlive the process is in the ledger.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    mail: Outlet,
+    url: Outlet,
+    command: Outlet,
+    heartbeat: Heartbeat,
+    mailboxes_at: Option<Instant>,
+}
+
+impl Alerts {
+    /// Looks how everything is, notes what has changed, and tells what is to be told.
+    ///
+    /// # Errors
+    /// Only the ledger's.
+    pub async fn turn(
+        &mut self,
+        ledger: &Ledger,
+        plan: &Plan,
+        now: DateTime<Utc>,
+    ) -> Result<(), ledger::Error> {
+        let ways = plan.tellers.ways();
+        if ways.is_empty() && plan.heartbeat.is_none() {
+            return Ok(());
+        }
+        let health = ledger.health().await?;
+        let beat = self.heartbeat.beat(plan.heartbeat.as_ref(), &health, &plan.configured, now);
+        let told = async {
+            if ways.is_empty() {
+                return Ok(());
+            }
+            self.mailboxes_at = self.mailboxes_at.filter(|at| at.elapsed() < MAILBOXES);
+            let hoards = match self.mailboxes_at {
+                Some(_) => None,
+                None => Some(judge::hoards(ledger).await?),
+            };
+            self.mailboxes_at.get_or_insert_with(Instant::now);
+            let sight = Sight { health: &health, hoards: hoards.as_deref(), configured: &plan.configured };
+            let (changes, parked) = (judge::changes(&sight, plan.after, now), judge::parked(&sight));
+            if !changes.is_empty() || !parked.is_empty() {
+                ledger.note_troubles(changes, parked, ways, now).await?;
+            }
+            let (mail, url, command) = tokio::join!(
+                self.mail.empty(Way::Mail, ledger, &plan.tellers, now),
+                self.url.empty(Way::Url, ledger, &plan.tellers, now),
+                self.command.empty(Way::Command, ledger, &plan.tellers, now),
+            );
+            mail.and(url).and(command)
+        };
+        let ((), told) = tokio::join!(beat, told);
+        told
+    }
+}

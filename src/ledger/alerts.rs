@@ -1,0 +1,444 @@
+//! What people are told: what is wrong, since when, whether they know, and what is still on its way to them.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, SqliteConnection};
+
+use super::columns::{int, list, moment, small, unsigned};
+use super::{DeliveryId, Error, Ledger, MessageId, Outlives};
+use crate::message::unix;
+
+/// What something is wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    Account,
+    Destination,
+    /// An account's mailbox at its source.
+    Mailbox,
+    /// Messages of an account. It is told of and then forgotten: only a person ends it.
+    Parked,
+}
+
+/// How people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Way {
+    Mail,
+    Url,
+    Command,
+}
+
+/// What the ledger knows of what is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Every account, also those that are well.
+    pub accounts: Vec<AccountHealth>,
+    /// The same of destinations.
+    pub destinations: Vec<DestinationHealth>,
+    /// What was parked and has not been told of.
+    pub parked: Vec<NewlyParked>,
+    /// What was wrong when [`Ledger::note_troubles`] was last called.
+    pub known: Vec<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountHealth {
+    pub name: String,
+    pub failing_since: Option<DateTime<Utc>>,
+    pub last_success: Option<DateTime<Utc>>,
+    pub last_poll: Option<DateTime<Utc>>,
+    pub next_poll: DateTime<Utc>,
+    /// Polls in a row whose login was refused.
+    pub refused_logins: u32,
+    pub error: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationHealth {
+    pub name: String,
+    /// ok, failing, paused or disabled.
+    pub state: String,
+    pub error: String,
+}
+
+/// Deliveries of one account to one destination that have been given up for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewlyParked {
+    pub account: String,
+    pub destination: String,
+    pub deliveries: Vec<DeliveryId>,
+    /// That of one of them.
+    pub reason: String,
+}
+
+/// What a mailbox holds that it need not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hoard {
+    pub account: String,
+    /// Messages whose DELE was sent more than a day before the latest listing, which still shows them.
+    pub undeleted: u64,
+    /// Messages that came after the first listing, were delivered, and stay because `leave_copy` said so.
+    pub left: u64,
+    /// Octets of these.
+    pub octets: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub subject: Subject,
+    pub name: String,
+    pub since: DateTime<Utc>,
+    /// It has lasted long enough to be told.
+    pub told: bool,
+}
+
+/// What became of a trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there, and nobody has to know yet.
+    Noted,
+    /// It is told now.
+    Begun(Told),
+    /// It is over. Told where its beginning was.
+    Over(Option<Told>),
+}
+
+/// What people read: a line, and what is to be said beneath it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub title: String,
+    pub text: String,
+}
+
+/// A notice that is still on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub id: i64,
+    pub made_at: DateTime<Utc>,
+    /// account, destination, mailbox or parked.
+    pub kind: String,
+    pub name: String,
+    /// begun or over.
+    pub state: String,
+    pub title: String,
+    pub text: String,
+}
+
+/// Most notices that wait for one way: the oldest make room.
+const MOST_NOTICES: i64 = 1000;
+
+/// After so many seconds a notice is no news any more.
+const STALE: i64 = 3 * DAY;
+
+const DAY: i64 = 24 * 3600;
+
+impl Ledger {
+    /// How everything is, of accounts and destinations in the config or not.
+    pub async fn health(&self) -> Result<Health, Error> {
+        let accounts = "
+            SELECT name, failing_since, last_success_at, last_poll_at, next_poll_at, refused_logins, error_text
+            FROM accounts ORDER BY name";
+        let accounts: Vec<AccountRow> =
+            sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let destinations = "SELECT name, state, error FROM destinations ORDER BY name";
+        let destinations: Vec<(String, String, String)> =
+            sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let destinations =
+            destinations.into_iter().map(|(name, state, error)| DestinationHealth { name, state, error });
+        let known = "SELECT kind, name, since, told FROM troubles ORDER BY kind, name";
+        let known: Vec<(String, String, i64, bool)> =
+            sqlx::query_as(known).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let known = known.into_iter().filter_map(|(kind, name, since, told)| {
+            Some(Trouble { subject: Subject::parse(&kind)?, name, since: moment(since), told })
+        });
+        Ok(Health {
+            accounts: accounts.into_iter().map(AccountHealth::from).collect(),
+            destinations: destinations.collect(),
+            parked: self.newly_parked().await?,
+            known: known.collect(),
+        })
+    }
+
+    async fn newly_parked(&self) -> Result<Vec<NewlyParked>, Error> {
+        let sql = "
+            SELECT a.name AS account, t.name AS destination, d.id, d.reason
+            FROM deliveries d JOIN accounts a ON a.id = d.account JOIN destinations t ON t.id = d.destination
+            WHERE d.state = 'parked' AND d.told = 0 ORDER BY a.name, t.name, d.id";
+        let rows: Vec<ParkedRow> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let same =
+            |a: &ParkedRow, b: &ParkedRow| (&a.account, &a.destination) == (&b.account, &b.destination);
+        Ok(rows.chunk_by(same).map(NewlyParked::of).collect())
+    }
+
+    /// Mailboxes that hold at least `messages`, or `octets`, that they need not. It looks at every listed message.
+    pub async fn hoards(&self, messages: u64, octets: u64) -> Result<Vec<Hoard>, Error> {
+        let sql = "
+            WITH undeleted AS (
+                SELECT m.account, count(*) AS messages
+                FROM messages m JOIN accounts a ON a.id = m.account
+                WHERE m.deleted_at IS NOT NULL AND m.last_listing IS NULL AND m.deleted_at < a.listed_at - $3
+                GROUP BY m.account
+            ), kept AS (
+                SELECT m.account, count(*) AS messages, sum(coalesce(m.size, m.octets)) AS octets
+                FROM messages m
+                WHERE m.last_listing IS NULL AND m.first_listing > 1 AND EXISTS (
+                    SELECT 1 FROM deliveries d
+                    WHERE d.message = m.id AND d.state = 'delivered' AND d.leave_copy IS NULL
+                )
+                GROUP BY m.account
+            )
+            SELECT a.name AS account, coalesce(u.messages, 0) AS undeleted, coalesce(k.messages, 0) AS kept,
+                coalesce(k.octets, 0) AS octets
+            FROM accounts a LEFT JOIN undeleted u ON u.account = a.id LEFT JOIN kept k ON k.account = a.id
+            WHERE u.messages > 0 OR k.messages >= $1 OR k.octets >= $2 ORDER BY a.name";
+        let rows: Vec<HoardRow> = sqlx::query_as(sql)
+            .bind(int(messages))
+            .bind(int(octets))
+            .bind(DAY)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(rows.into_iter().map(Hoard::from).collect())
+    }
+
+    /// Keeps what has changed, and puts what is to be told on its way by each of `ways`, all or nothing. `parked` are
+    /// told of in `news`.
+    pub async fn note_troubles(
+        &self,
+        changes: Vec<(Trouble, Change)>,
+        parked: Vec<(NewlyParked, Told)>,
+        ways: Vec<Way>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                for (trouble, change) in &changes {
+                    note(connection, trouble, change, &ways, now).await?;
+                }
+                for (parked, told) in &parked {
+                    let sql = "UPDATE deliveries SET told = 1 WHERE id IN (SELECT value FROM json_each($1))";
+                    let ids = list(parked.deliveries.iter().copied());
+                    sqlx::query(sql).bind(ids).execute(&mut *connection).await?;
+                    tell(connection, Subject::Parked, &parked.account, "begun", told, &ways, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// What is still to be told that way, the oldest first. What is no news any more is dropped.
+    pub async fn notices(&self, way: Way, now: DateTime<Utc>) -> Result<Vec<Notice>, Error> {
+        let sql = "
+            SELECT id, made_at, kind, name, state, title, text FROM notices
+            WHERE way = $1 AND made_at >= $2 ORDER BY id";
+        let rows: Vec<NoticeRow> = sqlx::query_as(sql)
+            .bind(way.as_str())
+            .bind(unix(now) - STALE)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        Ok(rows.into_iter().map(Notice::from).collect())
+    }
+
+    /// They have been told.
+    pub async fn forget_notices(&self, ids: Vec<i64>) -> Result<(), Error> {
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move {
+                let sql = "DELETE FROM notices WHERE id IN (SELECT value FROM json_each($1))";
+                sqlx::query(sql).bind(list(ids)).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// What the notices of this ledger bear, and no other message.
+    pub fn notice_mark(&self) -> &str {
+        &self.notice_mark
+    }
+
+    /// A message that is not to be carried: a notice of ours.
+    pub async fn skip(&self, id: MessageId, now: DateTime<Utc>) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let sql = "
+                    UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
+                    WHERE message = $1 AND state IN ('due', 'deferred')";
+                sqlx::query(sql).bind(id).bind(unix(now)).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+async fn note(
+    connection: &mut SqliteConnection,
+    trouble: &Trouble,
+    change: &Change,
+    ways: &[Way],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let Trouble { subject, name, since, .. } = trouble;
+    let keep = "
+        INSERT INTO troubles (kind, name, since, told) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (kind, name) DO UPDATE SET told = excluded.told";
+    let end = "DELETE FROM troubles WHERE kind = $1 AND name = $2";
+    let sql = if matches!(change, Change::Over(_)) { end } else { keep };
+    sqlx::query(sql)
+        .bind(subject.as_str())
+        .bind(name)
+        .bind(unix(*since))
+        .bind(matches!(change, Change::Begun(_)))
+        .execute(&mut *connection)
+        .await?;
+    match change {
+        Change::Begun(told) => tell(connection, *subject, name, "begun", told, ways, now).await,
+        Change::Over(Some(told)) => tell(connection, *subject, name, "over", told, ways, now).await,
+        Change::Over(None) | Change::Noted => Ok(()),
+    }
+}
+
+/// A trouble that is over before its beginning could be told is told of once: that text says all.
+async fn tell(
+    connection: &mut SqliteConnection,
+    subject: Subject,
+    name: &str,
+    state: &str,
+    told: &Told,
+    ways: &[Way],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let overtaken = "DELETE FROM notices WHERE kind = $1 AND name = $2 AND kind <> 'parked'";
+    sqlx::query(overtaken).bind(subject.as_str()).bind(name).execute(&mut *connection).await?;
+    let stale = "DELETE FROM notices WHERE made_at < $1";
+    sqlx::query(stale).bind(unix(now) - STALE).execute(&mut *connection).await?;
+    for way in ways {
+        let put = "
+            INSERT INTO notices (way, made_at, kind, name, state, title, text)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        sqlx::query(put)
+            .bind(way.as_str())
+            .bind(unix(now))
+            .bind(subject.as_str())
+            .bind(name)
+            .bind(state)
+            .bind(&told.title)
+            .bind(&told.text)
+            .execute(&mut *connection)
+            .await?;
+        let make_room = "
+            DELETE FROM notices WHERE way = $1 AND id <= (
+                SELECT id FROM notices WHERE way = $1 ORDER BY id DESC LIMIT 1 OFFSET $2
+            )";
+        sqlx::query(make_room).bind(way.as_str()).bind(MOST_NOTICES).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+impl Subject {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Subject::Account => "account",
+            Subject::Destination => "destination",
+            Subject::Mailbox => "mailbox",
+            Subject::Parked => "parked",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Subject> {
+        [Subject::Account, Subject::Destination, Subject::Mailbox].into_iter().find(|it| it.as_str() == text)
+    }
+}
+
+impl Way {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Way::Mail => "mail",
+            Way::Url => "url",
+            Way::Command => "command",
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    name: String,
+    failing_since: Option<i64>,
+    last_success_at: Option<i64>,
+    last_poll_at: Option<i64>,
+    next_poll_at: i64,
+    refused_logins: i64,
+    error_text: String,
+}
+
+impl From<AccountRow> for AccountHealth {
+    fn from(row: AccountRow) -> AccountHealth {
+        AccountHealth {
+            name: row.name,
+            failing_since: row.failing_since.map(moment),
+            last_success: row.last_success_at.map(moment),
+            last_poll: row.last_poll_at.map(moment),
+            next_poll: moment(row.next_poll_at),
+            refused_logins: small(row.refused_logins),
+            error: row.error_text,
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct ParkedRow {
+    account: String,
+    destination: String,
+    id: DeliveryId,
+    reason: String,
+}
+
+impl NewlyParked {
+    fn of(rows: &[ParkedRow]) -> NewlyParked {
+        let (first, last) = (&rows[0], &rows[rows.len() - 1]);
+        NewlyParked {
+            account: first.account.clone(),
+            destination: first.destination.clone(),
+            deliveries: rows.iter().map(|row| row.id).collect(),
+            reason: last.reason.clone(),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct HoardRow {
+    account: String,
+    undeleted: i64,
+    kept: i64,
+    octets: i64,
+}
+
+impl From<HoardRow> for Hoard {
+    fn from(row: HoardRow) -> Hoard {
+        Hoard {
+            account: row.account,
+            undeleted: unsigned(row.undeleted),
+            left: unsigned(row.kept),
+            octets: unsigned(row.octets),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct NoticeRow {
+    id: i64,
+    made_at: i64,
+    kind: String,
+    name: String,
+    state: String,
+    title: String,
+    text: String,
+}
+
+impl From<NoticeRow> for Notice {
+    fn from(row: NoticeRow) -> Notice {
+        let NoticeRow { id, made_at, kind, name, state, title, text } = row;
+        Notice { id, made_at: moment(made_at), kind, name, state, title, text }
+    }
+}
