@@ -276,6 +276,17 @@ async fn nonsense_in_a_listing_is_not_believed() {
         drop(session);
         peer.finish().await;
     }
+    for row in ["nonsense", "", "0 1", "1 1\nS: 1 1", "1\nS: 2 2\nS: 1 1"] {
+        let mut listing = Listing::default();
+        for (number, uidl) in [(1, b"a"), (2, b"b")] {
+            listing.push(Listed { number, uidl, size: None }).unwrap();
+        }
+        let (peer, mut session) = session("TOP", &format!("C: LIST\nS: +OK\nS: {row}\nS: .")).await;
+        let error = session.list(&mut listing).await.unwrap_err();
+        assert!(matches!(error, Error::OutOfStep { .. }), "{row}: {error}");
+        drop(session);
+        peer.finish().await;
+    }
     for stat in ["S: +OK", "S: +OK many"] {
         let (peer, mut session) = session("TOP", &format!("C: STAT\n{stat}")).await;
         assert!(matches!(session.stat().await, Err(Error::OutOfStep { .. })), "{stat}");
