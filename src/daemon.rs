@@ -11,22 +11,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config;
-use crate::ledger::{self, Configured, Ledger, Terms};
+use crate::config::{self, Config};
+use crate::ledger::{self, Configured, Ledger, Terms, answer_of};
 use crate::message::AccountName;
 use crate::metrics::{Counts, Metrics};
-use crate::poll::Summary;
+use crate::net::Acceptor;
+use crate::poll::{self, Summary};
 use crate::{alerts, schedule, web};
 
 pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
+use requests::Requests;
 pub use requests::{Answer, PATIENCE};
-use requests::{Requests, answer_of};
 use telling::Telling;
 
 /// How soon a request of another process is seen.
@@ -55,33 +58,28 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
-    let web = config.web;
-    let shown = watch::Sender::new(configured(&config));
-    let metrics = Arc::new(Metrics::new(Utc::now()));
-    if let Some(web) = web {
-        let listener = web::bind(web.listen).await.map_err(|text| fault_of_listen(file, text))?;
-        info!(address = %web.listen, "the page is up");
-        tokio::spawn(web::serve(
-            listener,
-            ledger.report(),
-            shown.subscribe(),
-            Arc::clone(&metrics),
-            stop.clone(),
-        ));
-    }
     let telling = Telling::of(&config);
+    let show = Show::of(&config);
+    let web = config.web.clone();
+    let page = match &web {
+        Some(wanted) => Some(open_page(wanted, &config, &show, &stop).await?),
+        None => None,
+    };
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
-    let plan = watch::Sender::new(Arc::new(telling.plan(&bridge)));
-    let polled = Arc::new(Notify::new());
+    show.plan.send_replace(Arc::new(telling.plan(&bridge)));
     let told = stop.child_token();
-    let alerts = alerts::run(Arc::clone(&ledger), plan.subscribe(), Arc::clone(&polled), told.clone());
-    let alerts = tokio::spawn(alerts);
+    let (plan, polled) = (show.plan.subscribe(), Arc::clone(&show.polled));
+    let alerts = tokio::spawn(alerts::run(Arc::clone(&ledger), plan, polled, told.clone()));
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, Shown { page: shown, metrics, plan, polled }, web, stop).run().await;
+    let outcome = Daemon::new(bridge, show, web, stop.clone()).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
     told.cancel();
     end(alerts).await;
+    if let Some(page) = page {
+        stop.cancel();
+        let _ = page.await;
+    }
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
@@ -90,8 +88,85 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     outcome.and(closed.map_err(Into::into))
 }
 
-fn fault_of_listen(file: &Path, text: String) -> config::Faults {
-    config::Faults(vec![config::Fault { file: file.to_owned(), line: None, key: "web.listen".into(), text }])
+/// What others go by who work beside the polls.
+struct Show {
+    configured: watch::Sender<Configured>,
+    live: watch::Sender<web::Live>,
+    metrics: Arc<Metrics>,
+    /// How people are told.
+    plan: watch::Sender<Arc<alerts::Plan>>,
+    /// A poll has ended.
+    polled: Arc<Notify>,
+}
+
+impl Show {
+    fn of(config: &Config) -> Show {
+        Show {
+            configured: watch::Sender::new(configured(config)),
+            live: watch::Sender::default(),
+            metrics: Arc::new(Metrics::new(Utc::now())),
+            plan: watch::Sender::default(),
+            polled: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Passes on what polls of `bridge` tell, for as long as one can.
+    fn follow(&self, bridge: &Bridge) {
+        let (mut progress, live) = (bridge.progress(), self.live.clone());
+        tokio::spawn(async move {
+            loop {
+                match progress.recv().await {
+                    Ok(poll::Progress { account, deliveries, done, .. }) => {
+                        live.send_modify(|live| live.progress(&account, deliveries, done, Utc::now()));
+                    }
+                    // What was missed is older than what comes next.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        });
+    }
+}
+
+/// Lets the page answer, as the config says.
+async fn open_page(
+    wanted: &config::Web,
+    config: &Config,
+    show: &Show,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let fault = |key: &str, text| {
+        let (file, key) = (config.file.clone(), format!("web.{key}"));
+        config::Faults(vec![config::Fault { file, line: None, key, text }])
+    };
+    let acceptor = match &wanted.tls {
+        Some(pair) => {
+            let pems = pair.read(&config.file).await.map_err(|fault| config::Faults(vec![fault]))?;
+            let acceptor = Acceptor::new(&pems.certificate, pems.key.expose_secret().as_bytes());
+            Some(acceptor.map_err(|text| fault("certificate", text))?)
+        }
+        None => None,
+    };
+    let listener = web::bind(wanted.listen).await.map_err(|text| fault("listen", text))?;
+    // Port 0 becomes one that is free.
+    let listen = listener.local_addr().context("the page has no address")?;
+    info!(address = %listen, "the page is up");
+    let access = web::Access {
+        listen,
+        acceptor,
+        trusted_proxy: wanted.trusted_proxy.clone(),
+        names: wanted.names.clone(),
+    };
+    let house = web::House {
+        config: config.file.clone(),
+        access,
+        visitor: Ledger::visit(&config.ledger).await?,
+        configured: show.configured.subscribe(),
+        live: show.live.subscribe(),
+        metrics: Arc::clone(&show.metrics),
+        stop: stop.clone(),
+    };
+    Ok(tokio::spawn(web::serve(listener, house)))
 }
 
 /// Takes the ledger, on the terms that all polls go by.
@@ -114,23 +189,12 @@ pub fn terms() -> Terms {
 /// byte: servers have been seen to show one only then.
 const ABSENT_AFTER: Duration = Duration::from_secs(30);
 
-/// What others go by who work beside the polls.
-struct Shown {
-    /// What the page shows of the config.
-    page: watch::Sender<Configured>,
-    metrics: Arc<Metrics>,
-    /// How people are told.
-    plan: watch::Sender<Arc<alerts::Plan>>,
-    /// A poll has ended.
-    polled: Arc<Notify>,
-}
-
 struct Daemon {
     bridge: Bridge,
     /// What a reload cannot change.
     ledger_path: PathBuf,
     web: Option<config::Web>,
-    shown: Shown,
+    show: Show,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
     /// Whose poll is under way, and whether a request waits for it.
@@ -145,12 +209,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, shown: Shown, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
+    fn new(bridge: Bridge, show: Show, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
+        show.follow(&bridge);
         Daemon {
             ledger_path: bridge.ledger_path().to_owned(),
             bridge,
             web,
-            shown,
+            show,
             stop,
             polls: JoinSet::new(),
             running: HashMap::new(),
@@ -214,7 +279,7 @@ impl Daemon {
                 continue;
             }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
-            self.shown.metrics.begin(&name);
+            self.show.live.send_modify(|live| live.begin(&name));
             self.running.insert(name, waiting);
         }
         Ok(wake)
@@ -256,14 +321,15 @@ impl Daemon {
     async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
         let summary = polled.outcome?;
         let name = polled.account;
-        self.shown.metrics.end(&name, &counts(&summary), summary.took);
+        self.show.metrics.end(&name, &counts(&summary), summary.took);
+        self.show.live.send_modify(|live| live.end(&name));
         let waiting = self.running.remove(&name).unwrap_or_default();
         let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
         self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));
         // Its old time has passed; the ledger has the new one.
         self.agenda.remove(&name);
         self.agenda_has_changed(AGENDA_LAG);
-        self.shown.polled.notify_one();
+        self.show.polled.notify_one();
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;
             self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;
@@ -307,13 +373,14 @@ impl Daemon {
                     config.ledger.clone_from(&self.ledger_path);
                 }
                 if config.web != self.web {
-                    warn!("`web.listen` has changed: that takes effect after a restart");
+                    warn!("`web` has changed: that takes effect after a restart");
                 }
-                self.shown.page.send_replace(configured(&config));
+                self.show.configured.send_replace(configured(&config));
                 let telling = Telling::of(&config);
                 let ledger = Arc::clone(self.bridge.ledger());
                 self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
-                self.shown.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
+                self.show.follow(&self.bridge);
+                self.show.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
                 self.agenda_has_changed(Duration::ZERO);
                 info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
                 Ok(())

@@ -39,6 +39,7 @@
 //! | what people are told without asking | [`alerts`] |
 //! | TLS, certificates, time-outs | [`net`] |
 //! | what another program had seen, and how its file tells | [`import_state`] |
+//! | what the page shows and does, and who may | [`web`] |
 //! | what a command prints | [`cli`] |
 //!
 //! Who may import whom is kept by `tests/all/layers.rs`.

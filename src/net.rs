@@ -3,6 +3,8 @@
 //! A [`Connector`] is built once per peer from [`Settings`] and hands out [`Stream`]s. No byte of a secret
 //! goes over a stream before its certificate has been verified: callers ask [`Stream::may_carry_secrets`].
 
+mod acceptor;
+
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
@@ -29,6 +31,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::printable::printable;
+
+pub use acceptor::Acceptor;
 
 /// How to reach and to trust a peer: the config's `host`, `port`, `tls`, `ca_file`, `server_name`, `pin`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,6 +77,8 @@ mod tests {
     fn configured(accounts: &[(&str, Polling)]) -> Configured {
         let accounts = accounts.iter().map(|(name, polling)| ConfiguredAccount {
             name: AccountName::new(name).unwrap(),
+            source: String::new(),
+            has_own_file: false,
             polling: polling.clone(),
         });
         Configured { accounts: accounts.collect(), ..Configured::default() }

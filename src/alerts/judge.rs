@@ -186,7 +186,12 @@ mod tests {
 
     fn configured(polling: Polling) -> Configured {
         Configured {
-            accounts: vec![ConfiguredAccount { name: AccountName::new("work").unwrap(), polling }],
+            accounts: vec![ConfiguredAccount {
+                name: AccountName::new("work").unwrap(),
+                source: String::new(),
+                has_own_file: false,
+                polling,
+            }],
             destinations: vec![ConfiguredDestination {
                 name: DestinationName::new("home").unwrap(),
                 kind: "imap",

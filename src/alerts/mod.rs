@@ -74,7 +74,7 @@ pub struct Mailbox {
 }
 
 /// All that telling needs of one config.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     after: Duration,
     tellers: Tellers,

@@ -22,7 +22,7 @@ use crate::message::{AccountName, Message, NOTICE, Outgoing, Route, Spool, Uidl,
 use crate::net::Connectors;
 
 /// What the config offers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tellers {
     mail: Option<Mailbox>,
     url: Option<(Format, Notifier)>,
@@ -31,7 +31,7 @@ pub struct Tellers {
 
 impl Tellers {
     pub fn new(settings: Option<Settings>, mail: Option<Mailbox>, connectors: &mut Connectors) -> Tellers {
-        let Some(settings) = settings else { return Tellers { mail: None, url: None, command: None } };
+        let Some(settings) = settings else { return Tellers::default() };
         let url = settings.url.and_then(|url| {
             let made = url.and_then(|url| Ok((url.format, Notifier::new(&url.url, url.secret, connectors)?)));
             made.map_err(|why| warn!("alerts.url cannot be used: {why}")).ok()

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
-use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
+use crate::config::draft::{self, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports};
 use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
-use crate::net::{Connectors, Tls};
-use crate::pop3;
+use crate::net::Tls;
 use crate::setup::{self, Mailbox};
 
 use super::person::{Person, Question};
@@ -90,13 +89,7 @@ impl From<ImportWord> for Import {
 impl Answers {
     /// `account`, changed as far as there are answers.
     fn applied_to(&self, mut account: AccountDraft) -> AccountDraft {
-        let peer = &mut account.peer;
-        if let Some(tls) = self.tls.map(Tls::from).filter(|tls| *tls != peer.tls) {
-            (peer.tls, peer.port) = (tls, POP3.of(tls));
-        }
-        peer.port = self.port.unwrap_or(peer.port);
-        peer.host = self.host.clone().unwrap_or_else(|| peer.host.clone());
-        peer.user = self.user.clone().unwrap_or_else(|| peer.user.clone());
+        account.peer = self.applied_to_peer(account.peer);
         account.leave_copy = self.leave_copy.unwrap_or(account.leave_copy);
         account.import = self.import.map_or(account.import, Import::from);
         // Several routes are a matter for the file.
@@ -106,6 +99,16 @@ impl Answers {
             route.mark_read |= self.mark_read;
         }
         account
+    }
+
+    fn applied_to_peer(&self, mut peer: PeerDraft) -> PeerDraft {
+        if let Some(tls) = self.tls.map(Tls::from).filter(|tls| *tls != peer.tls) {
+            (peer.tls, peer.port) = (tls, POP3_PORTS.of(tls));
+        }
+        peer.port = self.port.unwrap_or(peer.port);
+        peer.host = self.host.clone().unwrap_or(peer.host);
+        peer.user = self.user.clone().unwrap_or(peer.user);
+        peer
     }
 }
 
@@ -122,17 +125,11 @@ pub async fn add(
         Some(address) => address,
         None => person.line(Question { text: "Mail address", option: "mailferry add ADDRESS" }, None)?,
     };
-    let name = name.or_else(|| free_name(&config, &address));
+    let name = name.or_else(|| setup::free_name(&config, &address));
     let name =
         name.ok_or_else(|| plain(exit::USAGE, "no name can be made of this address; give one with --name"))?;
     setup::must_be_free(&config, &name)?;
-    let tls = answers.tls.map_or(Tls::Implicit, Tls::from);
-    let mut peer = PeerDraft {
-        host: answers.host.clone().unwrap_or_default(),
-        port: answers.port.unwrap_or_else(|| POP3.of(tls)),
-        tls,
-        user: answers.user.clone().unwrap_or_else(|| address.clone()),
-    };
+    let mut peer = answers.applied_to_peer(settings(&person, &answers, &address).await?);
     let (password, mailbox) = log_in(&person, &answers, &mut peer).await?;
     print(&format!("Logged in: {mailbox}\n"));
     let leave_copy = ask_leave_copy(&person, answers.leave_copy)?;
@@ -150,6 +147,29 @@ pub async fn add(
     Ok(exit::OK)
 }
 
+/// What is known of the address; nobody is asked where the server is given.
+async fn settings(person: &Person, answers: &Answers, address: &str) -> anyhow::Result<PeerDraft> {
+    if let Some(host) = &answers.host {
+        let (host, user) = (host.clone(), address.trim().to_owned());
+        return Ok(PeerDraft { host, port: POP3_PORTS.of(Tls::Implicit), tls: Tls::Implicit, user });
+    }
+    print(&format!("Looking for the settings of {address} ...\n"));
+    let suggestion = setup::suggest(address).await.map_err(|reason| plain(exit::USAGE, reason))?;
+    for told in &suggestion.told {
+        print(&format!("  {told}\n"));
+    }
+    if let Some(question) = suggestion.question {
+        if person.is_absent() {
+            let host = suggestion.peer.host;
+            return Err(plain(exit::USAGE, format!("{question} If it is, give --host {host}")));
+        }
+        if !person.confirm(&question, false)? {
+            return Ok(PeerDraft { host: String::new(), ..suggestion.peer });
+        }
+    }
+    Ok(suggestion.peer)
+}
+
 /// The config, or a first one.
 async fn open(file: &Path) -> anyhow::Result<Config> {
     if !file.exists() {
@@ -157,17 +177,6 @@ async fn open(file: &Path) -> anyhow::Result<Config> {
         print(&format!("There was no config yet: {} is new\n", file.display()));
     }
     Ok(config::load_without_secrets(file).await?)
-}
-
-/// The address itself, with what a name cannot have replaced; with a number if it is taken. `None` where nothing is left
-/// of it.
-fn free_name(config: &Config, address: &str) -> Option<AccountName> {
-    let allowed = |c: char| if c.is_alphanumeric() || "-_.@".contains(c) { c } else { '-' };
-    let base: String = address.trim().chars().map(allowed).take(60).collect();
-    let base = base.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let first = AccountName::new(base)?;
-    let numbered = (2..1000).filter_map(|n| AccountName::new(&format!("{base}-{n}")));
-    std::iter::once(first).chain(numbered).find(|name| setup::must_be_free(config, name).is_ok())
 }
 
 /// Asks until the source lets us in. Returns its password.
@@ -179,14 +188,9 @@ async fn log_in(
     loop {
         peer.user = person.line(Question { text: "User name", option: "--user" }, Some(&peer.user))?;
         let password = password(person, answers.password_file.as_deref())?;
-        ask_server(person, peer, "POP3 server", POP3)?;
+        ask_server(person, peer, "POP3 server", &POP3_PORTS)?;
         print(&format!("Logging in to {} ...\n", peer.host));
-        let settings = pop3::Settings::new(peer.net(), &peer.user, password.clone());
-        let outcome = match Connectors::default().connector(&settings.peer) {
-            Ok(connector) => setup::log_in(&settings, &connector).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match outcome {
+        match setup::log_in_account(peer.net(), &peer.user, &password).await {
             Ok(mailbox) => return Ok((password, mailbox)),
             Err(reason) if person.is_absent() => {
                 return Err(plain(exit::LATER, format!("{}: {reason}", peer.host)));
@@ -196,23 +200,7 @@ async fn log_in(
     }
 }
 
-/// What is usual, to be offered.
-#[derive(Clone, Copy)]
-struct Ports {
-    implicit: u16,
-    plaintext: u16,
-}
-
-impl Ports {
-    fn of(self, tls: Tls) -> u16 {
-        if tls == Tls::Implicit { self.implicit } else { self.plaintext }
-    }
-}
-
-const POP3: Ports = Ports { implicit: 995, plaintext: 110 };
-const IMAP: Ports = Ports { implicit: 993, plaintext: 143 };
-
-fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: Ports) -> anyhow::Result<()> {
+fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: &Ports) -> anyhow::Result<()> {
     let known = Some(peer.host.as_str()).filter(|host| !host.is_empty());
     peer.host = person.line(Question { text, option: "--host" }, known)?;
     let mut ways = vec![
@@ -235,7 +223,8 @@ fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: Ports) -
     Ok(())
 }
 
-fn password(person: &Person, file: Option<&Path>) -> anyhow::Result<SecretString> {
+/// A password out of a file, or else typed unseen.
+pub(super) fn password(person: &Person, file: Option<&Path>) -> anyhow::Result<SecretString> {
     let Some(file) = file else {
         return person.password(Question { text: "Password", option: "--password-file" });
     };
@@ -335,8 +324,11 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
     loop {
         let known = Some(peer.user.as_str()).filter(|user| !user.is_empty());
         peer.user = person.line(Question { text: "User name there", option: "--to" }, known)?;
+        if peer.host.is_empty() {
+            peer = setup::suggest_home(&peer.user).await;
+        }
         let password = person.password(Question { text: "Password there", option: "--to" })?;
-        ask_server(person, &mut peer, "IMAP server", IMAP)?;
+        ask_server(person, &mut peer, "IMAP server", &IMAP_PORTS)?;
         let home = HomeDraft { name: name.clone(), peer: peer.clone() };
         print(&format!("Logging in to {} ...\n", peer.host));
         match setup::log_in_home(&home, &password).await {

@@ -6,6 +6,7 @@ mod demo;
 mod fetch;
 mod import_state;
 mod log;
+mod page;
 mod people;
 mod person;
 mod report;
@@ -247,6 +248,14 @@ enum Command {
     /// Exit code 64: the file is not what it should be, or of another account. 75: the server refused, or another
     /// mailferry holds the ledger.
     ImportState(import_state::Wish),
+    /// Set a new password for the page
+    ///
+    /// Whoever is signed in there has to do so again.
+    WebPassword {
+        /// A file with the password, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
     Demo {
         /// End when all has arrived and is verified
@@ -341,6 +350,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Rename { old, new } => people::rename(&file, &old, &new).await,
         Command::Forget { account } => people::forget(&file, &account).await,
         Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
+        Command::WebPassword { password_file } => page::web_password(&file, password_file.as_deref()).await,
         Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
     }
 }

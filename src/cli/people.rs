@@ -11,9 +11,8 @@ use chrono::Utc;
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::ledger::{self, Ledger, MessageId, Request, Visitor};
-use crate::message::{AccountName, DestinationName, Message, Quirks};
-use crate::net::Connectors;
-use crate::pop3::{Retrieval, Session};
+use crate::message::{AccountName, DestinationName, Message};
+use crate::setup;
 
 use super::{counted, exit, plain, print};
 
@@ -100,12 +99,7 @@ pub async fn ask_for(config: &Config, request: &Request) -> anyhow::Result<Resul
     let visitor = Ledger::visit(&config.ledger).await?;
     let id = visitor.request(request, Utc::now()).await?;
     let answer = wait_for_answer(&visitor, id, &config.ledger).await?;
-    let read = || -> Option<Result<String, String>> {
-        let answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
-        let text = |key: &str| answer.get(key)?.as_str().map(str::to_owned);
-        text("ok").map(Ok).or_else(|| text("error").map(Err))
-    };
-    read().with_context(|| format!("the daemon answered `{answer}`"))
+    ledger::outcome_of(&answer).with_context(|| format!("the daemon answered `{answer}`"))
 }
 
 /// Drops what the ledger knows of an account that is no longer configured, whoever holds it. Returns how many messages
@@ -168,26 +162,11 @@ pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow
         let text = format!("message {id} is of account `{}`, which is not in the config", wanted.account);
         return Err(plain(exit::USAGE, text));
     };
-    let failed = |error: &dyn std::fmt::Display| plain(exit::LATER, format!("{}: {error}", account.name));
-    let connector = Connectors::default().connector(&account.pop3.peer).map_err(|error| failed(&error))?;
-    let mut session =
-        Session::open(&connector, &account.pop3, Quirks::default()).await.map_err(|error| failed(&error))?;
-    let listing = session.uidl().await.map_err(|error| failed(&error))?;
-    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl).map(|row| row.number);
     let spool = std::env::temp_dir();
-    let retrieved = session.retrieve(&bearers.collect::<Vec<_>>(), &spool).await;
-    for (_, retrieval) in retrieved.messages {
-        if let Retrieval::Message(message) = retrieval
-            && wanted.content.is_none_or(|content| content == message.content)
-        {
-            write(&message, output).await?;
-            return Ok(exit::OK);
-        }
-    }
-    Err(match retrieved.error {
-        Some(error) => failed(&error),
-        None => failed(&format!("message {id} is no longer there")),
-    })
+    let message = setup::retrieve(&account, &wanted, &spool).await;
+    write(&message.map_err(|reason| plain(exit::LATER, format!("{}: {reason}", account.name)))?, output)
+        .await?;
+    Ok(exit::OK)
 }
 
 async fn write(message: &Message, output: Option<&Path>) -> anyhow::Result<()> {

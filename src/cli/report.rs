@@ -81,7 +81,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
         must_know(account, &config, report.as_ref()).await?;
     }
     let history = match report {
-        Some(report) => History { polls: report.history(account, POLLS).await? },
+        Some(report) => History { polls: report.history(account, None, POLLS).await? },
         None => History { polls: Vec::new() },
     };
     if json {
@@ -96,7 +96,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => Parked { parked: report.parked().await? },
+        Some(report) => Parked { parked: report.parked(None, u32::MAX).await? },
         None => Parked { parked: Vec::new() },
     };
     if json {

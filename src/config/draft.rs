@@ -11,7 +11,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::destination::Known;
 use super::fault::Faults;
-pub use super::keys::ACCOUNTS_DIR;
+pub use super::keys::{ACCOUNTS_DIR, IMAP_PORTS, POP3_PORTS, Ports};
 use super::load::with_password;
 use super::section::Document;
 use super::surroundings::local_zone;

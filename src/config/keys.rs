@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::net::Tls;
+
 pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "alerts", "destination", "account"];
-pub const WEB: &[&str] = &["listen"];
+pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names"];
 pub const LOG: &[&str] = &["format", "level"];
 pub const ALERTS: &[&str] =
     &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];
@@ -40,6 +42,15 @@ pub const LISTEN: &str = "127.0.0.1:8025";
 pub struct Ports {
     pub implicit: u16,
     pub plaintext: u16,
+}
+
+impl Ports {
+    pub fn of(&self, tls: Tls) -> u16 {
+        match tls {
+            Tls::Implicit => self.implicit,
+            Tls::StartTls | Tls::None => self.plaintext,
+        }
+    }
 }
 
 pub const POP3_PORTS: Ports = Ports { implicit: 995, plaintext: 110 };

@@ -19,8 +19,8 @@ mod secret;
 mod section;
 mod surroundings;
 mod value;
+mod web;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
@@ -28,6 +28,7 @@ use tracing::Level;
 pub use fault::{Fault, Faults};
 pub use load::{load, load_without_secrets};
 pub use surroundings::{find, place};
+pub use web::{KeyPair, Pems, Web};
 
 use crate::destination::{imap_folder, webhook};
 use crate::message::{AccountName, DestinationName, Quirks};
@@ -52,11 +53,6 @@ pub struct Config {
     pub broken: Vec<Broken>,
     /// What is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Web {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,10 +21,7 @@ pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
     let user = section.need("user", "\"me@example.com\"", value::line).map(str::to_owned);
     let password = secret::one(section, "password");
     let tls = section.read("tls", value::tls).unwrap_or(Tls::Implicit);
-    let port = section.read("port", value::port).unwrap_or(match tls {
-        Tls::Implicit => ports.implicit,
-        Tls::StartTls | Tls::None => ports.plaintext,
-    });
+    let port = section.read("port", value::port).unwrap_or(ports.of(tls));
     let ca_file = ca_file(section);
     let net = net::Settings {
         host: host.unwrap_or_default(),

@@ -1,6 +1,5 @@
 //! What a file says, understood and complete, but with its secrets still where they are kept.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
@@ -10,7 +9,8 @@ use super::alerts::{self, RawAlerts};
 use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
 use super::section::{Document, Section};
-use super::{Log, LogFormat, Web, keys, value};
+use super::web::{self, Web};
+use super::{Log, LogFormat, keys, value};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 
 /// The main file.
@@ -54,7 +54,7 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
         accounts_dir: top
             .path("accounts_dir")
             .map(|path| AccountsDir { path, line: top.line_of("accounts_dir") }),
-        web: top.table("web").and_then(|section| web(&section)),
+        web: top.table("web").and_then(|section| web::web(&section)),
         log: top.table("log").map(|section| log(&section)).unwrap_or_default(),
         alerts: top.table("alerts").map(|section| alerts::alerts(&section, &known)),
         destinations: destinations.into_iter().flatten().collect(),
@@ -93,14 +93,6 @@ fn named<'d, N>(top: &Section<'d>, key: &str, new: impl Fn(&str) -> Option<N>) -
         }
     }
     tables
-}
-
-fn web(section: &Section<'_>) -> Option<Web> {
-    section.only(&[keys::WEB]);
-    if section.has("listen") {
-        return section.read("listen", value::listen).map(|listen| Web { listen });
-    }
-    keys::LISTEN.parse::<SocketAddr>().ok().map(|listen| Web { listen })
 }
 
 fn log(section: &Section<'_>) -> Log {

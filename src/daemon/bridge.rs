@@ -253,10 +253,14 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
 pub fn configured(config: &Config) -> Configured {
     let accounts = config.accounts.iter().map(|account| ConfiguredAccount {
         name: account.name.clone(),
+        source: format!("{} at {}", account.pop3.user, account.pop3.peer.host),
+        has_own_file: account.file != config.file,
         polling: if account.paused { Polling::Paused } else { Polling::On },
     });
     let broken = config.broken.iter().map(|broken| ConfiguredAccount {
         name: broken.name.clone(),
+        source: String::new(),
+        has_own_file: broken.file != config.file,
         polling: Polling::Broken(broken.reason.clone()),
     });
     let destinations = config.destinations.iter().map(|destination| ConfiguredDestination {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ledger::{self, Ledger, Request};
+use crate::ledger::{self, Ledger, Request, answer_of};
 use crate::message::AccountName;
 use crate::poll::Summary;
 
@@ -135,15 +135,6 @@ impl Requests {
         }
         Ok(())
     }
-}
-
-/// The answer to a request that can be refused: `{"ok": ...}` or `{"error": ...}`.
-pub fn answer_of(outcome: Result<&str, &str>) -> String {
-    match outcome {
-        Ok(text) => serde_json::json!({ "ok": text }),
-        Err(text) => serde_json::json!({ "error": text }),
-    }
-    .to_string()
 }
 
 /// How many deliveries a person's word concerned. What is not in the ledger is that person's mistake, and concerns

@@ -1,5 +1,7 @@
 //! The config's side of the status: what it names is shown whether the ledger knows it or not, and nothing else is.
 
+use std::collections::HashMap;
+
 use super::{AccountStatus, DestinationStatus, Failure, Status};
 use crate::message::{AccountName, DestinationName};
 
@@ -13,6 +15,10 @@ pub struct Configured {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredAccount {
     pub name: AccountName,
+    /// The user and the host; empty where the config of this account cannot be used.
+    pub source: String,
+    /// It stands in a file of its own, which mailferry may change.
+    pub has_own_file: bool,
     pub polling: Polling,
 }
 
@@ -39,9 +45,10 @@ impl Status {
     /// What the config names, by name, with what the ledger knows of it.
     pub fn of(mut self, configured: &Configured) -> Status {
         let mut status = Status::default();
+        let known = self.accounts.drain(..).map(|known| (known.name.clone(), known));
+        let mut known: HashMap<String, AccountStatus> = known.collect();
         for account in &configured.accounts {
-            let at = self.accounts.iter().position(|known| known.name == account.name.as_str());
-            status.accounts.push(account.status(at.map(|at| self.accounts.swap_remove(at))));
+            status.accounts.push(account.status(known.remove(account.name.as_str())));
         }
         for destination in &configured.destinations {
             let at = self.destinations.iter().position(|known| known.name == destination.name.as_str());

@@ -43,6 +43,7 @@
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
+//! | `page` | the password of the page, and who is signed in |
 //! | `alerts` | what people are told without asking, and whether they have been |
 
 mod adopt;
@@ -59,6 +60,7 @@ mod intake;
 mod lock;
 mod look_ups;
 mod open;
+mod page;
 mod people;
 mod polls;
 mod report;
@@ -91,11 +93,12 @@ pub use identify::{Identity, Retrieved};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;
+pub use page::Token;
 pub use polls::{Agenda, Past, PollRecord};
 pub use report::{
-    AccountStatus, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
+    AccountStatus, Arrivals, DestinationStatus, Failure, Kept, ParkedDelivery, Poll, Report, Status, Waiting,
 };
-pub use requests::{Request, Visitor};
+pub use requests::{Request, Visitor, answer_of, outcome_of};
 pub use setup::{AccountSetup, DestinationSetup};
 
 use crate::message::AccountName;

@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqlitePool};
 
 use super::columns::{content, moment, unsigned};
 use super::{Error, MessageId};
-use crate::message::{AccountName, Content, Uidl};
+use crate::message::{AccountName, Content, Uidl, unix};
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
@@ -76,6 +76,9 @@ pub struct Waiting {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Poll {
+    /// The newer, the larger.
+    #[serde(skip)]
+    pub id: i64,
     pub account: String,
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<DateTime<Utc>>,
@@ -86,6 +89,13 @@ pub struct Poll {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<String>,
+}
+
+/// What the polls of half an hour have delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    pub from: DateTime<Utc>,
+    pub delivered: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,9 +148,7 @@ impl Report {
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
-                a.error_text,
-                (SELECT count(*) FROM deliveries d
-                    WHERE d.account = a.id AND d.state = 'delivered') AS delivered,
+                a.error_text, a.delivered,
                 (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
@@ -185,14 +193,44 @@ impl Report {
         Ok(rows.into_iter().filter_map(WaitingRow::into_waiting).collect())
     }
 
-    /// The latest polls, the newest first, at most `limit`: of one account or all.
-    pub async fn history(&self, account: Option<&AccountName>, limit: u32) -> Result<Vec<Poll>, Error> {
+    /// The accounts whose last poll went well, or that were never polled, and whose next one was due before `time`.
+    pub async fn overdue(&self, time: DateTime<Utc>) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
         let sql = "
-            SELECT a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
-            FROM polls p JOIN accounts a ON a.id = p.account
-            WHERE a.name = coalesce($1, a.name) ORDER BY p.id DESC LIMIT $2";
+            SELECT name, next_poll_at FROM accounts
+            WHERE configured = 1 AND failing_since IS NULL AND next_poll_at < $1 ORDER BY next_poll_at";
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sql).bind(unix(time)).fetch_all(&self.readers).await.map_err(self.fault())?;
+        Ok(rows.into_iter().map(|(name, due_at)| (name, moment(due_at))).collect())
+    }
+
+    /// The latest polls, the newest first, at most `limit`: of one account or all, and of those before the poll
+    /// `before` where that is given.
+    pub async fn history(
+        &self,
+        account: Option<&AccountName>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Poll>, Error> {
+        // Two statements, so that those of one account are found by their index.
+        let sql = match account {
+            Some(_) => {
+                "
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                FROM polls p JOIN accounts a ON a.id = p.account
+                WHERE p.account = (SELECT id FROM accounts WHERE name = $1) AND p.id < $2
+                ORDER BY p.id DESC LIMIT $3"
+            }
+            None => {
+                "
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                FROM polls p JOIN accounts a ON a.id = p.account
+                WHERE $1 IS NULL AND p.id < $2
+                ORDER BY p.id DESC LIMIT $3"
+            }
+        };
         let rows: Vec<PollRow> = sqlx::query_as(sql)
             .bind(account.map(AccountName::as_str))
+            .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await
@@ -200,18 +238,51 @@ impl Report {
         Ok(rows.into_iter().map(Poll::from).collect())
     }
 
-    /// All that was given up for now, the oldest first.
-    pub async fn parked(&self) -> Result<Vec<ParkedDelivery>, Error> {
+    /// How much each half hour since `since` has brought, the oldest first; those that brought nothing are left out.
+    pub async fn arrivals(
+        &self,
+        account: &AccountName,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Arrivals>, Error> {
+        // Half hours, so that a reader in any time zone can make days of them. The ids grow with time, and are what the
+        // index is by.
+        let sql = "
+            SELECT p.started / 1800 * 1800, sum(p.delivered) FROM polls p
+            WHERE p.account = (SELECT id FROM accounts WHERE name = $1)
+                AND p.id >= coalesce((SELECT id FROM polls WHERE ended >= $2 ORDER BY ended LIMIT 1), 0)
+                AND p.started >= $2 AND p.delivered > 0
+            GROUP BY 1 ORDER BY 1";
+        let rows: Vec<(i64, i64)> = sqlx::query_as(sql)
+            .bind(account.as_str())
+            .bind(unix(since))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.fault())?;
+        let arrivals = |(from, delivered)| Arrivals { from: moment(from), delivered: unsigned(delivered) };
+        Ok(rows.into_iter().map(arrivals).collect())
+    }
+
+    /// What was given up for now, the oldest first, at most `limit`: of one account or all.
+    pub async fn parked(
+        &self,
+        account: Option<&AccountName>,
+        limit: u32,
+    ) -> Result<Vec<ParkedDelivery>, Error> {
+        // The accounts come first: the index of the states is by account.
         let sql = "
             SELECT m.id, a.name AS account, t.name AS destination, m.uidl, coalesce(m.size, m.octets) AS size,
                 d.since, d.attempts, d.reason
-            FROM deliveries d
+            FROM accounts a
+            CROSS JOIN deliveries d ON d.account = a.id
             JOIN messages m ON m.id = d.message
-            JOIN accounts a ON a.id = d.account
             JOIN destinations t ON t.id = d.destination
-            WHERE d.state = 'parked' ORDER BY d.since, d.id";
-        let rows: Vec<ParkedRow> =
-            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+            WHERE d.state = 'parked' AND a.name = coalesce($1, a.name) ORDER BY d.since, d.id LIMIT $2";
+        let rows: Vec<ParkedRow> = sqlx::query_as(sql)
+            .bind(account.map(AccountName::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.fault())?;
         Ok(rows.into_iter().map(ParkedDelivery::from).collect())
     }
 
@@ -334,6 +405,7 @@ impl From<&Waiting> for Failure {
 
 #[derive(FromRow)]
 struct PollRow {
+    id: i64,
     name: String,
     started: i64,
     ended: i64,
@@ -347,6 +419,7 @@ struct PollRow {
 impl From<PollRow> for Poll {
     fn from(row: PollRow) -> Poll {
         Poll {
+            id: row.id,
             account: row.name,
             started: Some(moment(row.started)),
             ended: Some(moment(row.ended)),

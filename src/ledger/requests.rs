@@ -27,9 +27,9 @@ pub enum Request {
 /// A ledger that another process may hold.
 #[derive(Debug)]
 pub struct Visitor {
-    connection: Mutex<SqliteConnection>,
-    readers: SqlitePool,
-    path: PathBuf,
+    pub(super) connection: Mutex<SqliteConnection>,
+    pub(super) readers: SqlitePool,
+    pub(super) path: PathBuf,
 }
 
 impl Visitor {
@@ -99,6 +99,22 @@ impl Ledger {
         })
         .await
     }
+}
+
+/// The answer to a request that can be refused: `{"ok": ...}` or `{"error": ...}`.
+pub fn answer_of(outcome: Result<&str, &str>) -> String {
+    match outcome {
+        Ok(text) => serde_json::json!({ "ok": text }),
+        Err(text) => serde_json::json!({ "error": text }),
+    }
+    .to_string()
+}
+
+/// What [`answer_of`] has made an answer of; `None` where this is none.
+pub fn outcome_of(answer: &str) -> Option<Result<String, String>> {
+    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
+    let text = |key: &str| answer.get(key)?.as_str().map(str::to_owned);
+    text("ok").map(Ok).or_else(|| text("error").map(Err))
 }
 
 #[derive(FromRow)]

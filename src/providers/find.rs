@@ -11,14 +11,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::{Address, base_domain};
 use super::autoconfig::{self, Servers};
-use super::dns::Dns;
+use super::dns::{Dns, Service};
 use super::fetch::Fetcher;
 use super::network::Network;
 use super::{Endpoint, Login, Provider, User, for_domain, for_host, for_mx};
 use crate::net::Tls;
 
 /// What is known of the servers of an address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// The most trustworthy first. Empty: a person has to know them.
     pub candidates: Vec<Candidate>,
@@ -27,7 +27,7 @@ pub struct Found {
 }
 
 /// The servers of an address, as one source has them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     pub source: Source,
     /// Where this is from: a clause for a person.
@@ -203,7 +203,7 @@ impl<'a> LookUp<'a> {
         outcomes
     }
 
-    /// Sections 4.1, steps 1.1 and 1.2, without the parameter that would tell the address.
+    /// Section 4.1, steps 1.1 and 1.2, without the parameter that would tell the address.
     async fn published(&self, domain: &str) -> Vec<Outcome> {
         let origin = || format!("{domain} publishes these servers");
         let urls = [
@@ -223,7 +223,7 @@ impl<'a> LookUp<'a> {
     /// Steps 3.1 to 3.4, by the host that takes the domain's mail.
     async fn mx(&self) -> Vec<Outcome> {
         let domain = self.address.domain();
-        let host = match self.in_time(self.dns.mx(domain)).await {
+        let host = match self.in_time(Source::Mx, self.dns.mx(domain)).await {
             Ok(host) => host,
             Err(why) => return vec![Err(format!("the mail of {domain} {why}"))],
         };
@@ -271,9 +271,9 @@ impl<'a> LookUp<'a> {
     }
 
     async fn service(&self, service: &str, tls: Tls) -> Result<Vec<Server>, String> {
-        let found = self.in_time(self.dns.services(service, self.address.domain())).await;
-        let found = found.map_err(|why| format!("{service} {why}"))?;
-        let server = |service: super::dns::Service| Server {
+        let asking = self.dns.services(service, self.address.domain());
+        let found = self.in_time(Source::Srv, asking).await.map_err(|why| format!("{service} {why}"))?;
+        let server = |service: Service| Server {
             host: service.host,
             port: service.port,
             tls,
@@ -293,27 +293,22 @@ impl<'a> LookUp<'a> {
 
     async fn ask(&self, url: String, source: Source, origin: String) -> Outcome {
         let reading = async { autoconfig::read(&self.http.get(&url).await?, self.address) };
-        // What is asked last gets what is left.
-        let reading = async {
-            match source {
-                Source::PlainHttp => within(self.began + self.network.patience, reading).await,
-                _ => self.in_time(reading).await,
-            }
-        };
-        match reading.await {
+        match self.in_time(source, reading).await {
             Ok(servers) => Ok(Candidate::new(source, origin, servers)),
             Err(why) => Err(format!("{url} {why}")),
         }
     }
 
-    /// Leaves some time for the last one.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-        within(self.began + self.network.patience * 7 / 10, work).await
+    /// Who is asked last gets what is left of the time.
+    async fn in_time<T>(
+        &self,
+        source: Source,
+        work: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        let tenths = if source == Source::PlainHttp { 10 } else { 7 };
+        let until = self.began + self.network.patience * tenths / 10;
+        timeout_at(until, work).await.unwrap_or_else(|_| Err("does not answer in time".into()))
     }
-}
-
-async fn within<T>(until: Instant, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    timeout_at(until, work).await.unwrap_or_else(|_| Err("does not answer in time".into()))
 }
 
 /// Whoever may have published the servers of all domains whose mail goes to `host`: the name above it, and the base domain,

@@ -63,6 +63,19 @@ pub fn must_be_free(config: &Config, name: &AccountName) -> Result<(), Error> {
     }
 }
 
+/// Whether an account could be saved as it is, without saving it.
+///
+/// # Errors
+/// [`Error::Taken`], or all that is wrong with it, each with its key.
+pub fn check(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<(), Error> {
+    must_be_free(config, &account.name)?;
+    let folder = config.accounts_dir.clone().unwrap_or_else(|| draft::ACCOUNTS_DIR.into());
+    let place = Place::new(config, &folder, &account.name);
+    let text = account.text(&place.password_in_config);
+    draft::read(config, &account.name, &place.file, &text, password.clone())?;
+    Ok(())
+}
+
 /// Writes a new account's file, and its password.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
 use crate::message::Quirks;
-use crate::net::{Certificate, Connector, Connectors};
+use crate::net::{self, Certificate, Connector, Connectors};
 use crate::pop3::{self, Session};
 use crate::printable::printable;
 
@@ -58,6 +58,20 @@ pub async fn log_in(source: &pop3::Settings, connector: &Connector) -> Result<Ma
     let certificate = session.certificate();
     session.quit().await?;
     Ok(Mailbox { messages: stat.count, octets: stat.octets, certificate })
+}
+
+/// Logs in to the mailbox of an account that is being set up or changed.
+///
+/// # Errors
+/// What is wrong, as a clause that can follow the host's name.
+pub async fn log_in_account(
+    peer: net::Settings,
+    user: &str,
+    password: &SecretString,
+) -> Result<Mailbox, String> {
+    let source = pop3::Settings::new(peer, user, password.clone());
+    let connector = Connectors::default().connector(&source.peer).map_err(|error| error.to_string())?;
+    log_in(&source, &connector).await.map_err(|error| error.to_string())
 }
 
 /// Logs in to an IMAP server that is to be a destination, and says what a person may want to know of it.

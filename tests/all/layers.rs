@@ -37,7 +37,7 @@ const LAYERS: &[(&str, MayUse)] = &[
         ),
     ),
     ("setup", Only(&["message", "config", "providers", "pop3", "destination", "net", "ledger", "poll"])),
-    ("web", Only(&["ledger", "setup", "metrics"])),
+    ("web", Only(&["message", "net", "ledger", "setup", "metrics"])),
     ("daemon", AllBut(&["cli", "demo"])),
     ("demo", Only(&["net", "config", "daemon"])),
     ("cli", AllBut(&[])),

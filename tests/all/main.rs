@@ -34,5 +34,6 @@ mod setup;
 mod strace;
 mod terminal;
 mod trouble;
+mod web;
 mod webhook;
 mod world;

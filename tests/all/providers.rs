@@ -37,17 +37,14 @@ fn file(servers: &[&str]) -> Page {
     Page::File("text/xml", xml(servers))
 }
 
-/// The first POP3 host of each candidate, with its source.
+/// The first host of each candidate, with its source.
 fn hosts(found: &Found) -> Vec<(Source, &str)> {
-    let host = |candidate: &'_ mailferry::providers::Candidate| candidate.source;
-    found
-        .candidates
-        .iter()
-        .map(|candidate| {
-            let server = candidate.pop3.first().or(candidate.imap.first()).unwrap();
-            (host(candidate), server.host.as_str())
-        })
-        .collect()
+    let mut hosts = Vec::new();
+    for candidate in &found.candidates {
+        let server = candidate.pop3.first().or(candidate.imap.first()).unwrap();
+        hosts.push((candidate.source, server.host.as_str()));
+    }
+    hosts
 }
 
 /// Whether a miss says all of `words`, and nothing that a terminal would obey.

@@ -186,3 +186,24 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
     ferry.run(&["-c", "new/mailferry.toml", "fetch"]).await.expect_code(0);
     assert_eq!(server.count("me", "INBOX"), 2);
 }
+
+#[tokio::test]
+async fn what_is_known_of_a_provider_is_offered() {
+    let ferry = Ferry::new("");
+    let mut terminal = Terminal::start(&ferry.command(&["add", "you@web.de"]));
+    terminal.wait_for("These are the settings as mailferry knows WEB.DE.").await;
+    terminal.wait_for("https://").await;
+    terminal.wait_for("(you)").await;
+    terminal.answer("").await;
+    terminal.at("Password", PASSWORD).await;
+    // Nobody out there is asked by a test.
+    terminal.at("(pop3.web.de)", "127.0.0.1").await;
+    terminal.wait_for("Encryption").await;
+    drop(terminal);
+
+    // Where no password is of any use, that is said at once.
+    for (address, said) in [("you@hotmail.com", "OAuth"), ("you@icloud.com", "POP3")] {
+        let ran = ferry.run(&["add", address, "--yes"]).await.expect_code(64);
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+}

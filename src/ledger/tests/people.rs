@@ -129,7 +129,7 @@ async fn status_and_history_keep_to_the_contract() {
          \"destinations\":[{\"name\":\"app\",\"kind\":\"webhook\",\"state\":\"ok\",\"error\":null},\
          {\"name\":\"home\",\"kind\":\"imap\",\"state\":\"ok\",\"error\":null}]}"
     );
-    let history = house.ledger.report().history(Some(&account()), 1).await.unwrap();
+    let history = house.ledger.report().history(Some(&account()), None, 1).await.unwrap();
     assert_eq!(
         serde_json::to_string(&history).unwrap(),
         "[{\"account\":\"work\",\"started\":\"2026-09-21T14:15:20Z\",\"ended\":\"2026-09-21T14:15:20Z\",\

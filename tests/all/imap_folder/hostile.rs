@@ -1,6 +1,6 @@
 //! Servers that lie, bomb or eavesdrop: no password for them, no panic, no memory.
 
-use mailferry::message::Verdict;
+use mailferry::message::{Mark, Verdict};
 use mailferry::net::{self, Tls};
 
 use super::scripted::{folders_at, logged_in, prepared};

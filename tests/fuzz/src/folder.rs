@@ -57,9 +57,9 @@ fn decode(name: &str) -> Option<String> {
         if shifted.is_empty() {
             text.push('&');
         } else {
-            let units = base64.decode(shifted).ok()?;
-            let units: Vec<u16> =
-                units.chunks(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]])).collect();
+            let octets = base64.decode(shifted).ok()?;
+            let (units, []) = octets.as_chunks::<2>() else { return None };
+            let units: Vec<u16> = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
             text.push_str(&String::from_utf16(&units).ok()?);
         }
         rest = after;

@@ -1,0 +1,587 @@
+//! Adding an account, step by step: its address, a login at its server, what is to become of its mail.
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::answers::{Refusal, complain, go, html};
+use super::drafts::Draft;
+use super::form::{Complaints, Field};
+use super::sign_in::SignedIn;
+use super::{Page, Shared};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
+use crate::setup::{self, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, Tls};
+
+#[derive(Template)]
+#[template(path = "step.html")]
+struct Step {
+    title: &'static str,
+    /// Which step this is, of how many.
+    place: &'static str,
+    /// What is known by now.
+    told: Vec<String>,
+    /// What is wrong with no field in particular.
+    complaints: Vec<String>,
+    fields: Vec<Field>,
+    button: &'static str,
+    /// What the button says while one waits.
+    busy: &'static str,
+    back: String,
+}
+
+/// The first question.
+#[derive(Default, Deserialize)]
+pub struct AddressForm {
+    address: String,
+}
+
+/// How to log in somewhere.
+#[derive(Deserialize)]
+pub struct LoginForm {
+    pub name: String,
+    pub user: String,
+    pub password: SecretString,
+    pub host: String,
+    pub port: String,
+    pub tls: String,
+}
+
+/// What is to become of the mail.
+#[derive(Default, Deserialize)]
+pub struct MailForm {
+    #[serde(default)]
+    pub leave_copy: String,
+    #[serde(default)]
+    pub days: String,
+    #[serde(default)]
+    pub import: String,
+    #[serde(default)]
+    pub to: String,
+    #[serde(default)]
+    pub folder: String,
+    #[serde(default)]
+    pub mark_read: String,
+}
+
+/// The value of the choice that adds a destination.
+const ANOTHER: &str = "+";
+
+pub async fn start() -> Response {
+    html(&address_step("", &Complaints::default()))
+}
+
+fn address_step(address: &str, complaints: &Complaints) -> Step {
+    let hint = "Of the account whose mail you want, such as me@example.com.";
+    let mut field = Field::text("address", "Mail address", address).hint(hint);
+    field.autocomplete = "email";
+    let mut fields = vec![field];
+    let complaints = complaints.at(&mut fields);
+    Step {
+        title: "Add a mail account",
+        place: "Step 1 of 3",
+        told: Vec::new(),
+        complaints,
+        fields,
+        button: "Next",
+        busy: "Looking for its settings ...",
+        back: "/".into(),
+    }
+}
+
+pub async fn begin(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Form(form): Form<AddressForm>,
+) -> Result<Response, Refusal> {
+    let address = form.address.trim();
+    if address.is_empty() || address.chars().any(char::is_control) || address.len() > 320 {
+        let complaints = Complaints::one("address", "Type the mail address.");
+        return Ok(complain(&address_step(address, &complaints)));
+    }
+    let config = page.config().await?;
+    let suggestion = match setup::suggest(address).await {
+        Ok(suggestion) => suggestion,
+        Err(reason) => return Ok(complain(&address_step(address, &Complaints::one("address", reason)))),
+    };
+    let draft = Draft {
+        name: setup::free_name(&config, address),
+        peer: suggestion.peer,
+        told: suggestion.told.into_iter().chain(suggestion.question.map(capitalised)).collect(),
+        password: None,
+        mailbox: None,
+        home: None,
+    };
+    let id = page.drafts.begin(owner, draft);
+    let id =
+        id.ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "There are no random numbers"))?;
+    Ok(go(&format!("/add/{id}/login")))
+}
+
+pub async fn login(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+) -> Response {
+    let Some(draft) = page.drafts.get(&owner, &id) else { return go("/add") };
+    let name = draft.name.as_ref().map(AccountName::as_str).unwrap_or_default();
+    let form = LoginForm::of(name, &draft.peer);
+    html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default()))
+}
+
+fn login_step(form: &LoginForm, told: Vec<String>, has_password: bool, complaints: &Complaints) -> Step {
+    let mut fields = login_fields(form, has_password, "POP3 server");
+    fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
+    let complaints = complaints.at(&mut fields);
+    Step {
+        title: "Log in to the account",
+        place: "Step 2 of 3",
+        told,
+        complaints,
+        fields,
+        button: "Log in",
+        busy: "Logging in ...",
+        back: "/add".into(),
+    }
+}
+
+/// A clause that begins a sentence.
+fn capitalised(text: String) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The fields that each server needs.
+pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) -> Vec<Field> {
+    let kept = if has_password { "Leave it empty to keep the one that is known." } else { "" };
+    let ways = [
+        ("implicit", "TLS from the first byte"),
+        ("starttls", "STARTTLS, on the plaintext port"),
+        ("none", "none, for a server on this machine"),
+    ];
+    let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
+    vec![
+        Field::text("user", "User name", &form.user),
+        Field::password("password", "Password", "off").hint(kept),
+        Field::text("host", server, &form.host).hint("Its name, such as pop.example.com."),
+        Field::choice("tls", "Encryption", &form.tls, ways.into()),
+        Field::number("port", "Port", &form.port).hint("Leave it empty for the usual one."),
+    ]
+}
+
+/// Logs in, and keeps what the server shows.
+pub async fn log_in(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Form(form): Form<LoginForm>,
+) -> Result<Response, Refusal> {
+    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let config = page.config().await?;
+    let mut complaints = Complaints::default();
+    let name = form.account_name(&config, &mut complaints);
+    let peer = form.peer(&POP3_PORTS, &mut complaints);
+    let password = form.password_or(draft.password.take(), &mut complaints);
+    if let (Some(name), Some(peer), Some(password)) = (&name, &peer, &password) {
+        complaints_of_login(&config, name, peer, password, &mut complaints);
+    }
+    let has_password = password.is_some();
+    let (Some(peer), Some(password), true) = (peer, password.clone(), complaints.is_empty()) else {
+        let told = draft.told.clone();
+        page.drafts.put(&owner, &id, Draft { password, ..draft });
+        return Ok(complain(&login_step(&form, told, has_password, &complaints)));
+    };
+    let outcome = setup::log_in_account(peer.net(), &peer.user, &password).await;
+    let host = peer.host.clone();
+    draft = Draft { name, peer, password: Some(password), ..draft };
+    match outcome {
+        Ok(mailbox) => {
+            page.drafts.put(&owner, &id, Draft { mailbox: Some(mailbox), ..draft });
+            Ok(go(&format!("/add/{id}/mail")))
+        }
+        Err(reason) => {
+            let told = draft.told.clone();
+            page.drafts.put(&owner, &id, Draft { mailbox: None, ..draft });
+            let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
+            Ok(complain(&login_step(&form, told, true, &complaints)))
+        }
+    }
+}
+
+/// What a file would be refused for is said before anybody logs in.
+fn complaints_of_login(
+    config: &Config,
+    name: &AccountName,
+    peer: &PeerDraft,
+    password: &SecretString,
+    complaints: &mut Complaints,
+) {
+    let account = AccountDraft {
+        name: name.clone(),
+        peer: peer.clone(),
+        leave_copy: LeaveCopy::Forever,
+        import: Import::All,
+        routes: Vec::new(),
+        paused: false,
+    };
+    if let Err(setup::Error::Config(faults)) = setup::check(config, &account, password) {
+        // Where the mail goes is asked later.
+        let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
+        faults.for_each(|fault| complaints.add(&fault.key, format!("It {}.", fault.text)));
+    }
+}
+
+impl LoginForm {
+    pub fn of(name: &str, peer: &PeerDraft) -> LoginForm {
+        LoginForm {
+            name: name.to_owned(),
+            user: peer.user.clone(),
+            password: SecretString::default(),
+            host: peer.host.clone(),
+            port: peer.port.to_string(),
+            tls: tls_word(peer.tls).to_owned(),
+        }
+    }
+
+    fn account_name(&self, config: &Config, complaints: &mut Complaints) -> Option<AccountName> {
+        let name = AccountName::new(self.name.trim());
+        match &name {
+            None => complaints.add("name", format!("A name has {NAME_RULE}.")),
+            Some(name) => {
+                if setup::must_be_free(config, name).is_err() {
+                    complaints
+                        .add("name", format!("There is an account {name} already; choose another name."));
+                }
+            }
+        }
+        name
+    }
+
+    /// `None` where it says less than is needed.
+    pub fn peer(&self, ports: &Ports, complaints: &mut Complaints) -> Option<PeerDraft> {
+        let (host, user) = (self.host.trim(), self.user.trim());
+        for (field, text, what) in
+            [("host", host, "Type the name of the server."), ("user", user, "Type the user name.")]
+        {
+            if text.is_empty() {
+                complaints.add(field, what);
+            }
+        }
+        let tls = match self.tls.as_str() {
+            "none" => Tls::None,
+            "starttls" => Tls::StartTls,
+            _ => Tls::Implicit,
+        };
+        let port = match self.port.trim() {
+            "" => Some(ports.of(tls)),
+            text => text.parse().ok().filter(|port| *port > 0),
+        };
+        if port.is_none() {
+            complaints.add("port", "A port is a number from 1 to 65535.");
+        }
+        (!host.is_empty() && !user.is_empty()).then_some(())?;
+        Some(PeerDraft { host: host.to_owned(), port: port?, tls, user: user.to_owned() })
+    }
+
+    /// The password that was typed, or else the one that is known.
+    fn password_or(&self, known: Option<SecretString>, complaints: &mut Complaints) -> Option<SecretString> {
+        match self.typed_password(complaints) {
+            None => {
+                if known.is_none() {
+                    complaints.add("password", "Type the password.");
+                }
+                known
+            }
+            typed => typed,
+        }
+    }
+
+    pub fn typed_password(&self, complaints: &mut Complaints) -> Option<SecretString> {
+        let typed = self.password.expose_secret();
+        if typed.contains(char::is_control) {
+            complaints.add("password", "It holds a control character, which no password can.");
+        }
+        (!typed.is_empty()).then(|| self.password.clone())
+    }
+}
+
+fn tls_word(tls: Tls) -> &'static str {
+    match tls {
+        Tls::Implicit => "implicit",
+        Tls::StartTls => "starttls",
+        Tls::None => "none",
+    }
+}
+
+pub async fn mail(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let config = page.config().await?;
+    let form = MailForm {
+        days: "14".into(),
+        to: draft.home.clone().unwrap_or_default(),
+        folder: "INBOX".into(),
+        ..MailForm::default()
+    };
+    Ok(match mail_step(&config, &draft, &id, &form, &Complaints::default()) {
+        Some(step) => html(&step),
+        None => go(&format!("/add/{id}/login")),
+    })
+}
+
+/// `None` before the server has let us in.
+fn mail_step(
+    config: &Config,
+    draft: &Draft,
+    id: &str,
+    form: &MailForm,
+    complaints: &Complaints,
+) -> Option<Step> {
+    let mailbox = draft.mailbox.as_ref()?;
+    let mut fields = mail_fields(form);
+    let all = format!("all mail: {} now", mailbox.amount());
+    let imports = vec![("all".to_owned(), all), ("new".to_owned(), "only new mail".to_owned())];
+    fields.push(Field::choice("import", "Import", &form.import, imports));
+    fields.extend(route_fields(config, form, true));
+    let complaints = complaints.at(&mut fields);
+    Some(Step {
+        title: "What is to become of its mail",
+        place: "Step 3 of 3",
+        told: vec![
+            format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()),
+            format!("Trusted: {}.", mailbox.trust()),
+        ],
+        complaints,
+        fields,
+        button: "Add account",
+        busy: "Saving ...",
+        back: format!("/add/{id}/login"),
+    })
+}
+
+/// How long mail stays where it is.
+pub fn mail_fields(form: &MailForm) -> Vec<Field> {
+    let ways = [("yes", "Yes"), ("no", "No: delete what has been delivered"), ("days", "For some days")];
+    let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
+    vec![
+        Field::choice(
+            "leave_copy",
+            "Leave a copy of retrieved messages on the server",
+            &form.leave_copy,
+            ways.into(),
+        ),
+        Field::number("days", "For how many days", &form.days).hint("Counts only if you chose that."),
+    ]
+}
+
+/// Where the mail goes.
+pub fn route_fields(config: &Config, form: &MailForm, with_another: bool) -> Vec<Field> {
+    let known = config.destinations.iter();
+    let known = known.map(|known| (known.name.to_string(), format!("{} ({})", known.name, known.word)));
+    let another = (ANOTHER.to_owned(), "another IMAP server, which is asked for next".to_owned());
+    let choices = known.chain(with_another.then_some(another)).collect();
+    vec![
+        Field::choice("to", "Deliver to", &form.to, choices),
+        Field::text("folder", "Folder", &form.folder).hint("On an IMAP server. It is made if it is missing."),
+        Field::check("mark_read", "Mark as read", form.mark_read == "yes"),
+    ]
+}
+
+/// Saves the account, or asks for another destination first.
+pub async fn save(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Form(form): Form<MailForm>,
+) -> Result<Response, Refusal> {
+    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    if form.to == ANOTHER {
+        return Ok(go(&format!("/add/{id}/home")));
+    }
+    let _changing = page.changing.lock().await;
+    let config = page.config().await?;
+    let mut complaints = Complaints::default();
+    let terms = form.leave_copy(&mut complaints).zip(form.route(&config, &mut complaints));
+    if let (Some((leave_copy, route)), Some(name), Some(password), true) =
+        (terms, &draft.name, &draft.password, draft.mailbox.is_some())
+    {
+        let import = if form.import == "new" { Import::New } else { Import::All };
+        let (name, peer, routes) = (name.clone(), draft.peer.clone(), vec![route]);
+        let account = AccountDraft { name, peer, leave_copy, import, routes, paused: false };
+        match save_account(config.clone(), account, password.clone()).await? {
+            Ok(()) => {
+                page.drafts.end(&id);
+                page.take_up().await?;
+                return Ok(go("/"));
+            }
+            Err(error) => complaints_of(error, &mut complaints),
+        }
+    }
+    Ok(match mail_step(&config, &draft, &id, &form, &complaints) {
+        Some(step) => complain(&step),
+        None => go(&format!("/add/{id}/login")),
+    })
+}
+
+async fn save_account(
+    config: Config,
+    account: AccountDraft,
+    password: SecretString,
+) -> Result<Result<(), setup::Error>, Refusal> {
+    on_disk(move || setup::add(&config, &account, &password).map(drop)).await
+}
+
+/// Runs what writes files where it holds up nobody.
+pub async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
+}
+
+/// What was refused, at the fields that say it.
+pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
+    match error {
+        setup::Error::Config(faults) => {
+            for fault in faults.0 {
+                let field = match fault.key.as_str() {
+                    "deliver.to" | "deliver" => "to",
+                    "deliver.folder" => "folder",
+                    "deliver.mark_read" => "mark_read",
+                    key => key,
+                };
+                complaints.add(field, format!("It {}.", fault.text));
+            }
+        }
+        error => complaints.add("", format!("{error}.")),
+    }
+}
+
+impl MailForm {
+    pub fn leave_copy(&self, complaints: &mut Complaints) -> Option<LeaveCopy> {
+        let text = match self.leave_copy.as_str() {
+            "days" => format!("{}d", self.days.trim()),
+            word => word.to_owned(),
+        };
+        let read = setup::parse_leave_copy(&text);
+        if read.is_err() {
+            let field = if self.leave_copy == "days" { "days" } else { "leave_copy" };
+            complaints.add(field, "Type a number of days.");
+        }
+        read.ok()
+    }
+
+    pub fn route(&self, config: &Config, complaints: &mut Complaints) -> Option<Route> {
+        let Some(known) = config.destinations.iter().find(|known| known.name.as_str() == self.to) else {
+            complaints.add("to", "Choose where its mail goes.");
+            return None;
+        };
+        let mut route =
+            Route { to: known.name.clone(), folder: "INBOX".into(), mark_read: false, junk: Vec::new() };
+        // A webhook has neither.
+        if known.word == "imap" {
+            self.folder.trim().clone_into(&mut route.folder);
+            route.mark_read = self.mark_read == "yes";
+        }
+        Some(route)
+    }
+}
+
+pub async fn home(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    if page.drafts.get(&owner, &id).is_none() {
+        return Ok(go("/add"));
+    }
+    let config = page.config().await?;
+    let is_free = config.destinations.iter().all(|known| known.name.as_str() != "home");
+    let peer = PeerDraft {
+        host: String::new(),
+        port: IMAP_PORTS.of(Tls::Implicit),
+        tls: Tls::Implicit,
+        user: String::new(),
+    };
+    let form = LoginForm::of(if is_free { "home" } else { "" }, &peer);
+    Ok(html(&home_step(&form, &id, &Complaints::default())))
+}
+
+fn home_step(form: &LoginForm, id: &str, complaints: &Complaints) -> Step {
+    let mut fields = login_fields(form, false, "IMAP server");
+    fields.insert(
+        0,
+        Field::text("name", "A name for it", &form.name).hint("What the destination is called here."),
+    );
+    let complaints = complaints.at(&mut fields);
+    Step {
+        title: "Where the mail goes: another IMAP server",
+        place: "Step 3 of 3",
+        told: Vec::new(),
+        complaints,
+        fields,
+        button: "Log in and add it",
+        busy: "Logging in ...",
+        back: format!("/add/{id}/mail"),
+    }
+}
+
+/// Logs in to an IMAP server, and adds it to the config.
+pub async fn add_home(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Form(form): Form<LoginForm>,
+) -> Result<Response, Refusal> {
+    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let mut complaints = Complaints::default();
+    let name = form.destination_name(&page.config().await?, &mut complaints);
+    let peer = form.peer(&IMAP_PORTS, &mut complaints);
+    let password = form.password_or(None, &mut complaints);
+    let (Some(name), Some(peer), Some(password), true) = (name, peer, password, complaints.is_empty()) else {
+        return Ok(complain(&home_step(&form, &id, &complaints)));
+    };
+    let home = HomeDraft { name, peer };
+    if let Err(reason) = setup::log_in_home(&home, &password).await {
+        let complaints = Complaints::one("", format!("That did not work. {}: {reason}", home.peer.host));
+        return Ok(complain(&home_step(&form, &id, &complaints)));
+    }
+    let _changing = page.changing.lock().await;
+    let config = page.config().await?;
+    draft.home = Some(home.name.to_string());
+    if let Err(error) = on_disk(move || setup::add_home(&config, &home, &password)).await? {
+        complaints_of(error, &mut complaints);
+        return Ok(complain(&home_step(&form, &id, &complaints)));
+    }
+    page.drafts.put(&owner, &id, draft);
+    Ok(go(&format!("/add/{id}/mail")))
+}
+
+impl LoginForm {
+    fn destination_name(&self, config: &Config, complaints: &mut Complaints) -> Option<DestinationName> {
+        let name = DestinationName::new(self.name.trim());
+        match &name {
+            None => complaints.add("name", format!("A name has {NAME_RULE}.")),
+            Some(name) if config.destinations.iter().any(|known| known.name == *name) => {
+                complaints
+                    .add("name", format!("There is a destination {name} already; choose another name."));
+            }
+            Some(_) => {}
+        }
+        name
+    }
+}
+
+impl Page {
+    /// The config as its files are now.
+    pub async fn config(&self) -> Result<Config, Refusal> {
+        let config = setup::load_without_secrets(&self.house.config).await;
+        config.map_err(|faults| {
+            Refusal::new(StatusCode::CONFLICT, format!("The config must be mended first: {faults}"))
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! Changing, pausing and deleting an account that has a file of its own.
+
+use askama::Template;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
+use super::answers::{Refusal, account_name, complain, go, html};
+use super::form::{Complaints, Field, Kind};
+use super::{Page, Shared};
+use crate::ledger::{Request, outcome_of};
+use crate::message::LeaveCopy;
+use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage {
+    name: String,
+    complaints: Vec<String>,
+    fields: Vec<Field>,
+}
+
+#[derive(Template)]
+#[template(path = "delete.html")]
+struct DeletePage {
+    name: String,
+}
+
+/// All that can be changed.
+#[derive(Deserialize)]
+pub struct EditForm {
+    #[serde(flatten)]
+    login: LoginForm,
+    #[serde(flatten)]
+    mail: MailForm,
+}
+
+#[derive(Deserialize)]
+pub struct DeleteForm {
+    #[serde(default)]
+    forget: String,
+}
+
+/// The choice of what no form asks for.
+const AS_IT_IS: &str = "as it is";
+
+pub async fn form(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+    let config = page.config().await?;
+    let account = own_account(&config, &account)?;
+    let form = EditForm::of(account);
+    Ok(html(&edit_page(&config, account, &form, &Complaints::default())))
+}
+
+/// The account, if it has a file of its own.
+fn own_account<'c>(config: &'c Config, name: &str) -> Result<&'c Account, Refusal> {
+    let name = account_name(name)?;
+    let account = config.accounts.iter().find(|account| account.name == name);
+    let account = account.ok_or_else(|| match config.broken.iter().find(|broken| broken.name == name) {
+        Some(broken) => Refusal::new(
+            StatusCode::CONFLICT,
+            format!("{name} cannot be used as it is; mend {} first", broken.file.display()),
+        ),
+        None => Refusal::no_account(name.as_str()),
+    })?;
+    if account.file == config.file {
+        let text = format!("{name} was written by hand in {}; change it there", account.file.display());
+        return Err(Refusal::new(StatusCode::CONFLICT, text));
+    }
+    Ok(account)
+}
+
+fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &Complaints) -> EditPage {
+    let mut fields = login_fields(&form.login, true, "POP3 server");
+    fields.extend(mail_fields(&form.mail));
+    for field in &mut fields {
+        // What a file can say and this form cannot stays as it is.
+        if let (Kind::Choice(choices), true) = (&mut field.kind, field.name == "leave_copy") {
+            let is_chosen = form.mail.leave_copy == AS_IT_IS;
+            if is_odd(account.poll.leave_copy) {
+                choices.iter_mut().for_each(|choice| choice.is_chosen &= !is_chosen);
+                let (value, label) = (AS_IT_IS.to_owned(), "As its file says".to_owned());
+                choices.push(super::form::Choice { value, label, is_chosen });
+            }
+        }
+    }
+    // Several routes are a matter for the file.
+    if account.poll.routes.len() == 1 {
+        fields.extend(route_fields(config, &form.mail, false));
+    }
+    let complaints = complaints.at(&mut fields);
+    EditPage { name: account.name.to_string(), complaints, fields }
+}
+
+/// Whether it is a time that is not in days.
+fn is_odd(leave_copy: LeaveCopy) -> bool {
+    matches!(leave_copy, LeaveCopy::For(time) if time.as_secs() % DAY != 0)
+}
+
+const DAY: u64 = 24 * 3600;
+
+impl EditForm {
+    fn of(account: &Account) -> EditForm {
+        let draft = AccountDraft::of(account);
+        let (leave_copy, days) = match draft.leave_copy {
+            LeaveCopy::Forever => ("yes", 14),
+            AT_ONCE => ("no", 14),
+            LeaveCopy::For(time) if is_odd(draft.leave_copy) => (AS_IT_IS, time.as_secs() / DAY),
+            LeaveCopy::For(time) => ("days", time.as_secs() / DAY),
+        };
+        let route = draft.routes.first();
+        let mail = MailForm {
+            leave_copy: leave_copy.into(),
+            days: days.to_string(),
+            import: String::new(),
+            to: route.map(|route| route.to.to_string()).unwrap_or_default(),
+            folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
+            mark_read: if route.is_some_and(|route| route.mark_read) { "yes".into() } else { String::new() },
+        };
+        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer), mail }
+    }
+
+    /// The account as it is to be; `None` where something is missing.
+    fn applied_to(
+        &self,
+        account: &Account,
+        config: &Config,
+        complaints: &mut Complaints,
+    ) -> Option<AccountDraft> {
+        let before = AccountDraft::of(account);
+        let peer = self.login.peer(&POP3_PORTS, complaints);
+        let leave_copy = match self.mail.leave_copy.as_str() {
+            AS_IT_IS => Some(before.leave_copy),
+            _ => self.mail.leave_copy(complaints),
+        };
+        let routes = match before.routes.len() {
+            1 => self.mail.route(config, complaints).map(|route| vec![route]),
+            _ => Some(before.routes.clone()),
+        };
+        Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, routes: routes?, ..before })
+    }
+}
+
+pub async fn change(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Form(form): Form<EditForm>,
+) -> Result<Response, Refusal> {
+    let _changing = page.changing.lock().await;
+    let config = page.config().await?;
+    let account = own_account(&config, &account)?;
+    let mut complaints = Complaints::default();
+    let after = form.applied_to(account, &config, &mut complaints);
+    let password = form.login.typed_password(&mut complaints);
+    if let Some(after) = after.filter(|_| complaints.is_empty()) {
+        let is_moved = after.peer != AccountDraft::of(account).peer;
+        if is_moved && password.is_none() {
+            // A password that is known goes to no other server, whoever is signed in.
+            let text = "Type the password again, as the server or the user is another one now.";
+            complaints.add("password", text);
+        } else if let Some(password) = &password {
+            let net = crate::net::Settings {
+                host: after.peer.host.clone(),
+                port: after.peer.port,
+                tls: after.peer.tls,
+                ..account.pop3.peer.clone()
+            };
+            if let Err(reason) = setup::log_in_account(net, &after.peer.user, password).await {
+                complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+            }
+        }
+        if complaints.is_empty() {
+            let (config, before) = (config.clone(), account.clone());
+            let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
+            match changed {
+                Ok(()) => {
+                    page.take_up().await?;
+                    return Ok(go("/"));
+                }
+                Err(error) => complaints_of(error, &mut complaints),
+            }
+        }
+    }
+    Ok(complain(&edit_page(&config, account, &form, &complaints)))
+}
+
+pub async fn pause(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+    set_paused(&page, &account, true).await
+}
+
+pub async fn resume(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+    set_paused(&page, &account, false).await
+}
+
+async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response, Refusal> {
+    let _changing = page.changing.lock().await;
+    let config = page.config().await?;
+    let before = own_account(&config, account)?.clone();
+    let after = AccountDraft { paused, ..AccountDraft::of(&before) };
+    on_disk(move || setup::change(&config, &before, &after, None))
+        .await?
+        .map_err(|error| unchanged(&error))?;
+    page.take_up().await?;
+    Ok(go("/"))
+}
+
+fn unchanged(error: &setup::Error) -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, error.to_string())
+}
+
+pub async fn question(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+    let config = page.config().await?;
+    let account = own_account(&config, &account)?;
+    Ok(html(&DeletePage { name: account.name.to_string() }))
+}
+
+pub async fn delete(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Form(form): Form<DeleteForm>,
+) -> Result<Response, Refusal> {
+    let _changing = page.changing.lock().await;
+    let config = page.config().await?;
+    let account = own_account(&config, &account)?.clone();
+    let name = account.name.clone();
+    on_disk(move || setup::delete(&config, &account)).await?.map_err(|error| unchanged(&error))?;
+    page.take_up().await?;
+    if form.forget == "yes" {
+        let answer = page.ask(&Request::Forget { account: name }).await?;
+        if let Some(Err(reason)) = outcome_of(&answer) {
+            return Err(Refusal::new(
+                StatusCode::CONFLICT,
+                format!("It is deleted, but not forgotten: {reason}"),
+            ));
+        }
+    }
+    Ok(go("/"))
+}

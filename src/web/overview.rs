@@ -1,0 +1,283 @@
+//! The first page: each account and each destination, how it is doing, and what can be done.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::answers::{Refusal, account_name, go, html};
+use super::live::{Checking, Live};
+use super::words::{When, count, counted, shown};
+use super::{Page, Shared};
+use crate::ledger::{AccountStatus, Configured, ConfiguredAccount, DestinationStatus, Polling, Request};
+
+/// Accounts on one page.
+const ON_A_PAGE: usize = 50;
+
+/// Which accounts are shown: part of the address, so that it can be kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Shown {
+    /// Counted from 1.
+    #[serde(default)]
+    page: usize,
+    /// Part of a name.
+    #[serde(default)]
+    find: String,
+    /// `attention`: only those that need some.
+    #[serde(default)]
+    show: String,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    overview: Overview,
+}
+
+#[derive(Template)]
+#[template(path = "overview_body.html")]
+struct OverviewBody {
+    overview: Overview,
+}
+
+/// What the templates show.
+struct Overview {
+    /// How many accounts there are, and how they are.
+    summary: String,
+    /// Where the script asks for news.
+    source: String,
+    /// A poll is under way: news will come soon.
+    is_busy: bool,
+    find: String,
+    /// How many need attention, where that is not all there is to see.
+    attention: u64,
+    only_attention: bool,
+    has_many: bool,
+    cards: Vec<Card>,
+    previous: Option<String>,
+    next: Option<String>,
+    destinations: Vec<DestinationCard>,
+}
+
+/// One account.
+struct Card {
+    name: String,
+    source: String,
+    /// ok, failing, waiting, paused or checking: a word for the style sheet.
+    class: &'static str,
+    state: &'static str,
+    trouble: Option<Trouble>,
+    progress: Option<Progress>,
+    last_checked: Option<When>,
+    next_check: Option<When>,
+    delivered: String,
+    pending: String,
+    parked: String,
+    has_parked: bool,
+    is_paused: bool,
+    is_broken: bool,
+    /// It has a file of its own, so that the page may change it.
+    is_ours: bool,
+}
+
+struct Progress {
+    words: String,
+    done: u64,
+    of: u64,
+}
+
+struct Trouble {
+    /// Since when no mail has been retrieved; `None` where mail is, and only waits.
+    since: Option<Since>,
+    text: String,
+}
+
+enum Since {
+    Day(When),
+    Ever,
+}
+
+struct DestinationCard {
+    name: String,
+    kind: &'static str,
+    class: &'static str,
+    state: &'static str,
+    error: String,
+}
+
+pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
+    Ok(html(&OverviewPage { overview: Overview::gather(&page, &shown).await? }))
+}
+
+/// What of the page changes by itself.
+pub async fn live(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
+    Ok(html(&OverviewBody { overview: Overview::gather(&page, &shown).await? }))
+}
+
+/// How long to wait for a poll to begin, so that the page that follows shows it.
+const UNTIL_IT_BEGINS: Duration = Duration::from_millis(1500);
+
+pub async fn check_now(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+    let account = account_name(&account)?;
+    let mut live = page.house.live.clone();
+    page.house.visitor.request(&Request::Poll { account: account.clone() }, Utc::now()).await?;
+    let begun = live.wait_for(|live| live.of(account.as_str()).is_some());
+    // One that is over sooner than anybody could see it shows as just checked.
+    let _ = tokio::time::timeout(UNTIL_IT_BEGINS, begun).await;
+    Ok(go("/"))
+}
+
+impl Overview {
+    async fn gather(page: &Page, wanted: &Shown) -> Result<Overview, Refusal> {
+        let now = Utc::now();
+        let configured = page.house.configured.borrow().clone();
+        let live = page.house.live.borrow().clone();
+        let status = page.house.visitor.report().status().await?.of(&configured);
+        let all = status.accounts.len();
+        let attention = status.accounts.iter().filter(|account| needs_attention(account)).count();
+        let only_attention = wanted.show == "attention";
+        let find = wanted.find.trim().to_lowercase();
+        let found: Vec<&AccountStatus> = status
+            .accounts
+            .iter()
+            .filter(|account| !only_attention || needs_attention(account))
+            .filter(|account| account.name.to_lowercase().contains(&find))
+            .collect();
+        let pages = found.len().div_ceil(ON_A_PAGE).max(1);
+        let at = wanted.page.clamp(1, pages);
+        let of_config: HashMap<&str, &ConfiguredAccount> =
+            configured.accounts.iter().map(|account| (account.name.as_str(), account)).collect();
+        let cards = found.iter().skip((at - 1) * ON_A_PAGE).take(ON_A_PAGE);
+        let cards: Vec<Card> = cards
+            .map(|account| Card::of(account, of_config.get(account.name.as_str()).copied(), &live, now))
+            .collect();
+        let to_page = |n: usize| (1..=pages).contains(&n).then(|| wanted.address("/", n));
+        Ok(Overview {
+            summary: summary(all as u64, attention as u64),
+            source: wanted.address("/live", at),
+            is_busy: cards.iter().any(|card| card.progress.is_some()),
+            find: shown(&wanted.find),
+            attention: attention as u64,
+            only_attention,
+            has_many: all > 10,
+            cards,
+            previous: to_page(at - 1),
+            next: to_page(at + 1),
+            destinations: status.destinations.iter().map(DestinationCard::of).collect(),
+        })
+    }
+}
+
+fn summary(all: u64, attention: u64) -> String {
+    let accounts = counted(all, "account", "accounts");
+    match attention {
+        _ if all == 0 => "There is no account yet.".into(),
+        0 => format!("{accounts}. All is well."),
+        1 => format!("{accounts}. One needs your attention."),
+        n => format!("{accounts}. {} need your attention.", count(n)),
+    }
+}
+
+fn needs_attention(account: &AccountStatus) -> bool {
+    !account.paused && account.error.is_some() || account.parked > 0
+}
+
+impl Shown {
+    fn address(&self, path: &str, page: usize) -> String {
+        let mut query = form_urlencoded(&[("find", &self.find), ("show", &self.show)]);
+        if page > 1 {
+            query.push(format!("page={page}"));
+        }
+        if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+    }
+}
+
+/// The pairs that have a value, ready for a query.
+fn form_urlencoded(pairs: &[(&str, &String)]) -> Vec<String> {
+    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let encoded = pairs.map(|(key, value)| match askama::filters::urlencode_strict(value) {
+        Ok(value) => format!("{key}={value}"),
+        Err(error) => match error {},
+    });
+    encoded.collect()
+}
+
+impl Card {
+    fn of(
+        account: &AccountStatus,
+        configured: Option<&ConfiguredAccount>,
+        live: &Live,
+        now: DateTime<Utc>,
+    ) -> Card {
+        let is_broken = configured.is_some_and(|account| matches!(account.polling, Polling::Broken(_)));
+        let checking = live.of(&account.name);
+        let (class, state) = match (&account.error, checking) {
+            (_, Some(_)) => ("checking", "checking"),
+            _ if account.paused => ("paused", "paused"),
+            (Some(_), _) if account.is_failing() => ("failing", "failing"),
+            (Some(_), _) => ("waiting", "waiting"),
+            (None, _) => ("ok", "ok"),
+        };
+        Card {
+            name: account.name.clone(),
+            source: configured.map(|account| shown(&account.source)).unwrap_or_default(),
+            class,
+            state,
+            trouble: (!account.paused).then(|| Trouble::of(account, now)).flatten(),
+            progress: checking.map(|checking| Progress::of(checking, now)),
+            last_checked: account.last_checked.map(|at| When::relative(at, now)),
+            next_check: account.next_check.map(|at| When::relative(at.max(now), now)),
+            delivered: count(account.delivered),
+            pending: count(account.pending),
+            parked: count(account.parked),
+            has_parked: account.parked > 0,
+            is_paused: account.paused,
+            is_broken,
+            is_ours: configured.is_some_and(|account| account.has_own_file),
+        }
+    }
+}
+
+impl Progress {
+    fn of(checking: &Checking, now: DateTime<Utc>) -> Progress {
+        Progress { words: checking.words(now), done: checking.done(), of: checking.deliveries() }
+    }
+}
+
+impl Trouble {
+    fn of(account: &AccountStatus, now: DateTime<Utc>) -> Option<Trouble> {
+        let error = account.error.as_ref()?;
+        let since = account.is_failing().then(|| match account.last_success {
+            Some(at) => Since::Day(When::since(at, now)),
+            None => Since::Ever,
+        });
+        Some(Trouble { since, text: shown(&error.text) })
+    }
+}
+
+impl DestinationCard {
+    fn of(destination: &DestinationStatus) -> DestinationCard {
+        let (class, state) = match destination.state.as_str() {
+            "ok" => ("ok", "takes mail"),
+            "paused" => ("waiting", "tried with one message at a time"),
+            "disabled" => ("failing", "takes no mail until you change it or try again"),
+            _ => ("failing", "cannot be reached; tried again soon"),
+        };
+        DestinationCard {
+            name: destination.name.clone(),
+            kind: if destination.kind == "webhook" { "webhook" } else { "IMAP" },
+            class,
+            state,
+            error: destination.error.as_deref().map(shown).unwrap_or_default(),
+        }
+    }
+}
+
+/// What the config names, for who has only a name.
+pub fn is_configured(configured: &Configured, account: &str) -> bool {
+    configured.accounts.iter().any(|known| known.name.as_str() == account)
+}

@@ -1,0 +1,114 @@
+//! Times and numbers as people say them.
+
+use chrono::{DateTime, Local, SecondsFormat, TimeDelta, Utc};
+use indicatif::{HumanBytes, HumanCount};
+
+/// The longest text of a stranger that is shown, in characters.
+const LONGEST: usize = 1000;
+
+/// `text` as it may be shown: the invisible and what turns the direction of writing stand as escapes, and there is an end.
+/// What is markup is the templates' affair.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars().take(LONGEST) {
+        match c {
+            '\n' => shown.push(c),
+            // Marks and overrides of direction, and what has no width.
+            '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => shown.extend(c.escape_unicode()),
+            c if c.is_control() => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// A moment, for a person and for a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct When {
+    /// `2 minutes ago`, `in 5 minutes`.
+    pub words: String,
+    /// In the time of this machine, to the second.
+    pub exact: String,
+    /// RFC 3339.
+    pub iso: String,
+}
+
+impl When {
+    pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> When {
+        let words = match now - at {
+            ago if ago.abs() < TimeDelta::seconds(1) => "now".into(),
+            ago if ago > TimeDelta::zero() => format!("{} ago", span(ago)),
+            ahead => format!("in {}", span(-ahead)),
+        };
+        When { words, ..When::exact(at) }
+    }
+
+    /// The day, and the time of it where the day is today.
+    pub fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> When {
+        let (local, today) = (at.with_timezone(&Local), now.with_timezone(&Local));
+        let form = match local.date_naive() == today.date_naive() {
+            true => "%H:%M",
+            false if now - at < TimeDelta::days(300) => "%-d %b",
+            false => "%-d %b %Y",
+        };
+        When { words: local.format(form).to_string(), ..When::exact(at) }
+    }
+
+    pub fn exact(at: DateTime<Utc>) -> When {
+        let exact = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string();
+        When { words: exact.clone(), exact, iso: at.to_rfc3339_opts(SecondsFormat::Secs, true) }
+    }
+}
+
+/// A length of time, in its largest unit.
+pub fn span(time: TimeDelta) -> String {
+    let (number, unit) = match time.num_seconds().max(0) {
+        seconds @ 0..60 => (seconds, "second"),
+        seconds @ 60..3600 => (seconds / 60, "minute"),
+        seconds @ 3600..172_800 => (seconds / 3600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+pub fn count(number: u64) -> String {
+    HumanCount(number).to_string()
+}
+
+/// A number with its noun.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
+}
+
+pub fn octets(number: u64) -> String {
+    HumanBytes(number).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_in_words() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let said = |seconds| When::relative(now + TimeDelta::seconds(seconds), now).words;
+        assert_eq!(said(0), "now");
+        assert_eq!((said(-1).as_str(), said(-59).as_str()), ("1 second ago", "59 seconds ago"));
+        assert_eq!((said(-120).as_str(), said(300).as_str()), ("2 minutes ago", "in 5 minutes"));
+        assert_eq!((said(-3600).as_str(), said(-259_200).as_str()), ("1 hour ago", "3 days ago"));
+    }
+
+    #[test]
+    fn nothing_invisible_is_shown_as_such() {
+        assert_eq!(shown("a\u{202e}b\u{1b}[1m"), "a\\u{202e}b\\u{1b}[1m");
+        assert_eq!(shown(&"x".repeat(5000)).len(), LONGEST + 3);
+    }
+}

@@ -1,0 +1,9 @@
+//! The page, through HTTP, as a browser would use it: beside the real daemon and real servers.
+
+mod adding;
+mod browser;
+mod guarded;
+mod hostile;
+mod html;
+mod looking;
+mod speed;

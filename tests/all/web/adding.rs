@@ -1,0 +1,264 @@
+//! Adding an account on the page, from the first visit to the first delivered message; and changing one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::browser::{Browser, House, Seen};
+use super::html::Html;
+use crate::dovecot::{Dovecot, PASSWORD};
+use crate::ferry::{Ferry, imap_destination, message};
+
+/// What is typed of a server of the test.
+struct Typed {
+    port: String,
+}
+
+impl Typed {
+    fn form<'a>(&'a self, name: &'a str, user: &'a str, password: &'a str) -> Vec<(&'a str, &'a str)> {
+        vec![
+            ("name", name),
+            ("user", user),
+            ("password", password),
+            ("host", "127.0.0.1"),
+            ("tls", "none"),
+            ("port", &self.port),
+        ]
+    }
+}
+
+/// Goes through the first step. Returns the path of the draft.
+async fn begin(browser: &mut Browser, address: &str) -> String {
+    let seen = browser.post("/add", &[("address", address)]).await;
+    seen.goes_to().strip_suffix("/login").unwrap().to_owned()
+}
+
+/// The complaint that stands at a field.
+fn complaint(seen: &Seen, field: &str) -> String {
+    assert_eq!(seen.status, 422, "{seen:?}");
+    let html = seen.html();
+    assert_eq!(html.attribute(field, "aria-invalid"), Some("true"), "{field}: {}", html.text);
+    html.text_from(&format!("{field}-about")).lines().find(|line| !line.is_empty()).unwrap().to_owned()
+}
+
+fn value<'h>(html: &'h Html, field: &str) -> &'h str {
+    html.attribute(field, "value").unwrap_or_else(|| panic!("{field} has no value: {html:?}"))
+}
+
+/// Every field has a label, and a password never a value.
+fn is_usable(html: &Html) {
+    for element in &html.elements {
+        let is_field = ["input", "select"].contains(&element.tag.as_str());
+        if is_field && !["hidden", "checkbox"].contains(&element.get("type").unwrap_or_default()) {
+            let id = element.get("id").unwrap();
+            assert!(html.with("for", id).is_some_and(|label| label.tag == "label"), "{element:?}");
+        }
+        if element.get("type") == Some("password") {
+            assert_eq!(element.get("value"), None, "{element:?}");
+        }
+        if let Some(id) = element.get("aria-describedby").or(element.get("aria-labelledby")) {
+            assert!(html.with("id", id).is_some(), "{element:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
+    let server = Dovecot::start();
+    server.put("you@example.com", &[message(1), message(2)]);
+    // A first config, as `mailferry add` writes it.
+    let ferry = Ferry::new("accounts_dir = \"accounts.d\"\n[web]\nlisten = \"127.0.0.1:0\"\n");
+    fs::create_dir(ferry.folder().join("accounts.d")).unwrap();
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.get("/").await.html();
+    assert!(html.text.contains("There is no account yet.") && html.with("href", "/add").is_some());
+    is_usable(&browser.get("/add").await.html());
+    let seen = browser.post("/add", &[("address", " ")]).await;
+    assert_eq!(complaint(&seen, "address"), "Type the mail address.");
+
+    let draft = begin(&mut browser, "you@example.com").await;
+    let html = browser.get(&format!("{draft}/login")).await.html();
+    is_usable(&html);
+    assert_eq!((value(&html, "name"), value(&html, "user")), ("you@example.com", "you@example.com"));
+    assert_eq!(value(&html, "port"), "995");
+    assert_eq!(browser.get(&format!("{draft}/mail")).await.goes_to(), format!("{draft}/login"));
+
+    let pop3 = Typed { port: server.pop3.to_string() };
+    let login = format!("{draft}/login");
+    let seen = browser.post(&login, &pop3.form("you@example.com", "you@example.com", "wrong")).await;
+    assert_eq!(seen.status, 422);
+    assert!(seen.html().text.contains("the login was refused"), "{seen:?}");
+    assert_eq!(value(&seen.html(), "port"), pop3.port, "what was typed is kept");
+    assert!(!seen.body.contains("wrong"), "but not the password: {seen:?}");
+    let html =
+        browser.submit(&login, &pop3.form("you@example.com", "you@example.com", PASSWORD)).await.html();
+    is_usable(&html);
+    assert!(html.text.contains("2 messages, ") && html.text.contains("NOT ENCRYPTED"), "{}", html.text);
+    assert!(html.text.contains("all mail: 2 messages, "), "{}", html.text);
+
+    // There is no destination yet, so one is added.
+    let mail =
+        [("leave_copy", "days"), ("days", "7"), ("import", "all"), ("to", "+"), ("folder", "Mine/Old")];
+    let seen = browser.post(&format!("{draft}/mail"), &mail).await;
+    assert_eq!(seen.goes_to(), format!("{draft}/home"));
+    let html = browser.get(&format!("{draft}/home")).await.html();
+    is_usable(&html);
+    assert_eq!((value(&html, "name"), value(&html, "port")), ("home", "993"));
+    let imap = Typed { port: server.imap.to_string() };
+    let home = format!("{draft}/home");
+    let seen = browser.post(&home, &imap.form("home", "me", "wrong")).await;
+    assert!(seen.status == 422 && seen.html().text.contains("That did not work. 127.0.0.1: "), "{seen:?}");
+    let html = browser.submit(&home, &imap.form("home", "me", PASSWORD)).await.html();
+    assert!(html.text.contains("home (imap)"), "{}", html.text);
+
+    let mail = format!("{draft}/mail");
+    let with = |days: &'static str, folder: &'static str, to: &'static str| {
+        [
+            ("leave_copy", "days"),
+            ("days", days),
+            ("import", "all"),
+            ("to", to),
+            ("folder", folder),
+            ("mark_read", "yes"),
+        ]
+    };
+    let seen = browser.post(&mail, &with("many", "Mine", "home")).await;
+    assert_eq!(complaint(&seen, "days"), "Type a number of days.");
+    let seen = browser.post(&mail, &with("7", "a//b", "home")).await;
+    assert!(complaint(&seen, "folder").contains("has an empty level"), "{seen:?}");
+    assert_eq!(value(&seen.html(), "folder"), "a//b");
+    let seen = browser.post(&mail, &with("7", "Mine", "nowhere")).await;
+    assert_eq!(complaint(&seen, "to"), "Choose where its mail goes.");
+    let html = browser.submit(&mail, &with("7", "Mine/Old", "home")).await.html();
+    assert!(html.with("id", "account-you@example.com").is_some(), "{}", html.text);
+
+    // The daemon has taken it up, and mail comes.
+    browser.look_for("/", "Delivered2").await;
+    let stored = server.stored("me", "Mine/Old");
+    assert_eq!(stored.len(), 2);
+    assert!(stored.iter().all(|stored| stored.flags.contains('S')), "{stored:?}");
+    let folder = house.ferry.folder().to_owned();
+    let text = fs::read_to_string(folder.join("accounts.d/you@example.com.toml")).unwrap();
+    assert!(text.contains("leave_copy = \"7d\"") && !text.contains(PASSWORD), "{text}");
+    for file in ["accounts.d/you@example.com.password", "secrets/home"] {
+        assert_eq!(fs::metadata(folder.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // The draft has ended, and with it the password.
+    assert_eq!(browser.get(&mail).await.goes_to(), "/add");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_draft_belongs_to_who_began_it() {
+    let house = House::start("").await;
+    let mut owner = house.first_browser().await;
+    let draft = begin(&mut owner, "you@example.com").await;
+    let mut other = house.browser();
+    other.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
+    for step in ["login", "mail", "home"] {
+        assert_eq!(other.get(&format!("{draft}/{step}")).await.goes_to(), "/add", "{step}");
+    }
+    assert_eq!(owner.get(&format!("{draft}/login")).await.status, 200);
+    owner.post("/sign-out", &[]).await;
+    owner.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
+    assert_eq!(owner.get(&format!("{draft}/login")).await.goes_to(), "/add", "signing out forgets it");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_at_its_field_before_anybody_logs_in() {
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let login = format!("{draft}/login");
+    let good = [
+        ("name", "you"),
+        ("user", "you"),
+        ("password", "x"),
+        ("host", "127.0.0.1"),
+        ("tls", "none"),
+        ("port", "1"),
+    ];
+    let cases = [
+        ("name", "", "A name has 1 to 64 letters"),
+        ("name", "../you", "A name has 1 to 64 letters"),
+        ("user", "", "Type the user name."),
+        ("user", "a\nb", "holds a control character"),
+        ("password", "", "Type the password."),
+        ("password", "a\r\nQUIT", "holds a control character"),
+        ("host", "", "Type the name of the server."),
+        ("host", "a b", "is not a host"),
+        ("host", "pop.example.com:995", "holds a port"),
+        ("host", "<script>alert(1)</script>", "is not a host"),
+        ("port", "0", "A port is a number from 1 to 65535."),
+        ("port", "65536", "A port is a number from 1 to 65535."),
+        ("port", "pop3", "A port is a number from 1 to 65535."),
+    ];
+    for (field, wrong, said) in cases {
+        let form = good.map(|(name, value)| (name, if name == field { wrong } else { value }));
+        let seen = browser.post(&login, &form).await;
+        assert!(complaint(&seen, field).contains(said), "{field} {wrong:?}: {seen:?}");
+    }
+    // No encryption is for this machine alone.
+    let form = good.map(|(name, value)| (name, if name == "host" { "pop.example.com" } else { value }));
+    let seen = browser.post(&login, &form).await;
+    assert!(complaint(&seen, "tls").contains("unencrypted"), "{seen:?}");
+    assert!(house.ferry.json(&["status", "--json"]).await["accounts"].as_array().unwrap().is_empty());
+    house.end().await;
+}
+
+#[tokio::test]
+async fn an_account_is_changed_and_its_password_stays_where_it_is() {
+    let server = Dovecot::start();
+    let ferry =
+        Ferry::new(&format!("{}[web]\nlisten = \"127.0.0.1:0\"\n", imap_destination("home", &server, "me")));
+    fs::write(ferry.folder().join("password"), PASSWORD).unwrap();
+    let port = server.pop3.to_string();
+    let add = [
+        "add",
+        "you",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--tls",
+        "none",
+        "--yes",
+        "--password-file",
+        "password",
+    ];
+    ferry.run(&add).await.expect_code(0);
+    let file = ferry.folder().join("accounts.d/you.toml");
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.get("/accounts/you/edit").await.html();
+    is_usable(&html);
+    assert_eq!(
+        (value(&html, "user"), value(&html, "folder"), value(&html, "port")),
+        ("you", "INBOX", port.as_str())
+    );
+    let pop3 = Typed { port };
+    let form = |user: &'static str, password: &'static str, folder: &'static str| {
+        let mut form: Vec<(&str, &str)> = pop3.form("you", user, password);
+        form.extend([("leave_copy", "no"), ("days", "14"), ("to", "home"), ("folder", folder)]);
+        form
+    };
+    let edit = "/accounts/you/edit";
+    assert_eq!(browser.post(edit, &form("you", "", "Work")).await.goes_to(), "/");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("leave_copy = false") && text.contains("folder = \"Work\""), "{text}");
+
+    // What is known goes to nobody else.
+    let seen = browser.post(edit, &form("they", "", "Work")).await;
+    assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
+    let seen = browser.post(edit, &form("they", "wrong", "Work")).await;
+    assert!(seen.status == 422 && seen.html().text.contains("the login was refused"), "{seen:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "nothing is saved");
+    assert_eq!(browser.post(edit, &form("they", PASSWORD, "Work")).await.goes_to(), "/");
+    assert!(fs::read_to_string(&file).unwrap().contains("user = \"they\""));
+    server.put("they", &[message(1)]);
+    browser.submit("/accounts/you/check", &[]).await;
+    browser.look_for("/", "Delivered1").await;
+    assert_eq!((server.count("me", "Work"), server.count("they", "INBOX")), (1, 0));
+    house.end().await;
+}

@@ -1,0 +1,166 @@
+//! What the page shows of accounts at work, and what its buttons do.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use super::browser::House;
+use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
+use crate::receiver::{Receiver, status};
+
+const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
+
+#[tokio::test]
+async fn an_account_is_shown_checked_paused_resumed_and_deleted() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let home = imap_destination("home", &server, "me");
+    let ferry =
+        Ferry::new(&format!("accounts_dir = \"accounts.d\"\n{home}[web]\nlisten = \"127.0.0.1:0\"\n"));
+    let file = ferry.folder().join("accounts.d/old.toml");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    // A file of its own has the keys alone.
+    fs::write(&file, account("old", &server, "old", TO_HOME).split_once('\n').unwrap().1).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.look_for("/", "Last checked: ").await;
+    assert!(html.text.contains("1 account. All is well."), "{}", html.text);
+    let html = browser.look_for("/", "Delivered1").await;
+    assert!(html.text.contains("old at 127.0.0.1"), "{}", html.text);
+    let time = html.elements.iter().find(|element| element.tag == "time").unwrap();
+    assert!(time.get("datetime").unwrap().ends_with('Z') && time.get("title").is_some(), "{time:?}");
+
+    server.put("old", &[message(2)]);
+    browser.submit("/accounts/old/check", &[]).await;
+    browser.look_for("/live", "Delivered2").await;
+    assert_eq!(server.count("me", "INBOX"), 2);
+
+    let html = browser.submit("/accounts/old/pause", &[]).await.html();
+    assert!(html.text.contains("paused") && !html.text.contains("Check mail now"), "{}", html.text);
+    assert!(fs::read_to_string(&file).unwrap().contains("paused = true"));
+    let html = browser.submit("/accounts/old/resume", &[]).await.html();
+    assert!(html.text.contains("Pause") && !html.text.contains("Resume"), "{}", html.text);
+
+    let history = browser.get("/accounts/old/history").await.html();
+    assert!(
+        history.text.contains("Messages a day") && history.text.contains("2 messages in all"),
+        "{}",
+        history.text
+    );
+    assert!(history.with("role", "img").is_some_and(|image| image.get("aria-describedby").is_some()));
+    assert_eq!(browser.get("/accounts/nobody/history").await.status, 404);
+
+    let html = browser.get("/accounts/old/delete").await.html();
+    assert!(html.text.contains("Delete old?"), "{}", html.text);
+    let html = browser.submit("/accounts/old/delete", &[("forget", "yes")]).await.html();
+    assert!(html.text.contains("There is no account yet."), "{}", html.text);
+    assert!(!file.exists());
+    let parked = house.ferry.json(&["history", "--json"]).await;
+    assert_eq!(parked["polls"].as_array().unwrap().len(), 0, "it is forgotten: {parked}");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn what_is_written_by_hand_is_changed_by_hand() {
+    let server = Dovecot::start();
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let house = House::start(&config).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.look_for("/", "Last checked: ").await;
+    assert!(html.text.contains("Written by hand in the config"), "{}", html.text);
+    assert!(!html.text.contains("Edit info") && !html.text.contains("Delete"), "{}", html.text);
+    for path in ["/accounts/old/edit", "/accounts/old/delete"] {
+        let seen = browser.get(path).await;
+        assert_eq!(seen.status, 409, "{seen:?}");
+        assert!(seen.body.contains("was written by hand"), "{seen:?}");
+    }
+    for path in ["pause", "resume", "delete"] {
+        let seen = browser.post(&format!("/accounts/old/{path}"), &[]).await;
+        assert_eq!(seen.status, 409, "{seen:?}");
+    }
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_said_in_plain_words() {
+    let server = Dovecot::start();
+    let wrong = account("old", &server, "old", TO_HOME).replace("\"secret\"", "\"wrong\"");
+    let broken = account("lost", &server, "lost", TO_HOME).replace("\"secret\"", "{ file = \"none\" }");
+    let house = House::start(&(imap_destination("home", &server, "me") + &wrong + &broken)).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.look_for("/", "Mail from this account has not been retrieved yet.").await;
+    assert!(html.text.contains("2 accounts. 2 need your attention."), "{}", html.text);
+    let html = browser.look_for("/", "the login was refused").await;
+    assert!(html.text.contains("none does not exist"), "{}", html.text);
+    assert_eq!(html.with("id", "account-old").unwrap().get("class"), Some("card failing"));
+    let html = browser.get("/?find=LOS").await.html();
+    assert!(html.with("id", "account-lost").is_some() && html.with("id", "account-old").is_none());
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_poll_is_followed_while_it_goes_on() {
+    let server = Dovecot::start();
+    let messages: Vec<Vec<u8>> = (0..200).map(message).collect();
+    server.put("old", &messages);
+    let receiver = Receiver::holding().await;
+    let to_app = account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]");
+    let house = House::start(&(webhook_destination("app", &receiver.url, "raw") + &to_app)).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.look_for("/live", "Checking mail ...").await;
+    assert_eq!(html.attribute("live", "data-busy"), Some("true"));
+    // The first batch has 64 messages; its verdicts are committed while the next one is sent.
+    receiver.let_answer(64);
+    let html = browser.look_for("/live", "Checking mail: 64 of 200 deliveries").await;
+    let bar = html.elements.iter().find(|element| element.tag == "progress").unwrap();
+    assert_eq!((bar.get("value"), bar.get("max")), (Some("64"), Some("200")));
+    receiver.let_answer(1000);
+    let html = browser.look_for("/live", "Delivered200").await;
+    assert_eq!(html.attribute("live", "data-busy"), Some("false"));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1), message(2), message(3)]);
+    let receiver = Receiver::answering(|arrival, _| {
+        let is_bad = |bad: &[u8]| arrival.body.windows(9).any(|part| part == bad);
+        status(if is_bad(b"message 2") || is_bad(b"message 3") { 422 } else { 200 })
+    });
+    let receiver = receiver.await;
+    let to_app = account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]");
+    let app = webhook_destination("app", &receiver.url, "raw");
+    let ferry = Ferry::new(&format!("{app}{to_app}[web]\nlisten = \"127.0.0.1:0\"\n"));
+    for code in [75, 75, 0] {
+        ferry.run(&["fetch"]).await.expect_code(code);
+    }
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let html = browser.get("/").await.html();
+    assert!(html.with("href", "/parked?account=old").is_some(), "{}", html.text);
+    let html = browser.get("/parked?account=old").await.html();
+    assert!(html.text.contains("HTTP 422") && html.text.contains("after 3 attempts"), "{}", html.text);
+    let ids = house.ferry.json(&["parked", "--json"]).await;
+    let id = |n: usize| ids["parked"][n]["id"].to_string();
+
+    let seen = browser.get(&format!("/parked/{}/message.eml", id(0))).await;
+    assert_eq!(seen.headers["content-type"], "application/octet-stream");
+    let named = seen.headers["content-disposition"].to_str().unwrap();
+    assert_eq!(named, format!("attachment; filename=\"message-{}.eml\"", id(0)));
+    assert_eq!(seen.body.as_bytes(), message(2));
+
+    let give_up = format!("/parked/{}/give-up", id(0));
+    let html = browser.submit(&give_up, &[("destination", "app")]).await.html();
+    assert!(!html.text.contains(&format!("Message {} of old", id(0))), "{}", html.text);
+    assert_eq!(browser.post(&give_up, &[("destination", "app")]).await.status, 404, "once is enough");
+    assert_eq!(receiver.arrivals().len(), 7);
+    let retry = format!("/parked/{}/retry", id(1));
+    let html = browser.submit(&retry, &[]).await.html();
+    assert!(html.text.contains("Nothing is parked."), "{}", html.text);
+    receiver.wait_for(8).await;
+    assert_eq!(browser.post("/parked/4711/retry", &[]).await.status, 404);
+    assert_eq!(browser.get("/parked/4711/message.eml").await.status, 404);
+    house.end().await;
+}

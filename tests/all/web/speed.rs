@@ -1,0 +1,91 @@
+//! The page of somebody with very many accounts. How long each takes
+//! is reported, not judged.
+
+use std::time::Instant;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use super::browser::House;
+use crate::faults::report;
+
+const ACCOUNTS: usize = 1000;
+
+/// A thousand messages each, most of them delivered and a few parked or deferred, and 200 polls.
+const FILL: &str = "
+    PRAGMA synchronous = OFF;
+    CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY);
+    WITH RECURSIVE up (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM up WHERE n < 999)
+        INSERT INTO numbers SELECT n FROM up;
+    BEGIN;
+    INSERT INTO accounts (name, configured_at, source, schedule, next_poll_at, last_poll_at, last_success_at)
+        SELECT printf('account-%04d', n), 1, '', '', unixepoch() + 3600, unixepoch() - 60, unixepoch() - 60
+        FROM numbers;
+    INSERT INTO routes (account, destination) SELECT a.id, d.id FROM accounts a, destinations d;
+    INSERT INTO messages (account, uidl, first_uidl, epoch, first_listing, size)
+        SELECT a.id, CAST(n AS BLOB), CAST(n AS BLOB), 1, 1, 1000 FROM accounts a, numbers;
+    INSERT INTO deliveries (account, message, destination, state, since, retry_at, reason)
+        SELECT m.account, m.id, d.id,
+            CASE m.id % 500 WHEN 1 THEN 'parked' WHEN 2 THEN 'deferred' ELSE 'delivered' END, m.id,
+            iif(m.id % 500 = 2, unixepoch() + 3600, NULL), 'no room'
+        FROM messages m, destinations d;
+    INSERT INTO polls (account, started, ended, new, delivered, deleted, bytes)
+        SELECT a.id, unixepoch() - n * 300, unixepoch() - n * 300 + 2, 5, 5, 0, 5000 FROM numbers, accounts a
+        WHERE n < 200 ORDER BY n DESC;
+    COMMIT;";
+
+#[tokio::test]
+async fn a_thousand_accounts_and_a_million_messages_are_shown_at_once() {
+    let mut config = String::from(
+        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\nuser = \"me\"\n\
+         password = \"secret\"\n\n",
+    );
+    for n in 0..ACCOUNTS {
+        config += &format!(
+            "[account.account-{n:04}]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\nuser = \"{n}\"\n\
+             password = \"secret\"\npaused = true\ndeliver = [{{ to = \"home\" }}]\n\n"
+        );
+    }
+    let house = House::start(&config).await;
+    let mut browser = house.first_browser().await;
+    let mut ledger = SqliteConnectOptions::new().filename(house.ferry.ledger()).connect().await.unwrap();
+    sqlx::raw_sql(FILL).execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    let mut figures = Vec::new();
+    for path in [
+        "/",
+        "/live",
+        "/?page=20",
+        "/?show=attention",
+        "/accounts/account-0500/history",
+        "/parked",
+        "/parked?account=account-0500",
+        "/healthz",
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let began = Instant::now();
+            assert_eq!(browser.get(path).await.status, 200, "{path}");
+            times.push(began.elapsed().as_millis());
+        }
+        times.sort_unstable();
+        figures.push(format!("{path} {} ms", times[times.len() / 2]));
+    }
+    report("the page of 1,000 accounts with 1,000,000 messages", &figures.join(", "));
+
+    let html = browser.get("/").await.html();
+    assert!(html.text.contains("1,000 accounts. 1,000 need your attention."), "{}", html.text);
+    assert_eq!(html.elements.iter().filter(|element| element.tag == "article").count(), 50);
+    assert!(html.text.contains("Delivered996") && html.with("href", "/?page=2").is_some(), "{}", html.text);
+    let html = browser.get("/?find=count-0999").await.html();
+    assert!(html.with("id", "account-account-0999").is_some(), "{}", html.text);
+    let html = browser.get("/accounts/account-0500/history").await.html();
+    assert!(html.text.contains("1,000 messages in all"), "{}", html.text);
+    // What is counted by triggers is what a count of the rows says.
+    let ferry = house.end().await;
+    let mut ledger = SqliteConnectOptions::new().filename(ferry.ledger()).connect().await.unwrap();
+    let differ = "
+        SELECT count(*) FROM accounts a WHERE a.delivered <>
+            (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'delivered')";
+    assert_eq!(sqlx::query_scalar::<_, i64>(differ).fetch_one(&mut ledger).await.unwrap(), 0);
+}
