@@ -24,8 +24,8 @@ use crate::ledger::{self, Configured, Ledger, Terms, answer_of};
 use crate::message::AccountName;
 use crate::metrics::{Counts, Metrics};
 use crate::net::Acceptor;
-use crate::poll::{self, Summary};
-use crate::{alerts, schedule, web};
+use crate::poll::Summary;
+use crate::{alerts, poll, schedule, web};
 
 pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 use requests::Requests;
@@ -58,8 +58,7 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let config = config::load(file).await?;
     let ledger = Arc::new(hold(&config.ledger).await?);
-    let telling = Telling::of(&config);
-    let show = Show::of(&config);
+    let (show, telling) = (Show::of(&config), Telling::of(&config));
     let web = config.web.clone();
     let page = match &web {
         Some(wanted) => Some(open_page(wanted, &config, &show, &stop).await?),
@@ -67,19 +66,19 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
-    let told = stop.child_token();
-    let (plan, polled) = (show.plan.subscribe(), Arc::clone(&show.polled));
-    let alerts = tokio::spawn(alerts::run(Arc::clone(&ledger), plan, polled, told.clone()));
+    let (polled, told) = (Arc::clone(&show.polled), stop.child_token());
+    let alerts = alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, told.clone());
+    let alerts = tokio::spawn(alerts);
     info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
     let outcome = Daemon::new(bridge, show, web, stop.clone()).run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    told.cancel();
-    end(alerts).await;
     if let Some(page) = page {
         stop.cancel();
         let _ = page.await;
     }
+    told.cancel();
+    end(alerts).await;
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
         Err(_) => Ok(()),
@@ -88,8 +87,9 @@ pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     outcome.and(closed.map_err(Into::into))
 }
 
-/// What others go by who work beside the polls.
+/// What others go by who work beside the polls: the page, the monitor's counts, and those who tell people.
 struct Show {
+    /// What the page shows of the config.
     configured: watch::Sender<Configured>,
     live: watch::Sender<web::Live>,
     metrics: Arc<Metrics>,
@@ -106,7 +106,7 @@ impl Show {
             live: watch::Sender::default(),
             metrics: Arc::new(Metrics::new(Utc::now())),
             plan: watch::Sender::default(),
-            polled: Arc::new(Notify::new()),
+            polled: Arc::default(),
         }
     }
 
@@ -321,8 +321,8 @@ impl Daemon {
     async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
         let summary = polled.outcome?;
         let name = polled.account;
-        self.show.metrics.end(&name, &counts(&summary), summary.took);
         self.show.live.send_modify(|live| live.end(&name));
+        self.show.metrics.end(&name, &counts(&summary), summary.took);
         let waiting = self.running.remove(&name).unwrap_or_default();
         let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
         self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));

@@ -57,7 +57,7 @@ impl Program {
     }
 }
 
-/// Most lines of a file: a listing has fewer messages by far.
+/// Most lines of a file: as many as a mailbox may have messages.
 pub const LINES: usize = 1_000_000;
 
 /// A file that was read.

@@ -2,6 +2,7 @@
 
 mod header;
 mod junk;
+mod listing;
 mod spool;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 pub use header::{field, fields, header_digest, parse_date, received_at};
 pub use junk::{JUNK, SpamSign};
+pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
 
 use crate::printable::printable_whole;
@@ -80,16 +82,6 @@ impl fmt::Debug for Uidl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// One row of a listing: a message as its server announces it in this session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The message-number, good for this session only.
-    pub number: u32,
-    pub uidl: Uidl,
-    /// Octets according to LIST: a hint. `None` where LIST was not asked or left the row out.
-    pub size: Option<u64>,
 }
 
 /// The ways of a server that change what a poll does: known of its provider, or learned by bad experience.

@@ -6,6 +6,7 @@
 //! batches are in memory.
 
 pub mod batch;
+mod budget;
 mod conclusion;
 mod deletion;
 mod listing;
@@ -19,13 +20,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, try_join_all};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::destination::Destination;
-use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, Retrieved, Settled, State};
+use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, State};
 use crate::message::{
     AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route,
 };
@@ -33,8 +34,9 @@ use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
 
 use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
-use listing::Listing;
+use listing::Mailbox;
 
+pub use budget::Budget;
 pub use news::Progress;
 
 /// What the config says of an account, beyond how to reach it.
@@ -67,8 +69,7 @@ pub struct Context {
     pub destinations: BTreeMap<DestinationName, Arc<Destination>>,
     /// The folder for what is too large for memory.
     pub spool: PathBuf,
-    /// KiB of memory for messages in flight, for all polls together: at least [`batch::LARGEST_WEIGHT`].
-    pub budget: Arc<Semaphore>,
+    pub budget: Budget,
     pub stop: CancellationToken,
     pub now: Clock,
     pub progress: broadcast::Sender<Progress>,
@@ -146,11 +147,11 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         retrieved: Vec::new(),
-        tried: HashSet::new(),
+        tried: MessageIds::default(),
         summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
-        announced: HashSet::new(),
+        announced: MessageIds::default(),
         portions: 0,
         pipelining: false,
         listed: false,
@@ -178,12 +179,12 @@ struct Poll<'a> {
     /// What this session has retrieved.
     retrieved: Vec<MessageId>,
     /// What this poll has tried: once is enough, however many sessions it takes.
-    tried: HashSet<MessageId>,
+    tried: MessageIds,
     summary: Summary,
     deliveries: u64,
     done: u64,
     /// Messages whose DELE was announced in this poll.
-    announced: HashSet<MessageId>,
+    announced: MessageIds,
     /// Sessions that are over.
     portions: u32,
     /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
@@ -265,10 +266,10 @@ impl Poll<'_> {
         let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
-        let listing = self.list(&mut session, &past).await?;
+        let mailbox = self.list(&mut session, &past).await?;
         self.listed = true;
-        let portion = self.carry(&mut session, &listing).await?;
-        self.delete_overdue(&mut session, &listing).await?;
+        let portion = self.carry(&mut session, &mailbox).await?;
+        self.delete_overdue(&mut session, &mailbox).await?;
         let is_held = self.must_not_quit(&session).await?;
         if !is_held {
             match session.quit().await {
@@ -280,7 +281,7 @@ impl Poll<'_> {
             }
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
-        let is_futile = self.portions > 0 && listing.gone == 0;
+        let is_futile = self.portions > 0 && mailbox.gone == 0;
         self.portions += 1;
         if is_futile || self.summary.login_delay.is_some() {
             return Ok(Portion::Done);
@@ -299,13 +300,12 @@ impl Poll<'_> {
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
-    async fn carry(&mut self, session: &mut Session, listing: &Listing) -> Result<Portion, Failure> {
-        // Made when something is due, so that a large mailbox without news costs nothing.
-        let mut numbers = None;
-        let mut seen = HashSet::new();
+    async fn carry(&mut self, session: &mut Session, mailbox: &Mailbox) -> Result<Portion, Failure> {
+        let mut numbers = Numbers::of(&mailbox.listing, &mailbox.vague);
+        let mut seen = MessageIds::default();
         let mut carried = Carried { began: Instant::now(), deletable: Vec::new() };
         while !carried.is_full() {
-            let queue = self.due(listing, &mut numbers, &mut seen).await?;
+            let queue = self.due(&mut numbers, &mut seen).await?;
             if queue.is_empty() {
                 break;
             }
@@ -337,7 +337,7 @@ impl Poll<'_> {
                 self.summary.new = self.summary.new.saturating_sub(batch.known);
                 self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
                 if ended.is_none() {
-                    self.tried.extend(&batch.opened);
+                    self.tried.extend(batch.opened.iter().copied());
                 }
             }
             (current, answered) = (batch, step.answered);
@@ -347,26 +347,25 @@ impl Poll<'_> {
     }
 
     /// Messages that want to be retrieved, each with its number in this session.
-    async fn due<'l>(
+    async fn due(
         &mut self,
-        listing: &'l Listing,
-        numbers: &mut Option<Numbers<'l>>,
-        seen: &mut HashSet<MessageId>,
+        numbers: &mut Numbers<'_>,
+        seen: &mut MessageIds,
     ) -> Result<VecDeque<Item>, Failure> {
         // Nothing is reserved for a destination that this poll leaves alone: others may try it.
         let mut ask = self.ask.clone();
         ask.routes.retain(|route| !self.resting.contains(route));
-        let due = self.context.ledger.due(&ask, self.now()).await?;
+        let mut due = self.context.ledger.due(&ask, self.now()).await?;
+        due.retain(|due| !self.tried.contains(due.id) && seen.insert(due.id));
+        // A large mailbox without news costs nothing.
         if due.is_empty() {
             return Ok(VecDeque::new());
         }
-        let numbers = numbers.get_or_insert_with(|| Numbers::of(&listing.rows, &listing.vague));
-        let unseen = due.into_iter().filter(|due| !self.tried.contains(&due.id) && seen.insert(due.id));
-        let items = unseen.filter_map(|due| {
-            let number = numbers.take(due.id, &due.uidl, due.size)?;
-            Some(Item { number, due })
-        });
-        let items: VecDeque<Item> = items.collect();
+        let wanted: Vec<_> = due.iter().map(|due| (due.id, &due.uidl, due.size)).collect();
+        let numbers = numbers.take(&wanted);
+        let items = due.into_iter().zip(numbers);
+        let items: VecDeque<Item> =
+            items.filter_map(|(due, number)| Some(Item { number: number?, due })).collect();
         let deliveries = items.iter().map(|item| item.due.deliveries.len() as u64).sum::<u64>();
         self.deliveries = self.deliveries.max(self.done + deliveries);
         Ok(items)
@@ -422,15 +421,15 @@ impl Poll<'_> {
         }
         let ledger = &self.context.ledger;
         let weight = batch::weight(&items);
-        let permit = Arc::clone(&self.context.budget).acquire_many_owned(weight);
-        let permit = keep_alive(session, permit).await?.expect("nobody closes the budget");
+        let permit = keep_alive(session, self.context.budget.take(weight)).await?;
         let opened: Vec<MessageId> = items.iter().map(|item| item.due.id).collect();
         ledger.open_batch(&opened).await?;
 
         let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
         // What was listed is a hint, often short by the CRs; what arrives far beyond it goes to temporary files.
         let memory = u64::from(weight) * 1280 + LEEWAY;
-        let mut outcome = session.retrieve_within(&numbers, &self.context.spool, memory).await;
+        let too_slow = self.holds_others_up(batch::patience(&items, self.account.pop3.max_size));
+        let mut outcome = session.retrieve_within(&numbers, &self.context.spool, memory, too_slow).await;
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
@@ -478,6 +477,12 @@ impl Poll<'_> {
     fn is_notice(&self, message: &Message) -> bool {
         let mark = self.context.ledger.notice_mark();
         !mark.is_empty() && message.field(NOTICE).is_some_and(|found| found == mark.as_bytes())
+    }
+
+    /// Returns when a batch has been under way for longer than `patience`, and others wait for the memory that it takes.
+    async fn holds_others_up(&self, patience: Duration) {
+        tokio::time::sleep(patience).await;
+        self.context.budget.is_wanted().await;
     }
 
     /// Matches what was retrieved with what the ledger knows, by content.

@@ -73,7 +73,7 @@ pub struct Mailbox {
     pub address: String,
 }
 
-/// All that telling needs of one config.
+/// All that telling needs of one config. The default tells nobody.
 #[derive(Debug, Default)]
 pub struct Plan {
     after: Duration,

@@ -282,6 +282,9 @@ fn route(route: &Route) -> Value {
     if !route.junk.is_empty() {
         table.insert("junk", true.into());
     }
+    if !route.junk.is_empty() {
+        table.insert("junk", true.into());
+    }
     table.into()
 }
 

@@ -20,7 +20,7 @@ use crate::ledger::{
 };
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
-use crate::poll::{self, Account, Clock, Context, Progress, Summary};
+use crate::poll::{self, Account, Budget, Clock, Context, Progress, Summary};
 use crate::schedule;
 use crate::setup::build_destination;
 
@@ -102,7 +102,7 @@ impl Bridge {
             ledger,
             destinations,
             spool: spool.unwrap_or(Path::new(".")).to_owned(),
-            budget: Arc::new(Semaphore::new(BUDGET)),
+            budget: Budget::new(BUDGET),
             stop,
             now: clock,
             progress: broadcast::channel(256).0,

@@ -1,6 +1,7 @@
 //! What another program had seen becomes known, so that it is not delivered again.
 
 use std::collections::HashMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +11,10 @@ use sqlx::{Connection, SqliteConnection};
 use super::columns::{hex, leave_copy as age, unsigned};
 use super::deletions::may_go;
 use super::intake::{Account, fill, match_known, returning};
+use super::parts::{Part, Parts};
 use super::setup::configure_one;
 use super::{AccountSetup, DestinationSetup, Error, Ledger, MessageId, Outlives};
-use crate::message::{Content, LeaveCopy, Listed, unix};
+use crate::message::{Alike, Content, LeaveCopy, Listed, Listing, unix};
 
 /// A listing, and what of it another program had seen.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ pub struct Adoption {
     pub account: AccountSetup,
     /// Those that the account's routes name.
     pub destinations: Vec<DestinationSetup>,
-    pub listing: Arc<Vec<Listed>>,
+    pub listing: Arc<Listing>,
     /// By message-number.
     pub seen: HashMap<u32, SeenElsewhere>,
     /// The other program.
@@ -55,6 +57,15 @@ pub struct Adopted {
     pub unknown: u64,
 }
 
+impl AddAssign for Adopted {
+    fn add_assign(&mut self, more: Adopted) {
+        self.new += more.new;
+        self.waiting += more.waiting;
+        self.deletable += more.deletable;
+        self.unknown += more.unknown;
+    }
+}
+
 impl Ledger {
     /// Takes in what another program had seen. What has a row already keeps it as it is, but for deliveries that were
     /// skipped and have been made by the other program. From then on what is not known is new, whatever its date.
@@ -80,44 +91,50 @@ impl Ledger {
 async fn adopt(connection: &mut SqliteConnection, adoption: &Adoption) -> sqlx::Result<Adopted> {
     configure_one(connection, &adoption.account, &adoption.destinations, adoption.now).await?;
     let account = Account::of(connection, &adoption.account.name).await?;
-    fill(connection, &adoption.listing, None).await?;
-    fill_seen(connection, adoption).await?;
-    match_known(connection, &account).await?;
-    let new = add_rows(connection, &account, adoption).await?;
-    // As the next listing will find them.
-    match_known(connection, &account).await?;
-    add_skipped(connection, &account, adoption).await?;
-    deliver_skipped(connection, adoption).await?;
-    keep_baseline(connection, &account).await?;
-    let adopted = Adopted {
-        new,
-        waiting: waiting(connection).await?,
-        deletable: deletable(connection, adoption).await?,
-        unknown: unknown(connection, &account).await?,
-    };
-    sqlx::query("DELETE FROM listing").execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM seen").execute(connection).await?;
+    let mut adopted = Adopted::default();
+    for part in Parts::of(&adoption.listing, &Alike::of(&adoption.listing), None) {
+        adopted += adopt_part(connection, &account, adoption, &part).await?;
+    }
     Ok(adopted)
 }
 
-/// Rows in one parameter.
-const ROWS: usize = 4096;
+async fn adopt_part(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    adoption: &Adoption,
+    part: &Part,
+) -> sqlx::Result<Adopted> {
+    fill(connection, part).await?;
+    fill_seen(connection, adoption, part).await?;
+    match_known(connection, account).await?;
+    let new = add_rows(connection, account, adoption).await?;
+    // As the next listing will find them.
+    match_known(connection, account).await?;
+    add_skipped(connection, account, adoption).await?;
+    deliver_skipped(connection, adoption).await?;
+    keep_baseline(connection, account).await?;
+    Ok(Adopted {
+        new,
+        waiting: waiting(connection).await?,
+        deletable: deletable(connection, adoption).await?,
+        unknown: unknown(connection, account).await?,
+    })
+}
 
-async fn fill_seen(connection: &mut SqliteConnection, adoption: &Adoption) -> sqlx::Result<()> {
+async fn fill_seen(connection: &mut SqliteConnection, adoption: &Adoption, part: &Part) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM seen").execute(&mut *connection).await?;
-    let row = |(position, listed): (u32, &Listed)| {
+    let row = |(position, listed): (u32, Listed<'_>)| {
         let seen = adoption.seen.get(&listed.number)?;
         // A clock that was ahead makes nothing younger than new.
         let since = unix(seen.since.map_or(adoption.now, |since| since.min(adoption.now)));
         Some(json!([position, since, seen.delivered.map(|header| hex(&header.0))]))
     };
-    let rows: Vec<Value> = (1..).zip(adoption.listing.iter()).filter_map(row).collect();
-    for rows in rows.chunks(ROWS) {
-        let sql = "
-            INSERT INTO seen (position, since, header)
-            SELECT value ->> 0, value ->> 1, unhex(value ->> 2) FROM json_each($1)";
-        sqlx::query(sql).bind(Value::from(rows).to_string()).execute(&mut *connection).await?;
-    }
+    let listed = adoption.listing.from(part.places.start).take(part.places.len());
+    let rows: Value = (1..).zip(listed).filter_map(row).collect();
+    let sql = "
+        INSERT INTO seen (position, since, header)
+        SELECT value ->> 0, value ->> 1, unhex(value ->> 2) FROM json_each($1)";
+    sqlx::query(sql).bind(rows.to_string()).execute(connection).await?;
     Ok(())
 }
 
@@ -132,9 +149,9 @@ async fn add_rows(
         INSERT INTO messages (account, uidl, first_uidl, size, epoch, first_listing, last_listing, last_listed_at)
         SELECT $1, l.uidl, l.uidl, l.size, $2, $3, $3, $4
         FROM seen s JOIN listing l ON l.position = s.position
-        WHERE l.message IS NULL AND NOT (l.nth > 0 AND EXISTS (
+        WHERE l.message IS NULL AND NOT (l.alike IS NOT NULL AND EXISTS (
             SELECT 1 FROM messages m
-            WHERE m.account = $1 AND m.epoch = $2 AND m.uidl = l.uidl AND m.content IS NOT NULL
+            WHERE m.account = $1 AND m.epoch = $2 AND m.uidl = l.uidl AND length(m.content) > 0
         ))
         ORDER BY l.position";
     let added = sqlx::query(sql)

@@ -1,15 +1,15 @@
 //! From a listing to rows: what is new gets one, what is gone is noted, what is known stays untouched.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{int, list, push_hex, unsigned};
-use super::{Error, Ledger, MessageId, Outlives};
-use crate::message::{AccountName, DestinationName, Listed, Uidl, unix};
+use super::columns::{int, list, unsigned};
+use super::parts::{Part, Parts};
+use super::{Error, Ledger, MessageId, MessageIds, MessageNumbers, Outlives};
+use crate::message::{AccountName, Alike, DestinationName, Listing, unix};
 
 /// A listing, taken in as a whole.
 #[derive(Clone, Debug)]
@@ -20,13 +20,13 @@ pub struct Intake {
     pub folders: Vec<String>,
     /// All that decides what a listing means: after a change no listing counts as unchanged.
     pub config_text: String,
-    pub listing: Arc<Vec<Listed>>,
+    pub listing: Arc<Listing>,
     /// The listing equals [`Past::shortcut`](super::Past::shortcut).
     pub unchanged: bool,
     /// What the next listing must equal to count as unchanged.
     pub shortcut: Option<Shortcut>,
-    /// `import = "new"`: the numbers of what is wanted among the unknown; `None` wants all.
-    pub fresh: Option<HashSet<u32>>,
+    /// `import = "new"`: the numbers, sorted, of what is wanted among the unknown; `None` wants all.
+    pub fresh: Option<Vec<u32>>,
     pub now: DateTime<Utc>,
 }
 
@@ -44,48 +44,103 @@ pub struct TakenIn {
     pub new: u64,
     /// Messages that were in the previous listing and are not in this one.
     pub gone: u64,
-    /// The numbers of those that UIDL and size do not tell apart, by their rows and in the order of these: what is owed
-    /// to one of them must not go to the other.
-    pub vague: Vec<(MessageId, u32)>,
+    /// The numbers of those that UIDL and size do not tell apart, by their rows: what is owed to one of them must not go
+    /// to the other.
+    pub vague: MessageNumbers,
 }
 
 impl Ledger {
     /// At least 20 messages are listed, and under 20 % of them are known: this may be another mailbox.
-    pub async fn is_mostly_unknown(
-        &self,
-        account: &AccountName,
-        listing: &Arc<Vec<Listed>>,
-    ) -> Result<bool, Error> {
+    pub async fn is_mostly_unknown(&self, account: &AccountName, listing: &Listing) -> Result<bool, Error> {
         if listing.len() < 20 {
             return Ok(false);
         }
-        let (account, listing) = (account.clone(), Arc::clone(listing));
-        self.write(Outlives::Process, move |connection| {
+        let mut known = 0;
+        for part in Parts::of(listing, &Alike::of(listing), None) {
+            let account = account.clone();
+            let count = self.write(Outlives::Process, move |connection| {
+                Box::pin(async move { count_known(connection, &account, &part).await })
+            });
+            known += count.await?;
+        }
+        Ok(known * 5 < listing.len() as u64)
+    }
+
+    /// Takes in a listing. What is not known gets a row, with a delivery for each route.
+    ///
+    /// It is done part by part, so that a large listing takes little memory and no other account waits for it. If that is
+    /// cut short, the next listing finds some messages known that were not in the last one.
+    pub async fn take_in(&self, intake: Intake) -> Result<TakenIn, Error> {
+        let account = intake.account.clone();
+        let unknown_past = !self.has_listed(&account);
+        let intake = Arc::new(intake);
+        let taken_in = match intake.unchanged && self.note_unchanged(&intake).await? {
+            true => TakenIn::default(),
+            false => self.take_in_parts(&intake, unknown_past).await?,
+        };
+        self.note_listed(account);
+        Ok(taken_in)
+    }
+
+    async fn take_in_parts(&self, intake: &Arc<Intake>, unknown_past: bool) -> Result<TakenIn, Error> {
+        let alike = Alike::of(&intake.listing);
+        let mut total: Compared<MessageIds, MessageNumbers> = Compared::default();
+        for part in Parts::of(&intake.listing, &alike, intake.fresh.as_deref()) {
+            let intake = Arc::clone(intake);
+            let compared = self.write(Outlives::Process, move |connection| {
+                Box::pin(async move { compare(connection, &intake, &part, unknown_past).await })
+            });
+            total.add(compared.await?);
+        }
+        let Compared { new, returning, listed, vague } = total;
+        let gone = self.leave(&intake.account, listed).await?;
+        // Where a UIDL repeats, or may stand for several rows, the next listing needs the sizes even if nothing has
+        // changed: they tell which is which.
+        self.note_listing(intake, alike.has_shared_uidl || !vague.is_empty()).await?;
+        let (new, gone) = (new.saturating_sub(returning), gone.saturating_sub(returning));
+        Ok(TakenIn { new, gone, vague: vague.sorted() })
+    }
+
+    /// Returns whether the listing is still what it was, and means what it meant.
+    async fn note_unchanged(&self, intake: &Arc<Intake>) -> Result<bool, Error> {
+        let intake = Arc::clone(intake);
+        self.write(Outlives::Power, move |connection| {
             Box::pin(async move {
-                let account = Account::of(connection, &account).await?;
-                fill(connection, &listing, None).await?;
-                match_known(connection, &account).await?;
-                let sql = "SELECT count(*) FROM listing WHERE message IS NOT NULL";
-                let known: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-                let known = unsigned(known) + returning(connection, &account).await?;
-                sqlx::query("DELETE FROM listing").execute(connection).await?;
-                Ok(known * 5 < listing.len() as u64)
+                let seen = "UPDATE accounts SET listed_at = $3 WHERE name = $1 AND config_text = $2";
+                let seen = sqlx::query(seen)
+                    .bind(intake.account.as_str())
+                    .bind(&intake.config_text)
+                    .bind(unix(intake.now))
+                    .execute(connection)
+                    .await?;
+                Ok(seen.rows_affected() > 0)
             })
         })
         .await
     }
 
-    /// Takes in a listing. What is not known gets a row, with a delivery for each route.
-    pub async fn take_in(&self, intake: Intake) -> Result<TakenIn, Error> {
-        let account = intake.account.clone();
-        let unknown_past = !self.has_listed(&account);
-        let taken_in = self
-            .write(Outlives::Power, move |connection| {
-                Box::pin(async move { take_in(connection, &intake, unknown_past).await })
-            })
-            .await?;
-        self.note_listed(account);
-        Ok(taken_in)
+    /// Notes which messages are not listed any more: all but `listed`. Returns how many they are.
+    async fn leave(&self, account: &AccountName, listed: MessageIds) -> Result<u64, Error> {
+        let listed = Arc::new(listed);
+        let (mut gone, mut page) = (0, Some(MessageId(0)));
+        while let Some(after) = page {
+            let (account, listed) = (account.clone(), Arc::clone(&listed));
+            let left = self.write(Outlives::Process, move |connection| {
+                Box::pin(async move { leave(connection, &account, &listed, after).await })
+            });
+            let (left, last) = left.await?;
+            gone += left;
+            page = last;
+        }
+        Ok(gone)
+    }
+
+    async fn note_listing(&self, intake: &Arc<Intake>, is_vague: bool) -> Result<(), Error> {
+        let intake = Arc::clone(intake);
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { note_listing(connection, &intake, is_vague).await })
+        })
+        .await
     }
 }
 
@@ -95,110 +150,87 @@ pub(super) struct Account {
     pub epoch: i64,
     pub listing: i64,
     listed_at: Option<i64>,
-    config_text: String,
 }
 
 impl Account {
     pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
-        let sql = "SELECT id, epoch, listing, listed_at, config_text FROM accounts WHERE name = $1";
+        let sql = "SELECT id, epoch, listing, listed_at FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
 }
 
-async fn take_in(
+async fn count_known(
+    connection: &mut SqliteConnection,
+    account: &AccountName,
+    part: &Part,
+) -> sqlx::Result<u64> {
+    let account = Account::of(connection, account).await?;
+    fill(connection, part).await?;
+    match_known(connection, &account).await?;
+    let sql = "SELECT count(*) FROM listing WHERE message IS NOT NULL";
+    let known: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    Ok(unsigned(known) + returning(connection, &account).await?)
+}
+
+/// What came of a part; or of all parts so far, whose rows are many.
+#[derive(Default)]
+struct Compared<Rows, Numbers> {
+    new: u64,
+    /// Of the new and the gone, so many are probably the same messages.
+    returning: u64,
+    /// The rows of what is listed.
+    listed: Rows,
+    /// See [`TakenIn::vague`].
+    vague: Numbers,
+}
+
+impl Compared<MessageIds, MessageNumbers> {
+    fn add(&mut self, part: ComparedPart) {
+        self.new += part.new;
+        self.returning += part.returning;
+        self.listed.extend(part.listed);
+        self.vague.extend(part.vague);
+    }
+}
+
+type ComparedPart = Compared<Vec<MessageId>, Vec<(MessageId, u32)>>;
+
+async fn compare(
     connection: &mut SqliteConnection,
     intake: &Intake,
+    part: &Part,
     unknown_past: bool,
-) -> sqlx::Result<TakenIn> {
+) -> sqlx::Result<ComparedPart> {
     let account = Account::of(connection, &intake.account).await?;
-    if intake.unchanged && account.config_text == intake.config_text {
-        let seen = "UPDATE accounts SET listed_at = $2 WHERE id = $1";
-        sqlx::query(seen).bind(account.id).bind(unix(intake.now)).execute(connection).await?;
-        return Ok(TakenIn::default());
-    }
-    fill(connection, &intake.listing, intake.fresh.as_ref()).await?;
+    // Until all is taken in, no listing is like the last one.
+    let no_shortcut = "UPDATE accounts SET shortcut_hash = NULL WHERE id = $1 AND shortcut_hash IS NOT NULL";
+    sqlx::query(no_shortcut).bind(account.id).execute(&mut *connection).await?;
+    fill(connection, part).await?;
     match_known(connection, &account).await?;
     let returning = returning(connection, &account).await?;
-    let gone = leave(connection, &account).await?.saturating_sub(returning);
-    let new = add_unknown(connection, &account, intake, unknown_past).await?.saturating_sub(returning);
-    let vague = vague(connection, &intake.listing).await?;
-    note_listing(connection, &account, intake, vague.is_empty()).await?;
-    sqlx::query("DELETE FROM listing").execute(connection).await?;
-    Ok(TakenIn { new, gone, vague })
+    come_back(connection).await?;
+    let newest = newest(connection).await?;
+    let new = add_unknown(connection, &account, intake, unknown_past).await?;
+    let listed = listed(connection, newest).await?;
+    let vague = vague(connection, &intake.listing, part).await?;
+    Ok(Compared { new, returning, listed, vague })
 }
 
-/// Parameters of this size, whatever a server sends.
-const CHUNK: usize = 256 << 10;
-
-pub(super) async fn fill(
-    connection: &mut SqliteConnection,
-    listing: &[Listed],
-    fresh: Option<&HashSet<u32>>,
-) -> sqlx::Result<()> {
+pub(super) async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM listing").execute(&mut *connection).await?;
-    let mut rest = listing.iter();
-    while rest.len() > 0 {
-        // Positions count from 1. An object with UIDLs for its names is parsed once, not once a row.
-        let sql = "INSERT INTO listing (uidl, size) SELECT unhex(key), value FROM json_each($1)";
-        sqlx::query(sql).bind(chunk(&mut rest)).execute(&mut *connection).await?;
-    }
-    let vague = nths(listing).into_iter().zip(1_u32..).filter(|(nth, _)| *nth > 0);
-    let vague: Vec<Value> = vague.map(|(nth, position)| json!([position, nth])).collect();
-    if !vague.is_empty() {
+    let rows = "INSERT INTO listing (uidl, size) SELECT unhex(key), value FROM json_each($1)";
+    sqlx::query(rows).bind(&part.rows).execute(&mut *connection).await?;
+    if let Some(alike) = &part.alike {
         let sql = "
-            UPDATE listing SET nth = j.value ->> 1 FROM json_each($1) j WHERE position = j.value ->> 0";
-        sqlx::query(sql).bind(list(vague)).execute(&mut *connection).await?;
+            UPDATE listing SET alike = j.value ->> 1, nth = j.value ->> 2
+            FROM json_each($1) j WHERE position = j.value ->> 0";
+        sqlx::query(sql).bind(alike).execute(&mut *connection).await?;
     }
-    if let Some(fresh) = fresh {
-        let fresh = listing.iter().zip(1_u32..).filter(|(listed, _)| fresh.contains(&listed.number));
+    if let Some(wanted) = &part.wanted {
         let sql = "UPDATE listing SET wanted = position IN (SELECT value FROM json_each($1))";
-        sqlx::query(sql).bind(list(fresh.map(|(_, position)| position))).execute(connection).await?;
+        sqlx::query(sql).bind(wanted).execute(connection).await?;
     }
     Ok(())
-}
-
-/// `{"<uidl>": size, ...}`
-fn chunk<'a>(rest: &mut impl Iterator<Item = &'a Listed>) -> String {
-    let mut chunk = String::with_capacity(CHUNK + 4096);
-    for Listed { uidl, size, .. } in rest {
-        chunk.push_str(if chunk.is_empty() { "{\"" } else { ",\"" });
-        push_hex(&mut chunk, uidl.as_bytes());
-        chunk.push_str("\":");
-        chunk.push_str(&size.map_or_else(|| "null".to_owned(), |size| int(size).to_string()));
-        if chunk.len() > CHUNK {
-            break;
-        }
-    }
-    chunk.push('}');
-    chunk
-}
-
-/// For each listed message 0, or its place (from 1) among those that UIDL and size do not tell apart: only
-/// content does. A blank UIDL tells nothing.
-fn nths(listing: &[Listed]) -> Vec<u32> {
-    // In the listing's order within a UIDL.
-    let mut by_uidl: Vec<usize> = (0..listing.len()).collect();
-    by_uidl.sort_by_key(|&at| &listing[at].uidl);
-    let mut nths = vec![0; listing.len()];
-    for bearers in by_uidl.chunk_by(|&a, &b| listing[a].uidl == listing[b].uidl) {
-        let uidl = &listing[bearers[0]].uidl;
-        let mut of_size: HashMap<Option<u64>, u32> = HashMap::new();
-        for &at in bearers {
-            *of_size.entry(listing[at].size).or_default() += 1;
-        }
-        // A size that is not known may be any of them.
-        let all_vague = uidl.as_bytes().is_empty() || (bearers.len() > 1 && of_size.contains_key(&None));
-        let mut places: HashMap<Option<u64>, u32> = HashMap::new();
-        for &at in bearers {
-            let size = listing[at].size;
-            if all_vague || of_size.get(&size) > Some(&1) {
-                let place = places.entry(size).or_default();
-                *place += 1;
-                nths[at] = *place;
-            }
-        }
-    }
-    nths
 }
 
 /// Finds the row of each listed message that UIDL, size and epoch tell for certain.
@@ -210,7 +242,7 @@ pub(super) async fn match_known(connection: &mut SqliteConnection, account: &Acc
             WHERE m.account = $1 AND m.uidl = listing.uidl AND m.epoch = $2 AND m.last_listing IS NULL
                 AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
         )
-        WHERE nth = 0";
+        WHERE alike IS NULL";
     // What we deleted and then missed is gone: under its UIDL comes another message.
     let in_an_earlier = "
         UPDATE listing SET message = (
@@ -219,7 +251,7 @@ pub(super) async fn match_known(connection: &mut SqliteConnection, account: &Acc
                 AND coalesce(m.size, -1) BETWEEN coalesce(listing.size, -1) AND coalesce(listing.size, $3)
                 AND m.deleted_at IS NULL
         )
-        WHERE nth = 0 AND message IS NULL";
+        WHERE alike IS NULL AND message IS NULL";
     for sql in [in_the_previous, in_an_earlier] {
         sqlx::query(sql)
             .bind(account.id)
@@ -228,7 +260,8 @@ pub(super) async fn match_known(connection: &mut SqliteConnection, account: &Acc
             .execute(&mut *connection)
             .await?;
     }
-    let vague = "UPDATE listing SET nth = 1, message = NULL WHERE message = 0";
+    // A group of its own: those of the listing are counted from 0.
+    let vague = "UPDATE listing SET alike = -position, nth = 1, message = NULL WHERE message = 0";
     sqlx::query(vague).execute(&mut *connection).await?;
     match_vague(connection, account).await
 }
@@ -239,15 +272,15 @@ async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sq
     let sql = "
         UPDATE listing SET message = known.id
         FROM (
-            SELECT m.id, m.uidl, m.size, row_number() OVER (
-                PARTITION BY m.uidl, m.size ORDER BY m.last_listing IS NOT NULL, m.id
-            ) AS place
-            FROM messages m
-            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NULL
-                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
+            SELECT g.alike, m.id, row_number() OVER (
+                PARTITION BY g.alike ORDER BY m.last_listing IS NOT NULL, m.id
+            ) AS nth
+            FROM (SELECT DISTINCT alike, uidl, size FROM listing WHERE alike IS NOT NULL) g
+            CROSS JOIN messages m
+            WHERE m.account = $1 AND m.uidl = g.uidl AND coalesce(m.size, -1) = coalesce(g.size, -1)
+                AND m.epoch = $2 AND m.content IS NULL
         ) known
-        WHERE nth > 0 AND known.uidl = listing.uidl AND known.size IS listing.size
-            AND known.place = listing.nth";
+        WHERE listing.alike = known.alike AND listing.nth = known.nth";
     sqlx::query(sql).bind(account.id).bind(account.epoch).execute(connection).await?;
     Ok(())
 }
@@ -255,35 +288,33 @@ async fn match_vague(connection: &mut SqliteConnection, account: &Account) -> sq
 /// How many are probably no strangers, though only their content will tell: under the same UIDL something was
 /// retrieved before.
 pub(super) async fn returning(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
+    // Asked plainly, the index of contents would be searched from end to end.
     let sql = "
         SELECT count(*) FROM listing
-        WHERE nth > 0 AND message IS NULL AND uidl IN (
-            SELECT m.uidl FROM messages m
-            WHERE m.account = $1 AND m.epoch = $2 AND m.content IS NOT NULL
-                AND m.uidl IN (SELECT uidl FROM listing WHERE nth > 0)
+        WHERE alike IS NOT NULL AND message IS NULL AND uidl IN (
+            SELECT g.uidl FROM (SELECT DISTINCT uidl FROM listing WHERE alike IS NOT NULL) g
+            WHERE EXISTS (
+                SELECT 1 FROM messages m
+                WHERE m.account = $1 AND m.uidl = g.uidl AND m.epoch = $2 AND length(m.content) > 0
+            )
         )";
     let count: i64 =
         sqlx::query_scalar(sql).bind(account.id).bind(account.epoch).fetch_one(connection).await?;
     Ok(unsigned(count))
 }
 
-/// Notes what is not listed any more, and what is listed again. Returns how many are not.
-async fn leave(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<u64> {
-    let gone = "
-        UPDATE messages SET last_listing = $2, last_listed_at = $3
-        WHERE account = $1 AND last_listing IS NULL
-            AND id NOT IN (SELECT message FROM listing WHERE message IS NOT NULL)";
-    let gone = sqlx::query(gone)
-        .bind(account.id)
-        .bind(account.listing)
-        .bind(account.listed_at)
-        .execute(&mut *connection)
-        .await?;
-    let back = "
+/// What was not in the last listing, and is in this one.
+async fn come_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let sql = "
         UPDATE messages SET last_listing = NULL, last_listed_at = NULL
         WHERE id IN (SELECT message FROM listing WHERE message IS NOT NULL) AND last_listing IS NOT NULL";
-    sqlx::query(back).execute(connection).await?;
-    Ok(gone.rows_affected())
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}
+
+/// Row ids only grow.
+async fn newest(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM messages").fetch_one(connection).await
 }
 
 /// Gives a row to each listed message without one, the wanted before the others, each in the server's order:
@@ -296,9 +327,7 @@ async fn add_unknown(
 ) -> sqlx::Result<u64> {
     let mut new = 0;
     for (wanted, state) in [(1, "due"), (0, "skipped")] {
-        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM messages")
-            .fetch_one(&mut *connection)
-            .await?;
+        let newest = newest(connection).await?;
         let sql = "
             INSERT INTO messages (account, uidl, first_uidl, size, epoch, first_listing)
             SELECT $1, uidl, uidl, size, $2, $3 FROM listing
@@ -331,17 +360,25 @@ async fn match_added(connection: &mut SqliteConnection, newest: i64, wanted: i64
             SELECT position, row_number() OVER (ORDER BY position) AS place FROM listing
             WHERE message IS NULL AND wanted = $2
         ) unknown USING (place)
-        WHERE listing.position = unknown.position AND listing.nth > 0";
+        WHERE listing.position = unknown.position AND listing.alike IS NOT NULL";
     sqlx::query(sql).bind(newest).bind(wanted).execute(connection).await?;
     Ok(())
 }
 
 /// See [`TakenIn::vague`].
-async fn vague(connection: &mut SqliteConnection, listing: &[Listed]) -> sqlx::Result<Vec<(MessageId, u32)>> {
-    let sql = "SELECT message, position FROM listing WHERE nth > 0 AND message IS NOT NULL ORDER BY message";
-    let rows: Vec<(MessageId, i64)> = sqlx::query_as(sql).fetch_all(connection).await?;
-    let number = |position: i64| Some(listing.get(usize::try_from(position).ok()?.checked_sub(1)?)?.number);
-    Ok(rows.into_iter().filter_map(|(id, position)| Some((id, number(position)?))).collect())
+async fn vague(
+    connection: &mut SqliteConnection,
+    listing: &Listing,
+    part: &Part,
+) -> sqlx::Result<Vec<(MessageId, u32)>> {
+    let sql = "
+        SELECT message, position FROM listing WHERE alike IS NOT NULL AND message IS NOT NULL";
+    let vague: Vec<(MessageId, i64)> = sqlx::query_as(sql).fetch_all(connection).await?;
+    let number = |position: i64| {
+        let place = part.places.start + usize::try_from(position).ok()?.checked_sub(1)?;
+        Some(listing.from(place).next()?.number)
+    };
+    Ok(vague.into_iter().filter_map(|(id, position)| Some((id, number(position)?))).collect())
 }
 
 /// For messages newer than `newest`.
@@ -377,23 +414,75 @@ async fn add_deliveries(
     Ok(())
 }
 
+/// The rows of what is listed: those that were known, and those that were added after `newest`.
+async fn listed(connection: &mut SqliteConnection, newest: i64) -> sqlx::Result<Vec<MessageId>> {
+    let sql = "
+        SELECT json_group_array(id) FROM (
+            SELECT message AS id FROM listing WHERE message <= $1
+            UNION ALL SELECT id FROM messages WHERE id > $1
+        )";
+    let listed: String = sqlx::query_scalar(sql).bind(newest).fetch_one(connection).await?;
+    ids(&listed)
+}
+
+/// Many of them come in one piece: row by row it would take several times as long.
+fn ids(array: &str) -> sqlx::Result<Vec<MessageId>> {
+    let ids: Vec<i64> = serde_json::from_str(array).map_err(|fault| sqlx::Error::Decode(fault.into()))?;
+    Ok(ids.into_iter().map(MessageId).collect())
+}
+
+/// So many rows are looked through at a time.
+const PAGE: usize = 5_000;
+
+/// Of the rows after `after` that were in the last listing, those not in `listed` have left. Returns how many, and up to
+/// which row it has looked, if there may be more.
+async fn leave(
+    connection: &mut SqliteConnection,
+    account: &AccountName,
+    listed: &MessageIds,
+    after: MessageId,
+) -> sqlx::Result<(u64, Option<MessageId>)> {
+    let account = Account::of(connection, account).await?;
+    let page = "
+        SELECT json_group_array(id) FROM (
+            SELECT id FROM messages WHERE account = $1 AND last_listing IS NULL AND id > $2 ORDER BY id LIMIT $3
+        )";
+    let page: String = sqlx::query_scalar(page)
+        .bind(account.id)
+        .bind(after)
+        .bind(i64::try_from(PAGE).unwrap_or(i64::MAX))
+        .fetch_one(&mut *connection)
+        .await?;
+    let page = ids(&page)?;
+    let last = page.last().copied().filter(|_| page.len() == PAGE);
+    let gone: Vec<MessageId> = page.into_iter().filter(|id| !listed.contains(*id)).collect();
+    if !gone.is_empty() {
+        let sql = "
+            UPDATE messages SET last_listing = $2, last_listed_at = $3
+            WHERE id IN (SELECT value FROM json_each($1))";
+        sqlx::query(sql)
+            .bind(list(gone.iter().copied()))
+            .bind(account.listing)
+            .bind(account.listed_at)
+            .execute(connection)
+            .await?;
+    }
+    Ok((gone.len() as u64, last))
+}
+
 async fn note_listing(
     connection: &mut SqliteConnection,
-    account: &Account,
     intake: &Intake,
-    all_clear: bool,
+    is_vague: bool,
 ) -> sqlx::Result<()> {
-    // Where a UIDL repeats, the next listing needs the sizes even if nothing has changed: they tell which is which.
-    let uidls: HashSet<&Uidl> = intake.listing.iter().map(|listed| &listed.uidl).collect();
-    let shortcut = intake.shortcut.filter(|_| all_clear && uidls.len() == intake.listing.len());
+    let shortcut = intake.shortcut.filter(|_| !is_vague);
     let sql = "
         UPDATE accounts SET
-            listing = $2, listed_at = $3, listed_epoch = epoch, config_text = $4,
-            shortcut_hash = $5, shortcut_count = $6, shortcut_octets = $7
-        WHERE id = $1";
+            listing = listing + 1, listed_at = $2, listed_epoch = epoch, config_text = $3,
+            shortcut_hash = $4, shortcut_count = $5, shortcut_octets = $6
+        WHERE name = $1";
     sqlx::query(sql)
-        .bind(account.id)
-        .bind(account.listing + 1)
+        .bind(intake.account.as_str())
         .bind(unix(intake.now))
         .bind(&intake.config_text)
         .bind(shortcut.map(|shortcut| shortcut.hash.to_vec()))

@@ -38,7 +38,7 @@
 //! |---|---|
 //! | `open`, `lock`, `writer` | the file, who may write it, and the one task that does |
 //! | `setup`, `polls` | what is configured; when an account is due, what a poll was like |
-//! | `intake`, `identify` | from a listing to rows, from retrieved bytes to the row they belong to |
+//! | `intake`, `parts`, `identify`, `ids` | from a listing to rows, from retrieved bytes to the row they belong to |
 //! | `adopt` | what another program had seen |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
@@ -56,11 +56,13 @@ mod destinations;
 mod due;
 mod error;
 mod identify;
+mod ids;
 mod intake;
 mod lock;
 mod look_ups;
 mod open;
 mod page;
+mod parts;
 mod people;
 mod polls;
 mod report;
@@ -90,6 +92,7 @@ pub use deletions::Deletion;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};
+pub use ids::{MessageIds, MessageNumbers};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;

@@ -126,17 +126,20 @@ async fn check_after_a_crash(connection: &mut SqliteConnection, path: &Path) -> 
     }
 }
 
-/// Where a listing, and what another program had seen of it, is compared with the ledger: lives as long as the writer's connection.
+/// Where a listing, and what another program had seen of it, is compared with the ledger, part by part: lives as long as
+/// the writer's connection.
 const SCRATCH: &str = "
     CREATE TEMP TABLE listing (
         position INTEGER PRIMARY KEY,
         uidl BLOB NOT NULL,
         size INTEGER,
-        nth INTEGER NOT NULL DEFAULT 0,
+        -- Its group, where UIDL and size do not tell it apart from others, and which of them it is.
+        alike INTEGER,
+        nth INTEGER,
         wanted INTEGER NOT NULL DEFAULT 1,
         message INTEGER
     ) STRICT;
-    CREATE INDEX temp.listing_vague ON listing (uidl, size, nth) WHERE nth > 0;
+    CREATE INDEX temp.listing_alike ON listing (alike, nth) WHERE alike IS NOT NULL;
     CREATE TEMP TABLE seen (position INTEGER PRIMARY KEY, since INTEGER NOT NULL, header BLOB) STRICT;";
 
 /// Settles what an earlier process left open. Nothing has been sent since, and nothing will be before this is

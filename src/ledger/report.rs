@@ -1,5 +1,6 @@
 //! What people see: status, history, parked. Reads only. The field names are a contract: people's scripts read them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -168,8 +169,11 @@ impl Report {
         };
         let mut accounts: Vec<AccountStatus> = accounts.into_iter().map(AccountStatus::from).collect();
         let waiting = self.waiting().await?;
+        // The first of each account; those of one account stand together.
+        let first = waiting.chunk_by(|one, next| one.account == next.account).map(|of_one| &of_one[0]);
+        let first: HashMap<&str, &Waiting> = first.map(|first| (first.account.as_str(), first)).collect();
         for account in accounts.iter_mut().filter(|account| account.error.is_none()) {
-            account.error = waiting.iter().find(|waiting| waiting.account == account.name).map(Failure::from);
+            account.error = first.get(account.name.as_str()).copied().map(Failure::from);
         }
         Ok(Status { accounts, destinations: destinations.into_iter().map(destination).collect() })
     }
@@ -178,13 +182,14 @@ impl Report {
     /// wait for a whole destination.
     pub async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
         // SQLite takes `d.reason` from the row with the least time: https://sqlite.org/lang_select.html#bareagg
+        // CROSS JOIN keeps the order: the accounts first, as the index of the states is by account.
         let sql = "
             SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
                 min(CASE d.state WHEN 'deferred' THEN d.retry_at END) AS retry_at
             FROM routes r
             JOIN accounts a ON a.id = r.account
             JOIN destinations t ON t.id = r.destination
-            JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+            CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
             JOIN messages m ON m.id = d.message
             WHERE d.state IN ('due', 'attempting', 'deferred') AND m.last_listing IS NULL
             GROUP BY a.id, t.id ORDER BY a.name, t.state = 'ok', t.name";

@@ -1,12 +1,14 @@
 //! What goes together: which messages form a batch, and what that weighs in the memory budget. No I/O.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId};
+use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
 use crate::message::{
-    AccountName, DestinationName, IN_MEMORY, Listed, Mark, Message, Outgoing, Route, Uidl, Verdict,
+    AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
 use crate::pop3::Retrieval;
 
@@ -156,6 +158,13 @@ pub fn weight(items: &[Item]) -> u32 {
     u32::try_from(octets.div_ceil(1024)).unwrap_or(LARGEST_WEIGHT).clamp(1, LARGEST_WEIGHT)
 }
 
+/// What a server may take to send a batch while others wait for memory: a minute, and as long as it needs at 16 KiB/s. No
+/// message is larger than `max_size`, whatever LIST says.
+pub fn patience(items: &[Item], max_size: u64) -> Duration {
+    let octets: u64 = items.iter().map(|item| item.octets().min(max_size)).sum();
+    Duration::from_secs(60 + octets / (16 << 10))
+}
+
 /// Whether the last message of a batch is shorter than it was listed: it may have ended too early.
 pub fn ends_short(items: &[Item], messages: &[(u32, Retrieval)]) -> bool {
     match (items.last().and_then(|item| item.due.size), messages.last()) {
@@ -180,60 +189,78 @@ pub fn common_refusals(messages: &[(u32, Retrieval)]) -> HashSet<String> {
     counts.into_keys().map(str::to_owned).collect()
 }
 
-/// Finds the number that a message has in this session.
+/// Finds the numbers that messages have in this session.
 ///
 /// A UIDL may stand for several messages; each of their numbers is given out once.
-pub struct Numbers<'a> {
-    listing: &'a [Listed],
-    /// Those that UIDL and size do not tell apart, in the order of their rows.
-    vague: &'a [(MessageId, u32)],
-    /// The first row of each UIDL that is still to be taken.
-    first: HashMap<&'a Uidl, u32>,
-    /// For each row the next one of the same UIDL. No row is [`NONE`].
-    next: Vec<u32>,
+pub struct Numbers<'l> {
+    listing: &'l Listing,
+    /// Those that UIDL and size do not tell apart.
+    vague: &'l MessageNumbers,
+    /// For each row whether its number has been given out.
+    given: Vec<bool>,
 }
 
-const NONE: u32 = u32::MAX;
+/// Messages by UIDL and size, each by its place among those asked for.
+type Wanted<'w> = HashMap<&'w [u8], BTreeMap<Option<u64>, VecDeque<usize>>>;
 
-impl<'a> Numbers<'a> {
-    pub fn of(listing: &'a [Listed], vague: &'a [(MessageId, u32)]) -> Numbers<'a> {
-        let mut first: HashMap<&Uidl, u32> = HashMap::with_capacity(listing.len());
-        let mut next = vec![NONE; listing.len()];
-        for (at, row) in (0..NONE).zip(listing).rev() {
-            next[at as usize] = first.insert(&row.uidl, at).unwrap_or(NONE);
-        }
-        Numbers { listing, vague, first, next }
+impl<'l> Numbers<'l> {
+    pub fn of(listing: &'l Listing, vague: &'l MessageNumbers) -> Numbers<'l> {
+        Numbers { listing, vague, given: vec![false; listing.len()] }
     }
 
-    /// `None` where the listing has no such message (any more).
-    pub fn take(&mut self, id: MessageId, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
-        match self.vague.binary_search_by_key(&id, |(id, _)| *id) {
-            Ok(at) => self.vague.get(at).map(|(_, number)| *number),
-            Err(_) => self.take_next(uidl, size),
+    /// For each of these messages, with their UIDLs and sizes, its number; `None` where the listing has no such message
+    /// (any more).
+    pub fn take(&mut self, messages: &[(MessageId, &Uidl, Option<u64>)]) -> Vec<Option<u32>> {
+        let mut numbers: Vec<Option<u32>> = messages.iter().map(|(id, ..)| self.vague.get(*id)).collect();
+        let mut wanted = Wanted::new();
+        for (place, (_, uidl, size)) in
+            messages.iter().enumerate().filter(|(place, _)| numbers[*place].is_none())
+        {
+            wanted.entry(uidl.as_bytes()).or_default().entry(*size).or_default().push_back(place);
         }
+        if !wanted.is_empty() {
+            self.take_wanted(wanted, &mut numbers);
+        }
+        numbers
     }
 
-    fn take_next(&mut self, uidl: &Uidl, size: Option<u64>) -> Option<u32> {
-        let first = self.first.get_mut(uidl)?;
-        let (mut before, mut at) = (NONE, *first);
-        loop {
-            let row = self.listing.get(at as usize)?;
-            let after = self.next[at as usize];
-            if size.is_none() || row.size.is_none() || row.size == size {
-                match self.next.get_mut(before as usize) {
-                    Some(next) => *next = after,
-                    None => *first = after,
-                }
-                return Some(row.number);
+    /// It looks through the whole listing, as an index of a large one would take much memory.
+    fn take_wanted(&mut self, mut wanted: Wanted<'_>, numbers: &mut [Option<u32>]) {
+        for (row, is_given) in self.listing.iter().zip(&mut self.given) {
+            if *is_given {
+                continue;
             }
-            (before, at) = (at, after);
+            if let Some(sizes) = wanted.get_mut(row.uidl)
+                && let Some(place) = first_of_size(sizes, row.size)
+            {
+                numbers[place] = Some(row.number);
+                *is_given = true;
+            }
         }
     }
+}
+
+/// Takes the first message that may have this size: one that is not known may be any.
+fn first_of_size(sizes: &mut BTreeMap<Option<u64>, VecDeque<usize>>, size: Option<u64>) -> Option<usize> {
+    let fitting = match size {
+        Some(_) => [size, None].into_iter().find(|size| sizes.contains_key(size))?,
+        None => *sizes.first_key_value()?.0,
+    };
+    let mut messages = match sizes.entry(fitting) {
+        Entry::Occupied(messages) => messages,
+        Entry::Vacant(_) => return None,
+    };
+    let first = messages.get_mut().pop_front();
+    if messages.get().is_empty() {
+        messages.remove();
+    }
+    first
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Listed;
 
     fn item(number: u32, size: u64, to: &[&str]) -> Item {
         let delivery = |name: &&str| DueDelivery {
@@ -301,23 +328,38 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_server_has_minutes_and_a_claim_of_gigabytes_buys_no_day() {
+        let seconds = |items: &[Item]| patience(items, 100 << 20).as_secs();
+        assert_eq!(seconds(&[item(1, 10, &["a"])]), 60);
+        assert_eq!(seconds(&[item(1, 1 << 20, &["a"]), item(2, 3 << 20, &["a"])]), 60 + 256);
+        assert_eq!(seconds(&[item(1, 1 << 40, &["a"])]), 60 + 6400);
+    }
+
+    #[test]
     fn bearers_of_one_uidl_each_get_their_number() {
-        let row = |number, size| Listed { number, uidl: Uidl::new(b"same"), size: Some(size) };
-        let listing = [row(1, 10), row(2, 10), row(3, 99)];
-        let take = |numbers: &mut Numbers<'_>, id, size| {
-            numbers.take(MessageId(id), &Uidl::new(b"same"), Some(size))
+        let mut listing = Listing::default();
+        for (number, uidl, size) in [(1, "same", 10), (2, "same", 10), (3, "same", 99), (4, "other", 10)] {
+            listing.push(Listed { number, uidl: uidl.as_bytes(), size: Some(size) }).unwrap();
+        }
+        let (same, gone) = (Uidl::new(b"same"), Uidl::new(b"gone"));
+        let take = |numbers: &mut Numbers<'_>, messages: &[(i64, &Uidl, Option<u64>)]| {
+            numbers.take(
+                &messages.iter().map(|(id, uidl, size)| (MessageId(*id), *uidl, *size)).collect::<Vec<_>>(),
+            )
         };
-        let mut numbers = Numbers::of(&listing, &[]);
-        assert_eq!(take(&mut numbers, 7, 99), Some(3));
-        assert_eq!(take(&mut numbers, 8, 10), Some(1));
-        assert_eq!(take(&mut numbers, 9, 10), Some(2));
-        assert_eq!(take(&mut numbers, 9, 10), None);
+        let none = MessageNumbers::default();
+        let mut numbers = Numbers::of(&listing, &none);
+        let wanted = [(7, &same, Some(99)), (5, &gone, Some(10)), (8, &same, Some(10))];
+        assert_eq!(take(&mut numbers, &wanted), [Some(3), None, Some(1)]);
+        assert_eq!(take(&mut numbers, &[(9, &same, Some(10)), (9, &same, Some(10))]), [Some(2), None]);
+        let mut numbers = Numbers::of(&listing, &none);
+        let wanted = [(7, &same, None), (8, &same, Some(99)), (9, &same, None)];
+        assert_eq!(take(&mut numbers, &wanted), [Some(1), Some(3), Some(2)]);
 
         // Whichever is asked for first, each row gets its own.
-        let vague = [(MessageId(7), 1), (MessageId(8), 2)];
+        let vague: MessageNumbers = [(MessageId(7), 1), (MessageId(8), 2)].into_iter().collect();
         let mut numbers = Numbers::of(&listing, &vague);
-        assert_eq!(take(&mut numbers, 8, 10), Some(2));
-        assert_eq!(take(&mut numbers, 7, 10), Some(1));
-        assert_eq!(take(&mut numbers, 9, 99), Some(3));
+        let wanted = [(8, &same, Some(10)), (9, &same, Some(99)), (7, &same, Some(10))];
+        assert_eq!(take(&mut numbers, &wanted), [Some(2), Some(3), Some(1)]);
     }
 }

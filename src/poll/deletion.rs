@@ -7,7 +7,7 @@ use crate::message::{LeaveCopy, Message, header_digest};
 use crate::pop3::{self, Retrieval, Session};
 
 use super::batch::Numbers;
-use super::{Failure, Listing, Poll};
+use super::{Failure, Mailbox, Poll};
 
 /// Most overdue deletions in one session.
 const AT_A_TIME: usize = 5000;
@@ -20,7 +20,7 @@ impl Poll<'_> {
     pub(super) async fn delete_overdue(
         &mut self,
         session: &mut Session,
-        listing: &Listing,
+        mailbox: &Mailbox,
     ) -> Result<(), Failure> {
         let leave_copy = self.account.settings.leave_copy;
         if leave_copy == LeaveCopy::Forever {
@@ -29,15 +29,15 @@ impl Poll<'_> {
         let ledger = &self.context.ledger;
         let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_A_TIME, self.now()).await?;
         let overdue: Vec<Deletion> =
-            overdue.into_iter().filter(|deletion| !self.announced.contains(&deletion.id)).collect();
+            overdue.into_iter().filter(|deletion| !self.announced.contains(deletion.id)).collect();
         if overdue.is_empty() {
             return Ok(());
         }
-        let mut numbers = Numbers::of(&listing.rows, &listing.vague);
-        let listed = overdue.into_iter().filter_map(|deletion| {
-            let number = numbers.take(deletion.id, &deletion.uidl, deletion.size)?;
-            Some((number, deletion))
-        });
+        let wanted: Vec<_> =
+            overdue.iter().map(|deletion| (deletion.id, &deletion.uidl, deletion.size)).collect();
+        let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
+        let listed = overdue.into_iter().zip(numbers);
+        let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
         for (number, deletion) in doubtful {
             match self.retrieve_one(session, number).await? {
@@ -76,7 +76,7 @@ impl Poll<'_> {
         }
         let (ids, numbers): (Vec<MessageId>, Vec<u32>) = messages.iter().copied().unzip();
         self.context.ledger.deleting(&ids, self.now()).await?;
-        self.announced.extend(&ids);
+        self.announced.extend(ids.iter().copied());
         let deleted = session.delete(&numbers).await?;
         self.summary.deleted += deleted.iter().filter(|outcome| outcome.is_ok()).count() as u64;
         Ok(())

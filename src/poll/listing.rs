@@ -1,53 +1,52 @@
 //! What the mailbox holds, and what of it is new.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Intake, MessageId, Past, Shortcut};
-use crate::message::{Import, Listed, received_at};
-use crate::pop3::{self, Session};
+use crate::ledger::{Intake, MessageNumbers, Past, Shortcut};
+use crate::message::{Import, Listing, received_at};
+use crate::pop3::{self, Session, UidlListing};
 
 use super::{Failure, Poll};
 
-/// A mailbox as it is listed in this session.
-pub(super) struct Listing {
-    pub rows: Arc<Vec<Listed>>,
+/// A mailbox as it is found in this session.
+pub(super) struct Mailbox {
+    pub listing: Arc<Listing>,
     /// See [`TakenIn::vague`](crate::ledger::TakenIn::vague).
-    pub vague: Vec<(MessageId, u32)>,
+    pub vague: MessageNumbers,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
 }
 
 impl Poll<'_> {
     /// Lists the mailbox and lets the ledger take in what is new. Sizes are asked for only if something changed.
-    pub(super) async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Listing, Failure> {
-        let mut listing = session.uidl().await?;
-        let (stat, hash) = (listing.stat, listing.hash);
+    pub(super) async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Mailbox, Failure> {
+        let UidlListing { stat, rows: mut listing, hash } = session.uidl().await?;
         let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
         let unchanged = past.shortcut.as_ref() == Some(&shortcut);
         if !unchanged {
             if stat.count > 0 && past.shortcut.is_none_or(|known| known.count <= shortcut.count) {
                 self.reach_destinations().await?;
             }
-            session.list(&mut listing.rows).await?;
+            session.list(&mut listing).await?;
         }
-        let rows = Arc::new(listing.rows);
-        let fresh = if unchanged { None } else { self.fresh(session, past, &rows).await? };
-        let taken_in = self.context.ledger.take_in(self.intake(&rows, shortcut, unchanged, fresh)).await?;
+        let listing = Arc::new(listing);
+        let fresh = if unchanged { None } else { self.fresh(session, past, &listing).await? };
+        let intake = self.intake(&listing, shortcut, unchanged, fresh);
+        let taken_in = self.context.ledger.take_in(intake).await?;
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        Ok(Listing { rows, vague: taken_in.vague, gone: taken_in.gone })
+        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone })
     }
 
     fn intake(
         &self,
-        rows: &Arc<Vec<Listed>>,
+        listing: &Arc<Listing>,
         shortcut: Shortcut,
         unchanged: bool,
-        fresh: Option<HashSet<u32>>,
+        fresh: Option<Vec<u32>>,
     ) -> Intake {
         let settings = &self.account.settings;
         Intake {
@@ -55,7 +54,7 @@ impl Poll<'_> {
             routes: self.ask.routes.clone(),
             folders: settings.routes.iter().map(|route| route.folder.clone()).collect(),
             config_text: format!("{settings:?}"),
-            listing: Arc::clone(rows),
+            listing: Arc::clone(listing),
             unchanged,
             shortcut: Some(shortcut),
             fresh,
@@ -69,14 +68,14 @@ impl Poll<'_> {
         &self,
         session: &mut Session,
         past: &Past,
-        rows: &Arc<Vec<Listed>>,
-    ) -> Result<Option<HashSet<u32>>, Failure> {
+        listing: &Listing,
+    ) -> Result<Option<Vec<u32>>, Failure> {
         // Where nothing can be dated only the first listing is old mail: twenty messages that come at once are new.
         let is_dated = session.capabilities().top;
         let wanted = self.account.settings.import == Import::New
             && (past.first_listing
-                || is_dated && self.context.ledger.is_mostly_unknown(&self.account.name, rows).await?);
-        if wanted { Ok(Some(dated_after(session, rows, past.cut_off).await?)) } else { Ok(None) }
+                || is_dated && self.context.ledger.is_mostly_unknown(&self.account.name, listing).await?);
+        if wanted { Ok(Some(dated_after(session, listing, past.cut_off).await?)) } else { Ok(None) }
     }
 
     /// There seems to be mail: the destinations can be reached while it is being listed and retrieved. Whether that
@@ -101,32 +100,37 @@ const OLDER_IN_A_ROW: usize = 20;
 /// How many headers are asked for at a time.
 const AT_A_TIME: usize = 20;
 
-/// The numbers of the messages whose topmost Received date is not before `cut_off`. What has no such date counts as
-/// new. Where the server has no TOP nothing can be dated, and nothing is new.
+/// The numbers, sorted, of the messages whose topmost Received date is not before `cut_off`. What has no such date counts
+/// as new. Where the server has no TOP nothing can be dated, and nothing is new.
 async fn dated_after(
     session: &mut Session,
-    listing: &[Listed],
+    listing: &Listing,
     cut_off: DateTime<Utc>,
-) -> Result<HashSet<u32>, pop3::Error> {
-    let mut fresh = HashSet::new();
+) -> Result<Vec<u32>, pop3::Error> {
+    let mut fresh = Vec::new();
     if !session.capabilities().top {
         return Ok(fresh);
     }
     let mut older_in_a_row = 0;
-    let numbers: Vec<u32> = listing.iter().rev().map(|row| row.number).collect();
-    for numbers in numbers.chunks(AT_A_TIME) {
-        for (number, date) in numbers.iter().zip(session.top(numbers, received_at).await?) {
+    let mut newest_first = listing.iter().rev().map(|row| row.number);
+    while older_in_a_row < OLDER_IN_A_ROW {
+        let numbers: Vec<u32> = newest_first.by_ref().take(AT_A_TIME).collect();
+        if numbers.is_empty() {
+            break;
+        }
+        for (number, date) in numbers.iter().zip(session.top(&numbers, received_at).await?) {
             let date = date.ok().flatten();
             if date.is_some_and(|date| date < cut_off) {
                 older_in_a_row += 1;
             } else {
                 older_in_a_row = 0;
-                fresh.insert(*number);
+                fresh.push(*number);
             }
             if older_in_a_row >= OLDER_IN_A_ROW {
-                return Ok(fresh);
+                break;
             }
         }
     }
+    fresh.sort_unstable();
     Ok(fresh)
 }

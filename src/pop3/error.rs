@@ -17,6 +17,9 @@ pub enum Error {
     /// Everything not yet answered is undone, except perhaps a QUIT.
     #[error("the connection was closed while {during}")]
     Closed { during: &'static str },
+    /// The caller would not wait any longer.
+    #[error("the server sends so slowly that other accounts would have to wait; it is tried again later")]
+    TooSlow,
     /// Nothing came after connecting: servers wait like that for TLS that nobody begins.
     #[error("no greeting within {} s; check that `port` and `tls` fit together", .after.as_secs())]
     NoGreeting { after: Duration },
@@ -88,7 +91,9 @@ impl Error {
         match self {
             Error::Net(net::Error::Certificate(_) | net::Error::Tls(_)) | Error::Insecure(_) => Class::Trust,
             Error::Net(net::Error::CaFile { .. }) | Error::Disk(_) => Class::Local,
-            Error::Net(_) | Error::NoGreeting { .. } | Error::Closed { .. } => Class::Network,
+            Error::Net(_) | Error::NoGreeting { .. } | Error::Closed { .. } | Error::TooSlow => {
+                Class::Network
+            }
             Error::InUse { .. } | Error::LoginDelay { .. } | Error::TempUnavailable { .. } => Class::Busy,
             Error::Auth { .. } | Error::Unsendable { .. } => Class::Login,
             Error::Refused(_)

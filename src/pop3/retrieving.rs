@@ -1,5 +1,6 @@
 //! RETR and TOP: the bodies of messages.
 
+use std::future::pending;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,13 +45,24 @@ impl Session {
     /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`, and so does each one that
     /// does not fit into 8 MiB together with those before it.
     pub async fn retrieve(&mut self, numbers: &[u32], spool_folder: &Path) -> Retrieved {
-        self.retrieve_within(numbers, spool_folder, HELD).await
+        self.retrieve_within(numbers, spool_folder, HELD, pending()).await
     }
 
-    /// As [`Session::retrieve`], with at most `memory` octets of all these messages in memory, besides their headers.
-    pub async fn retrieve_within(&mut self, numbers: &[u32], spool_folder: &Path, memory: u64) -> Retrieved {
+    /// As [`Session::retrieve`], with at most `memory` octets of all these messages in memory, besides their headers. When
+    /// `too_slow` resolves it ends the session.
+    pub async fn retrieve_within(
+        &mut self,
+        numbers: &[u32],
+        spool_folder: &Path,
+        memory: u64,
+        too_slow: impl Future<Output = ()>,
+    ) -> Retrieved {
         let mut messages = Vec::with_capacity(numbers.len());
-        let outcome = self.retrieve_into(&mut messages, numbers, spool_folder, memory).await;
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.retrieve_into(&mut messages, numbers, spool_folder, memory) => outcome,
+            () = too_slow => Err(Error::TooSlow),
+        };
         if matches!(outcome, Err(Error::OutOfStep { .. })) {
             self.doubt_last(&mut messages);
         }

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use super::channel::Channel;
 use super::error::{Error, Refused};
 use super::opening;
-use super::wire::{Capabilities, LISTING, ROW, Stat, list_row, uidl_row};
+use super::wire::{ALIKE, Capabilities, LISTING, ROW, Stat, list_row, uidl_row};
 use super::{Deadlines, Settings};
-use crate::message::{Listed, Quirks};
+use crate::message::{Alike, Listed, Listing, Quirks};
 use crate::net::{self, within};
 use crate::printable::printable;
 
@@ -33,8 +33,8 @@ impl fmt::Debug for Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UidlListing {
     pub stat: Stat,
-    /// In the server's order, sizes `None`. A message that the server has no unique id for has an empty one.
-    pub rows: Vec<Listed>,
+    /// Without sizes.
+    pub rows: Listing,
     /// SHA-256 over the rows as they were sent, in order: the same rows, the same hash.
     pub hash: [u8; 32],
 }
@@ -108,15 +108,14 @@ impl Session {
             self.channel.send("UIDL\r\n", 1, LISTING_MAIL).await?;
             stat
         };
-        let (mut rows, mut hash) = (Vec::new(), Sha256::new());
+        let (mut rows, mut hash) = (Listing::default(), Sha256::new());
         match self.channel.status("UIDL", LISTING_MAIL).await? {
             Ok(_) => {
                 self.read_rows(stat, |row| {
                     hash.update(row);
                     hash.update(b"\n");
                     let (number, uidl) = uidl_row(row)?;
-                    rows.push(Listed { number, uidl, size: None });
-                    Some(())
+                    rows.push(Listed { number, uidl, size: None })
                 })
                 .await?;
             }
@@ -124,9 +123,7 @@ impl Session {
             Err(_) if stat.count == 0 => {}
             Err(_) => return Err(Error::NoUidl),
         }
-        let mut numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
-        numbers.sort_unstable();
-        if let Some(number) = repeated(numbers) {
+        if let Some(number) = rows.repeated_number() {
             return Err(Error::OutOfStep { during: LISTING_MAIL, got: format!("{number}, listed twice,") });
         }
         Ok(UidlListing { stat, rows, hash: hash.finalize().into() })
@@ -137,27 +134,23 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::uidl`], but [`Error::Refused`] where the server refuses.
-    pub async fn list(&mut self, rows: &mut [Listed]) -> Result<(), Error> {
+    pub async fn list(&mut self, rows: &mut Listing) -> Result<(), Error> {
         self.channel.begin(LISTING_MAIL)?;
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let mut sizes = Vec::new();
+        let mut sizes = rows.sizes();
         within(self.deadlines.listing, LISTING_MAIL, async {
             self.channel.send("LIST\r\n", 1, LISTING_MAIL).await?;
             self.channel.status("LIST", LISTING_MAIL).await??;
             self.read_rows(Stat { count, octets: 0 }, |row| {
-                sizes.push(list_row(row)?);
-                Some(())
+                let (number, size) = list_row(row)?;
+                sizes.note(number, size)
             })
             .await
         })
         .await?;
-        sizes.sort_unstable_by_key(|(number, _)| *number);
-        if let Some(number) = repeated(sizes.iter().map(|(number, _)| *number)) {
-            return Err(Error::OutOfStep { during: LISTING_MAIL, got: format!("{number}, listed twice,") });
-        }
-        for row in rows {
-            let known = sizes.binary_search_by_key(&row.number, |(number, _)| *number);
-            row.size = known.ok().and_then(|at| sizes[at].1);
+        if Alike::of(rows).len() > ALIKE {
+            let what = "a listing, in rows that UIDL and size do not tell apart,";
+            return Err(Error::TooLong { what, limit: ALIKE as u64 });
         }
         Ok(())
     }
@@ -274,12 +267,6 @@ impl Session {
 }
 
 const LISTING_MAIL: &str = "listing messages";
-
-/// The first of `sorted` that is there twice.
-fn repeated(sorted: impl IntoIterator<Item = u32>) -> Option<u32> {
-    let mut previous = None;
-    sorted.into_iter().find(|&number| previous.replace(number) == Some(number))
-}
 
 /// Most commands under way at a time: a batch of mail in one round trip, and at most a kilobyte.
 const WINDOW: usize = 64;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::message::Uidl;
 use crate::printable::printable;
 
 /// Longest status line, and longest line of CAPA, in bytes with its line end. RFC 2449 section 4 says 512.
@@ -11,12 +10,14 @@ pub(super) const LINE: usize = 8 << 10;
 pub(super) const UIDL: usize = 1 << 10;
 /// Longest row of a listing in bytes with its line end: a UIDL, a number, some blanks.
 pub(super) const ROW: usize = UIDL + 32;
-/// Most rows of a listing, whatever STAT says: with all that is made of them they take some 40 MiB of memory.
-pub(super) const ROWS: u32 = 150_000;
+/// Most rows of a listing, whatever STAT says.
+pub(super) const ROWS: u32 = 1_000_000;
 /// Most rows that a listing may have beyond the count of STAT: mail may arrive between the two.
 pub(super) const ROWS_BEYOND_STAT: u32 = 1_000;
-/// Most bytes of a listing.
-pub(super) const LISTING: usize = 8 << 20;
+/// Most bytes of a listing without its line ends: a million messages with UIDLs of 21 bytes.
+pub(super) const LISTING: usize = 28 << 20;
+/// Most rows of a listing that UIDL and size do not tell apart: such messages are retrieved again at every listing.
+pub(super) const ALIKE: usize = 150_000;
 /// Most lines of CAPA.
 pub(super) const CAPABILITY_LINES: usize = 256;
 
@@ -107,9 +108,9 @@ impl Stat {
 }
 
 /// A row of UIDL. The UIDL is empty where the server has none for the message.
-pub fn uidl_row(row: &[u8]) -> Option<(u32, Uidl)> {
+pub fn uidl_row(row: &[u8]) -> Option<(u32, &[u8])> {
     let (number, uidl) = numbered(row)?;
-    (uidl.len() <= UIDL).then(|| (number, Uidl::new(uidl)))
+    (uidl.len() <= UIDL).then_some((number, uidl))
 }
 
 /// A row of LIST; the size is `None` where it is no number of octets, or one that no message can have: the ledger's

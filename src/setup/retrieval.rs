@@ -17,7 +17,7 @@ pub async fn retrieve(account: &Account, wanted: &Kept, spool: &Path) -> Result<
     let session = Session::open(&connector, &account.pop3, Quirks::default()).await;
     let mut session = session.map_err(|error| error.to_string())?;
     let listing = session.uidl().await.map_err(|error| error.to_string())?;
-    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl).map(|row| row.number);
+    let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl.as_bytes()).map(|row| row.number);
     let retrieved = session.retrieve(&bearers.collect::<Vec<_>>(), spool).await;
     for (_, retrieval) in retrieved.messages {
         if let Retrieval::Message(message) = retrieval

@@ -110,7 +110,7 @@ pub async fn begin(
     let draft = Draft {
         name: setup::free_name(&config, address),
         peer: suggestion.peer,
-        told: suggestion.told.into_iter().chain(suggestion.question.map(capitalised)).collect(),
+        told: suggestion.told.into_iter().chain(suggestion.question.as_deref().map(capitalised)).collect(),
         password: None,
         mailbox: None,
         home: None,
@@ -149,7 +149,7 @@ fn login_step(form: &LoginForm, told: Vec<String>, has_password: bool, complaint
 }
 
 /// A clause that begins a sentence.
-fn capitalised(text: String) -> String {
+fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

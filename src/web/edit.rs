@@ -11,7 +11,7 @@ use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
-use crate::message::LeaveCopy;
+use crate::message::{LeaveCopy, Route};
 use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 
 #[derive(Template)]
@@ -134,8 +134,12 @@ impl EditForm {
             AS_IT_IS => Some(before.leave_copy),
             _ => self.mail.leave_copy(complaints),
         };
-        let routes = match before.routes.len() {
-            1 => self.mail.route(config, complaints).map(|route| vec![route]),
+        let routes = match &before.routes[..] {
+            [old] => self.mail.route(config, complaints).map(|new| {
+                // Asked for in the file only, and for IMAP only.
+                let junk = if new.to == old.to { old.junk.clone() } else { Vec::new() };
+                vec![Route { junk, ..new }]
+            }),
             _ => Some(before.routes.clone()),
         };
         Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, routes: routes?, ..before })

@@ -15,7 +15,7 @@ use chrono::{TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::answers::Refusal;
 use super::guard::{Access, Client};
@@ -52,7 +52,7 @@ impl Sessions {
             sessions.code = code();
             let (access, code) = (&house.access, sessions.code.as_deref());
             if access.is_beyond_this_machine() {
-                info!(address = %access.listen, code, "the page has no password yet: open it and set one with this code");
+                warn!(address = %access.listen, code, "the page has no password yet: open it and set one with this code");
             } else {
                 info!(address = %access.listen, "the page has no password yet: open it and set one");
             }

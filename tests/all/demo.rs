@@ -6,7 +6,8 @@ use std::time::Duration;
 use mailferry::demo::demo;
 use mailferry::destination::webhook::{Format, Settings, Webhook};
 use mailferry::message::{
-    AccountName, DestinationName, Listed, Mark, Message, Outgoing, Quirks, Receipt, Spool, Uidl, Verdict,
+    AccountName, DestinationName, Listed, Listing, Mark, Message, Outgoing, Quirks, Receipt, Spool, Uidl,
+    Verdict,
 };
 use mailferry::net::{self, Connectors, Tls};
 use mailferry::pop3::{self, Retrieval, Session};
@@ -64,6 +65,7 @@ async fn carry(config: PathBuf, cancel: CancellationToken, fault: Fault) -> anyh
     let (mut session, webhook) = (log_in(&config).await, webhook(&config, fault));
     let mut rows = session.uidl().await.unwrap().rows;
     session.list(&mut rows).await.unwrap();
+    let rows: Vec<Listed> = rows.iter().collect();
     for batch in rows.chunks(40) {
         let numbers: Vec<u32> = batch.iter().map(|row| row.number).collect();
         for (number, retrieval) in session.retrieve(&numbers, &folder).await.messages {
@@ -75,7 +77,7 @@ async fn carry(config: PathBuf, cancel: CancellationToken, fault: Fault) -> anyh
             }
             let message =
                 if number == 7 && fault == Fault::ChangesAByte { spoilt(&message).await } else { message };
-            deliver(&webhook, row.uidl.clone(), message, fault).await;
+            deliver(&webhook, Uidl::new(row.uidl), message, fault).await;
         }
     }
     cancel.cancelled().await;
@@ -200,8 +202,8 @@ async fn what_is_deleted_in_the_demo_mailbox_goes_when_its_client_quits() {
         session.quit().await.unwrap();
 
         let after = log_in(&config).await.uidl().await.unwrap().rows;
-        let uidls = |rows: &[Listed]| rows.iter().map(|row| row.uidl.clone()).collect::<Vec<_>>();
-        assert_eq!(uidls(&after), uidls(&before[1..199]));
+        let uidls = |rows: &Listing| rows.iter().map(|row| row.uidl.to_vec()).collect::<Vec<_>>();
+        assert_eq!(uidls(&after), uidls(&before)[1..199]);
         anyhow::bail!("this bridge carries nothing")
     };
     let error = demo(true, &mut Vec::new(), CancellationToken::new(), bridge).await.unwrap_err();

@@ -11,14 +11,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustix::process::{Signal, getuid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, Running, message};
 use crate::oracle::expect_no_secret;
 use crate::peer::Peer;
 use crate::receiver::{Receiver, status};
+use crate::web::browser::{Browser, client};
 
 /// All different, so that a leak says whose it is.
 const POP3: &str = "marker-pop3-Kae4uu";
@@ -27,6 +27,7 @@ const WRONG: &str = "marker-wrong-Ee9boh";
 const HOOK: &str = "marker-hook-aiPh7u";
 const BASIC: &str = "marker-basic-Thai2k";
 const TOKEN: &str = "marker-token-ie1Ahx";
+const PAGE: &str = "marker-page-ooG4ia";
 const SECRETS: [&str; 6] = [POP3, IMAP, WRONG, HOOK, BASIC, TOKEN];
 
 /// As loud as it goes, with what is usually kept quiet.
@@ -99,24 +100,42 @@ async fn no_secret_shows_however_loud_the_log_is() {
     let mut daemon = Running::start(loud(&ferry, &["run"]));
     daemon.wait_for("started").await;
     let proc = PathBuf::from(format!("/proc/{}", daemon.pid()));
-    said += &page_shows(page).await;
+    let (shown, cookie) = page_shows(page).await;
+    said += &shown;
     let command_line = fs::read_to_string(proc.join("cmdline")).unwrap();
     // What stands in the environment the user has put there.
     let environment = fs::read(proc.join("environ")).unwrap();
     daemon.signal(Signal::TERM);
     said += &daemon.end().await.stderr;
+    expect_no_secret(&[PAGE, &cookie], said.as_bytes(), &written(&ferry)).unwrap();
     expect_no_secret(&SECRETS, (said + &command_line).as_bytes(), &written(&ferry)).unwrap();
     expect_no_secret(&[POP3, IMAP, WRONG, BASIC, TOKEN], &environment, &[]).unwrap();
 }
 
-async fn page_shows(port: u16) -> String {
-    let mut page = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    page.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut shown = Vec::new();
-    page.read_to_end(&mut shown).await.unwrap();
-    let shown = String::from_utf8_lossy(&shown).into_owned();
-    assert!(shown.contains("old"), "{shown}");
-    shown
+/// All that a person sees who sets a password, signs in, and tries to add and to change an account. Returns the cookie, too.
+async fn page_shows(port: u16) -> (String, String) {
+    let mut browser = Browser::at(&format!("http://127.0.0.1:{port}"), client());
+    let first = [("password", PAGE), ("again", PAGE)];
+    assert_eq!(browser.post("/first-use", &first).await.goes_to(), "/");
+    let cookie = browser.cookie.clone().unwrap();
+    let (_, cookie) = cookie.split_once('=').unwrap();
+    let draft = browser.post("/add", &[("address", "you@example.com")]).await.goes_to().to_owned();
+    let login = [
+        ("name", "you"),
+        ("user", "you"),
+        ("password", WRONG),
+        ("host", "127.0.0.1"),
+        ("tls", "none"),
+        ("port", "1"),
+    ];
+    let mut shown = browser.post(&draft, &login).await.body;
+    for path in ["/", "/live", &draft, "/accounts/old/history", "/accounts/old/edit", "/parked", "/style.css"]
+    {
+        let seen = browser.get(path).await;
+        shown += &format!("{:?}{}", seen.headers, seen.body);
+    }
+    assert!(shown.contains("account-old") && shown.contains("That did not work."), "{shown}");
+    (shown, cookie.to_owned())
 }
 
 /// USER and PASS, and LOGIN, at servers that repeat what they refuse.

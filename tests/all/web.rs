@@ -1,7 +1,7 @@
 //! The page, through HTTP, as a browser would use it: beside the real daemon and real servers.
 
 mod adding;
-mod browser;
+pub mod browser;
 mod guarded;
 mod hostile;
 mod html;

@@ -7,7 +7,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use crate::config::Account;
 use crate::import_state::Seen;
 use crate::ledger::SeenElsewhere;
-use crate::message::{Listed, Quirks, header_digest, received_at};
+use crate::message::{Listing, Quirks, Uidl, header_digest, received_at};
 use crate::net::Connectors;
 use crate::pop3::{self, Session};
 
@@ -15,11 +15,7 @@ use crate::pop3::{self, Session};
 pub type SeenHere = HashMap<u32, SeenElsewhere>;
 
 /// Lists the mailbox, and finds in it what was seen; with `delivered` also what its headers are now.
-pub async fn look(
-    account: &Account,
-    seen: &Seen,
-    delivered: bool,
-) -> anyhow::Result<(Vec<Listed>, SeenHere)> {
+pub async fn look(account: &Account, seen: &Seen, delivered: bool) -> anyhow::Result<(Listing, SeenHere)> {
     let connector = Connectors::default().connector(&account.pop3.peer)?;
     let look = async |quirks| look_in(account, &connector, quirks, seen, delivered).await;
     match look(account.quirks).await {
@@ -37,12 +33,12 @@ async fn look_in(
     quirks: Quirks,
     seen: &Seen,
     delivered: bool,
-) -> Result<(Vec<Listed>, SeenHere), pop3::Error> {
+) -> Result<(Listing, SeenHere), pop3::Error> {
     let mut session = Session::open(connector, &account.pop3, quirks).await?;
     let mut listing = session.uidl().await?.rows;
     session.list(&mut listing).await?;
     let here = listing.iter().filter_map(|row| {
-        let since = seen.since(&row.uidl)?;
+        let since = seen.since(&Uidl::new(row.uidl))?;
         Some((row.number, SeenElsewhere { since, delivered: None }))
     });
     let mut here: SeenHere = here.collect();

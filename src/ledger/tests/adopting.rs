@@ -16,9 +16,9 @@ fn seen(uidl: &str) -> Seen<'_> {
 impl House {
     fn adoption(&self, mailbox: &Mailbox<'_>, seen: &[Seen<'_>]) -> Adoption {
         let listing = listing(mailbox);
-        let of = |uidl: &Uidl| seen.iter().find(|(seen, ..)| seen.as_bytes() == uidl.as_bytes());
+        let of = |uidl: &[u8]| seen.iter().find(|(seen, ..)| seen.as_bytes() == uidl);
         let seen = listing.iter().filter_map(|listed| {
-            let (_, days, header) = of(&listed.uidl)?;
+            let (_, days, header) = of(listed.uidl)?;
             let since = days.map(|days| self.now - Duration::from_secs(days * DAY));
             Some((listed.number, SeenElsewhere { since, delivered: header.map(content) }))
         });
@@ -26,7 +26,7 @@ impl House {
             account: self.setup(),
             destinations: self.destination_setups(),
             seen: seen.collect(),
-            listing,
+            listing: Arc::new(listing),
             program: "getmail",
             leave_copy: self.leave_copy,
             dry_run: false,
@@ -127,6 +127,32 @@ async fn messages_under_one_uidl_are_all_seen_and_a_later_one_is_new() {
 }
 
 #[tokio::test]
+async fn a_twin_of_what_was_only_delivered_elsewhere_is_new() {
+    let house = House::new().await;
+    let twins = vec![("u", 10, "one"), ("u", 10, "two")];
+    assert_eq!(house.adopt(&twins, &[("u", None, Some("h"))]).await.new, 2);
+    assert_eq!(house.list(&vec![("u", 10, "one"), ("u", 10, "two"), ("u", 10, "three")]).await.new, 1);
+}
+
+#[tokio::test]
+async fn a_mailbox_of_many_parts_is_adopted_as_a_whole() {
+    let house = House::new().await;
+    let names: Vec<String> = (0..2_500).map(|n| format!("u{n}")).collect();
+    let mut mailbox: Mailbox<'_> = names.iter().map(|uidl| (uidl.as_str(), 10, "")).collect();
+    (0..2_500).for_each(|n| mailbox.insert(2 * n, ("shared", 10, "")));
+    let seen = [seen("u0"), seen("u2499"), ("shared", Some(9), Some("h"))];
+    let adoption = Adoption { leave_copy: A_WEEK, ..house.adoption(&mailbox, &seen) };
+    let dry = house.ledger.adopt(Adoption { dry_run: true, ..adoption.clone() }).await.unwrap();
+    assert_eq!(dry, Adopted { new: 2_502, deletable: 2_500, unknown: 2_498, ..Adopted::default() });
+    assert_eq!(house.value("SELECT count(*) FROM messages").await, 0);
+    assert_eq!(house.ledger.adopt(adoption.clone()).await.unwrap(), dry);
+    let again = Adopted { deletable: 2_500, unknown: 2_498, ..Adopted::default() };
+    assert_eq!(house.ledger.adopt(adoption).await.unwrap(), again);
+    mailbox.push(("shared", 10, ""));
+    assert_eq!(house.list(&mailbox).await.new, 2_499);
+}
+
+#[tokio::test]
 async fn rows_that_only_content_tells_apart_get_no_others_beside_them() {
     let mut house = House::new().await;
     let twins = vec![("u", 10, "one"), ("u", 10, "two")];
@@ -221,7 +247,7 @@ async fn what_was_skipped_can_be_called_delivered_later() {
     house.leave_copy = A_WEEK;
     let mailbox = vec![("u1", 10, "one"), ("u2", 20, "two")];
     house.adopt(&mailbox, &[seen("u1")]).await;
-    let skip = Intake { fresh: Some(HashSet::new()), ..house.intake(&mailbox) };
+    let skip = Intake { fresh: Some(Vec::new()), ..house.intake(&mailbox) };
     house.ledger.take_in(skip).await.unwrap();
     assert!(house.overdue(AT_ONCE).await.is_empty());
     let delivered = [("u1", Some(9), Some("h1")), ("u2", Some(9), Some("h2"))];

@@ -5,12 +5,13 @@ mod alerts;
 mod deleting;
 mod file;
 mod identity;
+mod parts;
 mod people;
 mod sending;
 mod starting;
 mod unknown;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,9 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
-use crate::message::{Content, DestinationName, Found, LeaveCopy, Listed, Mark, Receipt, Uidl, Verdict};
+use crate::message::{
+    Content, DestinationName, Found, LeaveCopy, Listed, Listing, Mark, Receipt, Uidl, Verdict,
+};
 
 /// UIDL, size according to LIST, text.
 type Mailbox<'a> = Vec<(&'a str, u64, &'a str)>;
@@ -62,13 +65,12 @@ fn content(text: &str) -> Content {
     Content(Sha256::digest(text).into())
 }
 
-fn listing(mailbox: &Mailbox<'_>) -> Arc<Vec<Listed>> {
-    let listed = |(at, (uidl, size, _)): (usize, &(&str, u64, &str))| Listed {
-        number: u32::try_from(at).unwrap() + 1,
-        uidl: Uidl::new(uidl.as_bytes()),
-        size: Some(*size),
-    };
-    Arc::new(mailbox.iter().enumerate().map(listed).collect())
+fn listing(mailbox: &Mailbox<'_>) -> Listing {
+    let mut listing = Listing::default();
+    for (number, (uidl, size, _)) in (1..).zip(mailbox) {
+        listing.push(Listed { number, uidl: uidl.as_bytes(), size: Some(*size) }).unwrap();
+    }
+    listing
 }
 
 fn rejected(counts_for_destination: bool) -> Verdict {
@@ -167,7 +169,7 @@ impl House {
             routes: self.destinations(),
             folders: self.routes.iter().map(|_| "INBOX".to_owned()).collect(),
             config_text: String::new(),
-            listing: listing(mailbox),
+            listing: Arc::new(listing(mailbox)),
             unchanged: false,
             shortcut: None,
             fresh: None,

@@ -1,7 +1,5 @@
 //! New accounts, new routes, an unknown past, and `import = "new"`.
 
-use std::collections::HashSet;
-
 use super::*;
 
 #[tokio::test]
@@ -111,7 +109,7 @@ async fn a_failed_first_poll_costs_import_new_no_mail() {
     assert_eq!(past.failures_in_a_row, 1);
     // TOP dates the second after the cut-off.
     let mailbox = vec![("u1", 10, "old"), ("u2", 10, "of Monday")];
-    let intake = Intake { fresh: Some(HashSet::from([2])), ..house.intake(&mailbox) };
+    let intake = Intake { fresh: Some(vec![2]), ..house.intake(&mailbox) };
     assert_eq!(house.ledger.take_in(intake).await.unwrap().new, 1);
     assert_eq!(house.send_due(&mailbox[1..].to_vec()).await, ["home: of Monday"]);
     assert!(!house.ledger.past(&account()).await.unwrap().first_listing);
@@ -122,7 +120,7 @@ async fn a_failed_first_poll_costs_import_new_no_mail() {
 async fn skipped_mail_that_shares_a_uidl_stays_skipped() {
     let mut house = House::new().await;
     let old = vec![("u", 10, "old"), ("u", 10, "older"), ("", 5, "blank")];
-    let intake = Intake { fresh: Some(HashSet::new()), ..house.intake(&old) };
+    let intake = Intake { fresh: Some(Vec::new()), ..house.intake(&old) };
     house.ledger.take_in(intake).await.unwrap();
     assert_eq!(house.poll(&old).await, nothing());
     house.list(&vec![("u", 10, "old"), ("u", 10, "older"), ("", 5, "blank"), ("u", 10, "new")]).await;

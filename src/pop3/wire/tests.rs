@@ -61,12 +61,12 @@ fn stat_is_a_count_and_a_hint() {
 #[test]
 fn a_lying_stat_buys_no_endless_listing() {
     assert_eq!(Stat { count: 0, octets: 0 }.most_rows(), 1_000);
-    assert_eq!(Stat { count: u32::MAX, octets: 0 }.most_rows(), 150_000);
+    assert_eq!(Stat { count: u32::MAX, octets: 0 }.most_rows(), 1_000_000);
 }
 
 #[test]
 fn uidls_are_taken_to_the_byte() {
-    let row = |row: &[u8]| uidl_row(row).map(|(number, uidl)| (number, uidl.as_bytes().to_vec()));
+    let row = |row: &[u8]| uidl_row(row).map(|(number, uidl)| (number, uidl.to_vec()));
     assert_eq!(row(b"1 whqtswO00WBw418f9t5JxYwZ"), Some((1, b"whqtswO00WBw418f9t5JxYwZ".to_vec())));
     assert_eq!(row(b"1   a b\t"), Some((1, b"a b\t".to_vec())));
     assert_eq!(row(b"7 ../\xff\0"), Some((7, b"../\xff\0".to_vec())));

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mailferry::message::{Listed, Listing};
 use mailferry::net::{self, Tls};
 use mailferry::pop3::{Class, Error, Retrieval, Session, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +41,10 @@ async fn a_listing_that_breaks_off_is_no_listing() {
     for cut in 0..whole.len() {
         let dialog = format!("C: LIST\ncut {cut}\nS~ {}", whole.escape_default());
         let (peer, mut session) = session("PIPELINING", &dialog).await;
-        assert!(matches!(session.list(&mut []).await, Err(Error::Closed { .. })), "cut at {cut}");
+        assert!(
+            matches!(session.list(&mut Listing::default()).await, Err(Error::Closed { .. })),
+            "cut at {cut}"
+        );
         drop(session);
         peer.finish().await;
     }
@@ -121,6 +125,22 @@ async fn a_listing_has_an_end_whatever_stat_says() {
     assert!(matches!(error, Error::TooLong { what: "a listing, in bytes,", .. }), "{error}");
     drop(session);
     peer.finish().await;
+}
+
+#[tokio::test]
+async fn only_so_many_messages_may_look_alike() {
+    for (more, is_fine) in [(0, true), (1, false)] {
+        let mut listing = Listing::default();
+        for number in 1..=150_000 + more {
+            listing.push(Listed { number, uidl: b"same", size: None }).unwrap();
+        }
+        let (peer, mut session) = session("PIPELINING", "C: LIST\nS: +OK\nS: .").await;
+        let outcome = session.list(&mut listing).await;
+        assert_eq!(outcome.is_ok(), is_fine, "{outcome:?}");
+        assert!(is_fine || matches!(outcome, Err(Error::TooLong { .. })), "{outcome:?}");
+        drop(session);
+        peer.finish().await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A session that goes well, with servers that can pipeline and servers that cannot.
 
-use mailferry::message::{Listed, Message, Quirks};
+use mailferry::message::{Listing, Message, Quirks};
 use mailferry::net::Tls;
 use mailferry::pop3::{Error, Refused, Retrieval, Stat};
 
@@ -29,8 +29,8 @@ async fn shown(messages: &[(u32, Retrieval)]) -> Vec<(u32, String)> {
     shown
 }
 
-fn listed(rows: &[Listed]) -> Vec<(u32, &[u8], Option<u64>)> {
-    rows.iter().map(|row| (row.number, row.uidl.as_bytes(), row.size)).collect()
+fn listed(rows: &Listing) -> Vec<(u32, &[u8], Option<u64>)> {
+    rows.iter().map(|row| (row.number, row.uidl, row.size)).collect()
 }
 
 const LISTED: &str = "
@@ -86,7 +86,7 @@ async fn an_empty_mailbox_is_empty_however_it_is_said() {
     for reply in ["S: +OK\nS: .", "S: -ERR no messages"] {
         let dialog = format!("C: STAT\nC: UIDL\nS: +OK 0 0\n{reply}\nC: QUIT\nS: +OK");
         let (peer, mut session) = session("PIPELINING", &dialog).await;
-        assert_eq!(session.uidl().await.unwrap().rows, []);
+        assert!(session.uidl().await.unwrap().rows.is_empty());
         session.quit().await.unwrap();
         peer.finish().await;
     }

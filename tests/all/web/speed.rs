@@ -26,8 +26,8 @@ const FILL: &str = "
         SELECT a.id, CAST(n AS BLOB), CAST(n AS BLOB), 1, 1, 1000 FROM accounts a, numbers;
     INSERT INTO deliveries (account, message, destination, state, since, retry_at, reason)
         SELECT m.account, m.id, d.id,
-            CASE m.id % 500 WHEN 1 THEN 'parked' WHEN 2 THEN 'deferred' ELSE 'delivered' END, m.id,
-            iif(m.id % 500 = 2, unixepoch() + 3600, NULL), 'no room'
+            CASE CAST(m.uidl AS INTEGER) % 500 WHEN 1 THEN 'parked' WHEN 2 THEN 'deferred' ELSE 'delivered' END, m.id,
+            iif(CAST(m.uidl AS INTEGER) % 500 = 2, unixepoch() + 3600, NULL), 'no room'
         FROM messages m, destinations d;
     INSERT INTO polls (account, started, ended, new, delivered, deleted, bytes)
         SELECT a.id, unixepoch() - n * 300, unixepoch() - n * 300 + 2, 5, 5, 0, 5000 FROM numbers, accounts a

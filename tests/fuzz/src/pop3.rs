@@ -66,7 +66,7 @@ async fn poll(port: u16, tls: Tls, quirks: Quirks, seen: &mut Seen) -> Result<()
     let connector = connector(&settings.peer)?;
     let mut session = Session::open(&connector, &settings, quirks).await?;
     let mut rows = session.uidl().await?.rows;
-    seen.uidls.extend(rows.iter().map(|row| row.uidl.as_bytes().to_vec()));
+    seen.uidls.extend(rows.iter().map(|row| row.uidl.to_vec()));
     match session.list(&mut rows).await {
         Err(Error::Refused(refused)) => seen.told.push(refused.to_string()),
         outcome => outcome?,

@@ -39,7 +39,6 @@ fn row(line: &[u8]) {
     let number = number.trim_start_matches('0');
     if let Some((message, uidl)) = uidl_row(line) {
         assert_eq!(number, nothing_for_zero(message.into()));
-        let uidl = uidl.as_bytes();
         assert!(message > 0 && uidl.len() <= 1024 && line.ends_with(uidl), "{uidl:?}");
         assert!(!uidl.first().is_some_and(u8::is_ascii_whitespace));
     }

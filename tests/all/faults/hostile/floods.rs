@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{account, expect, expect_unharmed};
 use crate::ferry::{Ferry, webhook_destination};
@@ -24,6 +26,41 @@ pub async fn a_listing_without_end() -> Result<u64, String> {
     expect(ran.code == 75 && ran.stdout.contains("a listing, in rows, of more than"), &ran.stdout)?;
     expect(receiver.arrivals().is_empty(), "something was delivered")?;
     Ok(peak)
+}
+
+/// A20, A24: as many messages as a listing may have, none of them wanted. Then the newest ones go.
+pub async fn a_million_messages() -> Result<u64, String> {
+    const MESSAGES: u64 = 1_000_000;
+    let count = Arc::new(AtomicU64::new(MESSAGES));
+    let rows = |out: &mut dyn Write, count: u64, what: fn(u64) -> String| {
+        out.write_all(b"+OK\r\n")?;
+        (1..=count).try_for_each(|number| write!(out, "{number} {}\r\n", what(number)))?;
+        out.write_all(b".\r\n")
+    };
+    let listed = Arc::clone(&count);
+    let port = pop3(move |command, out| match (command, listed.load(Ordering::SeqCst)) {
+        ("STAT", count) => write!(out, "+OK {count} {count}\r\n"),
+        // In no order, as where a server hashes them.
+        ("UIDL", count) => {
+            rows(out, count, |number| format!("{:020}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+        }
+        ("LIST", count) => rows(out, count, |number| (1000 + number % 5000).to_string()),
+        (command, _) if command.starts_with("TOP ") => {
+            out.write_all(b"+OK\r\nReceived: from a by b; Mon, 02 Jan 2006 10:00:00 +0000\r\n\r\n.\r\n")
+        }
+        _ => out.write_all(b"+OK\r\n"),
+    });
+    let (ferry, receiver) = ferry(port, "import = \"new\"\n").await;
+    let mut most = 0;
+    for _ in 0..2 {
+        let (ran, peak) = ferry.run_measured(&["fetch"]).await;
+        expect_unharmed(&ran, peak, &ferry)?;
+        expect(ran.code == 0, &format!("exit code {}: {}", ran.code, ran.stdout))?;
+        most = most.max(peak);
+        count.fetch_sub(10, Ordering::SeqCst);
+    }
+    expect(receiver.arrivals().is_empty(), "something was delivered")?;
+    Ok(most)
 }
 
 /// A23: 100 messages that were delivered and could not be deleted; before they are, the server shows headers of a

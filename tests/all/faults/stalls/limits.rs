@@ -1,7 +1,7 @@
 //! What all polls share, held by many that stall at once: places for polls, memory, a destination's sessions.
 
 use super::clock::{Clock, SECOND};
-use super::mute::{Mute, Words};
+use super::mute::{Drip, Mute, Words};
 use super::neighbour::Neighbour;
 use crate::faults::report;
 use crate::world::{PASSWORD, Plan, World, alone};
@@ -11,10 +11,25 @@ use crate::world::{PASSWORD, Plan, World, alone};
 enum Silent {
     /// The sources, after these words.
     Sources(Words),
+    /// They are hardly more than silent: they send at twice the floor on throughput.
+    Slow(Words),
     /// The one IMAP server of all accounts, from the start.
     Home,
     /// The one endpoint of all accounts: it takes requests and answers none.
     App,
+}
+
+impl Silent {
+    fn words(self) -> Words {
+        match self {
+            Silent::Sources(words) | Silent::Slow(words) => words,
+            Silent::Home | Silent::App => SMALL,
+        }
+    }
+
+    fn drip(self) -> Option<Drip> {
+        matches!(self, Silent::Slow(_)).then_some(Drip { octets: 2048, pause: SECOND })
+    }
 }
 
 /// Four messages, a batch that takes as much memory as any, and the beginning of the first.
@@ -50,9 +65,9 @@ async fn crowd(accounts: u8, silent: Silent, most: u64) -> (u64, u64) {
     let neighbour = Neighbour::of(&mut world).await;
     let login = format!("user = \"it\"\npassword = \"{PASSWORD}\"\ntls = \"none\"\n");
     let destination = Mute::after(if matches!(silent, Silent::App) { &[""] } else { &[] }).await;
-    let (words, port) = (if let Silent::Sources(words) = silent { words } else { SMALL }, destination.port);
+    let (words, port) = (silent.words(), destination.port);
     world.more += &match silent {
-        Silent::Sources(_) | Silent::App => format!(
+        Silent::Sources(_) | Silent::Slow(_) | Silent::App => format!(
             "[destination.all]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\nformat = \"raw\"\n\
              secret = \"0123456789abcdef0123456789abcdef\"\n"
         ),
@@ -63,7 +78,7 @@ async fn crowd(accounts: u8, silent: Silent, most: u64) -> (u64, u64) {
     let names: Vec<String> = (1..=accounts).map(|n| format!("a{n}")).collect();
     for (n, name) in (1..).zip(&names) {
         let host = format!("127.0.1.{n}");
-        let source = Mute::at(&host, words, None).await;
+        let source = Mute::at(&host, words, silent.drip()).await;
         world.more += &format!(
             "[account.{name}]\nhost = \"{host}\"\nport = {}\n{login}deliver = [{{ to = \"all\" }}]\n",
             source.port
@@ -97,6 +112,8 @@ fn a_crowd_of_silent_peers_keeps_nobody_from_being_polled_for_longer_than_one() 
     // Two of the first wait for memory for a minute, are asked whether they live, and may then be silent for a minute.
     for (what, accounts, silent, its_most, most) in [
         ("memory, held in bodies", 12, Silent::Sources(LARGE), 60, 180),
+        // All of the first are given up once others wait; a message of theirs has not come to its end by then.
+        ("memory, held in bodies that drip", 12, Silent::Slow(LARGE), 60 + 256, 700),
         ("places for polls, held before a greeting", 64, Silent::Sources(&[]), 60, 60),
         ("a silent IMAP server", 64, Silent::Home, 60, 60),
         ("a silent endpoint", 64, Silent::App, 30, 30),

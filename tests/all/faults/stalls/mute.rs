@@ -16,6 +16,13 @@ pub struct Mute {
 /// The words of a peer on each connection: the first unasked, one more for each line that it is sent.
 pub type Words = &'static [&'static str];
 
+/// So many octets each time that a pause has passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Drip {
+    pub octets: usize,
+    pub pause: Duration,
+}
+
 impl Mute {
     /// Says its words, then nothing more, and reads nothing more.
     pub async fn after(words: Words) -> Mute {
@@ -24,15 +31,15 @@ impl Mute {
 
     /// As [`Mute::after`], but after its words it sends an octet each time that `pause` has passed.
     pub async fn dripping(words: Words, pause: Duration) -> Mute {
-        Mute::at("127.0.0.1", words, Some(pause)).await
+        Mute::at("127.0.0.1", words, Some(Drip { octets: 1, pause })).await
     }
 
-    pub async fn at(address: &str, words: Words, pause: Option<Duration>) -> Mute {
+    pub async fn at(address: &str, words: Words, drip: Option<Drip>) -> Mute {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(async move { speak(tcp, words, pause).await });
+                tokio::spawn(async move { speak(tcp, words, drip).await });
             }
         });
         Mute { port, _waiting: Vec::new() }
@@ -59,7 +66,7 @@ impl Mute {
     }
 }
 
-async fn speak(tcp: TcpStream, words: Words, pause: Option<Duration>) -> std::io::Result<()> {
+async fn speak(tcp: TcpStream, words: Words, drip: Option<Drip>) -> std::io::Result<()> {
     let (read, mut write) = tcp.into_split();
     let mut read = BufReader::new(read);
     for (n, word) in words.iter().enumerate() {
@@ -68,9 +75,9 @@ async fn speak(tcp: TcpStream, words: Words, pause: Option<Duration>) -> std::io
         }
         write.write_all(word.as_bytes()).await?;
     }
-    let Some(pause) = pause else { return std::future::pending().await };
+    let Some(Drip { octets, pause }) = drip else { return std::future::pending().await };
     loop {
         tokio::time::sleep(pause).await;
-        write.write_all(b"x").await?;
+        write.write_all(&vec![b'x'; octets]).await?;
     }
 }
