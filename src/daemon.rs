@@ -280,7 +280,6 @@ impl Daemon {
             }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
             self.show.live.send_modify(|live| live.begin(&name));
-            self.show.metrics.begin(&name);
             self.running.insert(name, waiting);
         }
         Ok(wake)

@@ -1,6 +1,6 @@
 //! What has happened since this process began, counted for whoever watches over it. What outlives it is in the ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,7 +62,6 @@ pub struct Metrics {
 struct Seen {
     accounts: BTreeMap<AccountName, Counts>,
     durations: Durations,
-    under_way: BTreeSet<AccountName>,
 }
 
 impl Metrics {
@@ -70,15 +69,9 @@ impl Metrics {
         Metrics { started, seen: Mutex::default() }
     }
 
-    /// A poll begins, or waits for its turn.
-    pub fn begin(&self, account: &AccountName) {
-        self.seen().under_way.insert(account.clone());
-    }
-
     /// A poll has ended.
     pub fn end(&self, account: &AccountName, counts: &Counts, took: Duration) {
         let mut seen = self.seen();
-        seen.under_way.remove(account);
         seen.accounts.entry(account.clone()).or_default().add(counts);
         let took = took.as_secs_f64();
         let Durations { within, count, sum } = &mut seen.durations;
@@ -87,10 +80,6 @@ impl Metrics {
         }
         *count += 1;
         *sum += took;
-    }
-
-    pub fn is_under_way(&self, account: &str) -> bool {
-        self.seen().under_way.iter().any(|name| name.as_str() == account)
     }
 
     pub fn of(&self, account: &str) -> Counts {
@@ -116,12 +105,9 @@ mod tests {
     fn polls_add_up_and_durations_fall_into_all_classes_above() {
         let metrics = Metrics::new(DateTime::UNIX_EPOCH);
         let work = AccountName::new("work").unwrap();
-        metrics.begin(&work);
-        assert!(metrics.is_under_way("work"));
         let poll = Counts { polls: 1, delivered: 3, ..Counts::default() };
         metrics.end(&work, &poll, Duration::from_millis(500));
         metrics.end(&work, &Counts { failed: 1, ..poll }, Duration::from_secs(3600));
-        assert!(!metrics.is_under_way("work"));
         assert_eq!(metrics.of("work"), Counts { polls: 2, failed: 1, delivered: 6, ..Counts::default() });
         assert_eq!(metrics.of("other"), Counts::default());
         let Durations { within, count, sum } = metrics.durations();

@@ -198,11 +198,14 @@ impl Report {
         Ok(rows.into_iter().filter_map(WaitingRow::into_waiting).collect())
     }
 
-    /// Whether the ledger can be read at all.
-    pub async fn check(&self) -> Result<(), Error> {
-        let sql = "SELECT held FROM ledger";
-        let _: i64 = sqlx::query_scalar(sql).fetch_one(&self.readers).await.map_err(self.fault())?;
-        Ok(())
+    /// The accounts whose last poll went well, or that were never polled, and whose next one was due before `time`.
+    pub async fn overdue(&self, time: DateTime<Utc>) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
+        let sql = "
+            SELECT name, next_poll_at FROM accounts
+            WHERE configured = 1 AND failing_since IS NULL AND next_poll_at < $1 ORDER BY next_poll_at";
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sql).bind(unix(time)).fetch_all(&self.readers).await.map_err(self.fault())?;
+        Ok(rows.into_iter().map(|(name, due_at)| (name, moment(due_at))).collect())
     }
 
     /// The latest polls, the newest first, at most `limit`: of one account or all, and of those before the poll

@@ -9,7 +9,7 @@
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
 //! | `add`, `drafts`, `form` | adding an account step by step; what was answered so far; fields and complaints |
 //! | `edit` | changing, pausing and deleting an account |
-//! | `monitor` | `/healthz` and `/metrics` |
+//! | `monitor` | what machines ask: whether all is well, and how much there was |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
 //! Nothing here acts by itself: accounts are changed by [`crate::setup`], and the rest is asked of whoever holds the

@@ -2,13 +2,20 @@
 
 use std::fmt::{Display, Write};
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 
-use super::Shared;
-use crate::ledger::{AccountStatus, Status};
+use super::answers::Refusal;
+use super::guard::Client;
+use super::live::Live;
+use super::{Page, Shared};
+use crate::ledger::{AccountStatus, Configured, Error, Polling, Status};
 use crate::metrics::{BOUNDS, Metrics};
 
 /// How much later than planned a poll may begin. A poll under way is on time: each of its steps has a limit of its own.
@@ -16,38 +23,75 @@ const LATE: TimeDelta = TimeDelta::minutes(15);
 
 /// 200 as long as the ledger can be read and every account is polled when it is due.
 pub async fn health(State(page): Shared) -> (StatusCode, String) {
-    let status = match page.house.visitor.report().status().await {
-        Ok(status) => status.of(&page.house.configured.borrow()),
-        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    let (house, now) = (&page.house, Utc::now());
+    let overdue = house.visitor.report().overdue(now - LATE).await;
+    let sentence = match overdue {
+        Ok(overdue) => late(&overdue, &house.configured.borrow(), &house.live.borrow(), now),
+        Err(error) => Some(error.to_string()),
     };
-    match late(&status, &page.house.metrics, Utc::now()) {
+    match sentence {
         None => (StatusCode::OK, "ok\n".into()),
         Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence + "\n"),
     }
 }
 
-/// One that fails is tried less and less often, and that is no fault of ours.
-fn late(status: &Status, metrics: &Metrics, now: DateTime<Utc>) -> Option<String> {
-    let is_late = |account: &&AccountStatus| {
-        let is_overdue = account.next_check.is_some_and(|at| at + LATE < now);
-        is_overdue && !account.is_failing() && !metrics.is_under_way(&account.name)
+/// Names none: whoever can reach the page may ask.
+fn late(
+    overdue: &[(String, DateTime<Utc>)],
+    configured: &Configured,
+    live: &Live,
+    now: DateTime<Utc>,
+) -> Option<String> {
+    let is_polled = |name: &str| {
+        let mut accounts = configured.accounts.iter();
+        accounts.any(|account| account.name.as_str() == name && account.polling == Polling::On)
     };
-    let account = status.accounts.iter().find(is_late)?;
-    let minutes = (now - account.next_check?).num_minutes();
+    let late: Vec<_> =
+        overdue.iter().filter(|(name, _)| is_polled(name) && live.of(name).is_none()).collect();
+    let minutes = (now - late.first()?.1).num_minutes();
+    let accounts = if late.len() == 1 { "1 account".into() } else { format!("{} accounts", late.len()) };
     Some(format!(
-        "the account {} should have been polled {minutes} minutes ago and was not; look into the log, and restart",
-        account.name
+        "{accounts} should have been polled up to {minutes} minutes ago, and nobody has begun to; look into the log"
     ))
 }
 
-/// All accounts and destinations that the config names, and no others, so that the labels are bounded.
-pub async fn metrics(State(page): Shared) -> Response {
-    let status = match page.house.visitor.report().status().await {
-        Ok(status) => status.of(&page.house.configured.borrow()),
-        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-    };
-    let text = exposition(&status, &page.house.metrics, page.house.visitor.report().octets().await);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+/// All accounts and destinations that the config names, and no others, so that the labels are bounded. For who is signed
+/// in, or signs in by the request itself (Basic, RFC 7617): the user's name does not matter.
+pub async fn metrics(
+    State(page): Shared,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    if page.session(&client, &headers).await?.is_none() && !knows_password(&page, &client, &headers).await? {
+        let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"mailferry\"")];
+        return Ok((StatusCode::UNAUTHORIZED, ask, "the password of the page is wanted\n").into_response());
+    }
+    let text = count(&page).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+async fn knows_password(page: &Page, client: &Client, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let Some(password) = password_in(headers) else { return Ok(false) };
+    let Some(hash) = page.house.visitor.page_password().await? else { return Ok(false) };
+    page.sessions.attempt(client.address)?;
+    let knows = page.sessions.verify(password, hash).await;
+    if knows {
+        page.sessions.succeeded(client.address);
+    }
+    Ok(knows)
+}
+
+fn password_in(headers: &HeaderMap) -> Option<SecretString> {
+    let (scheme, login) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let login = STANDARD.decode(login.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("Basic"))?;
+    let login = String::from_utf8(login).ok()?;
+    login.split_once(':').map(|(_, password)| SecretString::from(password))
+}
+
+async fn count(page: &Page) -> Result<String, Error> {
+    let (house, report) = (&page.house, page.house.visitor.report());
+    let status = report.status().await?.of(&house.configured.borrow());
+    Ok(exposition(&status, &house.metrics, report.octets().await))
 }
 
 fn exposition(status: &Status, metrics: &Metrics, ledger: u64) -> String {
@@ -171,7 +215,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ledger::{DestinationStatus, Failure};
+    use secrecy::ExposeSecret;
+
+    use crate::ledger::{ConfiguredAccount, DestinationStatus};
     use crate::message::AccountName;
     use crate::metrics::Counts;
 
@@ -179,7 +225,6 @@ mod tests {
         let work = AccountStatus {
             name: "work".into(),
             last_success: Some(now),
-            next_check: Some(now - TimeDelta::minutes(16)),
             pending: 2,
             ..AccountStatus::default()
         };
@@ -188,23 +233,41 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_nobody_polls_is_a_fault_unless_it_fails_or_is_being_polled() {
+    fn an_account_that_nobody_polls_is_a_fault_unless_it_is_paused_or_being_polled() {
         let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-        let metrics = Metrics::new(now);
-        let mut status = status(now);
-        let sentence = late(&status, &metrics, now).unwrap();
-        assert!(
-            sentence.starts_with("the account work should have been polled 16 minutes ago"),
-            "{sentence}"
-        );
-        assert_eq!(late(&status, &metrics, now - TimeDelta::minutes(1)), None);
-        metrics.begin(&AccountName::new("work").unwrap());
-        assert_eq!(late(&status, &metrics, now), None);
-        metrics.end(&AccountName::new("work").unwrap(), &Counts::default(), Duration::ZERO);
-        status.accounts[0].error = Some(Failure { class: "account".into(), text: "refused".into() });
-        assert_eq!(late(&status, &metrics, now), None);
-        status.accounts[0].error = Some(Failure { class: "destination".into(), text: "down".into() });
-        assert!(late(&status, &metrics, now).is_some());
+        let work = AccountName::new("work").unwrap();
+        let configured = |polling| Configured {
+            accounts: vec![ConfiguredAccount {
+                name: work.clone(),
+                source: String::new(),
+                has_own_file: false,
+                polling,
+            }],
+            ..Configured::default()
+        };
+        let overdue =
+            [("gone".to_owned(), now - TimeDelta::hours(2)), ("work".to_owned(), now - TimeDelta::hours(1))];
+        let mut live = Live::default();
+        let sentence = late(&overdue, &configured(Polling::On), &live, now).unwrap();
+        assert!(sentence.starts_with("1 account should have been polled up to 60 minutes ago"), "{sentence}");
+        assert_eq!(late(&[], &configured(Polling::On), &live, now), None);
+        assert_eq!(late(&overdue, &configured(Polling::Paused), &live, now), None);
+        live.begin(&work);
+        assert_eq!(late(&overdue, &configured(Polling::On), &live, now), None);
+    }
+
+    #[test]
+    fn a_password_is_read_from_the_request() {
+        let told = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            password_in(&headers).map(|password| password.expose_secret().to_owned())
+        };
+        assert_eq!(told("Basic YW55Ym9keTpvcGVuOnNlc2FtZQ=="), Some("open:sesame".into()));
+        assert_eq!(told("basic Om9wZW4="), Some("open".into()));
+        for other in ["Basic", "Basic ?", "Basic b3Blbg==", "Bearer Om9wZW4=", "Basic /w=="] {
+            assert_eq!(told(other), None, "{other}");
+        }
     }
 
     #[test]

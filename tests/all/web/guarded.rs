@@ -7,6 +7,8 @@ use std::time::Duration;
 use mailferry::net::Connectors;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -380,5 +382,52 @@ async fn behind_a_proxy_the_browser_counts_and_not_the_proxy() {
     let seen = browser.send(sign_in(&browser, "192.0.2.2", PASSWORD)).await;
     assert_eq!(seen.goes_to(), "/");
     assert!(seen.headers["set-cookie"].to_str().unwrap().contains("; Secure"), "{seen:?}");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_monitor_counts_by_the_password_and_asks_for_the_health_without() {
+    let server = Dovecot::start();
+    let to_home = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", to_home);
+    let house = House::start(&config).await;
+    house.ferry.run(&["fetch"]).await.expect_code(0);
+    let mut browser = house.first_browser().await;
+    let mut monitor = house.browser();
+    let refused = monitor.get("/metrics").await;
+    assert_eq!((refused.status.as_u16(), refused.body.contains("mailferry_")), (401, false));
+    assert_eq!(refused.headers["www-authenticate"], "Basic realm=\"mailferry\"");
+    let wrong = monitor.request(Method::GET, "/metrics").basic_auth("prometheus", Some("another one"));
+    assert_eq!(monitor.send(wrong).await.status.as_u16(), 401);
+    // More often than a stranger may try.
+    for _ in 0..10 {
+        let right = monitor.request(Method::GET, "/metrics").basic_auth("prometheus", Some(PASSWORD));
+        let counts = monitor.send(right).await;
+        assert_eq!(counts.status.as_u16(), 200, "{}", counts.body);
+        assert!(counts.headers["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+        assert!(
+            counts.body.contains("mailferry_polls_total{account=\"old\",outcome=\"ok\"} "),
+            "{}",
+            counts.body
+        );
+    }
+    assert!(
+        browser.get("/metrics").await.body.contains("mailferry_build_info{"),
+        "who is signed in may look"
+    );
+    let health = monitor.get("/healthz").await;
+    assert_eq!((health.status.as_u16(), health.body.as_str()), (200, "ok\n"));
+
+    let mut ledger = SqliteConnectOptions::new().filename(house.ferry.ledger()).connect().await.unwrap();
+    // Whoever plans the polls has planned otherwise, and does not look.
+    let sql = "UPDATE accounts SET next_poll_at = unixepoch() - 3600";
+    sqlx::query(sql).execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    let health = monitor.get("/healthz").await;
+    assert_eq!(health.status.as_u16(), 503, "{health:?}");
+    assert!(health.body.starts_with("1 account should have been polled up to 60 minutes ago"), "{health:?}");
+    assert!(!health.body.contains("old"), "no stranger learns a name: {health:?}");
+    house.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(monitor.get("/healthz").await.body, "ok\n");
     house.end().await;
 }
