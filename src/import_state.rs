@@ -57,7 +57,7 @@ impl Program {
     }
 }
 
-/// Most lines of a file: as many as a mailbox may have messages.
+/// Most lines of a file: more than a mailbox may have messages.
 pub const LINES: usize = 1_000_000;
 
 /// A file that was read.

@@ -11,11 +11,12 @@ pub(super) const UIDL: usize = 1 << 10;
 /// Longest row of a listing in bytes with its line end: a UIDL, a number, some blanks.
 pub(super) const ROW: usize = UIDL + 32;
 /// Most rows of a listing, whatever STAT says.
-pub(super) const ROWS: u32 = 1_000_000;
+pub(super) const ROWS: u32 = 800_000;
 /// Most rows that a listing may have beyond the count of STAT: mail may arrive between the two.
 pub(super) const ROWS_BEYOND_STAT: u32 = 1_000;
-/// Most bytes of memory that a listing takes: a million messages with UIDLs of 21 bytes.
-pub(super) const LISTING: usize = 28 << 20;
+/// Most bytes of memory that a listing takes: so many messages with UIDLs of 20 bytes. All that is made of it stays below
+/// 64 MiB.
+pub(super) const LISTING: usize = 22 << 20;
 /// Most rows of a listing that UIDL and size do not tell apart: such messages are retrieved again at every listing.
 pub(super) const ALIKE: usize = 150_000;
 /// Most lines of CAPA.
