@@ -297,10 +297,9 @@ async fn ask_route(person: &Person, config: Config, answers: &Answers) -> anyhow
     };
     let mut route = Route { to, folder: "INBOX".into(), mark_read: answers.mark_read, junk: Vec::new() };
     if destination.word == "imap" {
-        let folder = answers.folder.as_deref().unwrap_or("INBOX");
-        route.folder = match answers.folder {
-            Some(_) => folder.to_owned(),
-            None => person.line(Question { text: "Folder", option: "--folder" }, Some(folder))?,
+        route.folder = match &answers.folder {
+            Some(folder) => folder.clone(),
+            None => person.line(Question { text: "Folder", option: "--folder" }, Some(&route.folder))?,
         };
     }
     Ok((config, route))
