@@ -18,6 +18,8 @@ pub struct Deletion {
     /// `None` where another program delivered it, so that it was never retrieved here: then the header decides.
     pub content: Option<Content>,
     pub header: Content,
+    /// Another message had this UIDL, perhaps a twin with the same header: then all bytes are compared.
+    pub has_namesake: bool,
 }
 
 impl Deletion {
@@ -38,7 +40,11 @@ impl Ledger {
     ) -> Result<Vec<Deletion>, Error> {
         let Some(age) = age(leave_copy) else { return Ok(Vec::new()) };
         let sql = "
-            SELECT m.id, m.uidl, m.size, m.content, m.header
+            SELECT m.id, m.uidl, m.size, m.content, m.header,
+                EXISTS (
+                    SELECT 1 FROM messages other
+                    WHERE other.account = m.account AND other.uidl = m.uidl AND other.id <> m.id
+                ) AS has_namesake
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0
                 AND m.header IS NOT NULL
@@ -136,6 +142,7 @@ struct DeletionRow {
     size: Option<i64>,
     content: Option<Vec<u8>>,
     header: Vec<u8>,
+    has_namesake: bool,
 }
 
 impl From<DeletionRow> for Deletion {
@@ -146,6 +153,7 @@ impl From<DeletionRow> for Deletion {
             size: row.size.map(unsigned),
             content: row.content.as_deref().map(content),
             header: content(&row.header),
+            has_namesake: row.has_namesake,
         }
     }
 }

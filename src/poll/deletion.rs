@@ -83,7 +83,7 @@ impl Poll<'_> {
     }
 }
 
-/// Splits into those whose header is as it was, and those that need a closer look.
+/// Splits into those whose header is as it was and says enough, and those that need a closer look.
 async fn compare_headers(
     session: &mut Session,
     listed: Vec<(u32, Deletion)>,
@@ -96,7 +96,9 @@ async fn compare_headers(
     let headers = session.top(&numbers, header_digest).await?;
     for ((number, deletion), header) in listed.into_iter().zip(headers) {
         match header {
-            Ok(header) if header == deletion.header => same.push((deletion.id, number)),
+            Ok(header) if header == deletion.header && !deletion.has_namesake => {
+                same.push((deletion.id, number))
+            }
             _ => doubtful.push((number, deletion)),
         }
     }

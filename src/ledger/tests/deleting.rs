@@ -135,6 +135,19 @@ async fn a_deletion_says_what_to_compare_the_bytes_with() {
         size: Some(10),
         content: Some(content("one")),
         header: content("header"),
+        has_namesake: false,
     };
     assert_eq!(overdue, [expected]);
+}
+
+#[tokio::test]
+async fn of_two_that_had_one_uidl_the_header_says_too_little() {
+    let mut house = House::new().await;
+    house.leave_copy = AT_ONCE;
+    house.poll(&vec![("u1", 10, "one")]).await;
+    house.poll(&vec![]).await;
+    house.poll(&vec![("u1", 12, "two"), ("u2", 10, "three")]).await;
+    let overdue = house.ledger.overdue_deletions(&account(), AT_ONCE, 9, house.now).await.unwrap();
+    let namesakes: Vec<_> = overdue.iter().map(|deletion| (deletion.size, deletion.has_namesake)).collect();
+    assert_eq!(namesakes, [(Some(12), true), (Some(10), false)]);
 }
