@@ -16,8 +16,11 @@ use tempfile::TempDir;
 
 use crate::ca::Ca;
 
-/// Every user exists, and this is everyone's password.
+/// Every user exists, and this is the password of everyone but [`FICKLE`].
 pub const PASSWORD: &str = "secret";
+
+/// Whose password changes: see [`Dovecot::change_password`].
+pub const FICKLE: &str = "fickle@example.com";
 
 /// A running server. It ends when dropped; its folder stays if the test panicked.
 pub struct Dovecot {
@@ -150,6 +153,11 @@ impl Dovecot {
         let _ = fs::remove_dir_all(self.path().join("mail").join(user));
     }
 
+    /// Gives [`FICKLE`] another password, of another length than the one before. At first there is none.
+    pub fn change_password(&self, password: &str) {
+        fs::write(self.path().join("passwords"), format!("{FICKLE}:{password}\n")).unwrap();
+    }
+
     /// How many messages a folder holds.
     pub fn count(&self, user: &str, folder: &str) -> usize {
         message_files(&self.maildir(user, folder)).len()
@@ -218,6 +226,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 fn start_server(folder: &Path, config: &str) -> Option<Child> {
     let file = folder.join("dovecot.conf");
     fs::write(&file, config).unwrap();
+    fs::write(folder.join("passwords"), "").unwrap();
     fs::create_dir_all(folder.join("mail")).unwrap();
     give_to_mail_user(&folder.join("mail"));
     let mut server = Command::new("/usr/sbin/dovecot")
@@ -275,6 +284,11 @@ pop3_uidl_format = %08Xu%08Xv
 passdb {{
   driver = static
   args = password={PASSWORD}
+  username_filter = !{FICKLE}
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme=plain username_format=%u {folder}/passwords
 }}
 userdb {{
   driver = static

@@ -2,8 +2,10 @@
 
 mod adding;
 pub mod browser;
+mod chromium;
 mod guarded;
 mod hostile;
 mod html;
+mod journey;
 mod looking;
 mod speed;
