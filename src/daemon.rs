@@ -1,6 +1,7 @@
 //! The process: builds the bridge from its config, polls whoever is due, reloads, and stops in order.
 
 mod bridge;
+mod page;
 mod requests;
 mod telling;
 
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
@@ -23,11 +23,12 @@ use crate::config::{self, Config};
 use crate::ledger::{self, Configured, Ledger, Terms, answer_of};
 use crate::message::AccountName;
 use crate::metrics::{Counts, Metrics};
-use crate::net::Acceptor;
 use crate::poll::Summary;
 use crate::{alerts, poll, schedule, web};
 
 pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
+use page::Page;
+pub use page::acceptor;
 use requests::Requests;
 pub use requests::{Answer, PATIENCE};
 use telling::Telling;
@@ -55,28 +56,23 @@ const BREATH: TimeDelta = TimeDelta::seconds(5);
 ///
 /// # Errors
 /// A config that cannot be used ([`config::Faults`]), a ledger that cannot be ([`ledger::Error`]), now or later.
-pub async fn run(file: &Path, stop: CancellationToken) -> anyhow::Result<()> {
-    let config = config::load(file).await?;
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let ledger = Arc::new(hold(&config.ledger).await?);
     let (show, telling) = (Show::of(&config), Telling::of(&config));
-    let web = config.web.clone();
-    let page = match &web {
-        Some(wanted) => Some(open_page(wanted, &config, &show, &stop).await?),
-        None => None,
-    };
+    let page = Page::open(&config, &show, &stop).await?;
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
     let (polled, told) = (Arc::clone(&show.polled), stop.child_token());
     let alerts = alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, told.clone());
     let alerts = tokio::spawn(alerts);
-    info!(config = %file.display(), accounts = bridge.accounts().count(), "started");
+    info!(config = %bridge.file().display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let outcome = Daemon::new(bridge, show, web, stop.clone()).run().await;
+    let mut daemon = Daemon::new(bridge, show, page, stop.clone());
+    let outcome = daemon.run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    if let Some(page) = page {
-        stop.cancel();
-        let _ = page.await;
-    }
+    stop.cancel();
+    daemon.page.end().await;
+    drop(daemon);
     told.cancel();
     end(alerts).await;
     let closed = match Arc::try_unwrap(ledger) {
@@ -128,47 +124,6 @@ impl Show {
     }
 }
 
-/// Lets the page answer, as the config says.
-async fn open_page(
-    wanted: &config::Web,
-    config: &Config,
-    show: &Show,
-    stop: &CancellationToken,
-) -> anyhow::Result<JoinHandle<()>> {
-    let fault = |key: &str, text| {
-        let (file, key) = (config.file.clone(), format!("web.{key}"));
-        config::Faults(vec![config::Fault { file, line: None, key, text }])
-    };
-    let acceptor = match &wanted.tls {
-        Some(pair) => {
-            let pems = pair.read(&config.file).await.map_err(|fault| config::Faults(vec![fault]))?;
-            let acceptor = Acceptor::new(&pems.certificate, pems.key.expose_secret().as_bytes());
-            Some(acceptor.map_err(|text| fault("certificate", text))?)
-        }
-        None => None,
-    };
-    let listener = web::bind(wanted.listen).await.map_err(|text| fault("listen", text))?;
-    // Port 0 becomes one that is free.
-    let listen = listener.local_addr().context("the page has no address")?;
-    info!(address = %listen, "the page is up");
-    let access = web::Access {
-        listen,
-        acceptor,
-        trusted_proxy: wanted.trusted_proxy.clone(),
-        names: wanted.names.clone(),
-    };
-    let house = web::House {
-        config: config.file.clone(),
-        access,
-        visitor: Ledger::visit(&config.ledger).await?,
-        configured: show.configured.subscribe(),
-        live: show.live.subscribe(),
-        metrics: Arc::clone(&show.metrics),
-        stop: stop.clone(),
-    };
-    Ok(tokio::spawn(web::serve(listener, house)))
-}
-
 /// Takes the ledger, on the terms that all polls go by.
 ///
 /// # Errors
@@ -191,9 +146,9 @@ const ABSENT_AFTER: Duration = Duration::from_secs(30);
 
 struct Daemon {
     bridge: Bridge,
-    /// What a reload cannot change.
+    /// A reload cannot change it.
     ledger_path: PathBuf,
-    web: Option<config::Web>,
+    page: Page,
     show: Show,
     stop: CancellationToken,
     polls: JoinSet<Polled>,
@@ -206,15 +161,52 @@ struct Daemon {
     /// Until when each account is left in peace, whatever wakes it.
     not_before: HashMap<AccountName, DateTime<Utc>>,
     requests: Requests,
+    reload: Reload,
+}
+
+/// The config as it is read again, beside the polls: its passwords may come from commands, which take their time.
+#[derive(Default)]
+struct Reload {
+    reading: Option<JoinHandle<Result<Config, config::Faults>>>,
+    /// Requests that wait for it.
+    waiting: Vec<i64>,
+    /// What was asked for since: it may concern what had been read already.
+    next: Option<Vec<i64>>,
+}
+
+impl Reload {
+    fn begin(&mut self, file: &Path, requests: Vec<i64>) {
+        if self.reading.is_some() {
+            self.next.get_or_insert_default().extend(requests);
+            return;
+        }
+        let file = file.to_owned();
+        self.reading = Some(tokio::spawn(async move { config::load(&file).await }));
+        self.waiting = requests;
+    }
+
+    /// What has been read, as soon as it has.
+    async fn read(&mut self) -> Result<Result<Config, config::Faults>, tokio::task::JoinError> {
+        match &mut self.reading {
+            Some(reading) => reading.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns the requests that waited.
+    fn end(&mut self) -> Vec<i64> {
+        self.reading = None;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, show: Show, web: Option<config::Web>, stop: CancellationToken) -> Daemon {
+    fn new(bridge: Bridge, show: Show, page: Page, stop: CancellationToken) -> Daemon {
         show.follow(&bridge);
         Daemon {
             ledger_path: bridge.ledger_path().to_owned(),
             bridge,
-            web,
+            page,
             show,
             stop,
             polls: JoinSet::new(),
@@ -223,11 +215,12 @@ impl Daemon {
             agenda_stale_at: Some(Instant::now()),
             not_before: HashMap::new(),
             requests: Requests::default(),
+            reload: Reload::default(),
         }
     }
 
-    async fn run(mut self) -> anyhow::Result<()> {
-        let mut reload = signal(SignalKind::hangup()).context("no SIGHUP to be had")?;
+    async fn run(&mut self) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup()).context("no SIGHUP to be had")?;
         let mut look = tokio::time::interval(LOOK_FOR_REQUESTS);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut watchdog = tokio::time::interval(watchdog_period());
@@ -237,7 +230,8 @@ impl Daemon {
                 () = self.stop.cancelled() => break,
                 error = self.bridge.ledger().failed() => return Err(error.into()),
                 Some(finished) = self.polls.join_next() => self.finish(finished?).await?,
-                _ = reload.recv() => drop(self.reload().await?),
+                _ = hangup.recv() => self.begin_reload(Vec::new()),
+                read = self.reload.read() => self.end_reload(read?).await?,
                 _ = look.tick() => self.take_requests().await?,
                 () = tokio::time::sleep(wake) => {}
                 _ = watchdog.tick() => {
@@ -347,42 +341,60 @@ impl Daemon {
 
     async fn take_requests(&mut self) -> anyhow::Result<()> {
         let known = |name: &AccountName| self.bridge.polls(name);
-        let taken = self.requests.take(self.bridge.ledger(), known).await?;
+        let running = |name: &AccountName| self.running.contains_key(name);
+        let taken = self.requests.take(self.bridge.ledger(), known, running).await?;
         if taken.changed {
             self.agenda_has_changed(Duration::ZERO);
         }
         if !taken.reload.is_empty() {
-            let outcome = self.reload().await?;
-            let answer = answer_of(outcome.as_ref().map(|()| "").map_err(String::as_str));
-            for request in taken.reload {
-                self.bridge.ledger().answer_request(request, answer.clone()).await?;
-            }
+            self.begin_reload(taken.reload);
         }
         Ok(())
     }
 
-    /// Takes over a changed config. Polls under way finish on the old one; a broken one changes nothing, and what is wrong
-    /// with it is returned.
-    async fn reload(&mut self) -> anyhow::Result<Result<(), String>> {
-        let file = self.bridge.file().to_owned();
-        notify(&[sd_notify::NotifyState::Reloading]);
-        let outcome = match config::load(&file).await {
+    /// Begins to read the config again, for these requests.
+    fn begin_reload(&mut self, requests: Vec<i64>) {
+        if self.reload.reading.is_none() {
+            notify(&[sd_notify::NotifyState::Reloading]);
+        }
+        self.reload.begin(self.bridge.file(), requests);
+    }
+
+    /// The config has been read again: takes it over, and answers those who asked for it.
+    async fn end_reload(&mut self, read: Result<Config, config::Faults>) -> anyhow::Result<()> {
+        let outcome = self.take_over(read).await?;
+        let answer = answer_of(outcome.as_ref().map(|()| "").map_err(String::as_str));
+        for request in self.reload.end() {
+            self.bridge.ledger().answer_request(request, answer.clone()).await?;
+        }
+        if let Some(requests) = self.reload.next.take() {
+            self.reload.begin(self.bridge.file(), requests);
+        } else {
+            notify(&[sd_notify::NotifyState::Ready]);
+        }
+        Ok(())
+    }
+
+    /// Takes over a changed config. Polls of accounts that stay as they are go on; a broken config changes nothing, and what
+    /// is wrong with it is returned.
+    async fn take_over(
+        &mut self,
+        read: Result<Config, config::Faults>,
+    ) -> anyhow::Result<Result<(), String>> {
+        Ok(match read {
             Ok(mut config) => {
                 if config.ledger != self.ledger_path {
                     warn!("`ledger` has changed: that takes effect after a restart");
                     config.ledger.clone_from(&self.ledger_path);
                 }
-                if config.web != self.web {
-                    warn!("`web` has changed: that takes effect after a restart");
-                }
+                self.page.take_over(&config).await;
                 self.show.configured.send_replace(configured(&config));
                 let telling = Telling::of(&config);
-                let ledger = Arc::clone(self.bridge.ledger());
-                self.bridge = Bridge::build(config, ledger, self.stop.clone(), Utc::now).await?;
+                self.bridge = self.bridge.rebuild(config).await?;
                 self.show.follow(&self.bridge);
                 self.show.plan.send_replace(Arc::new(telling.plan(&self.bridge)));
                 self.agenda_has_changed(Duration::ZERO);
-                info!(config = %file.display(), accounts = self.bridge.accounts().count(), "reloaded");
+                info!(config = %self.bridge.file().display(), accounts = self.bridge.accounts().count(), "reloaded");
                 Ok(())
             }
             Err(faults) => {
@@ -392,12 +404,10 @@ impl Daemon {
                 error!("the config was not reloaded; the old one goes on");
                 Err(faults.to_string())
             }
-        };
-        notify(&[sd_notify::NotifyState::Ready]);
-        Ok(outcome)
+        })
     }
 
-    async fn drain(mut self) -> anyhow::Result<()> {
+    async fn drain(&mut self) -> anyhow::Result<()> {
         let finishing = async {
             while let Some(finished) = self.polls.join_next().await {
                 finished?.outcome?;

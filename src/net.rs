@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use chrono::DateTime;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::client::WebPkiServerVerifier;
@@ -417,6 +418,17 @@ impl Certificate {
             not_after: parsed.validity().not_after.timestamp(),
             fingerprint: Pin(Sha256::digest(der).into()),
         })
+    }
+}
+
+/// Whose it is and until when, for a person.
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate of {}", printable(&self.issuer))?;
+        match DateTime::from_timestamp(self.not_after, 0) {
+            Some(until) => write!(f, " until {}", until.format("%Y-%m-%d")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -57,6 +57,16 @@ pub struct Account {
     pub settings: Settings,
     /// What is known of its server.
     pub quirks: Quirks,
+    /// Cancelled when another config takes its place, or it has none any more: its poll under way then ends after the
+    /// batches in hand, and deletes nothing more.
+    pub replaced: CancellationToken,
+}
+
+impl Account {
+    /// Whether a poll of the one would do the same as a poll of the other.
+    pub fn is_like(&self, other: &Account) -> bool {
+        self.pop3.is_like(&other.pop3) && self.settings == other.settings && self.quirks == other.quirks
+    }
 }
 
 /// Says what time it is.
@@ -69,7 +79,7 @@ pub struct Context {
     pub destinations: BTreeMap<DestinationName, Arc<Destination>>,
     /// The folder for what is too large for memory.
     pub spool: PathBuf,
-    pub budget: Budget,
+    pub budget: Arc<Budget>,
     pub stop: CancellationToken,
     pub now: Clock,
     pub progress: broadcast::Sender<Progress>,
@@ -100,6 +110,9 @@ enum Failure {
     Ledger(#[from] ledger::Error),
     #[error(transparent)]
     Account(#[from] pop3::Error),
+    /// No failure, but an early end: see [`Account::replaced`].
+    #[error("another config has taken its place")]
+    Replaced,
 }
 
 /// What a session left to do.
@@ -131,7 +144,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// # Errors
 /// Only the ledger's: whatever else goes wrong is in the summary, and in the ledger.
 pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Result<Summary, ledger::Error> {
-    if context.stop.is_cancelled() {
+    if context.stop.is_cancelled() || account.replaced.is_cancelled() {
         // It waited for its turn, and nothing has begun: the next start will find it due.
         return Ok(Summary::default());
     }
@@ -238,7 +251,7 @@ impl Poll<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
         self.look_up().await?;
         let mut portion = Portion::More;
-        while portion == Portion::More && !self.context.stop.is_cancelled() {
+        while portion == Portion::More && !self.is_ending() {
             portion = match self.session().await {
                 // Pipelining may be at fault, or one message, which then holds up no other.
                 Err(Failure::Account(error @ pop3::Error::OutOfStep { .. }))
@@ -270,7 +283,7 @@ impl Poll<'_> {
         self.listed = true;
         let portion = self.carry(&mut session, &mailbox).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
-        let is_held = self.must_not_quit(&session).await?;
+        let is_held = self.is_replaced() || self.must_not_quit(&session).await?;
         if !is_held {
             match session.quit().await {
                 // Some servers hang up instead of answering. What is gone shows in the next listing.
@@ -324,7 +337,7 @@ impl Poll<'_> {
     ) -> Result<(), Failure> {
         let (mut current, mut answered, mut broken) = (None, None, None);
         loop {
-            let goes_on = broken.is_none() && !carried.is_full() && !self.context.stop.is_cancelled();
+            let goes_on = broken.is_none() && !carried.is_full() && !self.is_ending();
             let items = if goes_on { batch::next(&mut queue, &self.resting) } else { Vec::new() };
             if items.is_empty() && current.is_none() && answered.is_none() {
                 return broken.map_or(Ok(()), |error: pop3::Error| Err(error.into()));
@@ -587,6 +600,14 @@ impl Poll<'_> {
         self.summary.bytes += delivered.bytes;
         self.report();
         delivered.deletable
+    }
+
+    fn is_ending(&self) -> bool {
+        self.context.stop.is_cancelled() || self.is_replaced()
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.account.replaced.is_cancelled()
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -7,10 +7,10 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use crate::config::{self, Config};
-use crate::ledger;
 use crate::message::AccountName;
 use crate::net::Connectors;
 use crate::setup;
+use crate::{daemon, ledger};
 
 use super::{exit, fetch, log, print};
 
@@ -33,6 +33,7 @@ pub async fn check(
         counted(config.accounts.len() + config.broken.len(), "account"),
         counted(config.destinations.len(), "destination")
     ));
+    let faulty = !check_page(&config).await || faulty;
     let ledger = ledger::check_place(&config.ledger);
     if let Err(error) = &ledger {
         print(&format!("{error}\n"));
@@ -61,6 +62,23 @@ fn tell_faults(config: &Config) -> bool {
         print(&format!("destination {name}: {reason}\n"));
     }
     !config.broken.is_empty() || !faulty.is_empty()
+}
+
+/// Says whether the page's certificate can be used, if it has one.
+async fn check_page(config: &Config) -> bool {
+    let Some(web) = &config.web else { return true };
+    match daemon::acceptor(web, &config.file).await {
+        Ok(acceptor) => {
+            if let Some(certificate) = acceptor.and_then(|acceptor| acceptor.certificate) {
+                print(&format!("page: {certificate}\n"));
+            }
+            true
+        }
+        Err(faults) => {
+            print(&format!("{faults}\n"));
+            false
+        }
+    }
 }
 
 /// Logs in to the accounts of these names, and to the destinations as well where all is asked for. Says what came of

@@ -331,8 +331,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Run => {
             let config = config::load(&file).await?;
             log.start_daemon(&config);
-            drop(config);
-            daemon::run(&file, stop_on_signal()).await.map(|()| exit::OK)
+            daemon::run(config, stop_on_signal()).await.map(|()| exit::OK)
         }
         Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
         Command::Check { accounts, offline } => check::check(&file, &accounts, offline, &log).await,

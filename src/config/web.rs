@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::fault::{Fault, quoted};
 use super::section::Section;
+use super::surroundings::credentials_folder;
 use super::{file, keys, value};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,10 +116,11 @@ impl KeyPair {
 
     fn read_now(&self) -> Result<Pems, (&'static str, String)> {
         let complaint = |path: &std::path::Path, reason: String| format!("{} {reason}", path.display());
+        let credentials = credentials_folder(&|name| std::env::var_os(name));
         let certificate = file::read(&self.certificate, LONGEST, None)
             .map_err(|reason| ("certificate", complaint(&self.certificate, reason)))?;
-        let key =
-            file::read(&self.key, LONGEST, None).map_err(|reason| ("key", complaint(&self.key, reason)))?;
+        let key = file::read(&self.key, LONGEST, credentials.as_deref())
+            .map_err(|reason| ("key", complaint(&self.key, reason)))?;
         if let Some(mode) = key.exposed {
             let shown = self.key.display();
             return Err((

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{TimeDelta, Utc};
 use futures_util::FutureExt;
@@ -38,20 +38,46 @@ pub struct Bridge {
     file: PathBuf,
     ledger_path: PathBuf,
     context: Arc<Context>,
-    accounts: BTreeMap<AccountName, Result<Arc<Account>, Unusable>>,
-    hosts: HashMap<String, Arc<Semaphore>>,
+    accounts: Accounts,
+    limits: Arc<Limits>,
+}
+
+/// What all polls share, also those that began under another config.
+struct Limits {
     polls: Arc<Semaphore>,
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    budget: Arc<Budget>,
 }
 
 /// Why an account cannot be polled though its config is right: this machine has no certificate authorities to trust,
 /// or a `ca_file` has just gone.
 type Unusable = String;
 
+type Accounts = BTreeMap<AccountName, Result<Arc<Account>, Unusable>>;
+
 /// A poll that has ended.
 #[derive(Debug)]
 pub struct Polled {
     pub account: AccountName,
     pub outcome: Result<Summary, ledger::Error>,
+}
+
+impl Limits {
+    fn host(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(POLLS_A_HOST)));
+        Arc::clone(places)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            polls: Arc::new(Semaphore::new(POLLS)),
+            hosts: Mutex::default(),
+            budget: Arc::new(Budget::new(BUDGET)),
+        }
+    }
 }
 
 impl Bridge {
@@ -64,6 +90,28 @@ impl Bridge {
         ledger: Arc<Ledger>,
         stop: CancellationToken,
         clock: Clock,
+    ) -> Result<Bridge, ledger::Error> {
+        Bridge::build_after(&BTreeMap::new(), config, ledger, stop, clock, Arc::default()).await
+    }
+
+    /// Builds what takes this one's place. Polls under way go on, but for those of accounts that are no longer what they
+    /// were.
+    ///
+    /// # Errors
+    /// As [`Bridge::build`].
+    pub async fn rebuild(&self, config: Config) -> Result<Bridge, ledger::Error> {
+        let Context { ledger, stop, now, .. } = &*self.context;
+        let (ledger, limits) = (Arc::clone(ledger), Arc::clone(&self.limits));
+        Bridge::build_after(&self.accounts, config, ledger, stop.clone(), *now, limits).await
+    }
+
+    async fn build_after(
+        before: &Accounts,
+        config: Config,
+        ledger: Arc<Ledger>,
+        stop: CancellationToken,
+        clock: Clock,
+        limits: Arc<Limits>,
     ) -> Result<Bridge, ledger::Error> {
         for warning in &config.warnings {
             warn!("{warning}");
@@ -89,20 +137,18 @@ impl Bridge {
             .collect();
         let to_poll: Vec<_> = config.accounts.into_iter().filter(|account| !account.paused).collect();
         let setups = to_poll.iter().map(account_setup).collect();
-        ledger.configure(setups, destination_setups, clock()).await?;
-        ledger.note_broken(broken, unusable, clock()).await?;
-        let hosts = to_poll.iter().map(|account| account.pop3.peer.host.clone());
-        let hosts = hosts.map(|host| (host, Arc::new(Semaphore::new(POLLS_A_HOST)))).collect();
         let accounts = to_poll
             .into_iter()
             .map(|account| (account.name.clone(), build_account(account, &mut connectors).map(Arc::new)));
-        let accounts = accounts.collect();
+        let accounts = succeed(before, accounts.collect());
+        ledger.configure(setups, destination_setups, clock()).await?;
+        ledger.note_broken(broken, unusable, clock()).await?;
         let spool = config.ledger.parent().filter(|folder| !folder.as_os_str().is_empty());
         let context = Context {
             ledger,
             destinations,
             spool: spool.unwrap_or(Path::new(".")).to_owned(),
-            budget: Budget::new(BUDGET),
+            budget: Arc::clone(&limits.budget),
             stop,
             now: clock,
             progress: broadcast::channel(256).0,
@@ -112,8 +158,7 @@ impl Bridge {
             ledger_path: config.ledger,
             context: Arc::new(context),
             accounts,
-            hosts,
-            polls: Arc::new(Semaphore::new(POLLS)),
+            limits,
         })
     }
 
@@ -163,7 +208,7 @@ impl Bridge {
     /// Polls an account as soon as its host and the limit of all polls have a place. An unknown name does nothing.
     pub fn spawn_poll(&self, polls: &mut JoinSet<Polled>, name: &AccountName, regardless: bool) {
         let Some(account) = self.accounts.get(name).cloned() else { return };
-        let (context, all) = (Arc::clone(&self.context), Arc::clone(&self.polls));
+        let (context, all) = (Arc::clone(&self.context), Arc::clone(&self.limits.polls));
         let account = match account {
             Ok(account) => account,
             Err(reason) => {
@@ -175,12 +220,9 @@ impl Bridge {
                 return;
             }
         };
-        let host = self.hosts.get(&account.pop3.peer.host).map(Arc::clone);
+        let host = self.limits.host(&account.pop3.peer.host);
         polls.spawn(async move {
-            let _host = match host {
-                Some(host) => host.acquire_owned().await.ok(),
-                None => None,
-            };
+            let _host = host.acquire_owned().await.ok();
             let _all = all.acquire_owned().await.ok();
             let outcome = AssertUnwindSafe(poll::poll(&context, &account, regardless)).catch_unwind().await;
             let outcome = match outcome {
@@ -246,7 +288,27 @@ fn build_account(account: config::Account, connectors: &mut Connectors) -> Resul
         schedule: account.schedule,
         settings: account.poll,
         quirks: account.quirks,
+        replaced: CancellationToken::new(),
     })
+}
+
+/// Ends the polls under way of accounts that are no longer what they were, before the ledger hears of what they are now:
+/// what they list might be taken for the new mailbox, and what they delete is perhaps to stay. An account that is as it was
+/// stays in reach of the next such end.
+fn succeed(before: &Accounts, mut after: Accounts) -> Accounts {
+    for (name, old) in before.iter().filter_map(|(name, old)| Some((name, old.as_ref().ok()?))) {
+        match after.get_mut(name) {
+            Some(Ok(new)) if new.is_like(old) => {
+                let replaced = old.replaced.clone();
+                // Nobody else has it yet.
+                if let Some(new) = Arc::get_mut(new) {
+                    new.replaced = replaced;
+                }
+            }
+            _ => old.replaced.cancel(),
+        }
+    }
+    after
 }
 
 /// What the config names, for whoever shows it.

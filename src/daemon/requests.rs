@@ -36,15 +36,19 @@ pub struct Taken {
 }
 
 impl Requests {
-    /// Takes what has come in.
+    /// Takes what has come in. `is_running`: a poll of this account is under way.
     pub async fn take(
         &mut self,
         ledger: &Ledger,
         is_known: impl Fn(&AccountName) -> bool,
+        is_running: impl Fn(&AccountName) -> bool,
     ) -> Result<Taken, ledger::Error> {
         let mut taken = Taken::default();
         for (id, request) in ledger.open_requests().await? {
-            if self.open.contains_key(&id) {
+            // What is to be forgotten is still needed while it is being polled: the request stays.
+            let must_wait =
+                matches!(&request, Request::Forget { account } if !is_known(account) && is_running(account));
+            if must_wait || self.open.contains_key(&id) {
                 continue;
             }
             taken.changed = true;

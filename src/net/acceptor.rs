@@ -11,9 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::Certificate;
+
 /// Answers with one certificate.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    /// `None` where it cannot be read: a browser decides then.
+    pub certificate: Option<Certificate>,
+}
 
 impl Acceptor {
     /// `certificate` is the chain, our own certificate first; `key` is its private key. Both are in PEM form.
@@ -24,6 +30,7 @@ impl Acceptor {
         let chain: Result<Vec<CertificateDer<'static>>, _> =
             CertificateDer::pem_slice_iter(certificate).collect();
         let chain = chain.map_err(|e| format!("the certificate of the page is damaged ({e})"))?;
+        let certificate = chain.first().and_then(Certificate::read);
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|e| format!("the key of the page's certificate cannot be read ({e})"))?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -31,10 +38,10 @@ impl Acceptor {
             .map_err(|e| e.to_string())?
             .with_no_client_auth()
             .with_single_cert(chain, key);
-        let mut config = config
-            .map_err(|e| format!("the certificate of the page and its key do not belong together ({e})"))?;
+        let mut config =
+            config.map_err(|e| format!("the certificate of the page cannot be used with this key ({e})"))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+        Ok(Acceptor { tls: TlsAcceptor::from(Arc::new(config)), certificate })
     }
 
     /// Sets up TLS with whoever has connected. The caller bounds how long that may take.
@@ -45,7 +52,7 @@ impl Acceptor {
         &self,
         tcp: TcpStream,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-        self.0.accept(tcp).await
+        self.tls.accept(tcp).await
     }
 }
 

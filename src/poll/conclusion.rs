@@ -21,7 +21,7 @@ impl Poll<'_> {
         outcome: Result<(), Failure>,
     ) -> Result<Summary, ledger::Error> {
         let error = match outcome {
-            Ok(()) => None,
+            Ok(()) | Err(Failure::Replaced) => None,
             Err(Failure::Ledger(error)) => return Err(error),
             Err(Failure::Account(error)) => Some(error),
         };
@@ -54,7 +54,11 @@ impl Poll<'_> {
     fn next_poll_at(&self, past: &Past, error: Option<&pop3::Error>, now: DateTime<Utc>) -> DateTime<Utc> {
         let last_mail = if self.summary.new > 0 { Some(now) } else { past.last_mail };
         let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
-        let regular = self.account.schedule.next(now, &recent, fastrand::f64());
+        // Its time is another config's to say: it is due now.
+        let regular = match self.is_replaced() {
+            true => now,
+            false => self.account.schedule.next(now, &recent, fastrand::f64()),
+        };
         let login_delay = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
         let wait = match error {
             None => login_delay,

@@ -23,7 +23,7 @@ impl Poll<'_> {
         mailbox: &Mailbox,
     ) -> Result<(), Failure> {
         let leave_copy = self.account.settings.leave_copy;
-        if leave_copy == LeaveCopy::Forever {
+        if leave_copy == LeaveCopy::Forever || self.is_replaced() {
             return Ok(());
         }
         let ledger = &self.context.ledger;
@@ -71,7 +71,8 @@ impl Poll<'_> {
         session: &mut Session,
         messages: &[(MessageId, u32)],
     ) -> Result<(), Failure> {
-        if messages.is_empty() {
+        // Perhaps they are to stay now: the next poll knows.
+        if messages.is_empty() || self.is_replaced() {
             return Ok(());
         }
         let (ids, numbers): (Vec<MessageId>, Vec<u32>) = messages.iter().copied().unzip();
@@ -97,7 +98,7 @@ async fn compare_headers(
     for ((number, deletion), header) in listed.into_iter().zip(headers) {
         match header {
             Ok(header) if header == deletion.header && !deletion.has_namesake => {
-                same.push((deletion.id, number))
+                same.push((deletion.id, number));
             }
             _ => doubtful.push((number, deletion)),
         }

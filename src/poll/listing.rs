@@ -33,6 +33,10 @@ impl Poll<'_> {
         }
         let listing = Arc::new(listing);
         let fresh = if unchanged { None } else { self.fresh(session, past, &listing).await? };
+        if self.is_replaced() {
+            // It may be the listing of another mailbox than the one that is configured now.
+            return Err(Failure::Replaced);
+        }
         let intake = self.intake(&listing, shortcut, unchanged, fresh);
         let taken_in = self.context.ledger.take_in(intake).await?;
         self.summary.new += taken_in.new;

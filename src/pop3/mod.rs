@@ -52,7 +52,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::net;
 
@@ -96,6 +96,14 @@ impl Settings {
             max_size: MAX_SIZE,
             deadlines: Deadlines::default(),
         }
+    }
+
+    /// Whether they lead to the same mailbox in the same way.
+    pub fn is_like(&self, other: &Settings) -> bool {
+        self.peer == other.peer
+            && self.user == other.user
+            && self.password.expose_secret() == other.password.expose_secret()
+            && self.max_size == other.max_size
     }
 }
 

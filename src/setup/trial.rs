@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use chrono::DateTime;
 use indicatif::{HumanBytes, HumanCount};
 use secrecy::SecretString;
 use tracing::warn;
@@ -15,7 +14,6 @@ use crate::destination::{Destination, Kind};
 use crate::message::Quirks;
 use crate::net::{self, Certificate, Connector, Connectors};
 use crate::pop3::{self, Session};
-use crate::printable::printable;
 
 /// What a source showed when it was logged in to.
 #[derive(Clone, Debug)]
@@ -35,10 +33,7 @@ impl Mailbox {
 
     /// Who vouches for the server, and until when; or that nobody does.
     pub fn trust(&self) -> String {
-        let Some(certificate) = &self.certificate else { return "NOT ENCRYPTED".into() };
-        let until = DateTime::from_timestamp(certificate.not_after, 0);
-        let until = until.map(|until| until.format(" until %Y-%m-%d").to_string()).unwrap_or_default();
-        format!("certificate of {}{until}", printable(&certificate.issuer))
+        self.certificate.as_ref().map_or_else(|| "NOT ENCRYPTED".into(), Certificate::to_string)
     }
 }
 

@@ -169,7 +169,7 @@ pub async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match page.house.access.check(peer, &request) {
+    let mut response = match page.house.access().check(peer, &request) {
         Ok(client) => {
             request.extensions_mut().insert(client);
             next.run(request).await

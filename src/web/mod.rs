@@ -61,7 +61,8 @@ pub use sessions::{SHORTEST_PASSWORD, hash as hash_password};
 pub struct House {
     /// The main config file.
     pub config: PathBuf,
-    pub access: Access,
+    /// How it may be reached, as the config says today.
+    pub access: watch::Receiver<Arc<Access>>,
     pub visitor: Visitor,
     /// What of the config is shown, and nothing else.
     pub configured: watch::Receiver<Configured>,
@@ -69,6 +70,12 @@ pub struct House {
     pub live: watch::Receiver<Live>,
     pub metrics: Arc<Metrics>,
     pub stop: CancellationToken,
+}
+
+impl House {
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.borrow())
+    }
 }
 
 /// The house, with what the page itself remembers.

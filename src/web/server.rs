@@ -46,7 +46,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 
 /// Answers until the house's `stop` is cancelled.
 pub async fn serve(listener: TcpListener, house: House) {
-    let (stop, acceptor) = (house.stop.clone(), house.access.acceptor.clone());
+    let (stop, access) = (house.stop.clone(), house.access.clone());
     let sessions = Sessions::new(&house).await;
     let app =
         router(Arc::new(Page { house, sessions, drafts: Drafts::default(), changing: Mutex::default() }));
@@ -64,7 +64,7 @@ pub async fn serve(listener: TcpListener, house: House) {
         };
         // One that listens on all addresses sees IPv4 as a part of IPv6.
         let app = app.clone().layer(Extension(Peer(peer.ip().to_canonical())));
-        let (acceptor, watcher) = (acceptor.clone(), graceful.watcher());
+        let (acceptor, watcher) = (access.borrow().acceptor.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _slot = slot;
             answer(tcp, acceptor, app, watcher).await;

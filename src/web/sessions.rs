@@ -50,7 +50,7 @@ impl Sessions {
             Sessions { attempts: Mutex::default(), hashing: Semaphore::new(HASHES), code: None };
         if let Ok(None) = house.visitor.page_password().await {
             sessions.code = code();
-            let (address, code) = (house.access.listen, sessions.code.as_deref());
+            let (address, code) = (house.access().listen, sessions.code.as_deref());
             warn!(%address, code, "the page has no password yet: open it and set one; beyond this machine it asks for the code");
         }
         sessions

@@ -99,7 +99,7 @@ pub async fn first_form(State(page): Shared, headers: HeaderMap) -> Result<Respo
     if page.house.visitor.page_password().await?.is_some() {
         return Ok(go("/sign-in"));
     }
-    Ok(html(&first_page(page.house.access.needs_code(&headers), &Complaints::default())))
+    Ok(html(&first_page(page.house.access().needs_code(&headers), &Complaints::default())))
 }
 
 fn first_page(needs_code: bool, complaints: &Complaints) -> FirstUsePage {
@@ -121,7 +121,7 @@ pub async fn first(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let needs_code = page.house.access.needs_code(request.headers());
+    let needs_code = page.house.access().needs_code(request.headers());
     let form: Result<Form<FirstUse>, _> = request.extract().await;
     let form = match form {
         Ok(Form(form)) => form,

@@ -1,9 +1,13 @@
 //! The daemon: it polls on schedule, does what other processes ask, reloads, and stops in order.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
+use crate::ferry::{Ferry, Running, account, imap_destination, message, webhook_destination};
 use crate::receiver::Receiver;
 
 fn config(server: &Dovecot, every: &str) -> String {
@@ -128,6 +132,76 @@ async fn a_reload_drops_no_poll_in_progress() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
     assert_eq!(receiver.arrivals().len(), 1, "it was not begun again");
+}
+
+/// A daemon whose poll of `old` waits for the answers of a receiver, with more batches before it.
+struct Held {
+    server: Dovecot,
+    receiver: Receiver,
+    ferry: Ferry,
+    daemon: Running,
+}
+
+/// More than two batches.
+const MANY: usize = 200;
+
+impl Held {
+    async fn new(rest: &str) -> Held {
+        let (server, receiver) = (Dovecot::start(), Receiver::holding().await);
+        server.put("old", &(0..MANY).map(message).collect::<Vec<_>>());
+        let app = webhook_destination("app", &receiver.url, "raw");
+        let ferry = Ferry::new(&format!("accounts_dir = \"accounts.d\"\n{app}"));
+        write_account(&ferry, &server, rest);
+        let daemon = ferry.start(&["run"]);
+        receiver.wait_for(1).await;
+        Held { server, receiver, ferry, daemon }
+    }
+
+    async fn end(self) -> (Dovecot, Receiver) {
+        self.daemon.signal(Signal::TERM);
+        let ran = self.daemon.end().await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        (self.server, self.receiver)
+    }
+}
+
+/// Writes the file of the account `old`.
+fn write_account(ferry: &Ferry, server: &Dovecot, rest: &str) {
+    let keys =
+        account("old", server, "old", &format!("{rest}\nevery = \"1h\"\ndeliver = [{{ to = \"app\" }}]"));
+    let file = ferry.folder().join("accounts.d/old.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    // A file of its own has the keys alone.
+    fs::write(&file, keys.split_once('\n').unwrap().1).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_deleted_under_its_poll_is_forgotten_when_that_has_ended() {
+    let held = Held::new("").await;
+    let mut deleting = Box::pin(held.ferry.run(&["delete", "old", "--forget", "--yes"]));
+    let early = tokio::time::timeout(Duration::from_secs(3), &mut deleting).await;
+    assert!(early.is_err(), "its poll still needs what is to be forgotten: {early:?}");
+    held.receiver.let_answer(MANY);
+    deleting.await.expect_code(0);
+    let status = held.ferry.json(&["status", "--json"]).await;
+    assert_eq!(status["accounts"].as_array().unwrap().len(), 0, "{status}");
+    let (_server, receiver) = held.end().await;
+    let arrived = receiver.arrivals().len();
+    assert!(arrived < MANY, "what nobody wants any more is not carried to its end: {arrived}");
+}
+
+#[tokio::test]
+async fn what_is_to_stay_since_a_reload_stays_though_a_poll_began_before() {
+    let mut held = Held::new("leave_copy = false").await;
+    write_account(&held.ferry, &held.server, "leave_copy = true");
+    held.daemon.signal(Signal::HUP);
+    held.daemon.wait_for("reloaded").await;
+    held.receiver.let_answer(MANY);
+    held.receiver.wait_for_arrivals(MANY).await;
+    let (server, receiver) = held.end().await;
+    assert_eq!(receiver.taken().unwrap().len(), MANY);
+    assert_eq!(server.count("old", "INBOX"), MANY);
 }
 
 #[tokio::test]

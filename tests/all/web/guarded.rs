@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::browser::{Browser, House, PASSWORD, encoded};
 use crate::ca::Ca;
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination};
+use crate::ferry::{Ferry, Running, account, imap_destination};
 
 const PAGES: [&str; 8] = [
     "/",
@@ -351,9 +351,34 @@ async fn tls_needs_a_code_for_the_first_password() {
     // Who begins TLS and says nothing holds up nobody.
     let _silent = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
     assert_eq!(browser.get("/healthz").await.body, "ok\n");
+    is_renewed(&ferry, &mut daemon, port).await;
     daemon.signal(rustix::process::Signal::TERM);
     let ended = tokio::time::timeout(Duration::from_secs(60), daemon.end()).await;
     assert_eq!(ended.unwrap().code, 0);
+}
+
+/// A renewed certificate is taken up with the config, and one that cannot be used is not.
+async fn is_renewed(ferry: &Ferry, daemon: &mut Running, port: &str) {
+    let ca = Ca::new(ferry.folder());
+    let (certificate, key) = ca.issue(&["localhost", "127.0.0.1"]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = ferry.run(&["check", "--offline"]).await.expect_code(0);
+    assert!(ran.stdout.contains("page: certificate of "), "{ran:?}");
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    let asks = async || {
+        // A connection of its own, which trusts the new one alone.
+        let trust = Connectors::default().https(Some(&ca.file()), None).unwrap();
+        let client = Client::builder().no_proxy().tls_backend_preconfigured(trust).build().unwrap();
+        Browser::at(&format!("https://127.0.0.1:{port}"), client).get("/healthz").await.body
+    };
+    assert_eq!(asks().await, "ok\n");
+    fs::write(&certificate, "no certificate").unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("the page goes on with what it has").await;
+    assert_eq!(asks().await, "ok\n");
+    let ran = ferry.run(&["check", "--offline"]).await.expect_code(78);
+    assert!(ran.stdout.contains("web.certificate: "), "{ran:?}");
 }
 
 #[tokio::test]
