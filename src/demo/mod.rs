@@ -1,5 +1,5 @@
-//! `mailferry demo`: a sample mailbox, a webhook receiver, and the real bridge between them. All of it is on
-//! loopback and in a temporary folder, and nothing is left behind.
+//! `mailferry demo`: a sample mailbox, a webhook receiver, and the real bridge between them, with its page. All of it is
+//! on loopback and in a temporary folder, and nothing is left behind.
 
 mod mailbox;
 mod receiver;
@@ -7,6 +7,7 @@ mod sample;
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use chrono::Local;
 use indicatif::HumanBytes;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -50,11 +52,13 @@ pub async fn demo<Running: Future<Output = anyhow::Result<()>>>(
     let mailbox = Mailbox::start().await?;
     let receiver = Receiver::start(outcomes).await?;
     let config = folder.path().join("mailferry.toml");
-    write_config(&config, &mailbox, &receiver)?;
+    // Who waits for the end alone has no time for the page.
+    let page = if once { None } else { Some(free_address().await?) };
+    write_config(&config, &mailbox, &receiver, page)?;
 
     let mut progress = Progress::default();
     (0..AT_FIRST).for_each(|number| progress.put(&mailbox, number));
-    introduce(out, &mailbox, &receiver, &config, &progress)?;
+    introduce(out, &mailbox, &receiver, &config, page, &progress)?;
 
     let cancel = CancellationToken::new();
     let mut bridge = pin!(run_bridge(config, cancel.clone()));
@@ -95,8 +99,18 @@ pub async fn demo<Running: Future<Output = anyhow::Result<()>>>(
     progress.sum_up(out)
 }
 
+/// An address for the page, which nobody has at present.
+async fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+}
+
 /// A config as anybody would write it.
-fn write_config(path: &Path, mailbox: &Mailbox, receiver: &Receiver) -> anyhow::Result<()> {
+fn write_config(
+    path: &Path,
+    mailbox: &Mailbox,
+    receiver: &Receiver,
+    page: Option<SocketAddr>,
+) -> anyhow::Result<()> {
     let (host, port) = (mailbox.address.ip(), mailbox.address.port());
     let (user, password) = (mailbox::USER, mailbox::PASSWORD);
     let (url, secret) = (&receiver.url, receiver::SECRET);
@@ -119,9 +133,10 @@ every = "5s"
 deliver = [{{ to = "app" }}]
 "#
     );
+    let web = page.map(|page| format!("\n[web]\nlisten = \"{page}\"\n")).unwrap_or_default();
     // It holds secrets, so it is for nobody else to read.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(file.write_all(config.as_bytes())?)
+    Ok(file.write_all((config + &web).as_bytes())?)
 }
 
 fn introduce(
@@ -129,13 +144,18 @@ fn introduce(
     mailbox: &Mailbox,
     receiver: &Receiver,
     config: &Path,
+    page: Option<SocketAddr>,
     progress: &Progress,
 ) -> anyhow::Result<()> {
     writeln!(out, "A sample mailbox, a webhook receiver, and mailferry between them.")?;
     writeln!(out, "All of it is on this machine, and nothing is left behind.\n")?;
     writeln!(out, "  mailbox   pop3://{}, {}", mailbox.address, progress.expected_in_words())?;
     writeln!(out, "  receiver  {}", receiver.url)?;
-    writeln!(out, "  bridge    mailferry run -c {}\n", config.display())?;
+    writeln!(out, "  bridge    mailferry run -c {}", config.display())?;
+    if let Some(page) = page {
+        writeln!(out, "  page      http://{page} (its first visitor chooses a password)")?;
+    }
+    writeln!(out)?;
     writeln!(out, "{:<8}  {:<20}  {:<34}  {:>10}", "arrived", "from", "subject", "size")?;
     Ok(())
 }

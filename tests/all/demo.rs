@@ -1,6 +1,7 @@
 //! The demo with a small bridge of the test's own, which can be told to go wrong.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use mailferry::demo::demo;
@@ -11,7 +12,11 @@ use mailferry::message::{
 };
 use mailferry::net::{self, Connectors, Tls};
 use mailferry::pop3::{self, Retrieval, Session};
+use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
+
+use crate::ferry::{Ferry, Running};
+use crate::web::browser::{Browser, PASSWORD, client};
 
 /// What the bridge does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,4 +213,23 @@ async fn what_is_deleted_in_the_demo_mailbox_goes_when_its_client_quits() {
     };
     let error = demo(true, &mut Vec::new(), CancellationToken::new(), bridge).await.unwrap_err();
     assert_eq!(error.to_string(), "this bridge carries nothing");
+}
+
+#[tokio::test]
+async fn the_real_demo_has_a_page_to_look_at() {
+    let command = Ferry::new("").command(&["demo"]);
+    // What it tells goes where a log is read.
+    let mut shown = Command::new("sh");
+    shown.args(["-c", "exec \"$@\" 1>&2", "sh"]).arg(command.get_program()).args(command.get_args());
+    let mut demo = Running::start(shown);
+    let line = demo.wait_for("  page ").await;
+    let address = line.split_whitespace().nth(1).unwrap().to_owned();
+    // The page is up before the first message is through.
+    demo.wait_for("200 messages, ").await;
+    let mut browser = Browser::at(&address, client());
+    browser.post("/first-use", &[("code", ""), ("password", PASSWORD), ("again", PASSWORD)]).await;
+    let html = browser.look_for("/", "Delivered20").await;
+    assert!(html.text.contains("demo at 127.0.0.1") && html.text.contains("All is well."), "{}", html.text);
+    demo.signal(Signal::INT);
+    assert_eq!(demo.end().await.code, 0);
 }
