@@ -63,7 +63,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
     let (polled, told) = (Arc::clone(&show.polled), stop.child_token());
-    let alerts = alerts::run(Arc::clone(&ledger), show.plan.subscribe(), polled, told.clone());
+    let (plan, under_way) = (show.plan.subscribe(), show.under_way.subscribe());
+    let alerts = alerts::run(Arc::clone(&ledger), plan, under_way, polled, told.clone());
     let alerts = tokio::spawn(alerts);
     info!(config = %bridge.file().display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -91,6 +92,8 @@ struct Show {
     metrics: Arc<Metrics>,
     /// How people are told.
     plan: watch::Sender<Arc<alerts::Plan>>,
+    /// The polls under way.
+    under_way: watch::Sender<alerts::UnderWay>,
     /// A poll has ended.
     polled: Arc<Notify>,
 }
@@ -102,8 +105,23 @@ impl Show {
             live: watch::Sender::default(),
             metrics: Arc::new(Metrics::new(Utc::now())),
             plan: watch::Sender::default(),
+            under_way: watch::Sender::default(),
             polled: Arc::default(),
         }
+    }
+
+    /// A poll begins.
+    fn begin(&self, name: &AccountName) {
+        self.live.send_modify(|live| live.begin(name));
+        self.under_way.send_if_modified(|under_way| under_way.insert(name.clone()));
+    }
+
+    /// A poll has ended.
+    fn end(&self, name: &AccountName, summary: &Summary) {
+        self.live.send_modify(|live| live.end(name));
+        self.under_way.send_if_modified(|under_way| under_way.remove(name));
+        self.metrics.end(name, &counts(summary), summary.took);
+        self.polled.notify_one();
     }
 
     /// Passes on what polls of `bridge` tell, for as long as one can.
@@ -273,7 +291,7 @@ impl Daemon {
                 continue;
             }
             self.bridge.spawn_poll(&mut self.polls, &name, !waiting.is_empty());
-            self.show.live.send_modify(|live| live.begin(&name));
+            self.show.begin(&name);
             self.running.insert(name, waiting);
         }
         Ok(wake)
@@ -315,15 +333,13 @@ impl Daemon {
     async fn finish(&mut self, polled: Polled) -> anyhow::Result<()> {
         let summary = polled.outcome?;
         let name = polled.account;
-        self.show.live.send_modify(|live| live.end(&name));
-        self.show.metrics.end(&name, &counts(&summary), summary.took);
+        self.show.end(&name, &summary);
         let waiting = self.running.remove(&name).unwrap_or_default();
         let login_delay = summary.login_delay.and_then(|delay| TimeDelta::from_std(delay).ok());
         self.not_before.insert(name.clone(), Utc::now() + login_delay.unwrap_or_default().max(BREATH));
         // Its old time has passed; the ledger has the new one.
         self.agenda.remove(&name);
         self.agenda_has_changed(AGENDA_LAG);
-        self.show.polled.notify_one();
         if !waiting.is_empty() {
             let look_up_at = self.look_up_at(&name).await?;
             self.requests.finish(self.bridge.ledger(), &name, &summary, waiting, look_up_at).await?;

@@ -5,6 +5,7 @@ mod junk;
 mod listing;
 mod spool;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
 
@@ -56,6 +57,14 @@ macro_rules! name {
 }
 
 name!(AccountName);
+
+/// It is looked up by its text.
+impl Borrow<str> for AccountName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 name!(DestinationName);
 
 /// A message's unique id in its mailbox (RFC 1939 section 7): bytes, stored and compared verbatim.

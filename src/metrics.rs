@@ -83,9 +83,7 @@ impl Metrics {
     }
 
     pub fn of(&self, account: &str) -> Counts {
-        let seen = self.seen();
-        let found = seen.accounts.iter().find(|(name, _)| name.as_str() == account);
-        found.map(|(_, counts)| *counts).unwrap_or_default()
+        self.seen().accounts.get(account).copied().unwrap_or_default()
     }
 
     pub fn durations(&self) -> Durations {

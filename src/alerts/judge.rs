@@ -1,5 +1,6 @@
 //! What is wrong, and since when people must know. No I/O but one question to the ledger.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -83,8 +84,10 @@ pub fn parked(sight: &Sight<'_>) -> Vec<(NewlyParked, Told)> {
 }
 
 fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
+    let health: HashMap<&str, &AccountHealth> =
+        sight.health.accounts.iter().map(|known| (known.name.as_str(), known)).collect();
     let accounts = sight.configured.accounts.iter().filter_map(|account| {
-        let known = sight.health.accounts.iter().find(|known| known.name == account.name.as_str());
+        let known = health.get(account.name.as_str()).copied();
         match &account.polling {
             Polling::On => failing_account(known?, after),
             Polling::Broken(reason) => Some(broken_account(account.name.as_str(), known, reason, after)),

@@ -14,22 +14,25 @@ mod judge;
 mod texts;
 mod ways;
 
+use std::collections::BTreeSet;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use self::heartbeat::Heartbeat;
 use self::judge::Sight;
 use self::ways::{Outlet, Tellers};
 use crate::destination::{Destination, notifier};
 use crate::ledger::{self, Configured, Ledger, Way};
-use crate::message::DestinationName;
+use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 
 /// The config's `[alerts]`.
@@ -106,21 +109,30 @@ const BREATH: Duration = Duration::from_secs(1);
 /// At most so long, for what changes by the mere passing of time.
 const LOOK: Duration = Duration::from_secs(15);
 
+/// The accounts whose polls are under way.
+pub type UnderWay = BTreeSet<AccountName>;
+
 /// Looks after each poll and now and then, until `stop` is cancelled or the ledger cannot be used any more. What is
 /// being told then is told to its end, so that it is not told again.
 pub async fn run(
     ledger: Arc<Ledger>,
     plan: watch::Receiver<Arc<Plan>>,
+    under_way: watch::Receiver<UnderWay>,
     polled: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let mut alerts = Alerts::default();
+    let (mut alerts, mut is_failing) = (Alerts::default(), false);
     while !stop.is_cancelled() {
-        let now = plan.borrow().clone();
-        if let Err(error) = alerts.turn(&ledger, &now, Utc::now()).await {
+        let (planned, running) = (plan.borrow().clone(), under_way.borrow().clone());
+        match alerts.turn(&ledger, &planned, &running, Utc::now()).await {
+            Ok(()) => is_failing = false,
             // Whoever runs the polls will say so.
-            debug!(%error, "alerts end with the ledger");
-            return;
+            Err(_) if ledger.failed().now_or_never().is_some() => return,
+            Err(error) => {
+                if !mem::replace(&mut is_failing, true) {
+                    warn!(%error, "nobody can be told what is wrong at present; it is tried again");
+                }
+            }
         }
         let pause = async {
             tokio::time::sleep(BREATH).await;
@@ -152,6 +164,7 @@ impl Alerts {
         &mut self,
         ledger: &Ledger,
         plan: &Plan,
+        under_way: &UnderWay,
         now: DateTime<Utc>,
     ) -> Result<(), ledger::Error> {
         let ways = plan.tellers.ways();
@@ -159,7 +172,7 @@ impl Alerts {
             return Ok(());
         }
         let health = ledger.health().await?;
-        let beat = self.heartbeat.beat(plan.heartbeat.as_ref(), &health, &plan.configured, now);
+        let beat = self.heartbeat.beat(plan.heartbeat.as_ref(), &health, &plan.configured, under_way, now);
         let told = async {
             if ways.is_empty() {
                 return Ok(());

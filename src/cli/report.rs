@@ -33,13 +33,17 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Shows the status again and again, as the config and the ledger are each time, until it is interrupted.
 pub async fn watch(file: &Path) -> anyhow::Result<u8> {
+    config::load_without_secrets(file).await?;
     loop {
         let Some(size) = terminal_size() else {
             let text = "--watch is for a terminal; a script asks for `mailferry status --json` when it wants to know";
             return Err(plain(exit::USAGE, text));
         };
-        let config = config::load_without_secrets(file).await?;
-        let status = shown(&status_of(&config).await?, &config, Some(size.columns));
+        let status = match config::load_without_secrets(file).await {
+            Ok(config) => shown(&status_of(&config).await?, &config, Some(size.columns)),
+            // Somebody is about to change it.
+            Err(faults) => format!("{faults}\n"),
+        };
         // From the top, each line over the one before it, so that nothing flickers: home, erase to the end of the line,
         // erase what is below (ECMA-48).
         let lines = status.lines().take(size.rows.saturating_sub(1));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, message};
-use crate::receiver::{Arrival, Receiver};
+use crate::receiver::{Arrival, Receiver, status};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
 
@@ -132,6 +132,30 @@ async fn a_command_tells_what_cannot_go_by_mail() {
     let notices = server.list("me", "INBOX");
     let notices: Vec<_> = notices.iter().map(|mail| String::from_utf8_lossy(mail)).collect();
     assert!(notices.iter().any(|mail| mail.contains("X-Mailferry-Notice")), "{notices:?}");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+/// A28: what cannot be told is told later, and holds up nobody.
+#[tokio::test]
+async fn a_notice_that_nobody_takes_harms_no_poll() {
+    let server = Dovecot::start();
+    let nobody = Receiver::answering(|_, _| status(500)).await;
+    let alerts = format!("[alerts]\nurl = \"{}\"\nheartbeat = \"{}\"\n\n", nobody.url, nobody.url);
+    let good = imap_destination("home", &server, "me") + &account("good", &server, "good", TO_HOME);
+    let bad = wrong_password(&account("old", &server, "old", TO_HOME));
+    let ferry = Ferry::new(&(alerts + &good + &bad));
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    let mut daemon = ferry.start(&["run"]);
+    nobody.wait_for_arrivals(1).await;
+    for n in 1..=3 {
+        server.put("good", &[message(n)]);
+        ferry.run(&["fetch", "good"]).await.expect_code(0);
+    }
+    assert_eq!(server.count("me", "INBOX"), 3);
+    daemon.wait_for("people could not be told").await;
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 }
