@@ -6,6 +6,7 @@ import time
 from statistics import median
 
 from machinery import Peer, ROOT
+from page import looks
 from programs import Fetchmail, Getmail, Mailferry, Mpop, Script
 
 MIB = 1024 * 1024
@@ -224,6 +225,17 @@ def idle(bench):
     return result
 
 
+def overview(bench):
+    result = Result("the page's overview of 1,000 accounts with 1,000,000 messages")
+    folder = bench.folder / "overview"
+    folder.mkdir()
+    for look in looks(folder, resident):
+        result.add("mailferry", look)
+    took = result.seconds("mailferry") * 1000
+    result.must("under 50 ms", f"{took:.0f} ms", took < 50)
+    return result
+
+
 class Resident:
     """Of a daemon: how long until all was fetched, and what it holds once it is idle."""
 
@@ -281,4 +293,5 @@ SCENARIOS = {
     "large": large,
     "many": many,
     "idle": idle,
+    "overview": overview,
 }
