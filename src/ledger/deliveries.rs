@@ -202,6 +202,7 @@ async fn settle_failure(
     match verdict {
         Verdict::Delivered { .. } => Ok(()),
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
+            resolve(connection, id).await?;
             refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
             match counts_for_destination {
                 true => pause_if_it_refuses_all(connection, destination, reason, now).await,
@@ -209,6 +210,7 @@ async fn settle_failure(
             }
         }
         Verdict::Deferred { reason, retry_after } => {
+            resolve(connection, id).await?;
             defer(connection, id, reason, *retry_after, terms, now).await
         }
         Verdict::Unreachable { reason, retry_after } => {
@@ -232,14 +234,20 @@ async fn settle_failure(
 }
 
 /// A definite no of any kind resolves the mark: the message is not there.
+async fn resolve(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<()> {
+    sqlx::query("UPDATE deliveries SET marked = 0 WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(())
+}
+
 async fn due_again(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    resolve(connection, id).await?;
     let sql = "
-        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL, marked = 0
+        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())
@@ -287,18 +295,24 @@ pub(super) async fn defer(
 /// Why a message waits that was alone in its batch when the process ended.
 pub(super) const ENDED_BY_IT: &str = "mailferry ended while handling this message";
 
-/// An attempt that may have ended the process was in vain after all: that one does count.
-pub(super) async fn count_if_suspect(
+/// An attempt whose outcome nobody knew is over, and nothing came of it. One message may be what its server, or
+/// mailferry, breaks at: one that was by itself has had an attempt that counts, for the reason that it bears; those of a
+/// batch go by themselves from now on, so that the others get past it.
+pub(super) async fn in_vain(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1";
-    let suspect = sqlx::query(suspect).bind(id).execute(&mut *connection).await?;
-    match suspect.rows_affected() {
-        0 => Ok(()),
-        _ => defer(connection, id, ENDED_BY_IT, None, terms, now).await,
+    let alone = "
+        UPDATE messages SET alone = 1 WHERE id = (SELECT message FROM deliveries WHERE id = $1)";
+    sqlx::query(alone).bind(id).execute(&mut *connection).await?;
+    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1 RETURNING reason";
+    let reason: Option<String> =
+        sqlx::query_scalar(suspect).bind(id).fetch_optional(&mut *connection).await?;
+    match reason {
+        Some(reason) => defer(connection, id, &reason, None, terms, now).await,
+        None => Ok(()),
     }
 }
 
@@ -315,7 +329,7 @@ async fn wait_or_park(
     let sql = "
         UPDATE deliveries SET
             state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
-            since = $2, retry_at = $3, asked_until = $4, reason = $5, marked = 0, told = 0
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, told = 0
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql)
         .bind(id)
@@ -336,8 +350,9 @@ async fn answer_lost(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let sql = "
-        UPDATE deliveries
-        SET since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3
+        UPDATE deliveries SET
+            since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3,
+            suspect = (SELECT m.opened = 2 FROM messages m WHERE m.id = deliveries.message)
         WHERE id = $1 AND state = 'attempting'";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())

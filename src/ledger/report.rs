@@ -71,7 +71,7 @@ pub struct Waiting {
     pub state: String,
     pub reason: String,
     pub count: u64,
-    /// When the first of them is tried again, where the ledger knows.
+    /// When the first of them is tried again, or looked for, where the ledger knows.
     pub next_try: Option<DateTime<Utc>>,
 }
 
@@ -185,7 +185,8 @@ impl Report {
         // CROSS JOIN keeps the order: the accounts first, as the index of the states is by account.
         let sql = "
             SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
-                min(CASE d.state WHEN 'deferred' THEN d.retry_at END) AS retry_at
+                min(CASE d.state WHEN 'deferred' THEN d.retry_at WHEN 'attempting' THEN d.look_up_at END)
+                    AS retry_at
             FROM routes r
             JOIN accounts a ON a.id = r.account
             JOIN destinations t ON t.id = r.destination
@@ -376,7 +377,7 @@ struct WaitingRow {
 }
 
 impl WaitingRow {
-    /// `None` for what is merely due: nothing has gone wrong with it.
+    /// `None` for what is merely due, or under way: nothing has gone wrong with it.
     fn into_waiting(self) -> Option<Waiting> {
         let is_destination = self.state != "ok";
         let reason = match self.retry_at {
