@@ -78,7 +78,7 @@ impl<'p> Load<'p> {
     pub fn outgoing(&self, account: &AccountName, mark: Mark) -> Outgoing {
         Outgoing {
             message: self.parcel.message.clone(),
-            account: account.clone(),
+            account: self.delivery.sent_as.as_ref().unwrap_or(account).clone(),
             uidl: self.parcel.uidl.clone(),
             mark,
             attempts: self.delivery.attempts,
@@ -268,6 +268,7 @@ mod tests {
             destination: DestinationName::new(name).unwrap(),
             attempts: 0,
             look_from: None,
+            sent_as: None,
         };
         let due = Due {
             id: MessageId(i64::from(number)),

@@ -94,6 +94,30 @@ async fn a_renamed_account_keeps_what_it_knows() {
 }
 
 #[tokio::test]
+async fn what_a_webhook_may_have_keeps_the_name_under_which_it_was_sent() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")];
+    house.list(&mailbox).await;
+    let due = house.due().await;
+    let outcomes = [(0, deferred()), (1, unreachable())];
+    for (n, verdict) in outcomes {
+        house.outcome(&due[n].deliveries[0], verdict).await;
+    }
+    let names = [account(), AccountName::new("office").unwrap(), AccountName::new("bureau").unwrap()];
+    for pair in names.windows(2) {
+        house.ledger.rename(&pair[0], &pair[1]).await.unwrap();
+    }
+    house.later(3600);
+    let ask = Ask { account: names[2].clone(), regardless: true, ..house.ask() };
+    house.ledger.retry(None, None, house.now).await.unwrap();
+    let due = house.ledger.due(&ask, house.now).await.unwrap();
+    let sent_as: Vec<_> = due.iter().map(|due| due.deliveries[0].sent_as.clone()).collect();
+    assert_eq!(sent_as, [Some(account()), Some(account()), None], "the third was never sent");
+}
+
+#[tokio::test]
 async fn a_visitor_reads_and_asks_while_the_ledger_is_held() {
     let mut house = House::new().await;
     house.poll(&vec![("u1", 10, "one")]).await;
