@@ -542,7 +542,7 @@ impl Poll<'_> {
         if load.is_empty() {
             return Ok(sent);
         }
-        let attempts = load.iter().map(|load| load.delivery.id).zip(marks.iter().cloned()).collect();
+        let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
         self.context.ledger.attempting(attempts, self.now()).await?;
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();

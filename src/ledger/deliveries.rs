@@ -11,12 +11,21 @@ use super::destinations::{Destination, asked_until, disable, pause_if_it_refuses
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
 
+/// A delivery that is about to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub delivery: DeliveryId,
+    pub mark: Mark,
+    /// It may have been delivered in an unknown past, and the destination could not say.
+    pub unverified: bool,
+}
+
 impl Ledger {
     /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
     /// same folder is unresolved, its UIDs are kept.
-    pub async fn attempting(&self, marks: Vec<(DeliveryId, Mark)>, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn attempting(&self, attempts: Vec<Attempt>, now: DateTime<Utc>) -> Result<(), Error> {
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { attempting(connection, &marks, now).await })
+            Box::pin(async move { attempting(connection, &attempts, now).await })
         })
         .await
     }
@@ -75,14 +84,15 @@ impl Ledger {
 
 async fn attempting(
     connection: &mut SqliteConnection,
-    marks: &[(DeliveryId, Mark)],
+    attempts: &[Attempt],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let row = |(id, mark): &(DeliveryId, Mark)| {
+    let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id } = mark;
-        json!([id.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id])
+        let unverified = i64::from(*unverified);
+        json!([delivery.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id, unverified])
     };
-    let rows = marks.iter().map(row).collect::<Value>().to_string();
+    let rows = attempts.iter().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'attempting', since = $2,
@@ -91,15 +101,15 @@ async fn attempting(
             mark_uid_next = CASE
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
-            mark_message_id = j.value ->> 6, marked = 1,
+            mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
             sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
             look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
         FROM json_each($1) j
         WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
     sqlx::query(sql).bind(&rows).bind(unix(now)).execute(&mut *connection).await?;
-    let next = |(id, mark): &(DeliveryId, Mark)| (*id, mark.uid_validity, mark.uid_next);
-    note_folders(connection, marks.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
+    let next = |attempt: &Attempt| (attempt.delivery, attempt.mark.uid_validity, attempt.mark.uid_next);
+    note_folders(connection, attempts.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
 }
 
 /// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.

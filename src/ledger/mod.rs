@@ -92,6 +92,7 @@ pub use alerts::{
 };
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
+pub use deliveries::Attempt;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
+use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers, Settled};
 use crate::message::{
     AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
@@ -67,12 +67,18 @@ pub struct Batch {
 pub struct Load<'p> {
     pub parcel: &'p Parcel,
     pub delivery: &'p DueDelivery,
+    /// It may have been delivered in an unknown past, and the destination could not say.
+    pub unverified: bool,
 }
 
 impl<'p> Load<'p> {
     pub fn for_route(parcel: &'p Parcel, route: &Route) -> Option<Load<'p>> {
         let delivery = parcel.deliveries.iter().find(|delivery| delivery.destination == route.to)?;
-        Some(Load { parcel, delivery })
+        Some(Load { parcel, delivery, unverified: false })
+    }
+
+    pub fn attempt(&self, mark: &Mark) -> Attempt {
+        Attempt { delivery: self.delivery.id, mark: mark.clone(), unverified: self.unverified }
     }
 
     pub fn outgoing(&self, account: &AccountName, mark: Mark) -> Outgoing {
