@@ -433,42 +433,47 @@ impl Poll<'_> {
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
+        let mut settled = Vec::new();
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {
-            ledger.cut_short(item.due.id, error.to_string(), self.now()).await?;
+            settled.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
         }
         let common = batch::common_refusals(&outcome.messages);
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
-            match retrieval {
+            let (id, now) = (item.due.id, self.now());
+            settled.extend(match retrieval {
                 Retrieval::Message(message) if self.is_notice(&message) => {
                     self.log_failure(&item, "skipped", "a notice of this mailferry's own");
-                    ledger.skip(item.due.id, self.now()).await?;
+                    ledger.skip(id, now).await?
                 }
-                Retrieval::Message(message) => arrived.push((item, message)),
+                Retrieval::Message(message) => {
+                    arrived.push((item, message));
+                    Vec::new()
+                }
                 Retrieval::Refused(refused) if common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.cut_short(item.due.id, refused.to_string(), self.now()).await?;
+                    ledger.cut_short(id, refused.to_string(), now).await?
                 }
                 Retrieval::Refused(refused) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
+                    ledger.not_retrieved(id, refused.to_string(), now).await?
                 }
                 Retrieval::Torn { octets_seen } => {
                     let reason =
                         format!("it ended after {octets_seen} octets, and then came what is no reply");
                     self.log_failure(&item, "not retrieved", &reason);
-                    ledger.not_retrieved(item.due.id, reason, self.now()).await?;
+                    ledger.not_retrieved(id, reason, now).await?
                 }
                 Retrieval::TooLarge { .. } => {
                     let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
                     self.log_failure(&item, "parked", &reason);
-                    ledger.park(item.due.id, reason, self.now()).await?;
+                    ledger.park(id, reason, now).await?
                 }
-            }
+            });
         }
-        let batch = self.identify(opened, arrived, permit).await?;
+        let batch = Batch { settled, ..self.identify(opened, arrived, permit).await? };
         Ok(Fetched { batch: Some(batch), broken: outcome.error })
     }
 
@@ -499,7 +504,8 @@ impl Poll<'_> {
             octets: message.octets(),
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
-        let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
+        let (settled, retrieved, parcels) = Default::default();
+        let mut batch = Batch { opened, settled, retrieved, parcels, known: 0, permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
             batch.known += u64::from(identity.id != item.due.id);
@@ -522,7 +528,8 @@ impl Poll<'_> {
         let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
         sent.retain(|(_, sent)| !sent.is_empty());
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
+        let Batch { opened, settled, retrieved, .. } = batch;
+        Ok(Answered { opened, settled, retrieved, octets, sent })
     }
 
     /// The marks are in the ledger before the first byte goes out.
@@ -555,7 +562,8 @@ impl Poll<'_> {
     async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
         let ledger = &self.context.ledger;
         let leave_copy = self.account.settings.leave_copy;
-        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
+        let mut delivered =
+            Delivered { settled: answered.settled, bytes: answered.octets, deletable: Vec::new() };
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;

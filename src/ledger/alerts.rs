@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{int, list, moment, small, unsigned};
-use super::{DeliveryId, Error, Ledger, MessageId, Outlives};
+use super::columns::{DAY, int, list, moment, small, unsigned};
+use super::{DeliveryId, Error, Ledger, Outlives};
 use crate::message::unix;
 
 /// What something is wrong with.
@@ -255,20 +255,6 @@ impl Ledger {
     /// What the notices of this ledger bear, and no other message.
     pub fn notice_mark(&self) -> &str {
         &self.notice_mark
-    }
-
-    /// A message that is not to be carried: a notice of ours.
-    pub async fn skip(&self, id: MessageId, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(Outlives::Power, move |connection| {
-            Box::pin(async move {
-                let sql = "
-                    UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
-                    WHERE message = $1 AND state IN ('due', 'deferred')";
-                sqlx::query(sql).bind(id).bind(unix(now)).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await
     }
 }
 

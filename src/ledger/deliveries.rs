@@ -46,13 +46,14 @@ impl Ledger {
         .await
     }
 
-    /// Its RETR was refused: what is due waits; after three sessions it is parked.
+    /// Its RETR was refused: what is due waits; after three sessions it is parked. Returns what became of its deliveries,
+    /// as do all that follow.
     pub async fn not_retrieved(
         &self,
         id: MessageId,
         reason: String,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Settled>, Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(
@@ -65,7 +66,12 @@ impl Ledger {
     /// The connection ended at its RETR, which may be its fault or nobody's, or the server refused many with the same
     /// words: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
     /// retries is exhausted.
-    pub async fn cut_short(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn cut_short(
+        &self,
+        id: MessageId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { not_retrieved(connection, id, &reason, u32::MAX, terms, now).await })
@@ -74,9 +80,22 @@ impl Ledger {
     }
 
     /// Parks what is due of a message that cannot be taken at all (larger than the config allows).
-    pub async fn park(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn park(
+        &self,
+        id: MessageId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { park_all(connection, id, &reason, now).await })
+            Box::pin(async move { put_off(connection, id, &reason, None, now).await })
+        })
+        .await
+    }
+
+    /// A message that is not to be carried: a notice of ours.
+    pub async fn skip(&self, id: MessageId, now: DateTime<Utc>) -> Result<Vec<Settled>, Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { skip(connection, id, now).await })
         })
         .await
     }
@@ -378,27 +397,41 @@ async fn not_retrieved(
     park_after: u32,
     terms: Terms,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Settled>> {
     let refused = "UPDATE messages SET refused = refused + 1 WHERE id = $1 RETURNING refused";
     let refused: Option<i64> = sqlx::query_scalar(refused).bind(id).fetch_optional(&mut *connection).await?;
     let refused = small(refused.unwrap_or(1));
     let wait = if refused < park_after { (terms.retry_after)(refused) } else { None };
-    for delivery in waiting(connection, id).await? {
-        wait_or_park(connection, delivery, reason, wait, None, now).await?;
-    }
-    Ok(())
+    put_off(connection, id, reason, wait, now).await
 }
 
-async fn park_all(
+/// What is due of a message waits, or is parked.
+async fn put_off(
     connection: &mut SqliteConnection,
     id: MessageId,
     reason: &str,
+    wait: Option<Duration>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for delivery in waiting(connection, id).await? {
-        wait_or_park(connection, delivery, reason, None, None, now).await?;
+) -> sqlx::Result<Vec<Settled>> {
+    let waiting = waiting(connection, id).await?;
+    for delivery in &waiting {
+        wait_or_park(connection, *delivery, reason, wait, None, now).await?;
     }
-    Ok(())
+    settled(connection, &waiting).await
+}
+
+async fn skip(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let waiting = waiting(connection, id).await?;
+    let sql = "
+        UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
+        WHERE id IN (SELECT value FROM json_each($1))";
+    let ids = list(waiting.iter().copied());
+    sqlx::query(sql).bind(ids).bind(unix(now)).execute(&mut *connection).await?;
+    settled(connection, &waiting).await
 }
 
 async fn waiting(connection: &mut SqliteConnection, id: MessageId) -> sqlx::Result<Vec<DeliveryId>> {

@@ -55,6 +55,8 @@ pub struct Parcel {
 #[derive(Debug)]
 pub struct Batch {
     pub opened: Vec<MessageId>,
+    /// What became of those that did not arrive.
+    pub settled: Vec<Settled>,
     /// All that arrived, as the ledger identified it, with the numbers in this session.
     pub retrieved: Vec<(MessageId, u32)>,
     pub parcels: Vec<Parcel>,
@@ -115,6 +117,8 @@ pub struct Sent {
 pub struct Answered {
     pub opened: Vec<MessageId>,
     pub retrieved: Vec<(MessageId, u32)>,
+    /// What became of those that did not arrive.
+    pub settled: Vec<Settled>,
     /// Octets retrieved.
     pub octets: u64,
     pub sent: Vec<(DestinationName, Vec<Sent>)>,
