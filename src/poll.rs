@@ -244,13 +244,16 @@ impl Poll<'_> {
                 Err(Failure::Account(error @ pop3::Error::OutOfStep { .. }))
                     if !self.out_of_step && (self.pipelining || self.listed) =>
                 {
-                    debug!(account = %self.account.name, %error, "another session without pipelining");
+                    debug!(account = %self.account.name, %error, "the next session goes without pipelining");
                     self.out_of_step = true;
                     self.no_pipelining = self.pipelining;
-                    Portion::More
+                    match self.may_log_in_again() {
+                        Portion::More => Portion::More,
+                        Portion::Done => return Err(error.into()),
+                    }
                 }
-                // It is parked: the others need a new session, and no patience.
-                Err(Failure::Account(pop3::Error::MessageTooLarge)) => Portion::More,
+                // It is parked: the others need a new session, and no patience but the server's.
+                Err(Failure::Account(pop3::Error::MessageTooLarge)) => self.may_log_in_again(),
                 outcome => outcome?,
             };
         }
@@ -283,12 +286,17 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && mailbox.gone == 0;
         self.portions += 1;
-        if is_futile || self.summary.login_delay.is_some() {
+        if is_futile || self.may_log_in_again() == Portion::Done {
             return Ok(Portion::Done);
         }
         // What was retrieved is hidden now, and the next part of the mailbox can be seen.
         let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
         Ok(if uncovers { Portion::More } else { portion })
+    }
+
+    /// A server that wants time between two logins is asked for the rest by the next poll.
+    fn may_log_in_again(&self) -> Portion {
+        if self.summary.login_delay.is_some() { Portion::Done } else { Portion::More }
     }
 
     /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What

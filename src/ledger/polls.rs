@@ -34,6 +34,8 @@ pub struct Past {
     pub shortcut: Option<Shortcut>,
     pub no_pipelining: bool,
     pub first_poll: Option<DateTime<Utc>>,
+    /// When the last poll ended.
+    pub last_poll: Option<DateTime<Utc>>,
     /// When a poll last found new mail.
     pub last_mail: Option<DateTime<Utc>>,
     pub failures_in_a_row: u32,
@@ -99,7 +101,7 @@ impl Ledger {
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
             SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
-                shortcut_octets, no_pipelining, first_poll_at, last_mail_at, failures
+                shortcut_octets, no_pipelining, first_poll_at, last_poll_at, last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -191,6 +193,7 @@ struct PastRow {
     shortcut_octets: i64,
     no_pipelining: bool,
     first_poll_at: Option<i64>,
+    last_poll_at: Option<i64>,
     last_mail_at: Option<i64>,
     failures: i64,
 }
@@ -208,6 +211,7 @@ impl From<PastRow> for Past {
             shortcut,
             no_pipelining: row.no_pipelining,
             first_poll: row.first_poll_at.map(moment),
+            last_poll: row.last_poll_at.map(moment),
             last_mail: row.last_mail_at.map(moment),
             failures_in_a_row: small(row.failures),
         }
