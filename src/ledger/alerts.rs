@@ -54,7 +54,7 @@ pub struct AccountHealth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationHealth {
     pub name: String,
-    /// ok, failing, paused or disabled.
+    /// ok, failing, paused or disabled; failing or paused only where listed mail waits for it.
     pub state: String,
     pub error: String,
 }
@@ -138,7 +138,16 @@ impl Ledger {
             FROM accounts ORDER BY name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        let destinations = "SELECT name, state, error FROM destinations ORDER BY name";
+        // One that nobody needs cannot show that it is well again, and nobody misses it.
+        let destinations = "
+            SELECT t.name, iif(t.state = 'disabled' OR EXISTS (
+                SELECT 1 FROM routes r
+                CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+                JOIN messages m ON m.id = d.message
+                WHERE r.destination = t.id AND d.state IN ('due', 'attempting', 'deferred')
+                    AND m.last_listing IS NULL
+            ), t.state, 'ok'), t.error
+            FROM destinations t ORDER BY t.name";
         let destinations: Vec<(String, String, String)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
         let destinations =
