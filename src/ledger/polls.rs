@@ -234,9 +234,23 @@ async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> 
         .bind(record.error.as_ref().map(|(_, text)| text))
         .execute(&mut *connection)
         .await?;
+    forget_idle(connection, record.ended).await?;
     note_outcome(connection, account, record).await?;
     close_all(connection, account, record.ended).await?;
     prune(connection, record.ended).await
+}
+
+/// Most polls find nothing, and after two days nobody asks for those any more. Each poll makes room for itself and two
+/// others, so that a ledger full of them empties without anybody waiting for it.
+async fn forget_idle(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let sql = "
+        DELETE FROM polls WHERE id IN (
+            SELECT id FROM polls
+            WHERE new = 0 AND delivered = 0 AND deleted = 0 AND bytes = 0 AND error IS NULL AND ended < $1
+            ORDER BY ended LIMIT 3
+        )";
+    sqlx::query(sql).bind(unix(now) - 2 * DAY).execute(connection).await?;
+    Ok(())
 }
 
 async fn note_outcome(
