@@ -128,8 +128,6 @@ const MOST_NOTICES: i64 = 1000;
 /// After so many seconds a notice is no news any more.
 const STALE: i64 = 3 * DAY;
 
-const DAY: i64 = 24 * 3600;
-
 impl Ledger {
     /// How everything is, of accounts and destinations in the config or not.
     pub async fn health(&self) -> Result<Health, Error> {

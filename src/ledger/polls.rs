@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{digest, int, moment, small, unsigned};
+use super::columns::{DAY, digest, int, moment, small, unsigned};
 use super::open::{crashed, end_impossible_waits, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
@@ -302,8 +302,6 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
     sqlx::query(release).bind(account).execute(&mut *connection).await?;
     interrupted(connection, Some(account), now).await
 }
-
-const DAY: i64 = 24 * 3600;
 
 /// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90, answered requests after one.
 async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
