@@ -92,11 +92,12 @@ pub struct Poll {
     pub error: Option<String>,
 }
 
-/// What the polls of half an hour have delivered.
+/// What the polls of a quarter of an hour have found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrivals {
     pub from: DateTime<Utc>,
-    pub delivered: u64,
+    /// New messages, however many destinations each of them has.
+    pub messages: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -244,19 +245,20 @@ impl Report {
         Ok(rows.into_iter().map(Poll::from).collect())
     }
 
-    /// How much each half hour since `since` has brought, the oldest first; those that brought nothing are left out.
+    /// How much each quarter of an hour since `since` has brought, the oldest first; those that brought nothing are left
+    /// out.
     pub async fn arrivals(
         &self,
         account: &AccountName,
         since: DateTime<Utc>,
     ) -> Result<Vec<Arrivals>, Error> {
-        // Half hours, so that a reader in any time zone can make days of them. The ids grow with time, and are what the
-        // index is by.
+        // Quarters, so that a reader in any time zone can make days of them: Nepal is 5:45 ahead. The ids grow with time,
+        // and are what the index is by.
         let sql = "
-            SELECT p.started / 1800 * 1800, sum(p.delivered) FROM polls p
+            SELECT p.started / 900 * 900, sum(p.new) FROM polls p
             WHERE p.account = (SELECT id FROM accounts WHERE name = $1)
                 AND p.id >= coalesce((SELECT id FROM polls WHERE ended >= $2 ORDER BY ended LIMIT 1), 0)
-                AND p.started >= $2 AND p.delivered > 0
+                AND p.started >= $2 AND p.new > 0
             GROUP BY 1 ORDER BY 1";
         let rows: Vec<(i64, i64)> = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -264,7 +266,7 @@ impl Report {
             .fetch_all(&self.readers)
             .await
             .map_err(self.fault())?;
-        let arrivals = |(from, delivered)| Arrivals { from: moment(from), delivered: unsigned(delivered) };
+        let arrivals = |(from, messages)| Arrivals { from: moment(from), messages: unsigned(messages) };
         Ok(rows.into_iter().map(arrivals).collect())
     }
 
