@@ -142,6 +142,7 @@ pub enum Import {
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub message: Message,
+    /// Under the name by which it was first sent.
     pub account: AccountName,
     /// The UIDL under which the message was first listed: it stays, even when the mailbox is renumbered.
     pub uidl: Uidl,

@@ -257,13 +257,16 @@ impl Poll<'_> {
                 Err(Failure::Account(error @ pop3::Error::OutOfStep { .. }))
                     if !self.out_of_step && (self.pipelining || self.listed) =>
                 {
-                    debug!(account = %self.account.name, %error, "another session without pipelining");
+                    debug!(account = %self.account.name, %error, "the next session goes without pipelining");
                     self.out_of_step = true;
                     self.no_pipelining = self.pipelining;
-                    Portion::More
+                    match self.may_log_in_again() {
+                        Portion::More => Portion::More,
+                        Portion::Done => return Err(error.into()),
+                    }
                 }
-                // It is parked: the others need a new session, and no patience.
-                Err(Failure::Account(pop3::Error::MessageTooLarge)) => Portion::More,
+                // It is parked: the others need a new session, and no patience but the server's.
+                Err(Failure::Account(pop3::Error::MessageTooLarge)) => self.may_log_in_again(),
                 outcome => outcome?,
             };
         }
@@ -296,12 +299,17 @@ impl Poll<'_> {
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && mailbox.gone == 0;
         self.portions += 1;
-        if is_futile || self.summary.login_delay.is_some() {
+        if is_futile || self.may_log_in_again() == Portion::Done {
             return Ok(Portion::Done);
         }
         // What was retrieved is hidden now, and the next part of the mailbox can be seen.
         let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
         Ok(if uncovers { Portion::More } else { portion })
+    }
+
+    /// A server that wants time between two logins is asked for the rest by the next poll.
+    fn may_log_in_again(&self) -> Portion {
+        if self.summary.login_delay.is_some() { Portion::Done } else { Portion::More }
     }
 
     /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
@@ -446,42 +454,47 @@ impl Poll<'_> {
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
+        let mut settled = Vec::new();
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {
-            ledger.cut_short(item.due.id, error.to_string(), self.now()).await?;
+            settled.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
         }
         let common = batch::common_refusals(&outcome.messages);
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
-            match retrieval {
+            let (id, now) = (item.due.id, self.now());
+            settled.extend(match retrieval {
                 Retrieval::Message(message) if self.is_notice(&message) => {
                     self.log_failure(&item, "skipped", "a notice of this mailferry's own");
-                    ledger.skip(item.due.id, self.now()).await?;
+                    ledger.skip(id, now).await?
                 }
-                Retrieval::Message(message) => arrived.push((item, message)),
+                Retrieval::Message(message) => {
+                    arrived.push((item, message));
+                    Vec::new()
+                }
                 Retrieval::Refused(refused) if common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.cut_short(item.due.id, refused.to_string(), self.now()).await?;
+                    ledger.cut_short(id, refused.to_string(), now).await?
                 }
                 Retrieval::Refused(refused) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.not_retrieved(item.due.id, refused.to_string(), self.now()).await?;
+                    ledger.not_retrieved(id, refused.to_string(), now).await?
                 }
                 Retrieval::Torn { octets_seen } => {
                     let reason =
                         format!("it ended after {octets_seen} octets, and then came what is no reply");
                     self.log_failure(&item, "not retrieved", &reason);
-                    ledger.not_retrieved(item.due.id, reason, self.now()).await?;
+                    ledger.not_retrieved(id, reason, now).await?
                 }
                 Retrieval::TooLarge { .. } => {
                     let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
                     self.log_failure(&item, "parked", &reason);
-                    ledger.park(item.due.id, reason, self.now()).await?;
+                    ledger.park(id, reason, now).await?
                 }
-            }
+            });
         }
-        let batch = self.identify(opened, arrived, permit).await?;
+        let batch = Batch { settled, ..self.identify(opened, arrived, permit).await? };
         Ok(Fetched { batch: Some(batch), broken: outcome.error })
     }
 
@@ -512,7 +525,8 @@ impl Poll<'_> {
             octets: message.octets(),
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
-        let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
+        let (settled, retrieved, parcels) = Default::default();
+        let mut batch = Batch { opened, settled, retrieved, parcels, known: 0, permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
             batch.known += u64::from(identity.id != item.due.id);
@@ -535,7 +549,8 @@ impl Poll<'_> {
         let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
         sent.retain(|(_, sent)| !sent.is_empty());
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
+        let Batch { opened, settled, retrieved, .. } = batch;
+        Ok(Answered { opened, settled, retrieved, octets, sent })
     }
 
     /// The marks are in the ledger before the first byte goes out.
@@ -555,7 +570,7 @@ impl Poll<'_> {
         if load.is_empty() {
             return Ok(sent);
         }
-        let attempts = load.iter().map(|load| load.delivery.id).zip(marks.iter().cloned()).collect();
+        let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
         self.context.ledger.attempting(attempts, self.now()).await?;
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
@@ -568,7 +583,8 @@ impl Poll<'_> {
     async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
         let ledger = &self.context.ledger;
         let leave_copy = self.account.settings.leave_copy;
-        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
+        let mut delivered =
+            Delivered { settled: answered.settled, bytes: answered.octets, deletable: Vec::new() };
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;

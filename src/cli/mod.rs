@@ -165,6 +165,8 @@ enum Command {
         watch: bool,
     },
     /// Show past polls, newest first
+    ///
+    /// Those that found nothing are kept for two days, all others for 90.
     History {
         /// Only this account's [default: all]
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]

@@ -76,7 +76,9 @@ impl Destination {
     pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.look_up(marks, taken).await,
-            Kind::Webhook(_) => vec![cannot_say("a webhook cannot be asked"); marks.len()],
+            Kind::Webhook(_) => {
+                vec![Found::CannotSay { reason: "a webhook cannot be asked".to_owned() }; marks.len()]
+            }
             Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
         }
     }
@@ -88,7 +90,7 @@ impl Destination {
             Kind::ImapFolder(folder) => folder.look_for_past(marks, taken).await,
             // A webhook's receiver recognises a message by its webhook-id, which outlives the ledger.
             Kind::Webhook(_) => vec![Found::Absent; marks.len()],
-            Kind::Unusable(reason) => vec![cannot_say(reason); marks.len()],
+            Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
         }
     }
 
@@ -110,8 +112,4 @@ impl Destination {
             folder.close_idle().await;
         }
     }
-}
-
-fn cannot_say(reason: &str) -> Found {
-    Found::CannotSay { reason: reason.to_owned() }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{int, list, moment, small, unsigned};
-use super::{DeliveryId, Error, Ledger, MessageId, Outlives};
+use super::columns::{DAY, int, list, moment, small, unsigned};
+use super::{DeliveryId, Error, Ledger, Outlives};
 use crate::message::unix;
 
 /// What something is wrong with.
@@ -54,7 +54,7 @@ pub struct AccountHealth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationHealth {
     pub name: String,
-    /// ok, failing, paused or disabled.
+    /// ok, failing, paused or disabled; failing or paused only where listed mail waits for it.
     pub state: String,
     pub error: String,
 }
@@ -128,8 +128,6 @@ const MOST_NOTICES: i64 = 1000;
 /// After so many seconds a notice is no news any more.
 const STALE: i64 = 3 * DAY;
 
-const DAY: i64 = 24 * 3600;
-
 impl Ledger {
     /// How everything is, of accounts and destinations in the config or not.
     pub async fn health(&self) -> Result<Health, Error> {
@@ -138,7 +136,16 @@ impl Ledger {
             FROM accounts ORDER BY name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        let destinations = "SELECT name, state, error FROM destinations ORDER BY name";
+        // One that nobody needs cannot show that it is well again, and nobody misses it.
+        let destinations = "
+            SELECT t.name, iif(t.state = 'disabled' OR EXISTS (
+                SELECT 1 FROM routes r
+                CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+                JOIN messages m ON m.id = d.message
+                WHERE r.destination = t.id AND d.state IN ('due', 'attempting', 'deferred')
+                    AND m.last_listing IS NULL
+            ), t.state, 'ok'), t.error
+            FROM destinations t ORDER BY t.name";
         let destinations: Vec<(String, String, String)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
         let destinations =
@@ -255,20 +262,6 @@ impl Ledger {
     /// What the notices of this ledger bear, and no other message.
     pub fn notice_mark(&self) -> &str {
         &self.notice_mark
-    }
-
-    /// A message that is not to be carried: a notice of ours.
-    pub async fn skip(&self, id: MessageId, now: DateTime<Utc>) -> Result<(), Error> {
-        self.write(Outlives::Power, move |connection| {
-            Box::pin(async move {
-                let sql = "
-                    UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
-                    WHERE message = $1 AND state IN ('due', 'deferred')";
-                sqlx::query(sql).bind(id).bind(unix(now)).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await
     }
 }
 

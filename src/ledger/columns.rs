@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{DeliveryId, MessageId, State};
 use crate::message::{Content, DestinationName, LeaveCopy};
 
+/// In seconds, as all times are.
+pub(super) const DAY: i64 = 24 * 3600;
+
 /// An unsigned number; what does not fit is as good as endless.
 pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::columns::{content, leave_copy as age, list, unsigned};
+use super::columns::{DAY, content, leave_copy as age, list, unsigned};
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, Content, LeaveCopy, Message, Uidl, unix};
 
@@ -30,7 +30,8 @@ impl Deletion {
 }
 
 impl Ledger {
-    /// Messages of the latest listing that may go, the oldest first, at most `limit`.
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before, in
+    /// vain, come last, and after a day only once a day.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -48,6 +49,11 @@ impl Ledger {
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0
                 AND m.header IS NOT NULL
+                -- Another day since the first DELE has begun after the last poll.
+                AND (
+                    m.deleted_at IS NULL OR m.deleted_at > $3 - $5 OR a.last_poll_at IS NULL
+                    OR ($3 - m.deleted_at) / $5 > (a.last_poll_at - m.deleted_at) / $5
+                )
                 AND (
                     SELECT count(*) FILTER (WHERE d.state = 'delivered') > 0
                         AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
@@ -56,12 +62,13 @@ impl Ledger {
                             + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
                     FROM deliveries d WHERE d.message = m.id
                 )
-            ORDER BY m.id LIMIT $4";
+            ORDER BY m.deleted_at IS NOT NULL, m.id LIMIT $4";
         let rows: Vec<DeletionRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(age)
             .bind(unix(now))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(DAY)
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;

@@ -11,12 +11,21 @@ use super::destinations::{Destination, asked_until, disable, pause_if_it_refuses
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
 
+/// A delivery that is about to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub delivery: DeliveryId,
+    pub mark: Mark,
+    /// It may have been delivered in an unknown past, and the destination could not say.
+    pub unverified: bool,
+}
+
 impl Ledger {
     /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
     /// same folder is unresolved, its UIDs are kept.
-    pub async fn attempting(&self, marks: Vec<(DeliveryId, Mark)>, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn attempting(&self, attempts: Vec<Attempt>, now: DateTime<Utc>) -> Result<(), Error> {
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { attempting(connection, &marks, now).await })
+            Box::pin(async move { attempting(connection, &attempts, now).await })
         })
         .await
     }
@@ -37,13 +46,14 @@ impl Ledger {
         .await
     }
 
-    /// Its RETR was refused: what is due waits; after three sessions it is parked.
+    /// Its RETR was refused: what is due waits; after three sessions it is parked. Returns what became of its deliveries,
+    /// as do all that follow.
     pub async fn not_retrieved(
         &self,
         id: MessageId,
         reason: String,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Settled>, Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(
@@ -56,7 +66,12 @@ impl Ledger {
     /// The connection ended at its RETR, which may be its fault or nobody's, or the server refused many with the same
     /// words: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
     /// retries is exhausted.
-    pub async fn cut_short(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn cut_short(
+        &self,
+        id: MessageId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { not_retrieved(connection, id, &reason, u32::MAX, terms, now).await })
@@ -65,9 +80,22 @@ impl Ledger {
     }
 
     /// Parks what is due of a message that cannot be taken at all (larger than the config allows).
-    pub async fn park(&self, id: MessageId, reason: String, now: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn park(
+        &self,
+        id: MessageId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { park_all(connection, id, &reason, now).await })
+            Box::pin(async move { put_off(connection, id, &reason, None, now).await })
+        })
+        .await
+    }
+
+    /// A message that is not to be carried: a notice of ours.
+    pub async fn skip(&self, id: MessageId, now: DateTime<Utc>) -> Result<Vec<Settled>, Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { skip(connection, id, now).await })
         })
         .await
     }
@@ -75,14 +103,15 @@ impl Ledger {
 
 async fn attempting(
     connection: &mut SqliteConnection,
-    marks: &[(DeliveryId, Mark)],
+    attempts: &[Attempt],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let row = |(id, mark): &(DeliveryId, Mark)| {
+    let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id } = mark;
-        json!([id.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id])
+        let unverified = i64::from(*unverified);
+        json!([delivery.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id, unverified])
     };
-    let rows = marks.iter().map(row).collect::<Value>().to_string();
+    let rows = attempts.iter().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'attempting', since = $2,
@@ -91,15 +120,15 @@ async fn attempting(
             mark_uid_next = CASE
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
-            mark_message_id = j.value ->> 6, marked = 1,
+            mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
             sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
             look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
         FROM json_each($1) j
         WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
     sqlx::query(sql).bind(&rows).bind(unix(now)).execute(&mut *connection).await?;
-    let next = |(id, mark): &(DeliveryId, Mark)| (*id, mark.uid_validity, mark.uid_next);
-    note_folders(connection, marks.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
+    let next = |attempt: &Attempt| (attempt.delivery, attempt.mark.uid_validity, attempt.mark.uid_next);
+    note_folders(connection, attempts.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
 }
 
 /// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.
@@ -202,6 +231,7 @@ async fn settle_failure(
     match verdict {
         Verdict::Delivered { .. } => Ok(()),
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
+            resolve(connection, id).await?;
             refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
             match counts_for_destination {
                 true => pause_if_it_refuses_all(connection, destination, reason, now).await,
@@ -209,6 +239,7 @@ async fn settle_failure(
             }
         }
         Verdict::Deferred { reason, retry_after } => {
+            resolve(connection, id).await?;
             defer(connection, id, reason, *retry_after, terms, now).await
         }
         Verdict::Unreachable { reason, retry_after } => {
@@ -232,14 +263,20 @@ async fn settle_failure(
 }
 
 /// A definite no of any kind resolves the mark: the message is not there.
+async fn resolve(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<()> {
+    sqlx::query("UPDATE deliveries SET marked = 0 WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(())
+}
+
 async fn due_again(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    resolve(connection, id).await?;
     let sql = "
-        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL, marked = 0
+        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())
@@ -287,18 +324,24 @@ pub(super) async fn defer(
 /// Why a message waits that was alone in its batch when the process ended.
 pub(super) const ENDED_BY_IT: &str = "mailferry ended while handling this message";
 
-/// An attempt that may have ended the process was in vain after all: that one does count.
-pub(super) async fn count_if_suspect(
+/// An attempt whose outcome nobody knew is over, and nothing came of it. One message may be what its server, or
+/// mailferry, breaks at: one that was by itself has had an attempt that counts, for the reason that it bears; those of a
+/// batch go by themselves from now on, so that the others get past it.
+pub(super) async fn in_vain(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1";
-    let suspect = sqlx::query(suspect).bind(id).execute(&mut *connection).await?;
-    match suspect.rows_affected() {
-        0 => Ok(()),
-        _ => defer(connection, id, ENDED_BY_IT, None, terms, now).await,
+    let alone = "
+        UPDATE messages SET alone = 1 WHERE id = (SELECT message FROM deliveries WHERE id = $1)";
+    sqlx::query(alone).bind(id).execute(&mut *connection).await?;
+    let suspect = "UPDATE deliveries SET suspect = 0 WHERE id = $1 AND suspect = 1 RETURNING reason";
+    let reason: Option<String> =
+        sqlx::query_scalar(suspect).bind(id).fetch_optional(&mut *connection).await?;
+    match reason {
+        Some(reason) => defer(connection, id, &reason, None, terms, now).await,
+        None => Ok(()),
     }
 }
 
@@ -315,7 +358,7 @@ async fn wait_or_park(
     let sql = "
         UPDATE deliveries SET
             state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
-            since = $2, retry_at = $3, asked_until = $4, reason = $5, marked = 0, told = 0
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, told = 0
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql)
         .bind(id)
@@ -336,8 +379,9 @@ async fn answer_lost(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let sql = "
-        UPDATE deliveries
-        SET since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3
+        UPDATE deliveries SET
+            since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3,
+            suspect = (SELECT m.opened = 2 FROM messages m WHERE m.id = deliveries.message)
         WHERE id = $1 AND state = 'attempting'";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())
@@ -353,27 +397,41 @@ async fn not_retrieved(
     park_after: u32,
     terms: Terms,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Settled>> {
     let refused = "UPDATE messages SET refused = refused + 1 WHERE id = $1 RETURNING refused";
     let refused: Option<i64> = sqlx::query_scalar(refused).bind(id).fetch_optional(&mut *connection).await?;
     let refused = small(refused.unwrap_or(1));
     let wait = if refused < park_after { (terms.retry_after)(refused) } else { None };
-    for delivery in waiting(connection, id).await? {
-        wait_or_park(connection, delivery, reason, wait, None, now).await?;
-    }
-    Ok(())
+    put_off(connection, id, reason, wait, now).await
 }
 
-async fn park_all(
+/// What is due of a message waits, or is parked.
+async fn put_off(
     connection: &mut SqliteConnection,
     id: MessageId,
     reason: &str,
+    wait: Option<Duration>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for delivery in waiting(connection, id).await? {
-        wait_or_park(connection, delivery, reason, None, None, now).await?;
+) -> sqlx::Result<Vec<Settled>> {
+    let waiting = waiting(connection, id).await?;
+    for delivery in &waiting {
+        wait_or_park(connection, *delivery, reason, wait, None, now).await?;
     }
-    Ok(())
+    settled(connection, &waiting).await
+}
+
+async fn skip(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let waiting = waiting(connection, id).await?;
+    let sql = "
+        UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
+        WHERE id IN (SELECT value FROM json_each($1))";
+    let ids = list(waiting.iter().copied());
+    sqlx::query(sql).bind(ids).bind(unix(now)).execute(&mut *connection).await?;
+    settled(connection, &waiting).await
 }
 
 async fn waiting(connection: &mut SqliteConnection, id: MessageId) -> sqlx::Result<Vec<DeliveryId>> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, small, unsigned};
-use super::deliveries::{count_if_suspect, delivered, settled};
+use super::deliveries::{delivered, in_vain, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
 use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, Receipt, unix};
 
@@ -192,7 +192,7 @@ async fn knows_uid_now(
 }
 
 /// Believed at the second look, made long enough after the last byte: a server may still be storing what it
-/// has received. Nothing is counted, unless it may have ended the process. Returns whether it is due again.
+/// has received. Returns whether the look-ups are over.
 async fn absent(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -207,7 +207,7 @@ async fn absent(
         WHERE id = $1 AND state = 'attempting' AND absences > 0 AND sent_at + $3 <= $2";
     let believed = sqlx::query(believe).bind(id).bind(unix(now)).bind(wait).execute(&mut *connection).await?;
     if believed.rows_affected() > 0 {
-        count_if_suspect(connection, id, terms, now).await?;
+        in_vain(connection, id, terms, now).await?;
         return Ok(true);
     }
     let again = "
@@ -221,7 +221,7 @@ async fn absent(
 /// Waits between look-ups that could not be made, in seconds. After the last of them nobody will ever know.
 const BLIND: [i64; 3] = [60, 5 * 60, 15 * 60];
 
-/// Returns whether it is due again.
+/// Returns whether the look-ups are over.
 async fn cannot_say(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -243,7 +243,7 @@ async fn cannot_say(
                 absences = 0, blind = 0
             WHERE id = $1";
         sqlx::query(give_up).bind(id).bind(unix(now)).execute(&mut *connection).await?;
-        count_if_suspect(connection, id, terms, now).await?;
+        in_vain(connection, id, terms, now).await?;
         return Ok(true);
     };
     let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1";

@@ -24,6 +24,9 @@
 //! - **Unknown past.** Deliveries made by an account's first listing after a start, and those that waited at a start, are
 //!   looked for in their IMAP folder before they are sent: a ledger that was lost, restored or cut short may not know of
 //!   them. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
+//! - **Alone.** A batch of which nothing came, whether its connection ended or the process, may hold a message that the
+//!   server or mailferry breaks at: its messages go by themselves from then on. One that was by itself waits as after any
+//!   failure, and is parked in the end, so that no message stops the others.
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
 //! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
 //!   is asked again when at least 20 are listed of which under 20 % are known.
@@ -89,6 +92,7 @@ pub use alerts::{
 };
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
 pub use deletions::Deletion;
+pub use deliveries::Attempt;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};

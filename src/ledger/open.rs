@@ -218,11 +218,13 @@ pub(super) async fn interrupted(
     // can serve, for one and for all: this runs at the end of every poll.
     let ask = "
         UPDATE deliveries SET
+            reason = CASE WHEN sent_at IS NULL THEN $3 ELSE reason END,
             sent_at = coalesce(sent_at, $1),
             look_up_at = coalesce(look_up_at, $1)
         WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $2 OR $2 IS NULL)
             AND destination IN (SELECT id FROM destinations WHERE kind = 'imap')";
-    sqlx::query(ask).bind(unix(now)).bind(account).execute(&mut *connection).await?;
+    let why = "it was interrupted before the answer came";
+    sqlx::query(ask).bind(unix(now)).bind(account).bind(why).execute(&mut *connection).await?;
     let again = "
         UPDATE deliveries SET state = 'due', since = $1
         WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $2 OR $2 IS NULL)
@@ -248,9 +250,9 @@ async fn crashed_alone(
         defer(connection, suspect, ENDED_BY_IT, None, terms, now).await?;
     }
     let perhaps_sent = "
-        UPDATE deliveries SET suspect = 1
+        UPDATE deliveries SET suspect = 1, reason = $2
         WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $1 OR $1 IS NULL)
             AND message IN (SELECT id FROM messages WHERE opened = 2)";
-    sqlx::query(perhaps_sent).bind(account).execute(connection).await?;
+    sqlx::query(perhaps_sent).bind(account).bind(ENDED_BY_IT).execute(connection).await?;
     Ok(())
 }

@@ -173,6 +173,13 @@ async fn rename(
     }
     let room = "DELETE FROM accounts WHERE name = $1";
     sqlx::query(room).bind(new.as_str()).execute(&mut *connection).await?;
+    // What a webhook may have taken must bear the same name when it comes again.
+    let sent = "
+        UPDATE deliveries SET sent_as = $1
+        WHERE account = (SELECT id FROM accounts WHERE name = $1)
+            AND state IN ('due', 'attempting', 'deferred', 'parked') AND mark_hash IS NOT NULL AND sent_as IS NULL
+            AND destination IN (SELECT id FROM destinations WHERE kind = 'webhook')";
+    sqlx::query(sent).bind(old.as_str()).execute(&mut *connection).await?;
     let rename = "UPDATE accounts SET name = $2 WHERE name = $1";
     sqlx::query(rename).bind(old.as_str()).bind(new.as_str()).execute(&mut *connection).await?;
     let troubles = "

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{digest, int, moment, small, unsigned};
+use super::columns::{DAY, digest, int, moment, small, unsigned};
 use super::open::{crashed, end_impossible_waits, interrupted};
 use super::setup::account_id;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
@@ -34,6 +34,8 @@ pub struct Past {
     pub shortcut: Option<Shortcut>,
     pub no_pipelining: bool,
     pub first_poll: Option<DateTime<Utc>>,
+    /// When the last poll ended.
+    pub last_poll: Option<DateTime<Utc>>,
     /// When a poll last found new mail.
     pub last_mail: Option<DateTime<Utc>>,
     pub failures_in_a_row: u32,
@@ -99,7 +101,7 @@ impl Ledger {
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
             SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
-                shortcut_octets, no_pipelining, first_poll_at, last_mail_at, failures
+                shortcut_octets, no_pipelining, first_poll_at, last_poll_at, last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -191,6 +193,7 @@ struct PastRow {
     shortcut_octets: i64,
     no_pipelining: bool,
     first_poll_at: Option<i64>,
+    last_poll_at: Option<i64>,
     last_mail_at: Option<i64>,
     failures: i64,
 }
@@ -208,6 +211,7 @@ impl From<PastRow> for Past {
             shortcut,
             no_pipelining: row.no_pipelining,
             first_poll: row.first_poll_at.map(moment),
+            last_poll: row.last_poll_at.map(moment),
             last_mail: row.last_mail_at.map(moment),
             failures_in_a_row: small(row.failures),
         }
@@ -230,9 +234,23 @@ async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> 
         .bind(record.error.as_ref().map(|(_, text)| text))
         .execute(&mut *connection)
         .await?;
+    forget_idle(connection, record.ended).await?;
     note_outcome(connection, account, record).await?;
     close_all(connection, account, record.ended).await?;
     prune(connection, record.ended).await
+}
+
+/// Most polls find nothing, and after two days nobody asks for those any more. Each poll makes room for itself and two
+/// others, so that a ledger full of them empties without anybody waiting for it.
+async fn forget_idle(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let sql = "
+        DELETE FROM polls WHERE id IN (
+            SELECT id FROM polls
+            WHERE new = 0 AND delivered = 0 AND deleted = 0 AND bytes = 0 AND error IS NULL AND ended < $1
+            ORDER BY ended LIMIT 3
+        )";
+    sqlx::query(sql).bind(unix(now) - 2 * DAY).execute(connection).await?;
+    Ok(())
 }
 
 async fn note_outcome(
@@ -284,8 +302,6 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
     sqlx::query(release).bind(account).execute(&mut *connection).await?;
     interrupted(connection, Some(account), now).await
 }
-
-const DAY: i64 = 24 * 3600;
 
 /// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90, answered requests after one.
 async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {

@@ -71,7 +71,7 @@ pub struct Waiting {
     pub state: String,
     pub reason: String,
     pub count: u64,
-    /// When the first of them is tried again, where the ledger knows.
+    /// When the first of them is tried again, or looked for, where the ledger knows.
     pub next_try: Option<DateTime<Utc>>,
 }
 
@@ -92,11 +92,12 @@ pub struct Poll {
     pub error: Option<String>,
 }
 
-/// What the polls of half an hour have delivered.
+/// What the polls of a quarter of an hour have found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrivals {
     pub from: DateTime<Utc>,
-    pub delivered: u64,
+    /// New messages, however many destinations each of them has.
+    pub messages: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -185,7 +186,8 @@ impl Report {
         // CROSS JOIN keeps the order: the accounts first, as the index of the states is by account.
         let sql = "
             SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
-                min(CASE d.state WHEN 'deferred' THEN d.retry_at END) AS retry_at
+                min(CASE d.state WHEN 'deferred' THEN d.retry_at WHEN 'attempting' THEN d.look_up_at END)
+                    AS retry_at
             FROM routes r
             JOIN accounts a ON a.id = r.account
             JOIN destinations t ON t.id = r.destination
@@ -243,19 +245,20 @@ impl Report {
         Ok(rows.into_iter().map(Poll::from).collect())
     }
 
-    /// How much each half hour since `since` has brought, the oldest first; those that brought nothing are left out.
+    /// How much each quarter of an hour since `since` has brought, the oldest first; those that brought nothing are left
+    /// out.
     pub async fn arrivals(
         &self,
         account: &AccountName,
         since: DateTime<Utc>,
     ) -> Result<Vec<Arrivals>, Error> {
-        // Half hours, so that a reader in any time zone can make days of them. The ids grow with time, and are what the
-        // index is by.
+        // Quarters, so that a reader in any time zone can make days of them: Nepal is 5:45 ahead. The ids grow with time,
+        // and are what the index is by.
         let sql = "
-            SELECT p.started / 1800 * 1800, sum(p.delivered) FROM polls p
+            SELECT p.started / 900 * 900, sum(p.new) FROM polls p
             WHERE p.account = (SELECT id FROM accounts WHERE name = $1)
                 AND p.id >= coalesce((SELECT id FROM polls WHERE ended >= $2 ORDER BY ended LIMIT 1), 0)
-                AND p.started >= $2 AND p.delivered > 0
+                AND p.started >= $2 AND p.new > 0
             GROUP BY 1 ORDER BY 1";
         let rows: Vec<(i64, i64)> = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -263,7 +266,7 @@ impl Report {
             .fetch_all(&self.readers)
             .await
             .map_err(self.fault())?;
-        let arrivals = |(from, delivered)| Arrivals { from: moment(from), delivered: unsigned(delivered) };
+        let arrivals = |(from, messages)| Arrivals { from: moment(from), messages: unsigned(messages) };
         Ok(rows.into_iter().map(arrivals).collect())
     }
 
@@ -376,7 +379,7 @@ struct WaitingRow {
 }
 
 impl WaitingRow {
-    /// `None` for what is merely due: nothing has gone wrong with it.
+    /// `None` for what is merely due, or under way: nothing has gone wrong with it.
     fn into_waiting(self) -> Option<Waiting> {
         let is_destination = self.state != "ok";
         let reason = match self.retry_at {

@@ -165,6 +165,8 @@ async fn configure_account(
             next_poll_at = CASE
                 WHEN schedule <> excluded.schedule OR source <> excluded.source THEN $2
                 WHEN next_poll_at > $5 THEN $2
+                -- No poll has failed: it could not be used as it was configured, and now it can.
+                WHEN failures = 0 AND failing_since IS NOT NULL THEN $2
                 ELSE next_poll_at
             END,
             source = excluded.source,

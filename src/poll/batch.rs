@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
+use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers, Settled};
 use crate::message::{
     AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
@@ -55,6 +55,8 @@ pub struct Parcel {
 #[derive(Debug)]
 pub struct Batch {
     pub opened: Vec<MessageId>,
+    /// What became of those that did not arrive.
+    pub settled: Vec<Settled>,
     /// All that arrived, as the ledger identified it, with the numbers in this session.
     pub retrieved: Vec<(MessageId, u32)>,
     pub parcels: Vec<Parcel>,
@@ -67,18 +69,24 @@ pub struct Batch {
 pub struct Load<'p> {
     pub parcel: &'p Parcel,
     pub delivery: &'p DueDelivery,
+    /// It may have been delivered in an unknown past, and the destination could not say.
+    pub unverified: bool,
 }
 
 impl<'p> Load<'p> {
     pub fn for_route(parcel: &'p Parcel, route: &Route) -> Option<Load<'p>> {
         let delivery = parcel.deliveries.iter().find(|delivery| delivery.destination == route.to)?;
-        Some(Load { parcel, delivery })
+        Some(Load { parcel, delivery, unverified: false })
+    }
+
+    pub fn attempt(&self, mark: &Mark) -> Attempt {
+        Attempt { delivery: self.delivery.id, mark: mark.clone(), unverified: self.unverified }
     }
 
     pub fn outgoing(&self, account: &AccountName, mark: Mark) -> Outgoing {
         Outgoing {
             message: self.parcel.message.clone(),
-            account: account.clone(),
+            account: self.delivery.sent_as.as_ref().unwrap_or(account).clone(),
             uidl: self.parcel.uidl.clone(),
             mark,
             attempts: self.delivery.attempts,
@@ -109,6 +117,8 @@ pub struct Sent {
 pub struct Answered {
     pub opened: Vec<MessageId>,
     pub retrieved: Vec<(MessageId, u32)>,
+    /// What became of those that did not arrive.
+    pub settled: Vec<Settled>,
     /// Octets retrieved.
     pub octets: u64,
     pub sent: Vec<(DestinationName, Vec<Sent>)>,
@@ -268,6 +278,7 @@ mod tests {
             destination: DestinationName::new(name).unwrap(),
             attempts: 0,
             look_from: None,
+            sent_as: None,
         };
         let due = Due {
             id: MessageId(i64::from(number)),

@@ -27,7 +27,8 @@ impl Poll<'_> {
         };
         let ended = self.now();
         let past = self.context.ledger.past(&self.account.name).await?;
-        let next_poll_at = self.next_poll_at(&past, error.as_ref(), ended);
+        let trouble = error.as_ref().map(|error| self.trouble(error, &past, started));
+        let next_poll_at = self.next_poll_at(&past, trouble, ended);
         self.summary.deferred = self.context.ledger.pending(&self.account.name).await?;
         self.summary.error = error.as_ref().map(|error| (class(error), self.say(error)));
         self.context
@@ -41,7 +42,7 @@ impl Poll<'_> {
                 deleted: self.summary.deleted,
                 bytes: self.summary.bytes,
                 error: self.summary.error.clone(),
-                login_refused: error.as_ref().is_some_and(|error| trouble(error) == Trouble::Refused),
+                login_refused: trouble == Some(Trouble::Refused),
                 next_poll_at,
                 no_pipelining: self.no_pipelining.then_some(true),
             })
@@ -51,7 +52,7 @@ impl Poll<'_> {
         Ok(self.summary)
     }
 
-    fn next_poll_at(&self, past: &Past, error: Option<&pop3::Error>, now: DateTime<Utc>) -> DateTime<Utc> {
+    fn next_poll_at(&self, past: &Past, trouble: Option<Trouble>, now: DateTime<Utc>) -> DateTime<Utc> {
         let last_mail = if self.summary.new > 0 { Some(now) } else { past.last_mail };
         let recent = Recent { last_mail, first_poll: past.first_poll.or(Some(now)) };
         // Its time is another config's to say: it is due now.
@@ -60,15 +61,31 @@ impl Poll<'_> {
             false => self.account.schedule.next(now, &recent, fastrand::f64()),
         };
         let login_delay = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
-        let wait = match error {
+        let wait = match trouble {
             None => login_delay,
-            Some(error) => {
+            Some(trouble) => {
                 let regular = (regular - now).to_std().unwrap_or_default();
                 let failures = past.failures_in_a_row + 1;
-                schedule::back_off(trouble(error), failures, regular, fastrand::f64()).max(login_delay)
+                schedule::back_off(trouble, failures, regular, fastrand::f64()).max(login_delay)
             }
         };
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
+    }
+
+    /// Where a server does not say that a login comes too soon, a refusal is one of these, as long as it can be. An account
+    /// that was never polled may have been logged in to when it was configured.
+    fn trouble(&self, error: &pop3::Error, past: &Past, began: DateTime<Utc>) -> Trouble {
+        let trouble = trouble(error);
+        let Some(delay) = self.account.quirks.login_delay.filter(|_| trouble == Trouble::Refused) else {
+            return trouble;
+        };
+        let last_login = past.last_poll.unwrap_or(past.cut_off);
+        // A clock that was set back says nothing.
+        let since = (began - last_login).to_std().unwrap_or(delay);
+        match delay.checked_sub(since) {
+            Some(rest) if !rest.is_zero() => Trouble::LoginDelay(rest),
+            _ => trouble,
+        }
     }
 
     fn say(&self, error: &pop3::Error) -> String {

@@ -39,7 +39,13 @@ impl Poll<'_> {
         let listed = overdue.into_iter().zip(numbers);
         let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
+        let max_size = self.account.pop3.max_size;
         for (number, deletion) in doubtful {
+            // It would end the session, and with it all deletions.
+            if deletion.size.is_some_and(|size| size > max_size) {
+                debug!(account = %self.account.name, number, "too large to be compared, so it stays");
+                continue;
+            }
             match self.retrieve_one(session, number).await? {
                 Some(message) if deletion.is(&message) => same.push((deletion.id, number)),
                 Some(_) => {

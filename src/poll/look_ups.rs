@@ -11,6 +11,9 @@ use crate::message::{DestinationName, Found, Mark, Route, Verdict};
 use super::batch::{Load, Sent};
 use super::{Delivered, Failure, Poll};
 
+/// After so many attempts a destination that takes mail and lets nobody look gets it all the same, and the ledger says so.
+const BLIND: u32 = 3;
+
 impl Poll<'_> {
     /// Asks the destinations about deliveries whose answer was lost. It needs no POP3 session.
     pub(super) async fn look_up(&mut self) -> Result<(), Failure> {
@@ -76,13 +79,17 @@ impl Poll<'_> {
             }
         }
         let (mut sent, mut rest, mut rest_marks) = (Vec::new(), Vec::new(), Vec::new());
-        for ((load, mark), found) in load.into_iter().zip(marks).zip(found) {
+        for ((mut load, mark), found) in load.into_iter().zip(marks).zip(found) {
+            load.unverified = matches!(found, Some(Found::CannotSay { .. }));
             match found {
                 Some(Found::Found { receipt }) => sent.push(load.sent(Verdict::Delivered { receipt })),
-                Some(Found::CannotSay { reason } | Found::Unreachable { reason }) => {
+                Some(Found::Unreachable { reason }) => {
+                    sent.push(load.sent(Verdict::Unreachable { reason, retry_after: None }));
+                }
+                Some(Found::CannotSay { reason }) if load.delivery.attempts < BLIND => {
                     sent.push(load.sent(Verdict::Deferred { reason, retry_after: None }));
                 }
-                Some(Found::Absent) | None => {
+                Some(Found::CannotSay { .. } | Found::Absent) | None => {
                     rest.push(load);
                     rest_marks.push(mark);
                 }

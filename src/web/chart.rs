@@ -38,7 +38,7 @@ impl Chart {
         for arrivals in arrivals {
             let day = arrivals.from.with_timezone(&Local).date_naive();
             // The first day is seen in part only.
-            per_day.entry(day).and_modify(|sum| *sum += arrivals.delivered);
+            per_day.entry(day).and_modify(|sum| *sum += arrivals.messages);
         }
         let messages = |number| counted(number, "message", "messages");
         let all = per_day.values().sum();
@@ -94,7 +94,7 @@ mod tests {
     fn days_without_mail_have_a_place_and_no_height() {
         let now = Utc::now();
         let arrivals = [(0, 4), (0, 4), (3, 1)]
-            .map(|(days, delivered)| Arrivals { from: now - TimeDelta::days(days), delivered });
+            .map(|(days, messages)| Arrivals { from: now - TimeDelta::days(days), messages });
         let chart = Chart::of_days(&arrivals, 30, now);
         let heights: Vec<u64> = chart.columns.iter().rev().take(5).map(|column| column.height).collect();
         assert_eq!((chart.columns.len(), heights), (30, vec![100, 0, 0, 12, 0]));

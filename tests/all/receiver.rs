@@ -33,6 +33,12 @@ impl Arrival {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
+
+    /// A text out of the `data` of a JSON payload.
+    pub fn text(&self, key: &str) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        body["data"][key].as_str().unwrap_or_default().to_owned()
+    }
 }
 
 /// Decides the answer to a request, given how many came before it.

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, message, received, webhook_destination};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, status};
 
 const TO_HOME: &str = "deliver = [{ to = \"home\" }]";
 
@@ -101,6 +101,30 @@ async fn a_renamed_account_keeps_its_past() {
     let ran = ferry.run(&["fetch"]).await.expect_code(0);
     assert!(ran.stdout.contains("office: 2 new"), "{ran:?}");
     assert_eq!(server.count("me", "INBOX"), 4, "who lets it be forgotten wants it again");
+}
+
+#[tokio::test]
+async fn a_webhook_that_may_have_a_message_gets_it_as_before_when_the_account_was_renamed() {
+    let server = Dovecot::start();
+    server.put("old", &[message(1)]);
+    let receiver = Receiver::answering(|_, before| status(if before == 0 { 500 } else { 200 })).await;
+    let config = |name: &str| {
+        webhook_destination("app", &receiver.url, "json")
+            + &account(name, &server, "old", "deliver = [{ to = \"app\" }]")
+    };
+    let ferry = Ferry::new(&config("work"));
+    ferry.run(&["fetch"]).await.expect_code(75);
+    ferry.run(&["rename", "work", "office"]).await.expect_code(0);
+    ferry.configure(&config("office"));
+    server.put("old", &[message(2)]);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let arrivals = receiver.arrivals();
+    let number = |n: usize| arrivals.iter().filter(move |it| it.text("subject") == format!("message {n}"));
+    let [failed, taken] = number(1).collect::<Vec<_>>()[..] else { panic!("{arrivals:?}") };
+    assert_eq!(failed.header("webhook-id"), taken.header("webhook-id"));
+    assert_eq!(failed.body, taken.body, "the same bytes again");
+    let [new] = number(2).collect::<Vec<_>>()[..] else { panic!("{arrivals:?}") };
+    assert_eq!((taken.text("account"), new.text("account")), ("work".into(), "office".into()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::look_up::{answers, by_folder, found, open, start_of};
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
-use crate::message::{Found, Mark, Verdict};
+use crate::message::{Found, Mark};
 
 /// What is known of the folders' pasts, by folder: kept as long as the destination, shared by all accounts.
 #[derive(Debug, Default)]
@@ -42,9 +42,8 @@ impl ImapFolder {
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             let past = pasts.entry(folder.to_owned()).or_default();
-            let found = self.look_into(past, folder, &theirs, taken, asked).await;
-            for (n, found) in ours.into_iter().zip(answers(found, theirs.len())) {
-                found_all[n] = found;
+            for (n, found) in ours.iter().zip(self.look_into(past, folder, &theirs, taken, asked).await) {
+                found_all[*n] = found;
             }
         }
         found_all
@@ -57,19 +56,24 @@ impl ImapFolder {
         marks: &[&Mark],
         taken: &[u32],
         asked: Instant,
-    ) -> Result<Vec<Found>, Verdict> {
+    ) -> Vec<Found> {
         past.given.extend(taken);
         if past.covers(marks) && !past.may_hold(marks) {
-            return Ok(vec![Found::Absent; marks.len()]);
+            return vec![Found::Absent; marks.len()];
         }
-        let mut lease = self.sessions.lease(asked).await?;
+        let mut lease = match self.sessions.lease(asked).await {
+            Ok(lease) => lease,
+            Err(verdict) => return vec![Found::Unreachable { reason: verdict.into_reason() }; marks.len()],
+        };
         let found = async {
             let mailbox = self.mailbox(&mut lease.session, folder).await?;
             past.find(&mut lease.session, &mailbox, marks, taken).await
         };
-        let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault))?;
-        self.sessions.keep(lease);
-        Ok(found)
+        let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault));
+        if found.is_ok() {
+            self.sessions.keep(lease);
+        }
+        answers(found, marks.len())
     }
 }
 

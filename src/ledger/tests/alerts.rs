@@ -99,6 +99,30 @@ async fn two_refused_logins_in_a_row_are_counted_and_one_success_ends_it() {
 }
 
 #[tokio::test]
+async fn a_destination_that_nobody_waits_for_is_no_trouble() {
+    let mut house = House::new().await;
+    let mailbox = vec![("u1", 10, "one")];
+    house.list(&mailbox).await;
+    house.send_due_as(&mailbox, |_| unreachable()).await;
+    let home = async |house: &House| house.ledger.health().await.unwrap().destinations.remove(1).state;
+    assert_eq!(home(&house).await, "failing");
+    house.list(&vec![]).await;
+    assert_eq!(home(&house).await, "ok", "its mail has left the source");
+    house.list(&mailbox).await;
+    assert_eq!(home(&house).await, "failing");
+    house.ledger.give_up(MessageId(1), Some(&destination("home")), house.now).await.unwrap();
+    assert_eq!(home(&house).await, "ok");
+
+    house.list(&vec![("u2", 10, "two")]).await;
+    house.later(3600);
+    let due = house.due().await.remove(0);
+    let disabled = Verdict::Disabled { reason: "410".into() };
+    house.outcome(&due.deliveries[0], disabled).await;
+    house.list(&vec![]).await;
+    assert_eq!(home(&house).await, "disabled", "a person has to act, sooner or later");
+}
+
+#[tokio::test]
 async fn a_mailbox_that_keeps_what_is_deleted_or_is_only_left_to_grow_is_seen() {
     let mut house = House::new().await;
     house.poll(&vec![("a", 100, "one")]).await;

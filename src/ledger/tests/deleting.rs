@@ -151,3 +151,29 @@ async fn of_two_that_had_one_uidl_the_header_says_too_little() {
     let namesakes: Vec<_> = overdue.iter().map(|deletion| (deletion.size, deletion.has_namesake)).collect();
     assert_eq!(namesakes, [(Some(12), true), (Some(10), false)]);
 }
+
+#[tokio::test]
+async fn a_server_that_keeps_what_is_deleted_is_asked_once_a_day_and_holds_up_no_other_deletion() {
+    let mut house = House::new().await;
+    house.leave_copy = AT_ONCE;
+    house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")]).await;
+    let overdue = async |house: &House| {
+        let overdue = house.ledger.overdue_deletions(&account(), AT_ONCE, 9, house.now).await.unwrap();
+        overdue.into_iter().map(|deletion| deletion.id.0).collect::<Vec<_>>()
+    };
+    house.ledger.deleting(&[MessageId(1), MessageId(2)], house.now).await.unwrap();
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    house.later(3600);
+    assert_eq!(overdue(&house).await, [3, 1, 2], "that may have been a session that broke off");
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    house.later(DAY);
+    assert_eq!(overdue(&house).await, [3, 1, 2], "a day has passed since");
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    for _ in 0..22 {
+        house.later(3600);
+        assert_eq!(overdue(&house).await, [3]);
+        house.ledger.record_poll(house.record(None)).await.unwrap();
+    }
+    house.later(3600);
+    assert_eq!(overdue(&house).await, [3, 1, 2], "and another");
+}

@@ -216,7 +216,8 @@ impl House {
     }
 
     async fn attempt(&self, delivery: DeliveryId) {
-        self.ledger.attempting(vec![(delivery, self.mark())], self.now).await.unwrap();
+        let attempt = Attempt { delivery, mark: self.mark(), unverified: false };
+        self.ledger.attempting(vec![attempt], self.now).await.unwrap();
     }
 
     fn stored(&mut self) -> Verdict {

@@ -94,6 +94,30 @@ async fn a_renamed_account_keeps_what_it_knows() {
 }
 
 #[tokio::test]
+async fn what_a_webhook_may_have_keeps_the_name_under_which_it_was_sent() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let mailbox = vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")];
+    house.list(&mailbox).await;
+    let due = house.due().await;
+    let outcomes = [(0, deferred()), (1, unreachable())];
+    for (n, verdict) in outcomes {
+        house.outcome(&due[n].deliveries[0], verdict).await;
+    }
+    let names = [account(), AccountName::new("office").unwrap(), AccountName::new("bureau").unwrap()];
+    for pair in names.windows(2) {
+        house.ledger.rename(&pair[0], &pair[1]).await.unwrap();
+    }
+    house.later(3600);
+    let ask = Ask { account: names[2].clone(), regardless: true, ..house.ask() };
+    house.ledger.retry(None, None, house.now).await.unwrap();
+    let due = house.ledger.due(&ask, house.now).await.unwrap();
+    let sent_as: Vec<_> = due.iter().map(|due| due.deliveries[0].sent_as.clone()).collect();
+    assert_eq!(sent_as, [Some(account()), Some(account()), None], "the third was never sent");
+}
+
+#[tokio::test]
 async fn a_visitor_reads_and_asks_while_the_ledger_is_held() {
     let mut house = House::new().await;
     house.poll(&vec![("u1", 10, "one")]).await;
@@ -181,4 +205,38 @@ async fn rows_are_kept_for_400_days_after_they_were_last_listed() {
     house.ledger.record_poll(house.record(None)).await.unwrap();
     assert_eq!(house.value("SELECT count(*) FROM messages").await, 1, "what is listed stays, however old");
     assert_eq!(house.value("SELECT count(*) FROM polls").await, 1);
+}
+
+#[tokio::test]
+async fn polls_that_found_nothing_are_kept_for_two_days() {
+    let mut house = House::new().await;
+    let idle = |house: &House| PollRecord { new: 0, delivered: 0, bytes: 0, ..house.record(None) };
+    for _ in 0..72 {
+        house.later(3600);
+        house.ledger.record_poll(idle(&house)).await.unwrap();
+    }
+    assert_eq!(house.value("SELECT count(*) FROM polls").await, 49);
+    let failed = PollRecord { error: Some((Class::Account, "refused".into())), ..idle(&house) };
+    house.ledger.record_poll(failed).await.unwrap();
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    // One that an earlier version left full empties by and by.
+    house.later(30 * 24 * 3600);
+    for _ in 0..20 {
+        house.ledger.record_poll(idle(&house)).await.unwrap();
+    }
+    assert_eq!(house.value("SELECT count(*) FROM polls").await, 2 + 20);
+}
+
+#[tokio::test]
+async fn arrivals_are_messages_by_the_quarter_of_an_hour() {
+    let mut house = House::new().await;
+    let since = house.now;
+    for (new, delivered) in [(2, 4), (1, 2), (0, 3), (5, 0)] {
+        house.ledger.record_poll(PollRecord { new, delivered, ..house.record(None) }).await.unwrap();
+        house.later(600);
+    }
+    let arrivals = house.ledger.report().arrivals(&account(), since).await.unwrap();
+    // It begins at 14:13:20.
+    let seen: Vec<_> = arrivals.iter().map(|it| (it.from.format("%H:%M").to_string(), it.messages)).collect();
+    assert_eq!(seen, [("14:00".into(), 2), ("14:15".into(), 1), ("14:30".into(), 5)]);
 }

@@ -95,6 +95,26 @@ async fn a_webhook_is_never_looked_at() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_mended_is_due_now() {
+    let mut house = House::new().await;
+    let next_poll_at = house.now + Duration::from_secs(1000);
+    house.ledger.record_poll(PollRecord { next_poll_at, ..house.record(None) }).await.unwrap();
+    house.later(10);
+    house.configure().await;
+    let next = async |house: &House| house.ledger.agenda(house.now).await.unwrap()[0].next_poll_at;
+    assert_eq!(next(&house).await, next_poll_at);
+    let broken = vec![(account(), "its password cannot be read".to_owned())];
+    house.ledger.note_broken(broken, Vec::new(), house.now).await.unwrap();
+    house.configure().await;
+    assert_eq!(next(&house).await, house.now, "else it stays red until then");
+
+    let failed = house.record(Some((Class::Account, "login refused".into())));
+    house.ledger.record_poll(PollRecord { next_poll_at, ..failed }).await.unwrap();
+    house.configure().await;
+    assert_eq!(next(&house).await, next_poll_at, "a poll that failed is repeated in its own time");
+}
+
+#[tokio::test]
 async fn a_failed_first_poll_costs_import_new_no_mail() {
     let mut house = House::new().await;
     let cut_off = house.now;

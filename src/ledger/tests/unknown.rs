@@ -220,6 +220,70 @@ async fn an_attempt_that_ended_the_process_counts_once_it_is_known_to_be_in_vain
 }
 
 #[tokio::test]
+async fn a_message_that_the_server_hangs_up_on_is_parked_and_holds_up_no_other() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    let ids: Vec<MessageId> = due.iter().map(|due| due.id).collect();
+    house.ledger.open_batch(&ids).await.unwrap();
+    let identities = house.identify_all(&[(ids[0], "one"), (ids[1], "two")]).await;
+    let deliveries: Vec<DeliveryId> = identities.iter().map(|it| it.deliveries[0].id).collect();
+    for id in &deliveries {
+        house.attempt(*id).await;
+    }
+    house.settle("home", deliveries.iter().map(|id| (*id, unknown())).collect()).await;
+    house.ledger.close_batch(&ids).await.unwrap();
+    assert_eq!(house.error().await.unwrap().0, "message", "people can see that it waits");
+    for id in &deliveries {
+        assert_eq!(not_there(&mut house, *id).await.state, State::Due);
+    }
+    let due = house.due().await;
+    assert!(
+        due.iter().all(|due| due.alone && due.deliveries[0].attempts == 0),
+        "nobody knows whose fault it is"
+    );
+
+    for state in [State::Deferred, State::Deferred, State::Parked] {
+        house.ledger.open_batch(&ids[..1]).await.unwrap();
+        house.outcome(&identities[0].deliveries[0], unknown()).await;
+        house.ledger.close_batch(&ids[..1]).await.unwrap();
+        let settled = not_there(&mut house, deliveries[0]).await;
+        assert_eq!((settled.state, settled.text.as_str()), (state, "connection lost"));
+        house.later(400);
+    }
+}
+
+/// It is looked for twice, in vain.
+async fn not_there(house: &mut House, id: DeliveryId) -> Settled {
+    assert!(look(house, id, Found::Absent).await.is_empty());
+    house.later(30);
+    look(house, id, Found::Absent).await.remove(0)
+}
+
+#[tokio::test]
+async fn what_was_perhaps_stored_keeps_its_place_while_it_is_put_off() {
+    let mut house = House::new().await;
+    house.next_uid = 100;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    house.ledger.open_batch(&[due.id]).await.unwrap();
+    let identity = house.identify(&due, "one").await;
+    let id = identity.deliveries[0].id;
+    house.outcome(&identity.deliveries[0], unknown()).await;
+    house.ledger.close_batch(&[due.id]).await.unwrap();
+    for _ in 0..3 {
+        assert!(look(&house, id, Found::CannotSay { reason: String::new() }).await.is_empty());
+    }
+    let settled = look(&house, id, Found::CannotSay { reason: "NO not now".into() }).await;
+    assert_eq!(settled[0].state, State::Deferred);
+    house.later(60);
+    house.next_uid = 200;
+    house.outcome(&identity.deliveries[0], unknown()).await;
+    house.later(1);
+    assert_eq!(look_ups(&house).await[0].mark.uid_next, 100);
+}
+
+#[tokio::test]
 async fn a_poll_that_broke_off_leaves_nothing_open() {
     let mut house = House::new().await;
     house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;

@@ -169,6 +169,78 @@ fn a_provider_that_wants_time_between_logins_gets_it() {
     });
 }
 
+#[test]
+fn a_login_that_may_have_come_too_soon_is_no_wrong_password() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.quirks = Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..Quirks::default() };
+        let refusals = async |world: &World| world.count("SELECT refused_logins FROM accounts").await;
+        world.pop3.mailbox().ways.refuses_login = true;
+        world.poll().await.unwrap();
+        assert_eq!(refusals(&world).await, 0, "whoever configured it has just logged in");
+        world.later(TimeDelta::minutes(14));
+        world.fetch().await.unwrap();
+        assert_eq!(refusals(&world).await, 0);
+        world.later(TimeDelta::minutes(15));
+        world.fetch().await.unwrap();
+        assert_eq!(refusals(&world).await, 1);
+    });
+}
+
+#[test]
+fn a_message_over_max_size_is_counted_and_makes_nobody_log_in_too_soon() {
+    alone(async || {
+        for login_delay in [None, Some(Duration::from_secs(15 * 60))] {
+            let account = "max_size = 1024\nleave_copy = true";
+            let mut world = World::new(Plan { account, ..TO_APP }).await;
+            world.quirks = Quirks { login_delay, ..Quirks::default() };
+            world.put("u1", &message(1));
+            world.put("u2", &[message(2), vec![b'x'; 2000]].concat());
+            world.put("u3", &message(3));
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.new, summary.parked, summary.error), (3, 1, None));
+            let (logins, delivered) = if login_delay.is_some() { (1, 1) } else { (2, 2) };
+            assert_eq!((world.pop3.mailbox().logins, summary.delivered), (logins, delivered));
+            world.later(TimeDelta::hours(1));
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.delivered, world.app.taken().len()), (2 - delivered, 2));
+        }
+    });
+}
+
+#[test]
+fn what_is_not_retrieved_is_counted() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.put("u1", &message(1));
+        world.put("u2", &[message(2), vec![b'x'; 2000]].concat());
+        // In the middle of the second message.
+        world.to_pop3.arm(Some(Fault::Cut { way: Way::Down, after: 1500 }));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered, summary.put_off), (2, 1, 1), "{summary:?}");
+    });
+}
+
+#[test]
+fn a_message_that_is_too_large_to_be_compared_stays_and_voids_no_deletion() {
+    alone(async || {
+        let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+        // Nothing but the whole message says what it is.
+        world.pop3.mailbox().ways.capabilities = &["USER", "UIDL"];
+        world.put("u1", &message(1));
+        world.put("u2", &[message(2), vec![b'x'; 2000]].concat());
+        world.poll().await.unwrap();
+        world.plan.account = "leave_copy = \"14d\"\nmax_size = 1024";
+        world.reload().await.unwrap();
+        world.later(TimeDelta::days(15));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.deleted, summary.error), (1, None));
+        world.pop3.at_rest().await;
+        let left: Vec<_> = world.pop3.mailbox().messages.iter().map(|kept| kept.uidl.clone()).collect();
+        assert_eq!(left, [b"u2"]);
+    });
+}
+
 /// A session with the POP3 server, logged in and then silent.
 fn hold_session(server: &Dovecot, user: &str) -> BufReader<TcpStream> {
     let mut session = BufReader::new(TcpStream::connect(("127.0.0.1", server.pop3)).unwrap());

@@ -6,6 +6,7 @@
 //! new UIDVALIDITY), W15 (the clock jumps). W1, W4 and W8 are among the cuts at every byte.
 
 mod append;
+mod culprit;
 mod post;
 mod quit;
 
@@ -30,4 +31,10 @@ fn an_unknown_outcome_is_looked_into() {
 fn a_lost_answer_to_quit_or_a_webhook_doubles_nothing() {
     let count = run_all(quit::cases(), quit::run) + run_all(post::cases(), post::run);
     report("unknown outcomes", &format!("{count} lost answers to QUIT and POST"));
+}
+
+#[test]
+fn a_message_that_its_server_breaks_at_holds_up_no_other() {
+    let count = run_all(culprit::cases(), culprit::run);
+    report("unknown outcomes", &format!("{count} times a server hung up at one message, and got all others"));
 }

@@ -75,6 +75,8 @@ pub struct Ways {
     pub rewrites_nul: bool,
     /// What it stores begins with [`ADDED`].
     pub adds_a_field: bool,
+    /// The connection ends at APPEND of a message that holds the text, and nothing is stored.
+    pub breaks_at: Option<&'static str>,
     /// The answer to APPEND of a message that holds the text.
     pub refuses: Option<(String, &'static str)>,
 }
@@ -94,6 +96,7 @@ impl Default for Ways {
             size_error: 0,
             rewrites_nul: false,
             adds_a_field: false,
+            breaks_at: None,
             refuses: None,
         }
     }
@@ -259,6 +262,7 @@ impl Session {
                 "STATUS" => self.status(rest).await?,
                 "EXAMINE" | "SELECT" => self.examine(rest).await?,
                 "CREATE" => self.create(rest),
+                "APPEND" if self.breaks_at(&literals) => return None,
                 "APPEND" => {
                     let answer = self.append(rest, literals);
                     let mute = self.mail.lock().unwrap().mute();
@@ -371,12 +375,19 @@ impl Session {
         "OK".to_owned()
     }
 
+    fn breaks_at(&self, literals: &[Vec<u8>]) -> bool {
+        let text = self.mail.lock().unwrap().ways.breaks_at;
+        text.is_some_and(|text| literals.iter().any(|literal| holds(literal, text)))
+    }
+
     /// All messages of the command, or none.
     fn append(&self, rest: &str, literals: Vec<Vec<u8>>) -> String {
         let mut mail = self.mail.lock().unwrap();
-        let refusal = mail.ways.refuses.as_ref().filter(|(text, _)| {
-            literals.iter().any(|literal| memchr::memmem::find(literal, text.as_bytes()).is_some())
-        });
+        let refusal = mail
+            .ways
+            .refuses
+            .as_ref()
+            .filter(|(text, _)| literals.iter().any(|literal| holds(literal, text)));
         if let Some((_, answer)) = refusal {
             return (*answer).to_owned();
         }
@@ -416,6 +427,10 @@ impl Session {
         }
         Some("OK".to_owned())
     }
+}
+
+fn holds(message: &[u8], text: &str) -> bool {
+    memchr::memmem::find(message, text.as_bytes()).is_some()
 }
 
 fn fetched(folder: &Folder, set: &str, items: &str, size_error: usize) -> Vec<Vec<u8>> {
