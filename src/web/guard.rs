@@ -72,11 +72,11 @@ impl Access {
     }
 
     /// Without TLS only this machine and the proxy are spoken to.
-    fn admits(&self, peer: IpAddr) -> bool {
+    pub fn admits(&self, peer: IpAddr) -> bool {
         self.acceptor.is_some() || peer.is_loopback() || self.trusts(peer)
     }
 
-    fn trusts(&self, peer: IpAddr) -> bool {
+    pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxy.iter().any(|network| network.contains(&peer))
     }
 

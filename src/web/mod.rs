@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `server`, `guard` | connections; who may ask, and what no answer lacks |
+//! | `server`, `patient`, `guard` | connections; those that take nothing; who may ask, and what no answer lacks |
 //! | `sessions`, `sign_in` | who is signed in; the password |
 //! | `overview`, `live` | the accounts and destinations; polls under way |
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
@@ -27,6 +27,7 @@ mod live;
 mod monitor;
 mod overview;
 mod parked;
+mod patient;
 mod server;
 mod sessions;
 mod sign_in;
