@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
@@ -121,6 +122,25 @@ impl EditForm {
         EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer), mail }
     }
 
+    /// The account as it is to be, and its password where there is a new one; `None` where there are complaints.
+    fn wanted(
+        &self,
+        account: &Account,
+        config: &Config,
+        complaints: &mut Complaints,
+    ) -> Option<(AccountDraft, Option<SecretString>)> {
+        let after = self.applied_to(account, config, complaints);
+        let password = self.login.typed_password(complaints);
+        let after = after.filter(|_| complaints.is_empty())?;
+        if after.peer != AccountDraft::of(account).peer && password.is_none() {
+            // A password that is known goes to no other server, whoever is signed in.
+            let text = "Type the password again, as the server or the user is another one now.";
+            complaints.add("password", text);
+            return None;
+        }
+        Some((after, password))
+    }
+
     /// The account as it is to be; `None` where something is missing.
     fn applied_to(
         &self,
@@ -148,42 +168,39 @@ impl EditForm {
 
 pub async fn change(
     State(page): Shared,
-    Path(account): Path<String>,
+    Path(name): Path<String>,
     Form(form): Form<EditForm>,
 ) -> Result<Response, Refusal> {
+    let config = page.config().await?;
+    let account = own_account(&config, &name)?;
+    let mut complaints = Complaints::default();
+    // A server may take its time: meanwhile others can change what is theirs.
+    if let Some((after, Some(password))) = form.wanted(account, &config, &mut complaints) {
+        let net = crate::net::Settings {
+            host: after.peer.host.clone(),
+            port: after.peer.port,
+            tls: after.peer.tls,
+            ..account.pop3.peer.clone()
+        };
+        if let Err(reason) = setup::log_in_account(net, &after.peer.user, &password).await {
+            complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+        }
+    }
+    if !complaints.is_empty() {
+        return Ok(complain(&edit_page(&config, account, &form, &complaints)));
+    }
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
-    let account = own_account(&config, &account)?;
-    let mut complaints = Complaints::default();
-    let after = form.applied_to(account, &config, &mut complaints);
-    let password = form.login.typed_password(&mut complaints);
-    if let Some(after) = after.filter(|_| complaints.is_empty()) {
-        let is_moved = after.peer != AccountDraft::of(account).peer;
-        if is_moved && password.is_none() {
-            // A password that is known goes to no other server, whoever is signed in.
-            let text = "Type the password again, as the server or the user is another one now.";
-            complaints.add("password", text);
-        } else if let Some(password) = &password {
-            let net = crate::net::Settings {
-                host: after.peer.host.clone(),
-                port: after.peer.port,
-                tls: after.peer.tls,
-                ..account.pop3.peer.clone()
-            };
-            if let Err(reason) = setup::log_in_account(net, &after.peer.user, password).await {
-                complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+    let account = own_account(&config, &name)?;
+    if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
+        let (config, before) = (config.clone(), account.clone());
+        let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
+        match changed {
+            Ok(()) => {
+                page.take_up().await?;
+                return Ok(go("/"));
             }
-        }
-        if complaints.is_empty() {
-            let (config, before) = (config.clone(), account.clone());
-            let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
-            match changed {
-                Ok(()) => {
-                    page.take_up().await?;
-                    return Ok(go("/"));
-                }
-                Err(error) => complaints_of(error, &mut complaints),
-            }
+            Err(error) => complaints_of(error, &mut complaints),
         }
     }
     Ok(complain(&edit_page(&config, account, &form, &complaints)))

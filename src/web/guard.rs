@@ -196,3 +196,15 @@ pub async fn bound(request: Request, next: Next) -> Response {
         Err(_) => Refusal::new(StatusCode::REQUEST_TIMEOUT, "That took too long").into_response(),
     }
 }
+
+/// Does what a form asks for to its end, also where the browser hangs up meanwhile: else a file could be gone and its
+/// account be polled on.
+pub async fn to_the_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let done = tokio::spawn(next.run(request)).await;
+    done.unwrap_or_else(|error| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("This ended early ({error})")).into_response()
+    })
+}

@@ -140,6 +140,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/parked/{message}/give-up", post(parked::give_up))
         .route("/parked/{message}/message.eml", get(parked::download))
         .route("/sign-out", post(sign_in::out))
+        .layer(from_fn(guard::to_the_end))
         .layer(from_fn_with_state(Arc::clone(&page), sign_in::must_be_signed_in));
     Router::new()
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
