@@ -154,7 +154,10 @@ fn add_drop_ins(
                 files.warnings.extend(warnings);
                 files.accounts.push((path, account));
             }
-            Err(faults) => files.broken.push(Broken { name, file: path, reason: in_one_line(&faults) }),
+            Err(faults) => {
+                let reason = in_one_line(&faults);
+                files.broken.push(Broken { name, file: path, reason, mailbox: None });
+            }
         }
     }
     Ok(())
@@ -254,7 +257,10 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
     let (password, trust) = tokio::join!(safe.fetch(&raw.peer.password), check(raw.peer.ca_file.as_ref()));
     let password = match unless_at_fault(password, trust) {
         Ok(password) => password,
-        Err(faults) => return Err(Broken { name: raw.name, file, reason: in_one_line(&faults) }),
+        Err(faults) => {
+            let mailbox = Some((raw.peer.net, raw.peer.user));
+            return Err(Broken { name: raw.name, file, reason: in_one_line(&faults), mailbox });
+        }
     };
     Ok(with_password(file, raw, password))
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use sqlx::{FromRow, SqlitePool};
 
 use super::columns::{content, moment, unsigned};
-use super::{Error, MessageId};
+use super::{Error, MessageId, Step};
 use crate::message::{AccountName, Content, Uidl, unix};
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,6 +37,12 @@ pub struct AccountStatus {
     /// The config says that it is not to be polled.
     #[serde(skip)]
     pub paused: bool,
+    /// The error is that the login was refused.
+    #[serde(skip)]
+    pub login_refused: bool,
+    /// What its provider wants then.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
 }
 
 impl AccountStatus {
@@ -149,7 +155,7 @@ impl Report {
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
-                a.error_text, a.delivered,
+                a.error_text, a.refused_logins, a.delivered,
                 (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
@@ -344,6 +350,7 @@ struct AccountRow {
     failing_since: Option<i64>,
     error_class: String,
     error_text: String,
+    refused_logins: i64,
 }
 
 impl From<AccountRow> for AccountStatus {
@@ -360,6 +367,8 @@ impl From<AccountRow> for AccountStatus {
             failing_since: row.failing_since.map(moment),
             error: failed.then_some(Failure { class: row.error_class, text: row.error_text }),
             paused: false,
+            login_refused: row.refused_logins > 0,
+            steps: Vec::new(),
         }
     }
 }

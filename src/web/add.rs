@@ -165,7 +165,8 @@ pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) 
     let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
     vec![
         Field::text("user", "User name", &form.user),
-        Field::password("password", "Password", "off").hint(kept),
+        // Not the one of this page, which a browser would fill in.
+        Field::password("password", "Password", "new-password").hint(kept),
         Field::text("host", server, &form.host).hint("Its name, such as pop.example.com."),
         Field::choice("tls", "Encryption", &form.tls, ways.into()),
         Field::number("port", "Port", &form.port).hint("Leave it empty for the usual one."),

@@ -1,7 +1,7 @@
 //! Changing, pausing and deleting an account that has a file of its own.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use secrecy::SecretString;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
+use super::overview::Shown;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
 use crate::message::{LeaveCopy, Route};
@@ -206,15 +207,25 @@ pub async fn change(
     Ok(complain(&edit_page(&config, account, &form, &complaints)))
 }
 
-pub async fn pause(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
-    set_paused(&page, &account, true).await
+pub async fn pause(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
+    set_paused(&page, &account, true).await?;
+    Ok(go(&shown.address("/")))
 }
 
-pub async fn resume(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
-    set_paused(&page, &account, false).await
+pub async fn resume(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
+    set_paused(&page, &account, false).await?;
+    Ok(go(&shown.address("/")))
 }
 
-async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response, Refusal> {
+async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<(), Refusal> {
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
     let before = own_account(&config, account)?.clone();
@@ -222,8 +233,7 @@ async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response
     on_disk(move || setup::change(&config, &before, &after, None))
         .await?
         .map_err(|error| unchanged(&error))?;
-    page.take_up().await?;
-    Ok(go("/"))
+    page.take_up().await
 }
 
 fn unchanged(error: &setup::Error) -> Refusal {

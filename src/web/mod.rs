@@ -130,6 +130,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/add/{draft}/mail", get(add::mail).post(add::save))
         .route("/add/{draft}/home", get(add::home).post(add::add_home))
         .route("/accounts/{account}/check", post(overview::check_now))
+        .route("/destinations/{destination}/retry", post(overview::retry))
         .route("/accounts/{account}/pause", post(edit::pause))
         .route("/accounts/{account}/resume", post(edit::resume))
         .route("/accounts/{account}/edit", get(edit::form).post(edit::change))

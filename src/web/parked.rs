@@ -76,7 +76,7 @@ impl Row {
 
 pub async fn retry(State(page): Shared, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = message_id(&id)?;
-    let answer = page.ask(&Request::Retry { account: None, id: Some(id) }).await?;
+    let answer = page.ask(&Request::Retry { account: None, id: Some(id), destination: None }).await?;
     done(&answer, id)
 }
 
