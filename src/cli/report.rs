@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
+use crate::ledger::{
+    self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status, Step,
+};
 use crate::message::AccountName;
 
 use super::table::{Look, Row, table, terminal_size};
@@ -96,7 +98,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => Parked { parked: report.parked(None, u32::MAX).await? },
+        Some(report) => Parked { parked: report.parked(None, 0, u32::MAX).await? },
         None => Parked { parked: Vec::new() },
     };
     if json {
@@ -147,7 +149,7 @@ async fn must_know(account: &AccountName, config: &Config, report: Option<&Repor
 
 /// The state is a word, so that a row fits into 80 columns.
 fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
-    let error = account.error.as_ref().map(|error| error.text.clone());
+    let error = account.error.as_ref().map(|error| said(error, &account.steps));
     let (state, note) = match (error, account.failing_since) {
         _ if account.paused => ("paused", Some("paused in the config".to_owned())),
         (Some(error), _) if !account.is_failing() => ("waiting", Some(error)),
@@ -166,6 +168,19 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         state.to_owned(),
     ];
     Row { cells, note, look: look(state) }
+}
+
+/// With what to do about it.
+fn said(error: &Failure, steps: &[Step]) -> String {
+    let mut said = error.text.clone();
+    if let Some(at) = error.next_try {
+        said += &format!("; next try {}", local(at));
+    }
+    for Step { text, link } in steps {
+        said += &format!(". {}", text.trim_end_matches('.'));
+        said += &link.as_ref().map(|link| format!(": {link}")).unwrap_or_default();
+    }
+    said
 }
 
 fn look(state: &str) -> Look {

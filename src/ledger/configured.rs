@@ -90,7 +90,8 @@ impl ConfiguredAccount {
             Polling::On => return status,
             Polling::Paused => status.paused = true,
             Polling::Broken(reason) => {
-                status.error = Some(Failure { class: "account".into(), text: reason.clone() });
+                status.error =
+                    Some(Failure { class: "account".into(), text: reason.clone(), next_try: None });
                 (status.login_refused, status.steps) = (false, Vec::new());
             }
         }

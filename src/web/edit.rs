@@ -11,6 +11,7 @@ use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, 
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
 use super::overview::Shown;
+use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
 use crate::message::{LeaveCopy, Route};
@@ -82,7 +83,7 @@ fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &C
             let is_chosen = form.mail.leave_copy == AS_IT_IS;
             if is_odd(account.poll.leave_copy) {
                 choices.iter_mut().for_each(|choice| choice.is_chosen &= !is_chosen);
-                let (value, label) = (AS_IT_IS.to_owned(), "As its file says".to_owned());
+                let (value, label) = (AS_IT_IS.to_owned(), as_it_is(account.poll.leave_copy));
                 choices.push(super::form::Choice { value, label, is_chosen });
             }
         }
@@ -102,13 +103,23 @@ fn is_odd(leave_copy: LeaveCopy) -> bool {
 
 const DAY: u64 = 24 * 3600;
 
+/// A time that is not in days, in the largest unit that it is a number of.
+fn as_it_is(leave_copy: LeaveCopy) -> String {
+    let LeaveCopy::For(time) = leave_copy else { return "As its file says".into() };
+    let seconds = time.as_secs();
+    let units = [(3600, "hour", "hours"), (60, "minute", "minutes"), (1, "second", "seconds")];
+    let unit = units.into_iter().find(|(unit, ..)| seconds % unit == 0);
+    let time = unit.map(|(unit, one, many)| counted(seconds / unit, one, many)).unwrap_or_default();
+    format!("For {time}, as its file says")
+}
+
 impl EditForm {
     fn of(account: &Account) -> EditForm {
         let draft = AccountDraft::of(account);
         let (leave_copy, days) = match draft.leave_copy {
             LeaveCopy::Forever => ("yes", 14),
             AT_ONCE => ("no", 14),
-            LeaveCopy::For(time) if is_odd(draft.leave_copy) => (AS_IT_IS, time.as_secs() / DAY),
+            LeaveCopy::For(_) if is_odd(draft.leave_copy) => (AS_IT_IS, 14),
             LeaveCopy::For(time) => ("days", time.as_secs() / DAY),
         };
         let route = draft.routes.first();
@@ -120,7 +131,7 @@ impl EditForm {
             folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
             mark_read: if route.is_some_and(|route| route.mark_read) { "yes".into() } else { String::new() },
         };
-        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer), mail }
+        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS), mail }
     }
 
     /// The account as it is to be, and its password where there is a new one; `None` where there are complaints.

@@ -105,6 +105,7 @@ struct Trouble {
     /// What to do about a password that was refused; empty where something else is wrong.
     steps: Vec<Step>,
     text: String,
+    next_try: Option<When>,
 }
 
 enum Since {
@@ -312,12 +313,15 @@ impl Progress {
 impl Trouble {
     fn of(account: &AccountStatus, now: DateTime<Utc>) -> Option<Trouble> {
         let error = account.error.as_ref()?;
-        let since = account.is_failing().then(|| match account.last_success {
+        // A first import may break off after much has come.
+        let broken_off = account.failing_since.filter(|_| account.delivered > 0);
+        let since = account.is_failing().then(|| match account.last_success.or(broken_off) {
             Some(at) => Since::Day(When::since(at, now)),
             None => Since::Ever,
         });
         let steps = if account.login_refused { steps(&account.steps) } else { Vec::new() };
-        Some(Trouble { since, steps, text: shown(&error.text) })
+        let next_try = error.next_try.map(|at| When::relative(at.max(now), now));
+        Some(Trouble { since, steps, text: shown(&error.text), next_try })
     }
 }
 
