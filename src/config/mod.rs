@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use tracing::Level;
 
 pub use fault::{Fault, Faults};
-pub use load::{load, load_without_secrets};
+pub use load::{load, load_with_secret_of, load_without_secrets};
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 

@@ -12,8 +12,8 @@
 //! | `monitor` | what machines ask: whether all is well, and how much there was |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
-//! Nothing here acts by itself: accounts are changed by [`crate::setup`], and the rest is asked of whoever holds the
-//! ledger, in the way of the commands.
+//! Accounts are tried, changed and asked for a message by [`crate::setup`]; the rest is asked of whoever holds the ledger,
+//! in the way of the commands.
 
 mod add;
 mod answers;
@@ -138,7 +138,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/accounts/{account}/history", get(history::page))
         .route("/parked", get(parked::page))
         .route("/parked/{message}/retry", post(parked::retry))
-        .route("/parked/{message}/give-up", post(parked::give_up))
+        .route("/parked/{message}/give-up", get(parked::question).post(parked::give_up))
         .route("/parked/{message}/message.eml", get(parked::download))
         .route("/sign-out", post(sign_in::out))
         .layer(from_fn(guard::to_the_end))

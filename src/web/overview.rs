@@ -9,7 +9,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::answers::{Refusal, account_name, go, html};
+use super::answers::{Refusal, account_name, address, go, html};
 use super::live::{Checking, Live};
 use super::words::{When, count, counted, shown};
 use super::{Page, Shared};
@@ -224,7 +224,7 @@ fn summary(all: u64, attention: u64, ill: u64) -> String {
         return "There is no account yet.".into();
     }
     let accounts = counted(all, "account", "accounts");
-    let destinations = if ill == 1 { "one destination".into() } else { counted(ill, "", "destinations") };
+    let destinations = if ill == 1 { "one destination".into() } else { counted(ill, "destination", "destinations") };
     match (attention, ill) {
         (0, 0) => format!("{accounts}. All is well."),
         (1, 0) => format!("{accounts}. One needs your attention."),
@@ -248,22 +248,9 @@ impl Shown {
 
     /// An address of ours that shows this. It is made anew of its parts, so it leads nowhere else.
     pub fn address(&self, path: &str) -> String {
-        let mut query = encoded(&[("find", &self.find), ("show", &self.show)]);
-        if self.page > 1 {
-            query.push(format!("page={}", self.page));
-        }
-        if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+        let page = if self.page > 1 { self.page.to_string() } else { String::new() };
+        address(path, &[("find", &self.find), ("show", &self.show), ("page", &page)])
     }
-}
-
-/// The pairs that have a value, ready for a query.
-fn encoded(pairs: &[(&str, &String)]) -> Vec<String> {
-    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let pairs = pairs.map(|(key, value)| {
-        let Ok(value) = askama::filters::urlencode_strict(value);
-        format!("{key}={value}")
-    });
-    pairs.collect()
 }
 
 impl Card {
@@ -327,7 +314,7 @@ impl Trouble {
 
 /// What a provider wants, or else what is likely.
 fn steps(known: &[Step]) -> Vec<Step> {
-    let text = "Check the user name, and type the password again under Edit info.";
+    let text = "Check the user name, and type the password again.";
     let likely = || vec![Step { text: text.into(), link: None }];
     if known.is_empty() { likely() } else { known.to_vec() }
 }
@@ -357,4 +344,39 @@ impl DestinationCard {
 /// Whether the config names the account.
 pub fn is_configured(configured: &Configured, account: &str) -> bool {
     configured.accounts.iter().any(|known| known.name.as_str() == account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Failure, Status};
+    use crate::message::AccountName;
+
+    #[test]
+    fn a_refused_password_is_said_with_what_its_provider_wants() {
+        let step = Step { text: "Yahoo needs an app password".into(), link: Some("https://here".into()) };
+        let configured = ConfiguredAccount {
+            steps: vec![step.clone()],
+            ..ConfiguredAccount::new(AccountName::new("old").unwrap(), Polling::On)
+        };
+        let steps = |login_refused| {
+            let text = "the login was refused".into();
+            let error = Some(Failure { class: "account".into(), text, next_try: None });
+            let known = AccountStatus { name: "old".into(), error, login_refused, ..Default::default() };
+            let status = Status { accounts: vec![known], destinations: Vec::new() };
+            let configured = Configured { accounts: vec![configured.clone()], destinations: Vec::new() };
+            let status = status.of(&configured);
+            Trouble::of(&status.accounts[0], Utc::now()).unwrap().steps
+        };
+        assert_eq!((steps(true), steps(false)), (vec![step], vec![]));
+    }
+
+    #[test]
+    fn the_summary_counts_all_that_is_not_well() {
+        assert_eq!(summary(0, 0, 0), "There is no account yet.");
+        assert_eq!(summary(2, 0, 0), "2 accounts. All is well.");
+        assert_eq!(summary(2, 0, 1), "2 accounts. One destination needs your attention.");
+        assert_eq!(summary(2, 2, 0), "2 accounts. 2 need your attention.");
+        assert_eq!(summary(2, 1, 2), "2 accounts. One needs your attention, and 2 destinations.");
+    }
 }

@@ -6,4 +6,5 @@ mod guarded;
 mod hostile;
 mod html;
 mod looking;
+mod mending;
 mod speed;

@@ -35,7 +35,9 @@ async fn an_account_is_shown_checked_paused_resumed_and_deleted() {
     browser.look_for("/live", "Delivered2").await;
     assert_eq!(server.count("me", "INBOX"), 2);
 
-    let html = browser.submit("/accounts/old/pause", &[]).await.html();
+    let seen = browser.post("/accounts/old/pause?find=old&show=attention&page=20", &[]).await;
+    assert_eq!(seen.goes_to(), "/?find=old&show=attention&page=20", "where it was pressed");
+    let html = browser.get("/").await.html();
     assert!(html.text.contains("paused") && !html.text.contains("Check mail now"), "{}", html.text);
     assert!(fs::read_to_string(&file).unwrap().contains("paused = true"));
     let html = browser.submit("/accounts/old/resume", &[]).await.html();
@@ -92,6 +94,8 @@ async fn a_failure_is_said_in_plain_words() {
     assert!(html.text.contains("2 accounts. 2 need your attention."), "{}", html.text);
     let said = [
         "Mail from this account has not been retrieved yet.",
+        "Its server refused the password.",
+        "Check the user name, and type the password again",
         "the login was refused",
         "none does not exist",
     ];
@@ -161,16 +165,16 @@ async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
     assert_eq!(browser.post(&give_up, &[("destination", "app")]).await.status, 404, "once is enough");
     assert_eq!(receiver.arrivals().len(), 7);
     let retry = format!("/parked/{}/retry", id(1));
-    let html = browser.submit(&retry, &[]).await.html();
+    let html = browser.submit(&retry, &[("destination", "app")]).await.html();
     assert!(html.text.contains("Nothing is parked."), "{}", html.text);
     house.daemon.wait_for("verdict=\"deferred\"").await;
-    assert_eq!(browser.post("/parked/4711/retry", &[]).await.status, 404);
+    assert_eq!(browser.post("/parked/4711/retry", &[("destination", "app")]).await.status, 404);
     assert_eq!(browser.get("/parked/4711/message.eml").await.status, 404);
     house.end().await;
 }
 
 /// A ferry with an account that has a file of its own.
-fn with_own_file(config: &str, name: &str, account: &str) -> Ferry {
+pub fn with_own_file(config: &str, name: &str, account: &str) -> Ferry {
     let ferry =
         Ferry::new(&format!("accounts_dir = \"accounts.d\"\n{config}[web]\nlisten = \"127.0.0.1:0\"\n"));
     let file = ferry.folder().join(format!("accounts.d/{name}.toml"));
