@@ -248,3 +248,20 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
     print(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(exit::OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_password_comes_with_what_to_do() {
+        let text = "pop.example.com:995: the login was refused".to_owned();
+        let error = Failure { class: "account".into(), text: text.clone(), next_try: None };
+        assert_eq!(said(&error, &[]), text);
+        let step = |link| Step { text: "It needs an app password.".into(), link };
+        let steps = [step(Some("https://here.example".into())), step(None)];
+        let wanted =
+            format!("{text}. It needs an app password: https://here.example. It needs an app password");
+        assert_eq!(said(&error, &steps), wanted);
+    }
+}

@@ -44,14 +44,14 @@ pub async fn load_without_secrets(path: &Path) -> Result<Config, Faults> {
 /// # Errors
 /// As [`load`].
 pub async fn load_with_secret_of(path: &Path, account: &AccountName) -> Result<Config, Faults> {
-    load_in(path, &|name| std::env::var_os(name), Secrets::Of(account.clone())).await
+    load_in(path, &|name| std::env::var_os(name), Secrets::OfAccount(account.clone())).await
 }
 
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secrets {
     Fetch,
     /// The password of this account alone.
-    Of(AccountName),
+    OfAccount(AccountName),
     Leave,
 }
 
@@ -73,13 +73,13 @@ impl Safe<'_> {
     async fn fetch(&self, secret: &Secret) -> Result<SecretString, Fault> {
         match self.secrets {
             Secrets::Fetch => secret.fetch(self.env).await,
-            Secrets::Of(_) | Secrets::Leave => Ok(SecretString::default()),
+            Secrets::OfAccount(_) | Secrets::Leave => Ok(SecretString::default()),
         }
     }
 
     async fn fetch_of(&self, account: &AccountName, secret: &Secret) -> Result<SecretString, Fault> {
         match &self.secrets {
-            Secrets::Of(only) if only == account => secret.fetch(self.env).await,
+            Secrets::OfAccount(only) if only == account => secret.fetch(self.env).await,
             _ => self.fetch(secret).await,
         }
     }
@@ -303,7 +303,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
                 let settings = webhook::Settings { secrets: fetched, ..settings };
                 match safe.secrets {
                     Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
-                    Secrets::Of(_) | Secrets::Leave => {}
+                    Secrets::OfAccount(_) | Secrets::Leave => {}
                 }
                 Ok(settings)
             });
@@ -324,7 +324,7 @@ async fn alerts(raw: RawAlerts, safe: &Safe<'_>) -> crate::alerts::Settings {
             let url = notifier::Settings { secret: Some(secret), ..url };
             match safe.secrets {
                 Secrets::Fetch => url.check_secret().map_err(|text| Fault { text, ..place })?,
-                Secrets::Of(_) | Secrets::Leave => {}
+                Secrets::OfAccount(_) | Secrets::Leave => {}
             }
             Ok(url)
         });

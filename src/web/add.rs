@@ -596,3 +596,22 @@ impl Page {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Certificate, Pin};
+    use crate::setup::Mailbox;
+
+    #[test]
+    fn who_vouches_for_a_server_is_text() {
+        let issuer = "</p><script>alert(1)</script>\u{202e}".to_owned();
+        let certificate = Some(Certificate { issuer, not_after: 1_800_000_000, fingerprint: Pin([0; 32]) });
+        let mailbox = Mailbox { messages: 1, octets: 1, certificate };
+        let mut step = address_step("me@example.com", &Complaints::default());
+        step.told = vec![mailbox.trust()];
+        let page = step.render().unwrap();
+        assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
+        assert!(!page.contains("<script>") && !page.contains('\u{202e}'), "{page}");
+    }
+}

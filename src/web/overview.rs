@@ -224,7 +224,8 @@ fn summary(all: u64, attention: u64, ill: u64) -> String {
         return "There is no account yet.".into();
     }
     let accounts = counted(all, "account", "accounts");
-    let destinations = if ill == 1 { "one destination".into() } else { counted(ill, "destination", "destinations") };
+    let destinations =
+        if ill == 1 { "one destination".into() } else { counted(ill, "destination", "destinations") };
     match (attention, ill) {
         (0, 0) => format!("{accounts}. All is well."),
         (1, 0) => format!("{accounts}. One needs your attention."),

@@ -73,7 +73,8 @@ async fn a_destination_that_takes_nothing_is_counted_and_tried_again() {
     let config = webhook_destination("app", &receiver.url, "raw") + &home + &to_app;
     let house = House::start(&config).await;
     let mut browser = house.first_browser().await;
-    let html = browser.look_for("/", "takes no mail until").await;
+    browser.look_for("/", "takes no mail until").await;
+    let html = browser.look_for("/", "waiting old at 127.0.0.1").await;
     let summary = "1 account. One needs your attention, and 2 destinations.";
     assert!(html.text.contains(summary), "{}", html.text);
     assert!(html.text.contains("cannot be used as the config has it"), "{}", html.text);
@@ -213,6 +214,8 @@ async fn a_first_import_that_breaks_off_says_since_when() {
     let house = House::start(&config).await;
     let mut browser = house.first_browser().await;
     browser.look_for("/", "Delivered1").await;
+    // And the poll has ended: it would write over what is planted.
+    browser.look_for("/", "ok old at 127.0.0.1").await;
     let broken_off = "
         UPDATE accounts SET error_class = 'account', error_text = 'gone', failing_since = unixepoch() - 86400 * 9,
             last_success_at = NULL";
@@ -231,6 +234,7 @@ async fn the_history_counts_each_message_once_and_ends_where_it_ends() {
     let house = House::start(&(config + &account("old", &server, "old", to_both))).await;
     let mut browser = house.first_browser().await;
     browser.look_for("/", "Delivered2").await;
+    browser.look_for("/", "ok old at 127.0.0.1").await;
     let html = browser.get("/accounts/old/history").await.html();
     assert!(html.text.contains("1 message in all"), "{}", html.text);
     assert!(html.text.contains(" seconds"), "how long it took is said: {}", html.text);
