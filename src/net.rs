@@ -60,6 +60,13 @@ pub enum Tls {
     None,
 }
 
+impl Settings {
+    /// Whether secrets cross a network unencrypted.
+    pub fn is_in_the_clear(&self) -> bool {
+        self.tls == Tls::None && !is_loopback(&self.host)
+    }
+}
+
 /// SHA-256 of a certificate in DER, as `openssl x509 -fingerprint -sha256` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pin(pub [u8; 32]);

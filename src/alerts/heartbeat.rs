@@ -86,12 +86,9 @@ mod tests {
     use crate::message::AccountName;
 
     fn configured(accounts: &[(&str, Polling)]) -> Configured {
-        let accounts = accounts.iter().map(|(name, polling)| ConfiguredAccount {
-            name: AccountName::new(name).unwrap(),
-            source: String::new(),
-            has_own_file: false,
-            polling: polling.clone(),
-        });
+        let accounts = accounts
+            .iter()
+            .map(|(name, polling)| ConfiguredAccount::new(AccountName::new(name).unwrap(), polling.clone()));
         Configured { accounts: accounts.collect(), ..Configured::default() }
     }
 

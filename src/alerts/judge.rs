@@ -189,16 +189,12 @@ mod tests {
 
     fn configured(polling: Polling) -> Configured {
         Configured {
-            accounts: vec![ConfiguredAccount {
-                name: AccountName::new("work").unwrap(),
-                source: String::new(),
-                has_own_file: false,
-                polling,
-            }],
+            accounts: vec![ConfiguredAccount::new(AccountName::new("work").unwrap(), polling)],
             destinations: vec![ConfiguredDestination {
                 name: DestinationName::new("home").unwrap(),
                 kind: "imap",
                 broken: None,
+                in_the_clear: false,
             }],
         }
     }

@@ -26,11 +26,13 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
     let config = config::load_without_secrets(file).await?;
     let count = match daemon::hold(&config.ledger).await {
         Ok(ledger) => {
-            let count = ledger.retry(account.as_ref(), id, Utc::now()).await?;
+            let count = ledger.retry(account.as_ref(), id, None, Utc::now()).await?;
             ledger.close().await?;
             count
         }
-        Err(ledger::Error::Locked(_)) => ask(&config, &Request::Retry { account, id }).await?,
+        Err(ledger::Error::Locked(_)) => {
+            ask(&config, &Request::Retry { account, id, destination: None }).await?
+        }
         Err(error) => return Err(error.into()),
     };
     if count == 0 && id.is_some() {

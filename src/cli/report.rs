@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::ledger::{self, AccountStatus, DestinationStatus, Ledger, ParkedDelivery, Poll, Report, Status};
+use crate::ledger::{
+    self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status, Step,
+};
 use crate::message::AccountName;
 
 use super::table::{Look, Row, table, terminal_size};
@@ -100,7 +102,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => Parked { parked: report.parked(None, u32::MAX).await? },
+        Some(report) => Parked { parked: report.parked(None, 0, u32::MAX).await? },
         None => Parked { parked: Vec::new() },
     };
     if json {
@@ -151,7 +153,7 @@ async fn must_know(account: &AccountName, config: &Config, report: Option<&Repor
 
 /// The state is a word, so that a row fits into 80 columns.
 fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
-    let error = account.error.as_ref().map(|error| error.text.clone());
+    let error = account.error.as_ref().map(|error| said(error, &account.steps));
     let (state, note) = match (error, account.failing_since) {
         _ if account.paused => ("paused", Some("paused in the config".to_owned())),
         (Some(error), _) if !account.is_failing() => ("waiting", Some(error)),
@@ -170,6 +172,19 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         state.to_owned(),
     ];
     Row { cells, note, look: look(state) }
+}
+
+/// With what to do about it.
+fn said(error: &Failure, steps: &[Step]) -> String {
+    let mut said = error.text.clone();
+    if let Some(at) = error.next_try {
+        said += &format!("; next try {}", local(at));
+    }
+    for Step { text, link } in steps {
+        said += &format!(". {}", text.trim_end_matches('.'));
+        said += &link.as_ref().map(|link| format!(": {link}")).unwrap_or_default();
+    }
+    said
 }
 
 fn look(state: &str) -> Look {
@@ -236,4 +251,21 @@ fn span(time: TimeDelta) -> String {
 fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
     print(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(exit::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_password_comes_with_what_to_do() {
+        let text = "pop.example.com:995: the login was refused".to_owned();
+        let error = Failure { class: "account".into(), text: text.clone(), next_try: None };
+        assert_eq!(said(&error, &[]), text);
+        let step = |link| Step { text: "It needs an app password.".into(), link };
+        let steps = [step(Some("https://here.example".into())), step(None)];
+        let wanted =
+            format!("{text}. It needs an app password: https://here.example. It needs an app password");
+        assert_eq!(said(&error, &steps), wanted);
+    }
 }

@@ -39,9 +39,19 @@ pub async fn load_without_secrets(path: &Path) -> Result<Config, Faults> {
     load_in(path, &|name| std::env::var_os(name), Secrets::Leave).await
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// As [`load_without_secrets`], but for the password of one account.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_with_secret_of(path: &Path, account: &AccountName) -> Result<Config, Faults> {
+    load_in(path, &|name| std::env::var_os(name), Secrets::OfAccount(account.clone())).await
+}
+
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secrets {
     Fetch,
+    /// The password of this account alone.
+    OfAccount(AccountName),
     Leave,
 }
 
@@ -63,7 +73,14 @@ impl Safe<'_> {
     async fn fetch(&self, secret: &Secret) -> Result<SecretString, Fault> {
         match self.secrets {
             Secrets::Fetch => secret.fetch(self.env).await,
-            Secrets::Leave => Ok(SecretString::default()),
+            Secrets::OfAccount(_) | Secrets::Leave => Ok(SecretString::default()),
+        }
+    }
+
+    async fn fetch_of(&self, account: &AccountName, secret: &Secret) -> Result<SecretString, Fault> {
+        match &self.secrets {
+            Secrets::OfAccount(only) if only == account => secret.fetch(self.env).await,
+            _ => self.fetch(secret).await,
         }
     }
 
@@ -154,7 +171,10 @@ fn add_drop_ins(
                 files.warnings.extend(warnings);
                 files.accounts.push((path, account));
             }
-            Err(faults) => files.broken.push(Broken { name, file: path, reason: in_one_line(&faults) }),
+            Err(faults) => {
+                let reason = in_one_line(&faults);
+                files.broken.push(Broken { name, file: path, reason, mailbox: None });
+            }
         }
     }
     Ok(())
@@ -251,10 +271,14 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
 }
 
 async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Account, Broken> {
-    let (password, trust) = tokio::join!(safe.fetch(&raw.peer.password), check(raw.peer.ca_file.as_ref()));
+    let (password, trust) =
+        tokio::join!(safe.fetch_of(&raw.name, &raw.peer.password), check(raw.peer.ca_file.as_ref()));
     let password = match unless_at_fault(password, trust) {
         Ok(password) => password,
-        Err(faults) => return Err(Broken { name: raw.name, file, reason: in_one_line(&faults) }),
+        Err(faults) => {
+            let mailbox = Some((raw.peer.net, raw.peer.user));
+            return Err(Broken { name: raw.name, file, reason: in_one_line(&faults), mailbox });
+        }
     };
     Ok(with_password(file, raw, password))
 }
@@ -279,7 +303,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
                 let settings = webhook::Settings { secrets: fetched, ..settings };
                 match safe.secrets {
                     Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
-                    Secrets::Leave => {}
+                    Secrets::OfAccount(_) | Secrets::Leave => {}
                 }
                 Ok(settings)
             });
@@ -300,7 +324,7 @@ async fn alerts(raw: RawAlerts, safe: &Safe<'_>) -> crate::alerts::Settings {
             let url = notifier::Settings { secret: Some(secret), ..url };
             match safe.secrets {
                 Secrets::Fetch => url.check_secret().map_err(|text| Fault { text, ..place })?,
-                Secrets::Leave => {}
+                Secrets::OfAccount(_) | Secrets::Leave => {}
             }
             Ok(url)
         });

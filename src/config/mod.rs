@@ -26,14 +26,14 @@ use std::path::PathBuf;
 use tracing::Level;
 
 pub use fault::{Fault, Faults};
-pub use load::{load, load_without_secrets};
+pub use load::{load, load_with_secret_of, load_without_secrets};
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 
 use crate::destination::{imap_folder, webhook};
 use crate::message::{AccountName, DestinationName, Quirks};
 use crate::schedule::Schedule;
-use crate::{poll, pop3};
+use crate::{net, poll, pop3};
 
 /// All that mailferry is told. Its paths are absolute, but for `file`, which is as it was given.
 #[derive(Clone, Debug)]
@@ -108,6 +108,8 @@ pub struct Broken {
     pub file: PathBuf,
     /// The complaints, each with its place.
     pub reason: String,
+    /// Its server and its user, where its file is right and it is the password or the `ca_file` that cannot be had.
+    pub mailbox: Option<(net::Settings, String)>,
 }
 
 #[cfg(test)]

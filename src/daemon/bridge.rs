@@ -16,13 +16,13 @@ use crate::config::{self, Config};
 use crate::destination::Destination;
 use crate::ledger::{
     self, AccountSetup, Class, Configured, ConfiguredAccount, ConfiguredDestination, DestinationSetup,
-    Ledger, PollRecord, Polling,
+    Ledger, PollRecord, Polling, Step,
 };
 use crate::message::{AccountName, DestinationName};
-use crate::net::Connectors;
+use crate::net::{self, Connectors};
 use crate::poll::{self, Account, Budget, Clock, Context, Progress, Summary};
-use crate::schedule;
 use crate::setup::build_destination;
+use crate::{providers, schedule};
 
 /// Polls at once, over all hosts.
 const POLLS: usize = 64;
@@ -314,23 +314,40 @@ fn succeed(before: &Accounts, mut after: Accounts) -> Accounts {
 /// What the config names, for whoever shows it.
 pub fn configured(config: &Config) -> Configured {
     let accounts = config.accounts.iter().map(|account| ConfiguredAccount {
-        name: account.name.clone(),
-        source: format!("{} at {}", account.pop3.user, account.pop3.peer.host),
         has_own_file: account.file != config.file,
         polling: if account.paused { Polling::Paused } else { Polling::On },
+        ..at(&account.name, &account.pop3.peer, &account.pop3.user)
     });
     let broken = config.broken.iter().map(|broken| ConfiguredAccount {
-        name: broken.name.clone(),
-        source: String::new(),
         has_own_file: broken.file != config.file,
         polling: Polling::Broken(broken.reason.clone()),
+        ..match &broken.mailbox {
+            Some((peer, user)) => at(&broken.name, peer, user),
+            None => ConfiguredAccount::new(broken.name.clone(), Polling::On),
+        }
     });
     let destinations = config.destinations.iter().map(|destination| ConfiguredDestination {
         name: destination.name.clone(),
         kind: destination.word,
         broken: destination.kind.as_ref().err().cloned(),
+        in_the_clear: match &destination.kind {
+            Ok(config::Kind::Imap(settings)) => settings.peer.is_in_the_clear(),
+            Ok(config::Kind::Webhook(settings)) => settings.is_in_the_clear(),
+            Err(_) => false,
+        },
     });
     Configured { accounts: accounts.chain(broken).collect(), destinations: destinations.collect() }
+}
+
+/// An account at its server.
+fn at(name: &AccountName, peer: &net::Settings, user: &str) -> ConfiguredAccount {
+    let steps = providers::steps_for_password(&peer.host).into_iter();
+    ConfiguredAccount {
+        source: format!("{user} at {}", peer.host),
+        in_the_clear: peer.is_in_the_clear(),
+        steps: steps.map(|(text, link)| Step { text, link: link.map(str::to_owned) }).collect(),
+        ..ConfiguredAccount::new(name.clone(), Polling::On)
+    }
 }
 
 /// What the ledger is to know of an account.

@@ -64,8 +64,9 @@ impl Requests {
                     wanted.requests.push(id);
                     self.open.insert(id, Vec::new());
                 }
-                Request::Retry { account, id: message } => {
-                    let outcome = ledger.retry(account.as_ref(), message, Utc::now()).await;
+                Request::Retry { account, id: message, destination } => {
+                    let outcome =
+                        ledger.retry(account.as_ref(), message, destination.as_ref(), Utc::now()).await;
                     ledger.answer_request(id, count_of(outcome)?).await?;
                 }
                 Request::GiveUp { id: message, destination } => {

@@ -87,6 +87,12 @@ impl Settings {
         STANDARD.encode(Sha256::digest(text))
     }
 
+    /// Whether mail crosses a network unencrypted.
+    pub fn is_in_the_clear(&self) -> bool {
+        let peer = Url::parse(&self.url).ok().and_then(|url| peer(&url, self).ok());
+        peer.is_some_and(|peer| peer.is_in_the_clear())
+    }
+
     /// Makes sure that requests can be signed with `secrets`.
     ///
     /// # Errors

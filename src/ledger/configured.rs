@@ -15,11 +15,22 @@ pub struct Configured {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredAccount {
     pub name: AccountName,
-    /// The user and the host; empty where the config of this account cannot be used.
+    /// The user and the host; empty where the file of this account cannot be understood.
     pub source: String,
     /// It stands in a file of its own, which mailferry may change.
     pub has_own_file: bool,
+    /// Its password and its mail cross a network unencrypted.
+    pub in_the_clear: bool,
+    /// What its provider wants before it accepts a password, where that is known.
+    pub steps: Vec<Step>,
     pub polling: Polling,
+}
+
+/// What a person has to do at a provider: a sentence or two, and the provider's own page for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub text: String,
+    pub link: Option<String>,
 }
 
 /// Whether an account is polled.
@@ -39,6 +50,8 @@ pub struct ConfiguredDestination {
     pub kind: &'static str,
     /// Why nothing can be delivered there, where that is the config's fault.
     pub broken: Option<String>,
+    /// Mail crosses a network unencrypted.
+    pub in_the_clear: bool,
 }
 
 impl Status {
@@ -61,14 +74,25 @@ impl Status {
 }
 
 impl ConfiguredAccount {
+    /// One of which no more is known.
+    pub fn new(name: AccountName, polling: Polling) -> ConfiguredAccount {
+        let (source, steps) = (String::new(), Vec::new());
+        ConfiguredAccount { name, source, has_own_file: false, in_the_clear: false, steps, polling }
+    }
+
     fn status(&self, known: Option<AccountStatus>) -> AccountStatus {
         let mut status = known.unwrap_or_default();
         status.name = self.name.to_string();
+        if status.login_refused {
+            status.steps.clone_from(&self.steps);
+        }
         match &self.polling {
             Polling::On => return status,
             Polling::Paused => status.paused = true,
             Polling::Broken(reason) => {
-                status.error = Some(Failure { class: "account".into(), text: reason.clone() });
+                status.error =
+                    Some(Failure { class: "account".into(), text: reason.clone(), next_try: None });
+                (status.login_refused, status.steps) = (false, Vec::new());
             }
         }
         status.next_check = None;

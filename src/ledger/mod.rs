@@ -90,7 +90,7 @@ pub use adopt::{Adopted, Adoption, SeenElsewhere};
 pub use alerts::{
     AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
 };
-pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling};
+pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling, Step};
 pub use deletions::Deletion;
 pub use deliveries::Attempt;
 pub use due::{Ask, Due, DueDelivery};

@@ -10,7 +10,7 @@ use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
     /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
-    /// of one account or all, of one message or all. Returns how many deliveries are due then, those included that
+    /// of one account or all, of one message or all, to one destination or all. Returns how many deliveries are due then, those included that
     /// were due already and waited for their destination.
     ///
     /// # Errors
@@ -19,6 +19,7 @@ impl Ledger {
         &self,
         account: Option<&AccountName>,
         id: Option<MessageId>,
+        destination: Option<&DestinationName>,
         now: DateTime<Utc>,
     ) -> Result<u64, Error> {
         if let Some(account) = account {
@@ -27,9 +28,9 @@ impl Ledger {
         if let Some(id) = id {
             self.must_have(account, id).await?;
         }
-        let account = account.cloned();
+        let (account, destination) = (account.cloned(), destination.cloned());
         self.write(Outlives::Power, move |connection| {
-            Box::pin(async move { retry(connection, account.as_ref(), id, now).await })
+            Box::pin(async move { retry(connection, account.as_ref(), id, destination.as_ref(), now).await })
         })
         .await
     }
@@ -96,43 +97,62 @@ async fn retry(
     connection: &mut SqliteConnection,
     account: Option<&AccountName>,
     id: Option<MessageId>,
+    destination: Option<&DestinationName>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     // One that nothing waits for at the moment would refuse what comes next.
     let destinations = "
-        SELECT d.destination FROM deliveries d JOIN accounts a ON a.id = d.account
+        SELECT d.destination FROM deliveries d
+        JOIN accounts a ON a.id = d.account JOIN destinations t ON t.id = d.destination
         WHERE a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)
-            AND d.state IN ('due', 'deferred', 'parked')
+            AND t.name = coalesce($3, t.name) AND d.state IN ('due', 'deferred', 'parked')
         UNION
-        SELECT r.destination FROM routes r JOIN accounts a ON a.id = r.account
-        WHERE a.name = coalesce($1, a.name) AND $2 IS NULL";
+        SELECT r.destination FROM routes r
+        JOIN accounts a ON a.id = r.account JOIN destinations t ON t.id = r.destination
+        WHERE a.name = coalesce($1, a.name) AND t.name = coalesce($3, t.name) AND $2 IS NULL";
     let fresh = "
         UPDATE messages SET refused = 0
         WHERE refused > 0 AND id = coalesce($2, id)
-            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
+            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))
+            AND EXISTS (
+                SELECT 1 FROM deliveries d JOIN destinations t ON t.id = d.destination
+                WHERE d.message = messages.id AND t.name = coalesce($3, t.name)
+            )";
     let due = "
         UPDATE deliveries SET
-            state = 'due', since = $3, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
+            state = 'due', since = $4, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
             streak = 0, probes = 0
         WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
-            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))";
+            AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))
+            AND destination IN (SELECT id FROM destinations WHERE name = coalesce($3, name))";
     let waiting = "
         SELECT count(*) FROM deliveries d
         JOIN messages m ON m.id = d.message
         JOIN accounts a ON a.id = d.account
+        JOIN destinations t ON t.id = d.destination
         JOIN routes r ON r.account = d.account AND r.destination = d.destination
-        WHERE d.state = 'due' AND m.last_listing IS NULL
+        WHERE d.state = 'due' AND m.last_listing IS NULL AND t.name = coalesce($3, t.name)
             AND a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)";
-    let account = account.map(AccountName::as_str);
-    let waiting: i64 = sqlx::query_scalar(waiting).bind(account).bind(id).fetch_one(&mut *connection).await?;
-    let destinations: Vec<i64> =
-        sqlx::query_scalar(destinations).bind(account).bind(id).fetch_all(&mut *connection).await?;
+    let (account, destination) = (account.map(AccountName::as_str), destination.map(DestinationName::as_str));
+    let waiting: i64 = sqlx::query_scalar(waiting)
+        .bind(account)
+        .bind(id)
+        .bind(destination)
+        .fetch_one(&mut *connection)
+        .await?;
+    let destinations: Vec<i64> = sqlx::query_scalar(destinations)
+        .bind(account)
+        .bind(id)
+        .bind(destination)
+        .fetch_all(&mut *connection)
+        .await?;
     for destination in destinations {
         enable(connection, destination).await?;
     }
-    sqlx::query(fresh).bind(account).bind(id).execute(&mut *connection).await?;
-    let due = sqlx::query(due).bind(account).bind(id).bind(unix(now)).execute(connection).await?;
-    Ok(unsigned(waiting) + due.rows_affected())
+    let fresh = sqlx::query(fresh).bind(account).bind(id).bind(destination);
+    fresh.execute(&mut *connection).await?;
+    let due = sqlx::query(due).bind(account).bind(id).bind(destination).bind(unix(now));
+    Ok(unsigned(waiting) + due.execute(connection).await?.rows_affected())
 }
 
 /// An attempt whose answer was lost can be given up; one that is under way cannot.

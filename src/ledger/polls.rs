@@ -221,8 +221,8 @@ impl From<PastRow> for Past {
 async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> sqlx::Result<()> {
     let account = account_id(connection, &record.account).await?;
     let poll = "
-        INSERT INTO polls (account, started, ended, new, delivered, deleted, bytes, error)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        INSERT INTO polls (account, started, ended, new, delivered, deleted, bytes, error, took)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     sqlx::query(poll)
         .bind(account)
         .bind(unix(record.started))
@@ -232,6 +232,7 @@ async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> 
         .bind(int(record.deleted))
         .bind(int(record.bytes))
         .bind(record.error.as_ref().map(|(_, text)| text))
+        .bind((record.ended - record.started).num_milliseconds())
         .execute(&mut *connection)
         .await?;
     forget_idle(connection, record.ended).await?;

@@ -1,14 +1,16 @@
 //! What people see: status, history, parked. Reads only. The field names are a contract: people's scripts read them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use sqlx::{FromRow, SqlitePool};
 
-use super::columns::{content, moment, unsigned};
-use super::{Error, MessageId};
+use super::columns::{content, int, moment, unsigned};
+use super::{Error, MessageId, Step};
 use crate::message::{AccountName, Content, Uidl, unix};
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,6 +39,12 @@ pub struct AccountStatus {
     /// The config says that it is not to be polled.
     #[serde(skip)]
     pub paused: bool,
+    /// The error is that the login was refused.
+    #[serde(skip)]
+    pub login_refused: bool,
+    /// What its provider wants then.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
 }
 
 impl AccountStatus {
@@ -47,10 +55,31 @@ impl AccountStatus {
 }
 
 /// What the last poll failed of, or else what its mail waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub class: String,
     pub text: String,
+    /// When what waits is tried again, where the ledger knows.
+    pub next_try: Option<DateTime<Utc>>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match self.next_try {
+            Some(at) => write!(f, "; next try {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut failure = serializer.serialize_struct("Failure", 2)?;
+        failure.serialize_field("class", &self.class)?;
+        failure.serialize_field("text", &self.to_string())?;
+        failure.end()
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -90,6 +119,9 @@ pub struct Poll {
     pub deleted: u64,
     pub bytes: u64,
     pub error: Option<String>,
+    /// To the millisecond; to the second where it was not measured better.
+    #[serde(skip)]
+    pub took: TimeDelta,
 }
 
 /// What the polls of a quarter of an hour have found.
@@ -150,7 +182,7 @@ impl Report {
     pub async fn status(&self) -> Result<Status, Error> {
         let accounts = "
             SELECT a.name, a.last_poll_at, a.last_success_at, a.next_poll_at, a.failing_since, a.error_class,
-                a.error_text, a.delivered,
+                a.error_text, a.refused_logins, a.delivered,
                 (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
@@ -200,11 +232,11 @@ impl Report {
         Ok(rows.into_iter().filter_map(WaitingRow::into_waiting).collect())
     }
 
-    /// The accounts whose last poll went well, or that were never polled, and whose next one was due before `time`.
+    /// The configured accounts whose next poll was due before `time`.
     pub async fn overdue(&self, time: DateTime<Utc>) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
         let sql = "
             SELECT name, next_poll_at FROM accounts
-            WHERE configured = 1 AND failing_since IS NULL AND next_poll_at < $1 ORDER BY next_poll_at";
+            WHERE configured = 1 AND next_poll_at < $1 ORDER BY next_poll_at";
         let rows: Vec<(String, i64)> =
             sqlx::query_as(sql).bind(unix(time)).fetch_all(&self.readers).await.map_err(self.fault())?;
         Ok(rows.into_iter().map(|(name, due_at)| (name, moment(due_at))).collect())
@@ -222,14 +254,14 @@ impl Report {
         let sql = match account {
             Some(_) => {
                 "
-                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error, p.took
                 FROM polls p JOIN accounts a ON a.id = p.account
                 WHERE p.account = (SELECT id FROM accounts WHERE name = $1) AND p.id < $2
                 ORDER BY p.id DESC LIMIT $3"
             }
             None => {
                 "
-                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error
+                SELECT p.id, a.name, p.started, p.ended, p.new, p.delivered, p.deleted, p.bytes, p.error, p.took
                 FROM polls p JOIN accounts a ON a.id = p.account
                 WHERE $1 IS NULL AND p.id < $2
                 ORDER BY p.id DESC LIMIT $3"
@@ -270,10 +302,11 @@ impl Report {
         Ok(rows.into_iter().map(arrivals).collect())
     }
 
-    /// What was given up for now, the oldest first, at most `limit`: of one account or all.
+    /// What was given up for now, the oldest first, at most `limit` after the first `skipped`: of one account or all.
     pub async fn parked(
         &self,
         account: Option<&AccountName>,
+        skipped: u64,
         limit: u32,
     ) -> Result<Vec<ParkedDelivery>, Error> {
         // The accounts come first: the index of the states is by account.
@@ -284,10 +317,11 @@ impl Report {
             CROSS JOIN deliveries d ON d.account = a.id
             JOIN messages m ON m.id = d.message
             JOIN destinations t ON t.id = d.destination
-            WHERE d.state = 'parked' AND a.name = coalesce($1, a.name) ORDER BY d.since, d.id LIMIT $2";
+            WHERE d.state = 'parked' AND a.name = coalesce($1, a.name) ORDER BY d.since, d.id LIMIT $2 OFFSET $3";
         let rows: Vec<ParkedRow> = sqlx::query_as(sql)
             .bind(account.map(AccountName::as_str))
             .bind(i64::from(limit))
+            .bind(int(skipped))
             .fetch_all(&self.readers)
             .await
             .map_err(self.fault())?;
@@ -347,6 +381,7 @@ struct AccountRow {
     failing_since: Option<i64>,
     error_class: String,
     error_text: String,
+    refused_logins: i64,
 }
 
 impl From<AccountRow> for AccountStatus {
@@ -361,8 +396,10 @@ impl From<AccountRow> for AccountStatus {
             pending: unsigned(row.pending),
             parked: unsigned(row.parked),
             failing_since: row.failing_since.map(moment),
-            error: failed.then_some(Failure { class: row.error_class, text: row.error_text }),
+            error: failed.then_some(Failure { class: row.error_class, text: row.error_text, next_try: None }),
             paused: false,
+            login_refused: row.refused_logins > 0,
+            steps: Vec::new(),
         }
     }
 }
@@ -402,12 +439,11 @@ impl From<&Waiting> for Failure {
     fn from(waiting: &Waiting) -> Failure {
         let Waiting { destination, reason, count, .. } = waiting;
         if waiting.state != "ok" {
-            return Failure { class: "destination".into(), text: format!("{destination}: {reason}") };
+            let text = format!("{destination}: {reason}");
+            return Failure { class: "destination".into(), text, next_try: None };
         }
-        let next_try = waiting.next_try.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
-        let next_try = next_try.map(|at| format!("; next try {at}")).unwrap_or_default();
-        let text = format!("{count} waiting: {destination}: {reason}{next_try}");
-        Failure { class: "message".into(), text }
+        let text = format!("{count} waiting: {destination}: {reason}");
+        Failure { class: "message".into(), text, next_try: waiting.next_try }
     }
 }
 
@@ -422,20 +458,23 @@ struct PollRow {
     deleted: i64,
     bytes: i64,
     error: Option<String>,
+    took: Option<i64>,
 }
 
 impl From<PollRow> for Poll {
     fn from(row: PollRow) -> Poll {
+        let (started, ended) = (moment(row.started), moment(row.ended));
         Poll {
             id: row.id,
             account: row.name,
-            started: Some(moment(row.started)),
-            ended: Some(moment(row.ended)),
+            started: Some(started),
+            ended: Some(ended),
             new: unsigned(row.new),
             delivered: unsigned(row.delivered),
             deleted: unsigned(row.deleted),
             bytes: unsigned(row.bytes),
             error: row.error,
+            took: row.took.map_or(ended - started, TimeDelta::milliseconds),
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum Request {
     /// A poll begun after the request.
     Poll { account: AccountName },
     /// See [`Ledger::retry`].
-    Retry { account: Option<AccountName>, id: Option<MessageId> },
+    Retry { account: Option<AccountName>, id: Option<MessageId>, destination: Option<DestinationName> },
     /// See [`Ledger::give_up`].
     GiveUp { id: MessageId, destination: Option<DestinationName> },
     /// The config has changed: read it again.
@@ -47,7 +47,9 @@ impl Visitor {
     pub async fn request(&self, request: &Request, now: DateTime<Utc>) -> Result<i64, Error> {
         let (kind, account, message, destination) = match request {
             Request::Poll { account } => ("poll", Some(account), None, None),
-            Request::Retry { account, id } => ("retry", account.as_ref(), *id, None),
+            Request::Retry { account, id, destination } => {
+                ("retry", account.as_ref(), *id, destination.as_ref())
+            }
             Request::GiveUp { id, destination } => ("give-up", None, Some(*id), destination.as_ref()),
             Request::Reload => ("reload", None, None, None),
             Request::Forget { account } => ("forget", Some(account), None, None),
@@ -133,7 +135,7 @@ impl RequestRow {
         let destination = self.destination.as_deref().and_then(DestinationName::new);
         match self.kind.as_str() {
             "poll" => Some(Request::Poll { account: account? }),
-            "retry" => Some(Request::Retry { account, id: self.message }),
+            "retry" => Some(Request::Retry { account, id: self.message, destination }),
             "reload" => Some(Request::Reload),
             "forget" => Some(Request::Forget { account: account? }),
             _ => Some(Request::GiveUp { id: self.message?, destination }),

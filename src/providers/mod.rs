@@ -111,5 +111,20 @@ pub fn for_host(host: &str) -> Option<&'static Provider> {
     PRESETS.iter().find(|provider| provider.pop3.iter().chain(provider.imap).any(is_same))
 }
 
+/// What a person has to do before the POP3 server at `host` accepts a password, with the page that does it or explains
+/// it. Empty where nothing is known but that it should be the right one.
+pub fn steps_for_password(host: &str) -> Vec<(String, Option<&'static str>)> {
+    let Some(provider) = for_host(host) else { return Vec::new() };
+    let login = match provider.login {
+        Login::Password => None,
+        Login::AppPassword(step) => {
+            Some((format!("{} needs an app password: {}", provider.name, step.text), step.url))
+        }
+        Login::OAuthOnly(reason) => return vec![(reason.to_owned(), None)],
+    };
+    let enable = provider.enable.map(|step| (step.text.to_owned(), step.url));
+    login.into_iter().chain(enable).collect()
+}
+
 #[cfg(test)]
 mod tests;

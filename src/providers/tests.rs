@@ -155,3 +155,15 @@ fn a_host_names_its_provider() {
     assert!(for_host("pop.yandex.com").unwrap().ignores_deletion);
     assert!(for_host("pop.example.com").is_none());
 }
+
+#[test]
+fn a_refused_password_has_its_steps_where_they_are_known() {
+    let yahoo = steps_for_password("pop.mail.yahoo.com");
+    assert!(yahoo[0].0.starts_with("Yahoo") && yahoo[0].0.contains("needs an app password: "), "{yahoo:?}");
+    assert!(yahoo[0].1.is_some_and(|link| link.starts_with("https://")), "{yahoo:?}");
+    let gmail = steps_for_password("POP.gmail.com");
+    assert!(gmail.len() == 2 && gmail[1].0.contains("Switch POP on"), "{gmail:?}");
+    let outlook = steps_for_password("outlook.office365.com");
+    assert!(outlook.len() == 1 && outlook[0].0.contains("no password works"), "{outlook:?}");
+    assert!(steps_for_password("pop.example.com").is_empty());
+}

@@ -21,5 +21,5 @@ pub use trial::{Mailbox, build_destination, log_in, log_in_account, log_in_home}
 pub use crate::config::draft::{
     AT_ONCE, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, parse_leave_copy,
 };
-pub use crate::config::{Account, Config, Fault, Faults, load, load_without_secrets};
+pub use crate::config::{Account, Config, Fault, Faults, load_with_secret_of, load_without_secrets};
 pub use crate::net::Tls;

@@ -14,7 +14,9 @@ use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
 use super::{Page, Shared};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
-use crate::setup::{self, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, Tls};
+use crate::setup::{
+    self, AT_ONCE, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, Tls,
+};
 
 #[derive(Template)]
 #[template(path = "step.html")]
@@ -128,7 +130,7 @@ pub async fn login(
 ) -> Response {
     let Some(draft) = page.drafts.get(&owner, &id) else { return go("/add") };
     let name = draft.name.as_ref().map(AccountName::as_str).unwrap_or_default();
-    let form = LoginForm::of(name, &draft.peer);
+    let form = LoginForm::of(name, &draft.peer, &POP3_PORTS);
     html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default()))
 }
 
@@ -165,7 +167,8 @@ pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) 
     let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
     vec![
         Field::text("user", "User name", &form.user),
-        Field::password("password", "Password", "off").hint(kept),
+        // Not the one of this page, which a browser would fill in.
+        Field::password("password", "Password", "new-password").hint(kept),
         Field::text("host", server, &form.host).hint("Its name, such as pop.example.com."),
         Field::choice("tls", "Encryption", &form.tls, ways.into()),
         Field::number("port", "Port", &form.port).hint("Leave it empty for the usual one."),
@@ -235,13 +238,14 @@ fn complaints_of_login(
 }
 
 impl LoginForm {
-    pub fn of(name: &str, peer: &PeerDraft) -> LoginForm {
+    /// The usual port is left out, so that it follows when another encryption is chosen.
+    pub fn of(name: &str, peer: &PeerDraft, ports: &Ports) -> LoginForm {
         LoginForm {
             name: name.to_owned(),
             user: peer.user.clone(),
             password: SecretString::default(),
             host: peer.host.clone(),
-            port: peer.port.to_string(),
+            port: if peer.port == ports.of(peer.tls) { String::new() } else { peer.port.to_string() },
             tls: tls_word(peer.tls).to_owned(),
         }
     }
@@ -463,16 +467,23 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
 
 impl MailForm {
     pub fn leave_copy(&self, complaints: &mut Complaints) -> Option<LeaveCopy> {
-        let text = match self.leave_copy.as_str() {
-            "days" => format!("{}d", self.days.trim()),
-            word => word.to_owned(),
+        let (field, text) = match self.leave_copy.as_str() {
+            "days" => ("days", format!("{}d", self.days.trim())),
+            word => ("leave_copy", word.to_owned()),
         };
-        let read = setup::parse_leave_copy(&text);
-        if read.is_err() {
-            let field = if self.leave_copy == "days" { "days" } else { "leave_copy" };
-            complaints.add(field, "Type a number of days.");
+        match setup::parse_leave_copy(&text) {
+            // Nobody deletes by a number.
+            Ok(AT_ONCE) if field == "days" => {
+                complaints
+                    .add(field, "Type at least 1, or choose No above to delete what has been delivered.");
+                None
+            }
+            Ok(leave_copy) => Some(leave_copy),
+            Err(_) => {
+                complaints.add(field, "Type a number of days.");
+                None
+            }
         }
-        read.ok()
     }
 
     pub fn route(&self, config: &Config, complaints: &mut Complaints) -> Option<Route> {
@@ -507,7 +518,7 @@ pub async fn home(
         tls: Tls::Implicit,
         user: String::new(),
     };
-    let form = LoginForm::of(if is_free { "home" } else { "" }, &peer);
+    let form = LoginForm::of(if is_free { "home" } else { "" }, &peer, &IMAP_PORTS);
     Ok(html(&home_step(&form, &id, &Complaints::default())))
 }
 
@@ -583,5 +594,24 @@ impl Page {
         config.map_err(|faults| {
             Refusal::new(StatusCode::CONFLICT, format!("The config must be mended first: {faults}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Certificate, Pin};
+    use crate::setup::Mailbox;
+
+    #[test]
+    fn who_vouches_for_a_server_is_text() {
+        let issuer = "</p><script>alert(1)</script>\u{202e}".to_owned();
+        let certificate = Some(Certificate { issuer, not_after: 1_800_000_000, fingerprint: Pin([0; 32]) });
+        let mailbox = Mailbox { messages: 1, octets: 1, certificate };
+        let mut step = address_step("me@example.com", &Complaints::default());
+        step.told = vec![mailbox.trust()];
+        let page = step.render().unwrap();
+        assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
+        assert!(!page.contains("<script>") && !page.contains('\u{202e}'), "{page}");
     }
 }

@@ -30,6 +30,17 @@ pub fn go(to: &str) -> Response {
     Redirect::to(to).into_response()
 }
 
+/// `path` with a query of those pairs that have a value.
+pub fn address(path: &str, pairs: &[(&str, &String)]) -> String {
+    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let pairs = pairs.map(|(key, value)| {
+        let Ok(value) = askama::filters::urlencode_strict(value);
+        format!("{key}={value}")
+    });
+    let query: Vec<String> = pairs.collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
 /// Why there is no page, or why nothing was done.
 #[derive(Debug)]
 pub struct Refusal {

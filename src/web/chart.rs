@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Local, NaiveDate, TimeDelta, Utc};
 
-use super::words::{counted, span};
+use super::words::{counted, measured};
 use crate::ledger::{Arrivals, Poll};
 
 /// In the units of the drawing.
@@ -18,7 +18,18 @@ pub struct Chart {
     pub title: String,
     /// What it shows, for who does not see it.
     pub words: String,
+    /// What the highest column stands for; empty where there is none.
+    pub highest: String,
+    /// Where the row begins and where it ends.
+    pub ends: Option<(String, String)>,
     pub columns: Vec<Column>,
+}
+
+/// One column before it is drawn.
+struct Value {
+    height: u64,
+    at: String,
+    words: String,
 }
 
 pub struct Column {
@@ -48,39 +59,49 @@ impl Chart {
             }
             _ => "None came.".into(),
         };
-        let values = per_day
-            .iter()
-            .map(|(day, number)| (*number, format!("{}: {}", day.format("%-d %b"), messages(*number))));
-        let title = format!("Messages a day, in the last {days} days");
-        Chart { id: "days", title, words, columns: columns(values.collect()) }
+        let values = per_day.iter().map(|(day, number)| Value {
+            height: *number,
+            at: day.format("%-d %b").to_string(),
+            words: messages(*number),
+        });
+        Chart::of("days", format!("Messages a day, in the last {days} days"), words, values.collect())
     }
 
     /// How long polls took; `polls` begins with the newest.
     pub fn of_durations(polls: &[Poll]) -> Chart {
         let took = |poll: &Poll| {
-            let took = poll.ended? - poll.started?;
-            let seconds = u64::try_from(took.num_seconds()).unwrap_or(0);
-            let at = poll.started?.with_timezone(&Local).format("%-d %b %H:%M");
-            Some((seconds, format!("{at}: {}", span(took))))
+            Some(Value {
+                height: u64::try_from(poll.took.num_milliseconds()).unwrap_or(0),
+                at: poll.started?.with_timezone(&Local).format("%-d %b %H:%M").to_string(),
+                words: measured(poll.took),
+            })
         };
-        let values: Vec<(u64, String)> = polls.iter().rev().filter_map(took).collect();
-        let words = match values.iter().max_by_key(|(seconds, _)| *seconds) {
-            Some((_, longest)) => format!("The longest is that of {longest}."),
+        let values: Vec<Value> = polls.iter().rev().filter_map(took).collect();
+        let words = match values.iter().max_by_key(|value| value.height) {
+            Some(longest) => format!("The longest is that of {}: {}.", longest.at, longest.words),
             None => "There was none.".into(),
         };
         let title = format!("How long the last {} took", counted(values.len() as u64, "check", "checks"));
-        Chart { id: "durations", title, words, columns: columns(values) }
+        Chart::of("durations", title, words, values)
+    }
+
+    fn of(id: &'static str, title: String, words: String, values: Vec<Value>) -> Chart {
+        let highest = values.iter().max_by_key(|value| value.height).filter(|value| value.height > 0);
+        let highest = highest.map(|value| value.words.clone()).unwrap_or_default();
+        let ends = values.first().zip(values.last()).map(|(first, last)| (first.at.clone(), last.at.clone()));
+        Chart { id, title, words, highest, ends, columns: columns(values) }
     }
 }
 
 /// The highest fills the drawing, and one that is more than nothing can be seen.
-fn columns(values: Vec<(u64, String)>) -> Vec<Column> {
-    let highest = values.iter().map(|(value, _)| *value).max().unwrap_or(0).max(1);
+fn columns(values: Vec<Value>) -> Vec<Column> {
+    let highest = values.iter().map(|value| value.height).max().unwrap_or(0).max(1);
     let room = WIDTH / (values.len().max(1) as u64);
-    let column = |(n, (value, label)): (usize, (u64, String))| {
-        let height = u128::from(value) * u128::from(HEIGHT) / u128::from(highest);
+    let column = |(n, value): (usize, Value)| {
+        let height = u128::from(value.height) * u128::from(HEIGHT) / u128::from(highest);
         let height = u64::try_from(height).unwrap_or(HEIGHT);
-        let height = if value > 0 { height.max(2) } else { 0 };
+        let height = if value.height > 0 { height.max(2) } else { 0 };
+        let label = format!("{}: {}", value.at, value.words);
         Column { x: n as u64 * room, y: HEIGHT - height, width: (room * 4 / 5).max(1), height, label }
     };
     values.into_iter().enumerate().map(column).collect()
@@ -99,13 +120,17 @@ mod tests {
         let heights: Vec<u64> = chart.columns.iter().rev().take(5).map(|column| column.height).collect();
         assert_eq!((chart.columns.len(), heights), (30, vec![100, 0, 0, 12, 0]));
         assert!(chart.words.starts_with("9 messages in all, most on "), "{}", chart.words);
-        assert_eq!(Chart::of_days(&[], 30, now).words, "None came.");
+        let today = now.with_timezone(&Local).format("%-d %b").to_string();
+        assert_eq!((chart.highest.as_str(), chart.ends.unwrap().1), ("8 messages", today));
+        let empty = Chart::of_days(&[], 30, now);
+        assert_eq!((empty.words.as_str(), empty.highest.as_str()), ("None came.", ""));
     }
 
     #[test]
     fn columns_stay_within_the_drawing() {
+        let value = |n: u64| Value { height: n << 40, at: String::new(), words: String::new() };
         for length in [0, 1, 50, 599, 600] {
-            let drawn = columns((0..length).map(|n| (n << 40, String::new())).collect());
+            let drawn = columns((0..length).map(value).collect());
             let right = drawn.last().map_or(0, |column| column.x + column.width);
             assert!(right <= WIDTH && drawn.iter().all(|column| column.height <= HEIGHT), "{length}");
         }

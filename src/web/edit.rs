@@ -1,14 +1,17 @@
 //! Changing, pausing and deleting an account that has a file of its own.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
+use super::overview::Shown;
+use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
 use crate::message::{LeaveCopy, Route};
@@ -80,7 +83,7 @@ fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &C
             let is_chosen = form.mail.leave_copy == AS_IT_IS;
             if is_odd(account.poll.leave_copy) {
                 choices.iter_mut().for_each(|choice| choice.is_chosen &= !is_chosen);
-                let (value, label) = (AS_IT_IS.to_owned(), "As its file says".to_owned());
+                let (value, label) = (AS_IT_IS.to_owned(), as_it_is(account.poll.leave_copy));
                 choices.push(super::form::Choice { value, label, is_chosen });
             }
         }
@@ -100,13 +103,23 @@ fn is_odd(leave_copy: LeaveCopy) -> bool {
 
 const DAY: u64 = 24 * 3600;
 
+/// A time that is not in days, in the largest unit that it is a number of.
+fn as_it_is(leave_copy: LeaveCopy) -> String {
+    let LeaveCopy::For(time) = leave_copy else { return "As its file says".into() };
+    let seconds = time.as_secs();
+    let units = [(3600, "hour", "hours"), (60, "minute", "minutes"), (1, "second", "seconds")];
+    let unit = units.into_iter().find(|(unit, ..)| seconds % unit == 0);
+    let time = unit.map(|(unit, one, many)| counted(seconds / unit, one, many)).unwrap_or_default();
+    format!("For {time}, as its file says")
+}
+
 impl EditForm {
     fn of(account: &Account) -> EditForm {
         let draft = AccountDraft::of(account);
         let (leave_copy, days) = match draft.leave_copy {
             LeaveCopy::Forever => ("yes", 14),
             AT_ONCE => ("no", 14),
-            LeaveCopy::For(time) if is_odd(draft.leave_copy) => (AS_IT_IS, time.as_secs() / DAY),
+            LeaveCopy::For(_) if is_odd(draft.leave_copy) => (AS_IT_IS, 14),
             LeaveCopy::For(time) => ("days", time.as_secs() / DAY),
         };
         let route = draft.routes.first();
@@ -118,7 +131,26 @@ impl EditForm {
             folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
             mark_read: if route.is_some_and(|route| route.mark_read) { "yes".into() } else { String::new() },
         };
-        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer), mail }
+        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS), mail }
+    }
+
+    /// The account as it is to be, and its password where there is a new one; `None` where there are complaints.
+    fn wanted(
+        &self,
+        account: &Account,
+        config: &Config,
+        complaints: &mut Complaints,
+    ) -> Option<(AccountDraft, Option<SecretString>)> {
+        let after = self.applied_to(account, config, complaints);
+        let password = self.login.typed_password(complaints);
+        let after = after.filter(|_| complaints.is_empty())?;
+        if after.peer != AccountDraft::of(account).peer && password.is_none() {
+            // A password that is known goes to no other server, whoever is signed in.
+            let text = "Type the password again, as the server or the user is another one now.";
+            complaints.add("password", text);
+            return None;
+        }
+        Some((after, password))
     }
 
     /// The account as it is to be; `None` where something is missing.
@@ -148,56 +180,63 @@ impl EditForm {
 
 pub async fn change(
     State(page): Shared,
-    Path(account): Path<String>,
+    Path(name): Path<String>,
     Form(form): Form<EditForm>,
 ) -> Result<Response, Refusal> {
+    let config = page.config().await?;
+    let account = own_account(&config, &name)?;
+    let mut complaints = Complaints::default();
+    // A server may take its time: meanwhile others can change what is theirs.
+    if let Some((after, Some(password))) = form.wanted(account, &config, &mut complaints) {
+        let net = crate::net::Settings {
+            host: after.peer.host.clone(),
+            port: after.peer.port,
+            tls: after.peer.tls,
+            ..account.pop3.peer.clone()
+        };
+        if let Err(reason) = setup::log_in_account(net, &after.peer.user, &password).await {
+            complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+        }
+    }
+    if !complaints.is_empty() {
+        return Ok(complain(&edit_page(&config, account, &form, &complaints)));
+    }
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
-    let account = own_account(&config, &account)?;
-    let mut complaints = Complaints::default();
-    let after = form.applied_to(account, &config, &mut complaints);
-    let password = form.login.typed_password(&mut complaints);
-    if let Some(after) = after.filter(|_| complaints.is_empty()) {
-        let is_moved = after.peer != AccountDraft::of(account).peer;
-        if is_moved && password.is_none() {
-            // A password that is known goes to no other server, whoever is signed in.
-            let text = "Type the password again, as the server or the user is another one now.";
-            complaints.add("password", text);
-        } else if let Some(password) = &password {
-            let net = crate::net::Settings {
-                host: after.peer.host.clone(),
-                port: after.peer.port,
-                tls: after.peer.tls,
-                ..account.pop3.peer.clone()
-            };
-            if let Err(reason) = setup::log_in_account(net, &after.peer.user, password).await {
-                complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+    let account = own_account(&config, &name)?;
+    if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
+        let (config, before) = (config.clone(), account.clone());
+        let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
+        match changed {
+            Ok(()) => {
+                page.take_up().await?;
+                return Ok(go("/"));
             }
-        }
-        if complaints.is_empty() {
-            let (config, before) = (config.clone(), account.clone());
-            let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
-            match changed {
-                Ok(()) => {
-                    page.take_up().await?;
-                    return Ok(go("/"));
-                }
-                Err(error) => complaints_of(error, &mut complaints),
-            }
+            Err(error) => complaints_of(error, &mut complaints),
         }
     }
     Ok(complain(&edit_page(&config, account, &form, &complaints)))
 }
 
-pub async fn pause(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
-    set_paused(&page, &account, true).await
+pub async fn pause(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
+    set_paused(&page, &account, true).await?;
+    Ok(go(&shown.address("/")))
 }
 
-pub async fn resume(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
-    set_paused(&page, &account, false).await
+pub async fn resume(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
+    set_paused(&page, &account, false).await?;
+    Ok(go(&shown.address("/")))
 }
 
-async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response, Refusal> {
+async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<(), Refusal> {
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
     let before = own_account(&config, account)?.clone();
@@ -205,8 +244,7 @@ async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response
     on_disk(move || setup::change(&config, &before, &after, None))
         .await?
         .map_err(|error| unchanged(&error))?;
-    page.take_up().await?;
-    Ok(go("/"))
+    page.take_up().await
 }
 
 fn unchanged(error: &setup::Error) -> Refusal {

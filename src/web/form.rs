@@ -12,6 +12,8 @@ pub struct Field {
     pub hint: String,
     /// A sentence; empty where all is well.
     pub complaint: String,
+    /// The first that has one: there a person goes on.
+    pub is_first_fault: bool,
     /// What a browser may fill in (the HTML attribute of this name).
     pub autocomplete: &'static str,
     pub kind: Kind,
@@ -41,7 +43,7 @@ impl Field {
         let (hint, complaint) = (String::new(), String::new());
         // What no keyboard types would not come back the same.
         let value = value.chars().filter(|c| !c.is_control()).collect();
-        Field { name, label, value, hint, complaint, autocomplete: "off", kind }
+        Field { name, label, value, hint, complaint, is_first_fault: false, autocomplete: "off", kind }
     }
 
     pub fn text(name: &'static str, label: &'static str, value: &str) -> Field {
@@ -79,6 +81,12 @@ impl Field {
     }
 }
 
+/// What the title of a form begins with where something in it is wrong: it is what is heard first.
+pub fn alarm(complaints: &[String], fields: &[Field]) -> &'static str {
+    let is_wrong = !complaints.is_empty() || fields.iter().any(|field| field.is_first_fault);
+    if is_wrong { "Error: " } else { "" }
+}
+
 /// What is wrong with what was typed: a field and a sentence each. Those of no field of the form stand above it.
 #[derive(Clone, Debug, Default)]
 pub struct Complaints(Vec<(String, String)>);
@@ -106,6 +114,9 @@ impl Complaints {
                 Some(field) => field.complaint = shown(text),
                 None => rest.push(shown(text)),
             }
+        }
+        if let Some(first) = fields.iter_mut().find(|field| !field.complaint.is_empty()) {
+            first.is_first_fault = true;
         }
         rest
     }

@@ -72,11 +72,11 @@ impl Access {
     }
 
     /// Without TLS only this machine and the proxy are spoken to.
-    fn admits(&self, peer: IpAddr) -> bool {
+    pub fn admits(&self, peer: IpAddr) -> bool {
         self.acceptor.is_some() || peer.is_loopback() || self.trusts(peer)
     }
 
-    fn trusts(&self, peer: IpAddr) -> bool {
+    pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxy.iter().any(|network| network.contains(&peer))
     }
 
@@ -195,4 +195,16 @@ pub async fn bound(request: Request, next: Next) -> Response {
         Ok(Err(_)) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "That is too long").into_response(),
         Err(_) => Refusal::new(StatusCode::REQUEST_TIMEOUT, "That took too long").into_response(),
     }
+}
+
+/// Does what a form asks for to its end, also where the browser hangs up meanwhile: else a file could be gone and its
+/// account be polled on.
+pub async fn to_the_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let done = tokio::spawn(next.run(request)).await;
+    done.unwrap_or_else(|error| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("This ended early ({error})")).into_response()
+    })
 }

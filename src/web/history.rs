@@ -10,7 +10,7 @@ use super::Shared;
 use super::answers::{Refusal, account_name, html};
 use super::chart::Chart;
 use super::overview::is_configured;
-use super::words::{When, count, octets, shown, span};
+use super::words::{When, count, measured, octets, shown};
 use crate::ledger::Poll;
 
 /// Polls on one page.
@@ -31,7 +31,7 @@ struct HistoryPage {
     name: String,
     charts: Vec<Chart>,
     rows: Vec<Row>,
-    /// The oldest poll here, where there may be older ones.
+    /// The oldest poll here, where there are older ones.
     older: Option<i64>,
     is_newest: bool,
 }
@@ -57,14 +57,17 @@ pub async fn page(
         // One that has left the config is still known to the ledger.
         report.must_know(&account).await?;
     }
-    let polls = report.history(Some(&account), from.before, ON_A_PAGE).await?;
+    // One more than is shown tells whether there are older ones.
+    let mut polls = report.history(Some(&account), from.before, ON_A_PAGE + 1).await?;
+    let has_older = polls.len() > ON_A_PAGE as usize;
+    polls.truncate(ON_A_PAGE as usize);
     let now = Utc::now();
     let mut charts = Vec::new();
     if from.before.is_none() {
         let arrivals = report.arrivals(&account, now - TimeDelta::days(DAYS)).await?;
         charts = vec![Chart::of_days(&arrivals, DAYS, now), Chart::of_durations(&polls)];
     }
-    let older = polls.last().map(|poll| poll.id).filter(|_| polls.len() >= ON_A_PAGE as usize);
+    let older = polls.last().map(|poll| poll.id).filter(|_| has_older);
     let rows = polls.iter().map(|poll| Row::of(poll, now)).collect();
     let name = account.to_string();
     Ok(html(&HistoryPage { name, charts, rows, older, is_newest: from.before.is_none() }))
@@ -72,10 +75,9 @@ pub async fn page(
 
 impl Row {
     fn of(poll: &Poll, now: DateTime<Utc>) -> Row {
-        let took = poll.started.zip(poll.ended).map(|(started, ended)| span(ended - started));
         Row {
             started: poll.started.map(|at| When::relative(at, now)),
-            took: took.unwrap_or_default(),
+            took: measured(poll.took),
             new: count(poll.new),
             delivered: count(poll.delivered),
             deleted: count(poll.deleted),

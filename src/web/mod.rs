@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `server`, `guard` | connections; who may ask, and what no answer lacks |
+//! | `server`, `patient`, `guard` | connections; those that take nothing; who may ask, and what no answer lacks |
 //! | `sessions`, `sign_in` | who is signed in; the password |
 //! | `overview`, `live` | the accounts and destinations; polls under way |
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
@@ -12,8 +12,8 @@
 //! | `monitor` | what machines ask: whether all is well, and how much there was |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
-//! Nothing here acts by itself: accounts are changed by [`crate::setup`], and the rest is asked of whoever holds the
-//! ledger, in the way of the commands.
+//! Accounts are tried, changed and asked for a message by [`crate::setup`]; the rest is asked of whoever holds the ledger,
+//! in the way of the commands.
 
 mod add;
 mod answers;
@@ -27,6 +27,7 @@ mod live;
 mod monitor;
 mod overview;
 mod parked;
+mod patient;
 mod server;
 mod sessions;
 mod sign_in;
@@ -136,6 +137,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/add/{draft}/mail", get(add::mail).post(add::save))
         .route("/add/{draft}/home", get(add::home).post(add::add_home))
         .route("/accounts/{account}/check", post(overview::check_now))
+        .route("/destinations/{destination}/retry", post(overview::retry))
         .route("/accounts/{account}/pause", post(edit::pause))
         .route("/accounts/{account}/resume", post(edit::resume))
         .route("/accounts/{account}/edit", get(edit::form).post(edit::change))
@@ -143,9 +145,10 @@ fn router(page: Arc<Page>) -> Router {
         .route("/accounts/{account}/history", get(history::page))
         .route("/parked", get(parked::page))
         .route("/parked/{message}/retry", post(parked::retry))
-        .route("/parked/{message}/give-up", post(parked::give_up))
+        .route("/parked/{message}/give-up", get(parked::question).post(parked::give_up))
         .route("/parked/{message}/message.eml", get(parked::download))
         .route("/sign-out", post(sign_in::out))
+        .layer(from_fn(guard::to_the_end))
         .layer(from_fn_with_state(Arc::clone(&page), sign_in::must_be_signed_in));
     Router::new()
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))

@@ -237,12 +237,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
         let work = AccountName::new("work").unwrap();
         let configured = |polling| Configured {
-            accounts: vec![ConfiguredAccount {
-                name: work.clone(),
-                source: String::new(),
-                has_own_file: false,
-                polling,
-            }],
+            accounts: vec![ConfiguredAccount::new(work.clone(), polling)],
             ..Configured::default()
         };
         let overdue =

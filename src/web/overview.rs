@@ -9,11 +9,15 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::answers::{Refusal, account_name, go, html};
+use super::answers::{Refusal, account_name, address, go, html};
 use super::live::{Checking, Live};
 use super::words::{When, count, counted, shown};
 use super::{Page, Shared};
-use crate::ledger::{AccountStatus, Configured, ConfiguredAccount, DestinationStatus, Polling, Request};
+use crate::ledger::{
+    AccountStatus, Configured, ConfiguredAccount, ConfiguredDestination, DestinationStatus, Polling, Request,
+    Step,
+};
+use crate::message::DestinationName;
 
 /// Accounts on one page.
 const ON_A_PAGE: usize = 50;
@@ -50,6 +54,8 @@ struct Overview {
     summary: String,
     /// Where the script asks for news.
     source: String,
+    /// What follows an address of ours so that its answer leads back here; empty on the first page of all.
+    here: String,
     /// A poll is under way: news will come soon.
     is_busy: bool,
     find: String,
@@ -80,8 +86,11 @@ struct Card {
     has_parked: bool,
     is_paused: bool,
     is_broken: bool,
+    in_the_clear: bool,
     /// It has a file of its own, so that the page may change it.
     is_ours: bool,
+    /// That file is understood, so that a form can show it.
+    can_be_edited: bool,
 }
 
 struct Progress {
@@ -93,7 +102,10 @@ struct Progress {
 struct Trouble {
     /// Since when no mail has been retrieved; `None` where mail is, and only waits.
     since: Option<Since>,
+    /// What to do about a password that was refused; empty where something else is wrong.
+    steps: Vec<Step>,
     text: String,
+    next_try: Option<When>,
 }
 
 enum Since {
@@ -107,6 +119,9 @@ struct DestinationCard {
     class: &'static str,
     state: &'static str,
     error: String,
+    in_the_clear: bool,
+    /// Another try may help.
+    can_retry: bool,
 }
 
 pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
@@ -121,7 +136,11 @@ pub async fn live(State(page): Shared, Query(shown): Query<Shown>) -> Result<Res
 /// How long to wait for a poll to begin, so that the page that follows shows it.
 const UNTIL_IT_BEGINS: Duration = Duration::from_millis(1500);
 
-pub async fn check_now(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
+pub async fn check_now(
+    State(page): Shared,
+    Path(account): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
     let account = account_name(&account)?;
     if !is_configured(&page.house.configured.borrow(), account.as_str()) {
         return Err(Refusal::no_account(account.as_str()));
@@ -131,7 +150,22 @@ pub async fn check_now(State(page): Shared, Path(account): Path<String>) -> Resu
     let begun = live.wait_for(|live| live.of(account.as_str()).is_some());
     // One that is over sooner than anybody could see it shows as just checked.
     let _ = tokio::time::timeout(UNTIL_IT_BEGINS, begun).await;
-    Ok(go("/"))
+    Ok(go(&shown.address("/")))
+}
+
+/// Tries a destination again, with all that waits for it.
+pub async fn retry(
+    State(page): Shared,
+    Path(destination): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Refusal> {
+    let none = || Refusal::not_found("There is no such destination");
+    let destination = DestinationName::new(&destination).ok_or_else(none)?;
+    if page.house.configured.borrow().destinations.iter().all(|known| known.name != destination) {
+        return Err(none());
+    }
+    page.ask(&Request::Retry { account: None, id: None, destination: Some(destination) }).await?;
+    Ok(go(&shown.address("/")))
 }
 
 impl Overview {
@@ -158,10 +192,19 @@ impl Overview {
         let cards: Vec<Card> = cards
             .map(|account| Card::of(account, of_config.get(account.name.as_str()).copied(), &live, now))
             .collect();
-        let to_page = |n: usize| (1..=pages).contains(&n).then(|| wanted.address("/", n));
+        // Both are short lists in the order of their names.
+        let destinations = status.destinations.iter().map(|destination| {
+            let mut known = configured.destinations.iter();
+            let known = known.find(|known| known.name.as_str() == destination.name);
+            DestinationCard::of(destination, known)
+        });
+        let destinations: Vec<DestinationCard> = destinations.collect();
+        let ill = status.destinations.iter().filter(|destination| destination.state != "ok").count();
+        let to_page = |n: usize| (1..=pages).contains(&n).then(|| wanted.on(n).address("/"));
         Ok(Overview {
-            summary: summary(all as u64, attention as u64),
-            source: wanted.address("/live", at),
+            summary: summary(all as u64, attention as u64, ill as u64),
+            source: wanted.on(at).address("/live"),
+            here: wanted.on(at).address(""),
             is_busy: cards.iter().any(|card| card.progress.is_some()),
             find: shown(&wanted.find),
             attention: attention as u64,
@@ -170,18 +213,27 @@ impl Overview {
             cards,
             previous: to_page(at - 1),
             next: to_page(at + 1),
-            destinations: status.destinations.iter().map(DestinationCard::of).collect(),
+            destinations,
         })
     }
 }
 
-fn summary(all: u64, attention: u64) -> String {
+/// `attention` of `all` accounts need some, and `ill` destinations.
+fn summary(all: u64, attention: u64, ill: u64) -> String {
+    if all == 0 && ill == 0 {
+        return "There is no account yet.".into();
+    }
     let accounts = counted(all, "account", "accounts");
-    match attention {
-        _ if all == 0 => "There is no account yet.".into(),
-        0 => format!("{accounts}. All is well."),
-        1 => format!("{accounts}. One needs your attention."),
-        n => format!("{accounts}. {} need your attention.", count(n)),
+    let destinations =
+        if ill == 1 { "one destination".into() } else { counted(ill, "destination", "destinations") };
+    match (attention, ill) {
+        (0, 0) => format!("{accounts}. All is well."),
+        (1, 0) => format!("{accounts}. One needs your attention."),
+        (n, 0) => format!("{accounts}. {} need your attention.", count(n)),
+        (0, 1) => format!("{accounts}. One destination needs your attention."),
+        (0, _) => format!("{accounts}. {destinations} need your attention."),
+        (1, _) => format!("{accounts}. One needs your attention, and {destinations}."),
+        (n, _) => format!("{accounts}. {} need your attention, and {destinations}.", count(n)),
     }
 }
 
@@ -190,23 +242,16 @@ fn needs_attention(account: &AccountStatus) -> bool {
 }
 
 impl Shown {
-    fn address(&self, path: &str, page: usize) -> String {
-        let mut query = encoded(&[("find", &self.find), ("show", &self.show)]);
-        if page > 1 {
-            query.push(format!("page={page}"));
-        }
-        if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+    /// The same, on another page.
+    fn on(&self, page: usize) -> Shown {
+        Shown { page, ..self.clone() }
     }
-}
 
-/// The pairs that have a value, ready for a query.
-fn encoded(pairs: &[(&str, &String)]) -> Vec<String> {
-    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let pairs = pairs.map(|(key, value)| {
-        let Ok(value) = askama::filters::urlencode_strict(value);
-        format!("{key}={value}")
-    });
-    pairs.collect()
+    /// An address of ours that shows this. It is made anew of its parts, so it leads nowhere else.
+    pub fn address(&self, path: &str) -> String {
+        let page = if self.page > 1 { self.page.to_string() } else { String::new() };
+        address(path, &[("find", &self.find), ("show", &self.show), ("page", &page)])
+    }
 }
 
 impl Card {
@@ -240,7 +285,9 @@ impl Card {
             has_parked: account.parked > 0,
             is_paused: account.paused,
             is_broken,
+            in_the_clear: configured.is_some_and(|account| account.in_the_clear),
             is_ours: configured.is_some_and(|account| account.has_own_file),
+            can_be_edited: configured.is_some_and(|account| !account.source.is_empty()),
         }
     }
 }
@@ -254,17 +301,30 @@ impl Progress {
 impl Trouble {
     fn of(account: &AccountStatus, now: DateTime<Utc>) -> Option<Trouble> {
         let error = account.error.as_ref()?;
-        let since = account.is_failing().then(|| match account.last_success {
+        // A first import may break off after much has come.
+        let broken_off = account.failing_since.filter(|_| account.delivered > 0);
+        let since = account.is_failing().then(|| match account.last_success.or(broken_off) {
             Some(at) => Since::Day(When::since(at, now)),
             None => Since::Ever,
         });
-        Some(Trouble { since, text: shown(&error.text) })
+        let steps = if account.login_refused { steps(&account.steps) } else { Vec::new() };
+        let next_try = error.next_try.map(|at| When::relative(at.max(now), now));
+        Some(Trouble { since, steps, text: shown(&error.text), next_try })
     }
 }
 
+/// What a provider wants, or else what is likely.
+fn steps(known: &[Step]) -> Vec<Step> {
+    let text = "Check the user name, and type the password again.";
+    let likely = || vec![Step { text: text.into(), link: None }];
+    if known.is_empty() { likely() } else { known.to_vec() }
+}
+
 impl DestinationCard {
-    fn of(destination: &DestinationStatus) -> DestinationCard {
+    fn of(destination: &DestinationStatus, configured: Option<&ConfiguredDestination>) -> DestinationCard {
+        let is_broken = configured.is_some_and(|known| known.broken.is_some());
         let (class, state) = match destination.state.as_str() {
+            _ if is_broken => ("failing", "cannot be used as the config has it; mend that first"),
             "ok" => ("ok", "takes mail"),
             "paused" => ("waiting", "tried with one message at a time"),
             "disabled" => ("failing", "takes no mail until you change it or try again"),
@@ -276,6 +336,8 @@ impl DestinationCard {
             class,
             state,
             error: destination.error.as_deref().map(shown).unwrap_or_default(),
+            in_the_clear: configured.is_some_and(|known| known.in_the_clear),
+            can_retry: destination.state != "ok" && !is_broken,
         }
     }
 }
@@ -283,4 +345,39 @@ impl DestinationCard {
 /// Whether the config names the account.
 pub fn is_configured(configured: &Configured, account: &str) -> bool {
     configured.accounts.iter().any(|known| known.name.as_str() == account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Failure, Status};
+    use crate::message::AccountName;
+
+    #[test]
+    fn a_refused_password_is_said_with_what_its_provider_wants() {
+        let step = Step { text: "Yahoo needs an app password".into(), link: Some("https://here".into()) };
+        let configured = ConfiguredAccount {
+            steps: vec![step.clone()],
+            ..ConfiguredAccount::new(AccountName::new("old").unwrap(), Polling::On)
+        };
+        let steps = |login_refused| {
+            let text = "the login was refused".into();
+            let error = Some(Failure { class: "account".into(), text, next_try: None });
+            let known = AccountStatus { name: "old".into(), error, login_refused, ..Default::default() };
+            let status = Status { accounts: vec![known], destinations: Vec::new() };
+            let configured = Configured { accounts: vec![configured.clone()], destinations: Vec::new() };
+            let status = status.of(&configured);
+            Trouble::of(&status.accounts[0], Utc::now()).unwrap().steps
+        };
+        assert_eq!((steps(true), steps(false)), (vec![step], vec![]));
+    }
+
+    #[test]
+    fn the_summary_counts_all_that_is_not_well() {
+        assert_eq!(summary(0, 0, 0), "There is no account yet.");
+        assert_eq!(summary(2, 0, 0), "2 accounts. All is well.");
+        assert_eq!(summary(2, 0, 1), "2 accounts. One destination needs your attention.");
+        assert_eq!(summary(2, 2, 0), "2 accounts. 2 need your attention.");
+        assert_eq!(summary(2, 1, 2), "2 accounts. One needs your attention, and 2 destinations.");
+    }
 }

@@ -1,68 +1,131 @@
-// Keeps the overview fresh, and says when a button has been pressed. Without it the page reloads itself.
+// Keeps the overview fresh, says when it no longer can, and says when a button has been pressed.
 "use strict";
 
 const LIVELY = 1500;
 const CALM = 15000;
+const DEADLINE = 10000;
+
+// So many looks in vain may be chance.
+const IN_VAIN = 2;
+
+let vain = 0;
+let seen = new Date();
 
 function live() {
   return document.getElementById("live");
 }
 
-// Puts what has changed in the place of what was there, so that the focus and what is being read stay where they are.
-function renew(from, to) {
-  const cards = Array.from(from.querySelectorAll("article"));
-  const others = Array.from(to.querySelectorAll("article"));
-  if (cards.length !== others.length || cards.some((card, at) => card.id !== others[at].id)) return replace(from, to);
-  const rest = (node) => Array.from(node.children).filter((child) => !child.classList.contains("cards"));
-  const [before, after] = [rest(from), rest(to)];
-  if (before.length !== after.length) return replace(from, to);
-  cards.forEach((card, at) => replace(card, others[at]));
-  before.forEach((child, at) => replace(child, after[at]));
-  from.dataset.busy = to.dataset.busy;
-}
-
-function replace(from, to) {
-  if (from.isEqualNode(to)) return;
-  const focused = from.contains(document.activeElement) ? focusables(from).indexOf(document.activeElement) : -1;
-  from.replaceWith(to);
-  if (focused >= 0) focusables(to)[focused]?.focus();
-}
-
-function focusables(node) {
-  return Array.from(node.querySelectorAll("a, button, input"));
-}
-
-function tell() {
-  const checking = Array.from(document.querySelectorAll("#live .card.checking h2"), (name) => name.textContent);
-  const news = document.getElementById("news");
-  const text = checking.length > 0 ? `Checking mail: ${checking.slice(0, 3).join(", ")}` : document.getElementById("summary").firstChild.textContent.trim();
-  if (news.textContent !== text) news.textContent = text;
-}
-
 async function look() {
   if (document.visibilityState === "visible") {
     try {
-      const response = await fetch(live().dataset.source, { credentials: "same-origin" });
-      if (response.redirected) return location.reload();
-      if (response.ok) {
-        const page = new DOMParser().parseFromString(await response.text(), "text/html");
-        renew(live(), page.getElementById("live"));
-        tell();
-      }
+      const page = await fetch(live().dataset.source, { credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE) });
+      if (page.redirected) return location.reload();
+      if (!page.ok) throw new Error(page.statusText);
+      renew(new DOMParser().parseFromString(await page.text(), "text/html").getElementById("live"));
+      [vain, seen] = [0, new Date()];
     } catch {
-      // The next look will tell.
+      vain += 1;
     }
+    tell();
   }
   setTimeout(look, live().dataset.busy === "true" ? LIVELY : CALM);
 }
 
+function tell() {
+  const silence = vain < IN_VAIN ? "" : `mailferry does not answer. What you see is how things were at ${seen.toLocaleTimeString()}.`;
+  say("silence", silence);
+  const checking = Array.from(document.querySelectorAll("#live .card.checking h2"), (name) => name.textContent);
+  const summary = document.getElementById("summary").firstChild.textContent.trim();
+  say("news", checking.length > 0 ? `Checking mail: ${checking.slice(0, 3).join(", ")}` : summary);
+}
+
+function say(id, text) {
+  const place = document.getElementById(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+// The focus comes back to what leads to the same place, where that had to be made anew.
+function renew(wanted) {
+  const focused = document.activeElement;
+  const target = targetOf(focused);
+  become(live(), wanted);
+  if (focused.isConnected || !target) return;
+  Array.from(live().querySelectorAll("a, button")).find((other) => targetOf(other) === target)?.focus();
+}
+
+function targetOf(node) {
+  return node.getAttribute("href") ?? node.form?.getAttribute("action");
+}
+
+// Makes `node` like `wanted`, and keeps of it what is the same: so that the focus, a press under way and what is being
+// read stay where they are.
+function become(node, wanted) {
+  if (node.isEqualNode(wanted) || pressed.has(node)) return;
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    node.nodeValue = wanted.nodeValue;
+    return;
+  }
+  for (const { name } of Array.from(node.attributes)) if (!wanted.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  let at = node.firstChild;
+  for (const child of Array.from(wanted.childNodes)) {
+    let known = at;
+    while (known && !isFor(known, child)) known = known.nextSibling;
+    if (!known) {
+      node.insertBefore(child, at);
+      continue;
+    }
+    while (at !== known) at = removed(at);
+    become(known, child);
+    at = known.nextSibling;
+  }
+  while (at) at = removed(at);
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
+// Whether both are for the same thing, however it is doing.
+function isFor(node, wanted) {
+  return node.nodeName === wanted.nodeName && nameOf(node) === nameOf(wanted);
+}
+
+function nameOf(node) {
+  return node.id || node.getAttribute?.("action") || node.getAttribute?.("href") || node.className || "";
+}
+
+// The forms whose answer is awaited, with what their button said.
+const pressed = new Map();
+
 document.addEventListener("submit", (event) => {
-  const button = event.target.querySelector("button");
-  if (!button || event.target.method !== "post") return;
+  const form = event.target;
+  const button = form.querySelector("button");
+  if (!button || form.method !== "post") return;
+  // A second press does nothing.
+  if (pressed.has(form)) return event.preventDefault();
+  pressed.set(form, button.textContent);
   button.setAttribute("aria-busy", "true");
   if (button.dataset.busy) button.textContent = button.dataset.busy;
-  // A second press does nothing.
-  event.target.addEventListener("submit", (again) => again.preventDefault());
 });
+
+function release(form) {
+  if (!pressed.has(form)) return;
+  const button = form.querySelector("button");
+  button.removeAttribute("aria-busy");
+  button.textContent = pressed.get(form);
+  pressed.delete(form);
+}
+
+// The answer does not come where a person stops it, or goes back to this page.
+function releaseAll() {
+  Array.from(pressed.keys()).forEach(release);
+}
+
+addEventListener("pageshow", releaseAll);
+document.addEventListener("keydown", (event) => event.key === "Escape" && releaseAll());
+document.addEventListener("input", (event) => release(event.target.form));
 
 if (live()) setTimeout(look, live().dataset.busy === "true" ? LIVELY : CALM);

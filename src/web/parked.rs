@@ -10,23 +10,29 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::Shared;
-use super::answers::{Refusal, account_name, download_headers, go, html};
+use super::answers::{Refusal, account_name, address, download_headers, go, html};
 use super::words::{When, counted, octets, shown};
 use crate::ledger::{MessageId, ParkedDelivery, Request};
 use crate::message::DestinationName;
 use crate::setup;
 
-/// More than anybody looks at one by one.
-const MOST: u32 = 200;
+/// Deliveries on one page.
+const ON_A_PAGE: u32 = 50;
 
-#[derive(Deserialize)]
-pub struct Of {
+/// Which deliveries are shown: part of the address, so that it can be kept.
+#[derive(Clone, Default, Deserialize)]
+pub struct Shown {
     /// Only this account's.
-    account: Option<String>,
+    #[serde(default)]
+    account: String,
+    /// Counted from 1.
+    #[serde(default)]
+    page: u32,
 }
 
+/// To which destination.
 #[derive(Deserialize)]
-pub struct GiveUp {
+pub struct To {
     destination: String,
 }
 
@@ -34,9 +40,21 @@ pub struct GiveUp {
 #[template(path = "parked.html")]
 struct ParkedPage {
     account: Option<String>,
+    /// What follows an address of ours so that its answer leads back here.
+    here: String,
     rows: Vec<Row>,
-    /// There are more than are shown.
-    is_cut: bool,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "give_up.html")]
+struct GiveUpPage {
+    id: i64,
+    account: String,
+    destination: String,
+    here: String,
+    back: String,
 }
 
 struct Row {
@@ -48,19 +66,49 @@ struct Row {
     since: Option<When>,
     attempts: String,
     reason: String,
+    /// Where it can be given up.
+    give_up: String,
 }
 
-pub async fn page(State(page): Shared, Query(of): Query<Of>) -> Result<Response, Refusal> {
-    let account = of.account.as_deref().map(account_name).transpose()?;
-    let parked = page.house.visitor.report().parked(account.as_ref(), MOST + 1).await?;
-    let is_cut = parked.len() > MOST as usize;
+pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
+    let account = Some(&shown.account).filter(|account| !account.is_empty());
+    let account = account.map(|account| account_name(account)).transpose()?;
+    let at = shown.page.max(1);
+    let skipped = u64::from(at - 1) * u64::from(ON_A_PAGE);
+    // One more than is shown tells whether there is a next page.
+    let parked = page.house.visitor.report().parked(account.as_ref(), skipped, ON_A_PAGE + 1).await?;
     let now = Utc::now();
-    let rows = parked.iter().take(MOST as usize).map(|parked| Row::of(parked, now)).collect();
-    Ok(html(&ParkedPage { account: account.map(|account| account.to_string()), rows, is_cut }))
+    let to_page = |n: u32, is_there: bool| is_there.then(|| shown.on(n).address("/parked"));
+    Ok(html(&ParkedPage {
+        account: account.map(|account| account.to_string()),
+        here: shown.address(""),
+        previous: to_page(at - 1, at > 1),
+        next: to_page(at.saturating_add(1), parked.len() > ON_A_PAGE as usize),
+        rows: parked.iter().take(ON_A_PAGE as usize).map(|parked| Row::of(parked, &shown, now)).collect(),
+    }))
+}
+
+impl Shown {
+    fn on(&self, page: u32) -> Shown {
+        Shown { page, ..self.clone() }
+    }
+
+    /// An address of ours that shows this. It is made anew of its parts, so it leads nowhere else.
+    fn address(&self, path: &str) -> String {
+        let page = if self.page > 1 { self.page.to_string() } else { String::new() };
+        address(path, &[("account", &self.account), ("page", &page)])
+    }
+
+    /// Where it is asked whether a delivery is to be given up.
+    fn question(&self, parked: &ParkedDelivery) -> String {
+        let page = if self.page > 1 { self.page.to_string() } else { String::new() };
+        let query = [("destination", &parked.destination), ("account", &self.account), ("page", &page)];
+        address(&format!("/parked/{}/give-up", parked.id), &query)
+    }
 }
 
 impl Row {
-    fn of(parked: &ParkedDelivery, now: DateTime<Utc>) -> Row {
+    fn of(parked: &ParkedDelivery, shown_on: &Shown, now: DateTime<Utc>) -> Row {
         Row {
             id: parked.id,
             account: parked.account.clone(),
@@ -70,26 +118,53 @@ impl Row {
             since: parked.since.map(|at| When::relative(at, now)),
             attempts: counted(parked.attempts, "attempt", "attempts"),
             reason: shown(&parked.reason),
+            give_up: shown_on.question(parked),
         }
     }
 }
 
-pub async fn retry(State(page): Shared, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let id = message_id(&id)?;
-    let answer = page.ask(&Request::Retry { account: None, id: Some(id) }).await?;
-    done(&answer, id)
+pub async fn retry(
+    State(page): Shared,
+    Path(id): Path<String>,
+    Query(shown): Query<Shown>,
+    Form(to): Form<To>,
+) -> Result<Response, Refusal> {
+    let (id, destination) = (message_id(&id)?, Some(to.destination()?));
+    let answer = page.ask(&Request::Retry { account: None, id: Some(id), destination }).await?;
+    done(&answer, id, &shown)
+}
+
+/// Asks first: it cannot be taken back.
+pub async fn question(
+    State(page): Shared,
+    Path(id): Path<String>,
+    Query(shown): Query<Shown>,
+    Query(to): Query<To>,
+) -> Result<Response, Refusal> {
+    let (id, destination) = (message_id(&id)?, to.destination()?);
+    let known = page.house.visitor.report().find(None, id).await?;
+    let known = known.ok_or_else(|| Refusal::not_found(format!("There is no message {id}")))?;
+    let (account, destination) = (known.account.to_string(), destination.to_string());
+    let (here, back) = (shown.address(""), shown.address("/parked"));
+    Ok(html(&GiveUpPage { id: id.0, account, destination, here, back }))
 }
 
 pub async fn give_up(
     State(page): Shared,
     Path(id): Path<String>,
-    Form(form): Form<GiveUp>,
+    Query(shown): Query<Shown>,
+    Form(to): Form<To>,
 ) -> Result<Response, Refusal> {
-    let id = message_id(&id)?;
-    let destination = DestinationName::new(&form.destination);
-    let destination = destination.ok_or_else(|| Refusal::not_found("There is no such destination"))?;
-    let answer = page.ask(&Request::GiveUp { id, destination: Some(destination) }).await?;
-    done(&answer, id)
+    let (id, destination) = (message_id(&id)?, Some(to.destination()?));
+    let answer = page.ask(&Request::GiveUp { id, destination }).await?;
+    done(&answer, id, &shown)
+}
+
+impl To {
+    fn destination(&self) -> Result<DestinationName, Refusal> {
+        let name = DestinationName::new(&self.destination);
+        name.ok_or_else(|| Refusal::not_found("There is no such destination"))
+    }
 }
 
 fn message_id(text: &str) -> Result<MessageId, Refusal> {
@@ -97,23 +172,30 @@ fn message_id(text: &str) -> Result<MessageId, Refusal> {
 }
 
 /// `answer` is how many deliveries it concerned.
-fn done(answer: &str, id: MessageId) -> Result<Response, Refusal> {
+fn done(answer: &str, id: MessageId, shown: &Shown) -> Result<Response, Refusal> {
     match answer {
         "0" => Err(Refusal::not_found(format!("There is nothing left to do for message {id}"))),
-        _ => Ok(go("/parked")),
+        _ => Ok(go(&shown.address("/parked"))),
     }
 }
 
-/// The message as it is at its source. Nobody may take it for a page of ours.
+/// The message as it is at its source, which is logged in to for it. Nobody may take it for a page of ours.
 pub async fn download(State(page): Shared, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = message_id(&id)?;
     let wanted = page.house.visitor.report().find(None, id).await?;
     let wanted = wanted.ok_or_else(|| Refusal::not_found(format!("There is no message {id}")))?;
-    let config = setup::load(&page.house.config).await;
+    let config = setup::load_with_secret_of(&page.house.config, &wanted.account).await;
     let config = config.map_err(|faults| Refusal::new(StatusCode::CONFLICT, faults.to_string()))?;
     let account = config.accounts.iter().find(|account| account.name == wanted.account);
     let account = account.ok_or_else(|| {
-        Refusal::not_found(format!("Message {id} is of {}, which is not in the config", wanted.account))
+        let broken = config.broken.iter().find(|broken| broken.name == wanted.account);
+        match broken {
+            Some(broken) => Refusal::new(StatusCode::CONFLICT, broken.reason.clone()),
+            None => Refusal::not_found(format!(
+                "Message {id} is of {}, which is not in the config",
+                wanted.account
+            )),
+        }
     })?;
     let spool = config.ledger.parent().unwrap_or(&config.ledger);
     let message = setup::retrieve(account, &wanted, spool).await.map_err(|reason| {

@@ -35,7 +35,7 @@ pub fn shown(text: &str) -> String {
 pub struct When {
     /// `2 minutes ago`, `in 5 minutes`.
     pub words: String,
-    /// In the time of this machine, to the second.
+    /// In the time of this machine, to the second, with its zone.
     pub exact: String,
     /// RFC 3339.
     pub iso: String,
@@ -63,8 +63,16 @@ impl When {
     }
 
     pub fn exact(at: DateTime<Utc>) -> When {
-        let exact = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string();
+        let exact = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string();
         When { words: exact.clone(), exact, iso: at.to_rfc3339_opts(SecondsFormat::Secs, true) }
+    }
+}
+
+/// A length of time as it was measured: in seconds with a digit behind the point, where it has few of them.
+pub fn measured(time: TimeDelta) -> String {
+    match time.num_milliseconds().max(0) {
+        tenths @ 0..10_000 => format!("{}.{} seconds", tenths / 1000, tenths % 1000 / 100),
+        _ => span(time),
     }
 }
 
@@ -104,6 +112,14 @@ mod tests {
         assert_eq!((said(-1).as_str(), said(-59).as_str()), ("1 second ago", "59 seconds ago"));
         assert_eq!((said(-120).as_str(), said(300).as_str()), ("2 minutes ago", "in 5 minutes"));
         assert_eq!((said(-3600).as_str(), said(-259_200).as_str()), ("1 hour ago", "3 days ago"));
+    }
+
+    #[test]
+    fn short_times_are_said_with_a_point() {
+        let said = |milliseconds| measured(TimeDelta::milliseconds(milliseconds));
+        assert_eq!((said(40).as_str(), said(990).as_str()), ("0.0 seconds", "0.9 seconds"));
+        assert_eq!((said(1000).as_str(), said(12_900).as_str()), ("1.0 seconds", "12 seconds"));
+        assert!(When::exact(Utc::now()).exact.contains([':']) && said(-1) == "0.0 seconds");
     }
 
     #[test]

@@ -8,4 +8,5 @@ mod hostile;
 mod html;
 mod journey;
 mod looking;
+mod mending;
 mod speed;

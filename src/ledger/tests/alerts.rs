@@ -78,7 +78,7 @@ async fn a_message_that_is_parked_again_is_told_of_again() {
     let parked = vec![(parked[0].clone(), told("parked"))];
     house.ledger.note_troubles(Vec::new(), parked, WAYS.to_vec(), house.now).await.unwrap();
     assert!(house.ledger.health().await.unwrap().parked.is_empty());
-    house.ledger.retry(None, None, house.now).await.unwrap();
+    house.ledger.retry(None, None, None, house.now).await.unwrap();
     house.ledger.park(message, "larger than max_size".into(), house.now).await.unwrap();
     assert_eq!(house.ledger.health().await.unwrap().parked.len(), 1);
 }

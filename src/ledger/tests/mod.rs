@@ -293,7 +293,7 @@ impl House {
     /// Class and text of what people are told of the account.
     async fn error(&self) -> Option<(String, String)> {
         let mut status = self.ledger.report().status().await.unwrap();
-        status.accounts.remove(0).error.map(|error| (error.class, error.text))
+        status.accounts.remove(0).error.map(|error| (error.class.clone(), error.to_string()))
     }
 
     /// A value out of the ledger itself.

@@ -12,12 +12,12 @@ async fn retry_makes_parked_mail_due_as_if_never_tried() {
         house.outcome(&identities[0].deliveries[0], deferred()).await;
     }
     house.outcome(&identities[1].deliveries[0], Verdict::Disabled { reason: "410".into() }).await;
-    assert_eq!(house.ledger.retry(Some(&account()), Some(due[0].id), house.now).await.unwrap(), 1);
+    assert_eq!(house.ledger.retry(Some(&account()), Some(due[0].id), None, house.now).await.unwrap(), 1);
     let due_now = house.due().await;
     assert_eq!(due_now.len(), 2, "its destination is enabled again");
     assert_eq!(due_now[0].deliveries[0].attempts, 0);
     let nobody = AccountName::new("nobody").unwrap();
-    let unknown = house.ledger.retry(Some(&nobody), None, house.now).await.unwrap_err();
+    let unknown = house.ledger.retry(Some(&nobody), None, None, house.now).await.unwrap_err();
     assert_eq!(unknown, Error::NoSuchAccount { name: "nobody".into(), known: "work".into() });
     assert!(unknown.is_usage());
     let unknown = house.ledger.give_up(MessageId(99), None, house.now).await.unwrap_err();
@@ -31,7 +31,7 @@ async fn retry_counts_what_waited_for_a_disabled_destination() {
     house.list(&mailbox).await;
     house.send_due_as(&mailbox, |_| Verdict::Disabled { reason: "410".into() }).await;
     assert_eq!(house.due().await.len(), 0);
-    assert_eq!(house.ledger.retry(None, None, house.now).await.unwrap(), 2);
+    assert_eq!(house.ledger.retry(None, None, None, house.now).await.unwrap(), 2);
     assert_eq!(house.due().await.len(), 2);
 }
 
@@ -43,7 +43,7 @@ async fn retry_enables_a_destination_that_nothing_waits_for() {
     house.send_due_as(&mailbox, |_| Verdict::Disabled { reason: "410".into() }).await;
     let home = destination("home");
     house.ledger.give_up(MessageId(1), Some(&home), house.now).await.unwrap();
-    assert_eq!(house.ledger.retry(Some(&account()), None, house.now).await.unwrap(), 0);
+    assert_eq!(house.ledger.retry(Some(&account()), None, None, house.now).await.unwrap(), 0);
     assert_eq!(house.poll(&vec![("u2", 10, "two")]).await, ["home: two"]);
 }
 
@@ -111,7 +111,7 @@ async fn what_a_webhook_may_have_keeps_the_name_under_which_it_was_sent() {
     }
     house.later(3600);
     let ask = Ask { account: names[2].clone(), regardless: true, ..house.ask() };
-    house.ledger.retry(None, None, house.now).await.unwrap();
+    house.ledger.retry(None, None, None, house.now).await.unwrap();
     let due = house.ledger.due(&ask, house.now).await.unwrap();
     let sent_as: Vec<_> = due.iter().map(|due| due.deliveries[0].sent_as.clone()).collect();
     assert_eq!(sent_as, [Some(account()), Some(account()), None], "the third was never sent");

@@ -29,7 +29,7 @@ async fn a_refusal_is_retried_and_parked_in_the_end() {
     assert_eq!((last.state, last.text.as_str(), last.retry_at), (State::Parked, "552 no", None));
     house.later(100_000);
     assert!(house.due().await.is_empty());
-    let parked = house.ledger.report().parked(None, 100).await.unwrap();
+    let parked = house.ledger.report().parked(None, 0, 100).await.unwrap();
     assert_eq!((parked[0].uidl.as_str(), parked[0].attempts, parked[0].size), ("u1", 3, Some(10)));
 }
 

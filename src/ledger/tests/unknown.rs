@@ -197,7 +197,7 @@ async fn a_batch_open_at_a_crash_goes_one_at_a_time_and_one_alone_waits() {
         house_after = house_after.crashed().await;
         house_after.later(400);
     }
-    let parked = house_after.ledger.report().parked(None, 100).await.unwrap();
+    let parked = house_after.ledger.report().parked(None, 0, 100).await.unwrap();
     assert_eq!(parked[0].reason, "mailferry ended while handling this message");
 }
 

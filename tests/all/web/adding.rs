@@ -80,7 +80,9 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     let html = browser.get(&format!("{draft}/login")).await.html();
     is_usable(&html);
     assert_eq!((value(&html, "name"), value(&html, "user")), ("you@example.com", "you@example.com"));
-    assert_eq!(value(&html, "port"), "995");
+    // The usual one follows what is chosen; and the browser is to fill in no password of its own.
+    assert_eq!(value(&html, "port"), "");
+    assert_eq!(html.attribute("password", "autocomplete"), Some("new-password"));
     assert_eq!(browser.get(&format!("{draft}/mail")).await.goes_to(), format!("{draft}/login"));
 
     let pop3 = Typed { port: server.pop3.to_string() };
@@ -103,7 +105,7 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     assert_eq!(seen.goes_to(), format!("{draft}/home"));
     let html = browser.get(&format!("{draft}/home")).await.html();
     is_usable(&html);
-    assert_eq!((value(&html, "name"), value(&html, "port")), ("home", "993"));
+    assert_eq!((value(&html, "name"), value(&html, "port")), ("home", ""));
     let imap = Typed { port: server.imap.to_string() };
     let home = format!("{draft}/home");
     let seen = browser.post(&home, &imap.form("home", "me", "wrong")).await;
@@ -124,6 +126,10 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     };
     let seen = browser.post(&mail, &with("many", "Mine", "home")).await;
     assert_eq!(complaint(&seen, "days"), "Type a number of days.");
+    for none in ["0", "00"] {
+        let seen = browser.post(&mail, &with(none, "Mine", "home")).await;
+        assert!(complaint(&seen, "days").starts_with("Type at least 1"), "{seen:?}");
+    }
     let seen = browser.post(&mail, &with("7", "a//b", "home")).await;
     assert!(complaint(&seen, "folder").contains("has an empty level"), "{seen:?}");
     assert_eq!(value(&seen.html(), "folder"), "a//b");
@@ -248,6 +254,14 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
     assert_eq!(browser.post(edit, &form("you", "", "Work")).await.goes_to(), "/");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("leave_copy = false") && text.contains("folder = \"Work\""), "{text}");
+
+    // What this form has no word for is said as it is.
+    let by_hand = text.replace("leave_copy = false", "leave_copy = \"36h\"");
+    fs::write(&file, &by_hand).unwrap();
+    let html = browser.get(edit).await.html();
+    assert!(html.text.contains("For 36 hours, as its file says"), "{}", html.text);
+    assert_eq!(value(&html, "days"), "14");
+    fs::write(&file, &text).unwrap();
 
     // What is known goes to nobody else.
     let seen = browser.post(edit, &form("they", "", "Work")).await;

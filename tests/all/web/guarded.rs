@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailferry::net::Connectors;
@@ -10,9 +11,10 @@ use reqwest::{Client, Method, StatusCode};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::browser::{Browser, House, PASSWORD, encoded};
+use super::looking::with_own_file;
 use crate::ca::Ca;
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Running, account, imap_destination};
@@ -165,10 +167,13 @@ const FORGED: [Forged; 32] = [
 #[tokio::test]
 async fn forged_requests_do_nothing() {
     let server = Dovecot::start();
-    let old = account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"home\" }]");
-    let house = House::start(&(imap_destination("home", &server, "me") + &old)).await;
+    let to_home = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", to_home);
+    let house = House::of(with_own_file(&config, "mine", &account("mine", &server, "mine", to_home))).await;
     let owner = house.first_browser().await;
     let cookie = owner.cookie.clone().unwrap();
+    let files = config_files(house.ferry.folder());
+    let mut wanted = 0;
     for (n, Forged { headers, status }) in FORGED.iter().enumerate() {
         let mut lines = vec![format!("cookie: {cookie}")];
         if headers.iter().all(|(name, _)| *name != "host") {
@@ -179,6 +184,14 @@ async fn forged_requests_do_nothing() {
         );
         let answer = speak(&house, "POST /accounts/old/check HTTP/1.1", &lines, "").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{n}: {headers:?}: {answer}");
+        wanted += i64::from(*status == 303);
+        if *status != 303 {
+            for path in ["/accounts/mine/pause", "/accounts/mine/delete", "/destinations/home/retry"] {
+                speak(&house, &format!("POST {path} HTTP/1.1"), &lines, "").await;
+            }
+        }
+        assert_eq!(requests(&house).await, wanted, "{n}: {headers:?}");
+        assert_eq!(config_files(house.ferry.folder()), files, "{n}: {headers:?}");
         if *status == 421 {
             // Nothing at all is answered under another name.
             for path in ["/", "/healthz", "/style.css"] {
@@ -230,6 +243,22 @@ async fn forged_requests_do_nothing() {
         assert!(answer.contains("location: /sign-in"), "{cookie}: {answer}");
     }
     house.end().await;
+}
+
+/// What has been asked of the holder of the ledger.
+async fn requests(house: &House) -> i64 {
+    let mut ledger = SqliteConnectOptions::new().filename(house.ferry.ledger()).connect().await.unwrap();
+    let count = sqlx::query_scalar("SELECT count(*) FROM requests").fetch_one(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    count
+}
+
+/// The main file, and those of the accounts, with what they hold.
+fn config_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let own = fs::read_dir(folder.join("accounts.d")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = own.chain([folder.join("mailferry.toml")]).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 /// Sends a request as it stands, and reads the answer up to the end of its head.
@@ -450,9 +479,93 @@ async fn a_monitor_counts_by_the_password_and_asks_for_the_health_without() {
     ledger.close().await.unwrap();
     let health = monitor.get("/healthz").await;
     assert_eq!(health.status.as_u16(), 503, "{health:?}");
+    let mut ledger = SqliteConnectOptions::new().filename(house.ferry.ledger()).connect().await.unwrap();
+    let sql = "UPDATE accounts SET failing_since = 1, error_class = 'account', error_text = 'gone'";
+    sqlx::query(sql).execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    let health = monitor.get("/healthz").await;
+    assert_eq!(health.status.as_u16(), 503, "one that fails is polled as well: {health:?}");
     assert!(health.body.starts_with("1 account should have been polled up to 60 minutes ago"), "{health:?}");
     assert!(!health.body.contains("old"), "no stranger learns a name: {health:?}");
     house.ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(monitor.get("/healthz").await.body, "ok\n");
+    house.end().await;
+}
+
+/// A peer that has sent far more requests than it reads answers of.
+async fn deaf(from: &str, house: &House) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(house.address.parse().unwrap()).await.unwrap();
+    let request = format!("GET /style.css HTTP/1.1\r\nhost: {}\r\n\r\n", house.address).repeat(1000);
+    // As much as there is room for: nobody waits until it is read.
+    let _ = stream.try_write(request.as_bytes());
+    stream
+}
+
+#[tokio::test]
+async fn who_reads_nothing_keeps_nobody_out_and_nothing_up() {
+    let house = House::start("").await;
+    let mut deaf_ones = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"] {
+        for _ in 0..64 {
+            deaf_ones.push(deaf(from, &house).await);
+        }
+    }
+    // All places are taken, until it is seen that these take no answer.
+    let mut browser = house.browser();
+    assert_eq!(browser.get("/healthz").await.body, "ok\n");
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"] {
+        for _ in 0..64 {
+            deaf_ones.push(deaf(from, &house).await);
+        }
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(60), house.end()).await;
+    assert!(ended.is_ok(), "it does not stop");
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_and_no_more() {
+    let house = House::start("").await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(&house.address).await.unwrap());
+    }
+    let mut one_more = TcpStream::connect(&house.address).await.unwrap();
+    // Those that are let in have 15 s for their first request.
+    let end = tokio::time::timeout(Duration::from_secs(10), one_more.read_u8()).await;
+    assert!(end.expect("it is let in").is_err());
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(house.address.parse().unwrap()).await.unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", house.address);
+    other.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    // A place that is given back is there for another.
+    silent.pop();
+    let again = async {
+        loop {
+            if let Ok(seen) =
+                super::browser::client().get(format!("http://{}/healthz", house.address)).send().await
+            {
+                break seen;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), again).await.unwrap().status(), 200);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn the_head_of_a_request_has_an_end() {
+    let house = House::start("").await;
+    for (length, status) in [(16 << 10, "200"), (100 << 10, "431")] {
+        let lines = [format!("host: {}", house.address), format!("cookie: a={}", "x".repeat(length))];
+        let answer = speak(&house, "GET /healthz HTTP/1.1", &lines, "").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{length}: {answer}");
+    }
     house.end().await;
 }

@@ -1,5 +1,8 @@
 //! What strangers say is shown, and never becomes markup.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
@@ -167,6 +170,52 @@ async fn nothing_that_is_typed_becomes_markup() {
                 "{hostile:?}: {shapes:#?}"
             );
         }
+    }
+    house.end().await;
+}
+
+/// What a file can say: a text without control characters, and folders with a name on each level.
+fn configured() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let sayable = HOSTILE.into_iter().filter(|text| !text.contains(char::is_control));
+    sayable.map(|text| (text, if text.split('/').any(str::is_empty) { "INBOX" } else { text }))
+}
+
+#[tokio::test]
+async fn nothing_that_a_file_says_becomes_markup() {
+    let ferry = Ferry::new(
+        "accounts_dir = \"accounts.d\"\n[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nuser = \"me\"\n\
+         password = \"x\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
+    );
+    fs::create_dir(ferry.folder().join("accounts.d")).unwrap();
+    let write = |name: &str, user: &str, folder: &str| {
+        let [user, folder] = [user, folder].map(|text| serde_json::to_string(text).unwrap());
+        let text = format!(
+            "host = \"127.0.0.1\"\nuser = {user}\npassword = \"x\"\npaused = true\n\
+             deliver = [{{ to = \"home\", folder = {folder} }}]\n"
+        );
+        let file = ferry.folder().join(format!("accounts.d/{name}.toml"));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("plain", "plain words", "plain words");
+    for (n, (user, folder)) in configured().enumerate() {
+        write(&format!("h{n:02}"), user, folder);
+    }
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let card = browser.get("/?find=plain").await.html();
+    let form = browser.get("/accounts/plain/edit").await.html();
+    let (card, form) = (card.shape(), form.shape());
+    for (n, (user, folder)) in configured().enumerate() {
+        let html = browser.get(&format!("/?find=h{n:02}")).await.html();
+        let one = html.text_from(&format!("account-h{n:02}"));
+        let shown = |text: &str| !text.contains(['\u{200b}', '\u{202e}']);
+        assert!(one.contains(user) || !shown(user), "{user:?} is not shown: {one}");
+        assert_eq!(html.shape(), card, "{user:?}");
+        let html = browser.get(&format!("/accounts/h{n:02}/edit")).await.html();
+        assert_eq!(html.shape(), form, "{user:?}");
+        let values = (html.attribute("user", "value"), html.attribute("folder", "value"));
+        assert_eq!(values, (Some(user), Some(folder)));
     }
     house.end().await;
 }

@@ -2,6 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::browser::House;
 use crate::dovecot::Dovecot;
@@ -15,13 +19,8 @@ async fn an_account_is_shown_checked_paused_resumed_and_deleted() {
     let server = Dovecot::start();
     server.put("old", &[message(1)]);
     let home = imap_destination("home", &server, "me");
-    let ferry =
-        Ferry::new(&format!("accounts_dir = \"accounts.d\"\n{home}[web]\nlisten = \"127.0.0.1:0\"\n"));
+    let ferry = with_own_file(&home, "old", &account("old", &server, "old", TO_HOME));
     let file = ferry.folder().join("accounts.d/old.toml");
-    fs::create_dir(file.parent().unwrap()).unwrap();
-    // A file of its own has the keys alone.
-    fs::write(&file, account("old", &server, "old", TO_HOME).split_once('\n').unwrap().1).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let house = House::of(ferry).await;
     let mut browser = house.first_browser().await;
     let html = browser.look_for("/", "Last checked: ").await;
@@ -36,7 +35,9 @@ async fn an_account_is_shown_checked_paused_resumed_and_deleted() {
     browser.look_for("/live", "Delivered2").await;
     assert_eq!(server.count("me", "INBOX"), 2);
 
-    let html = browser.submit("/accounts/old/pause", &[]).await.html();
+    let seen = browser.post("/accounts/old/pause?find=old&show=attention&page=20", &[]).await;
+    assert_eq!(seen.goes_to(), "/?find=old&show=attention&page=20", "where it was pressed");
+    let html = browser.get("/").await.html();
     assert!(html.text.contains("paused") && !html.text.contains("Check mail now"), "{}", html.text);
     assert!(fs::read_to_string(&file).unwrap().contains("paused = true"));
     let html = browser.submit("/accounts/old/resume", &[]).await.html();
@@ -93,6 +94,8 @@ async fn a_failure_is_said_in_plain_words() {
     assert!(html.text.contains("2 accounts. 2 need your attention."), "{}", html.text);
     let said = [
         "Mail from this account has not been retrieved yet.",
+        "Its server refused the password.",
+        "Check the user name, and type the password again",
         "the login was refused",
         "none does not exist",
     ];
@@ -162,10 +165,84 @@ async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
     assert_eq!(browser.post(&give_up, &[("destination", "app")]).await.status, 404, "once is enough");
     assert_eq!(receiver.arrivals().len(), 7);
     let retry = format!("/parked/{}/retry", id(1));
-    let html = browser.submit(&retry, &[]).await.html();
+    let html = browser.submit(&retry, &[("destination", "app")]).await.html();
     assert!(html.text.contains("Nothing is parked."), "{}", html.text);
     house.daemon.wait_for("verdict=\"deferred\"").await;
-    assert_eq!(browser.post("/parked/4711/retry", &[]).await.status, 404);
+    assert_eq!(browser.post("/parked/4711/retry", &[("destination", "app")]).await.status, 404);
     assert_eq!(browser.get("/parked/4711/message.eml").await.status, 404);
+    house.end().await;
+}
+
+/// A ferry with an account that has a file of its own.
+pub fn with_own_file(config: &str, name: &str, account: &str) -> Ferry {
+    let ferry =
+        Ferry::new(&format!("accounts_dir = \"accounts.d\"\n{config}[web]\nlisten = \"127.0.0.1:0\"\n"));
+    let file = ferry.folder().join(format!("accounts.d/{name}.toml"));
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    // It has the keys alone.
+    fs::write(&file, account.split_once('\n').unwrap().1).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    ferry
+}
+
+#[tokio::test]
+async fn what_is_begun_is_done_to_its_end_also_for_who_hangs_up() {
+    let server = Dovecot::start();
+    let home = imap_destination("home", &server, "me");
+    let house = House::of(with_own_file(&home, "old", &account("old", &server, "old", TO_HOME))).await;
+    let mut browser = house.first_browser().await;
+    browser.look_for("/", "Last checked: ").await;
+    let mut stream = TcpStream::connect(&house.address).await.unwrap();
+    let request = format!(
+        "POST /accounts/old/delete HTTP/1.1\r\nhost: {0}\r\norigin: http://{0}\r\ncookie: {1}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 10\r\n\r\nforget=yes",
+        house.address,
+        browser.cookie.clone().unwrap()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let file = house.ferry.folder().join("accounts.d/old.toml");
+    let forgotten = async {
+        while file.exists() {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        while !house.ferry.json(&["history", "--json"]).await["polls"].as_array().unwrap().is_empty() {}
+    };
+    let forgotten = tokio::time::timeout(Duration::from_secs(20), forgotten).await;
+    assert!(forgotten.is_ok(), "it is deleted, and not forgotten");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_to_let_in_holds_up_no_other_change() {
+    let server = Dovecot::start();
+    let home = imap_destination("home", &server, "me");
+    let house = House::of(with_own_file(&home, "old", &account("old", &server, "old", TO_HOME))).await;
+    let mut browser = house.first_browser().await;
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = slow.local_addr().unwrap().port().to_string();
+    let mut other = house.browser();
+    other.cookie = browser.cookie.clone();
+    let editing = tokio::spawn(async move {
+        let form = [
+            ("name", "old"),
+            ("user", "old"),
+            ("password", "another"),
+            ("host", "127.0.0.1"),
+            ("tls", "none"),
+            ("port", &port),
+            ("leave_copy", "yes"),
+            ("to", "home"),
+            ("folder", "INBOX"),
+        ];
+        other.post("/accounts/old/edit", &form).await
+    });
+    let (stream, _) = slow.accept().await.unwrap();
+    let paused = tokio::time::timeout(Duration::from_secs(10), browser.submit("/accounts/old/pause", &[]));
+    let html = paused.await.expect("it waits for the slow server").html();
+    assert!(html.text.contains("Resume"), "{}", html.text);
+    drop(stream);
+    let seen = editing.await.unwrap();
+    assert!(seen.status == 422 && seen.html().text.contains("That did not work."), "{seen:?}");
     house.end().await;
 }

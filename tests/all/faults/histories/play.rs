@@ -263,7 +263,7 @@ impl Play {
         match step {
             Step::Retry => {
                 self.world.start().await?;
-                self.world.ledger().expect("it was started").retry(None, None, world::now()).await?;
+                self.world.ledger().expect("it was started").retry(None, None, None, world::now()).await?;
             }
             Step::GiveUp(n) if !self.books.waiting.is_empty() => {
                 self.world.start().await?;

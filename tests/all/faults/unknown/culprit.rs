@@ -66,7 +66,7 @@ pub async fn run(case: Case) -> Result<(), String> {
         parked => return Err(format!("{parked} are parked")),
     }
     world.imap.mail().ways.breaks_at = None;
-    world.ledger().expect("it is held").retry(None, None, now()).await.map_err(|e| e.to_string())?;
+    world.ledger().expect("it is held").retry(None, None, None, now()).await.map_err(|e| e.to_string())?;
     poll_after(&mut world, 60).await?;
     world.evidence().expect_all_delivered(case.account == DELETE).await?;
     world.stop().await;
