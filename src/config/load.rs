@@ -18,7 +18,7 @@ use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::{Account, Broken, Config, Destination, Kind, file};
 use crate::destination::{imap_folder, notifier, webhook};
-use crate::message::{AccountName, NAME_RULE};
+use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
 
 /// Reads the config at `path`, its drop-ins and its secrets.
@@ -39,10 +39,24 @@ pub async fn load_without_secrets(path: &Path) -> Result<Config, Faults> {
     load_in(path, &|name| std::env::var_os(name), Secrets::Leave).await
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The destination of this name in the config at `path`, with its secret, and no other secret is asked for. `None` where
+/// there is none.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_destination(path: &Path, name: &DestinationName) -> Result<Option<Destination>, Faults> {
+    let secrets = Secrets::Of(name.clone());
+    let config = load_in(path, &|name| std::env::var_os(name), secrets).await?;
+    Ok(config.destinations.into_iter().find(|destination| destination.name == *name))
+}
+
+/// Which secrets are fetched.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secrets {
     Fetch,
     Leave,
+    /// Only that of one destination.
+    Of(DestinationName),
 }
 
 pub(super) async fn load_in(path: &Path, env: Env<'_>, secrets: Secrets) -> Result<Config, Faults> {
@@ -63,8 +77,17 @@ impl Safe<'_> {
     async fn fetch(&self, secret: &Secret) -> Result<SecretString, Fault> {
         match self.secrets {
             Secrets::Fetch => secret.fetch(self.env).await,
-            Secrets::Leave => Ok(SecretString::default()),
+            Secrets::Leave | Secrets::Of(_) => Ok(SecretString::default()),
         }
+    }
+
+    /// What of it is for this destination.
+    fn of(&self, destination: &DestinationName) -> Safe<'_> {
+        let secrets = match &self.secrets {
+            Secrets::Of(name) if name == destination => Secrets::Fetch,
+            secrets => secrets.clone(),
+        };
+        Safe { env: self.env, secrets }
     }
 
     async fn fetch_all(&self, secrets: &[Secret]) -> Result<Vec<SecretString>, Fault> {
@@ -236,6 +259,7 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
         web: files.main.web,
         log: files.main.log,
         alerts,
+        lookup: files.main.lookup,
         destinations,
         accounts: Vec::new(),
         broken: files.broken,
@@ -267,6 +291,7 @@ pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretStri
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
+    let safe = &safe.of(&raw.name);
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
             let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
@@ -279,7 +304,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
                 let settings = webhook::Settings { secrets: fetched, ..settings };
                 match safe.secrets {
                     Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
-                    Secrets::Leave => {}
+                    Secrets::Leave | Secrets::Of(_) => {}
                 }
                 Ok(settings)
             });
@@ -300,7 +325,7 @@ async fn alerts(raw: RawAlerts, safe: &Safe<'_>) -> crate::alerts::Settings {
             let url = notifier::Settings { secret: Some(secret), ..url };
             match safe.secrets {
                 Secrets::Fetch => url.check_secret().map_err(|text| Fault { text, ..place })?,
-                Secrets::Leave => {}
+                Secrets::Leave | Secrets::Of(_) => {}
             }
             Ok(url)
         });

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
+use super::add::{LoginForm, MailForm, after_saving, complaints_of, login_fields, mail_fields, route_fields};
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
-use crate::message::{LeaveCopy, Route};
+use crate::message::LeaveCopy;
 use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 
 #[derive(Template)]
@@ -135,11 +135,7 @@ impl EditForm {
             _ => self.mail.leave_copy(complaints),
         };
         let routes = match &before.routes[..] {
-            [old] => self.mail.route(config, complaints).map(|new| {
-                // Asked for in the file only, and for IMAP only.
-                let junk = if new.to == old.to { old.junk.clone() } else { Vec::new() };
-                vec![Route { junk, ..new }]
-            }),
+            [old] => self.mail.route(config, Some(old), complaints).map(|new| vec![new]),
             _ => Some(before.routes.clone()),
         };
         Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, routes: routes?, ..before })
@@ -158,32 +154,12 @@ pub async fn change(
     let after = form.applied_to(account, &config, &mut complaints);
     let password = form.login.typed_password(&mut complaints);
     if let Some(after) = after.filter(|_| complaints.is_empty()) {
-        let is_moved = after.peer != AccountDraft::of(account).peer;
-        if is_moved && password.is_none() {
-            // A password that is known goes to no other server, whoever is signed in.
-            let text = "Type the password again, as the server or the user is another one now.";
-            complaints.add("password", text);
-        } else if let Some(password) = &password {
-            let net = crate::net::Settings {
-                host: after.peer.host.clone(),
-                port: after.peer.port,
-                tls: after.peer.tls,
-                ..account.pop3.peer.clone()
-            };
-            if let Err(reason) = setup::log_in_account(net, &after.peer.user, password).await {
-                complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
+        match setup::change(&config, account, after, password).await {
+            Ok(saved) => {
+                page.take_up().await?;
+                return Ok(after_saving(saved));
             }
-        }
-        if complaints.is_empty() {
-            let (config, before) = (config.clone(), account.clone());
-            let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
-            match changed {
-                Ok(()) => {
-                    page.take_up().await?;
-                    return Ok(go("/"));
-                }
-                Err(error) => complaints_of(error, &mut complaints),
-            }
+            Err(error) => complaints_of(error, &mut complaints),
         }
     }
     Ok(complain(&edit_page(&config, account, &form, &complaints)))
@@ -202,21 +178,23 @@ async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<Response
     let config = page.config().await?;
     let before = own_account(&config, account)?.clone();
     let after = AccountDraft { paused, ..AccountDraft::of(&before) };
-    on_disk(move || setup::change(&config, &before, &after, None))
-        .await?
-        .map_err(|error| unchanged(&error))?;
+    setup::change(&config, &before, after, None).await.map_err(|error| unchanged(&error))?;
     page.take_up().await?;
     Ok(go("/"))
 }
 
 fn unchanged(error: &setup::Error) -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, error.to_string())
+    match error {
+        setup::Error::NoAccount { name, .. } => Refusal::no_account(name.as_str()),
+        error => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+    }
 }
 
 pub async fn question(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
     let config = page.config().await?;
-    let account = own_account(&config, &account)?;
-    Ok(html(&DeletePage { name: account.name.to_string() }))
+    let name = account_name(&account)?;
+    setup::own_file(&config, &name).map_err(|error| unchanged(&error))?;
+    Ok(html(&DeletePage { name: name.to_string() }))
 }
 
 pub async fn delete(
@@ -226,9 +204,8 @@ pub async fn delete(
 ) -> Result<Response, Refusal> {
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
-    let account = own_account(&config, &account)?.clone();
-    let name = account.name.clone();
-    on_disk(move || setup::delete(&config, &account)).await?.map_err(|error| unchanged(&error))?;
+    let name = account_name(&account)?;
+    setup::delete(&config.file, &name).await.map_err(|error| unchanged(&error))?;
     page.take_up().await?;
     if form.forget == "yes" {
         let answer = page.ask(&Request::Forget { account: name }).await?;
