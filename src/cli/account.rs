@@ -4,14 +4,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::draft::{self, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports};
 use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::net::Tls;
-use crate::setup::{self, Mailbox};
+use crate::setup::{self, Mailbox, RouteAnswers, Saved, Suggestion, Told, Unusable};
 
 use super::person::{Person, Question};
 use super::{counted, exit, people, plain, print};
@@ -44,11 +44,12 @@ pub struct Answers {
     #[arg(long, value_name = "DESTINATION", value_parser = super::destination_name)]
     to: Option<DestinationName>,
     /// The folder, for an IMAP destination
-    #[arg(long)]
+    #[arg(long, value_parser = draft::parse_folder)]
     folder: Option<String>,
-    /// Deliver as read
-    #[arg(long)]
-    mark_read: bool,
+    /// Deliver as read, to an IMAP destination
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+        value_parser = yes_or_no)]
+    mark_read: Option<bool>,
     /// Ask nothing: take the defaults of what is not given
     #[arg(short, long)]
     yes: bool,
@@ -65,6 +66,14 @@ enum TlsWord {
 enum ImportWord {
     All,
     New,
+}
+
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("answer yes or no"),
+    }
 }
 
 impl From<TlsWord> for Tls {
@@ -88,17 +97,36 @@ impl From<ImportWord> for Import {
 
 impl Answers {
     /// `account`, changed as far as there are answers.
-    fn applied_to(&self, mut account: AccountDraft) -> AccountDraft {
+    fn applied_to(&self, mut account: AccountDraft, config: &Config) -> anyhow::Result<AccountDraft> {
         account.peer = self.applied_to_peer(account.peer);
         account.leave_copy = self.leave_copy.unwrap_or(account.leave_copy);
         account.import = self.import.map_or(account.import, Import::from);
-        // Several routes are a matter for the file.
-        if let [route] = &mut account.routes[..] {
-            route.to = self.to.clone().unwrap_or_else(|| route.to.clone());
-            route.folder = self.folder.clone().unwrap_or_else(|| route.folder.clone());
-            route.mark_read |= self.mark_read;
+        if self.to.is_none() && self.folder.is_none() && self.mark_read.is_none() {
+            return Ok(account);
         }
-        account
+        match &mut account.routes[..] {
+            [route] => *route = self.route(config, route.to.clone(), Some(route))?,
+            routes => {
+                let text =
+                    format!("{} has {} destinations; change them in its file", account.name, routes.len());
+                return Err(plain(exit::USAGE, text));
+            }
+        }
+        Ok(account)
+    }
+
+    /// The route to the destination that is answered, or else to `to`.
+    fn route(&self, config: &Config, to: DestinationName, before: Option<&Route>) -> anyhow::Result<Route> {
+        let to = self.to.clone().unwrap_or(to);
+        let is_for_imap = self.folder.is_some() || self.mark_read == Some(true);
+        if is_for_imap && is_webhook(config, &to) {
+            let text =
+                format!("--folder and --mark-read are for IMAP, and {to} is a webhook; leave them out");
+            return Err(plain(exit::USAGE, text));
+        }
+        let answers =
+            RouteAnswers { to: to.as_str(), folder: self.folder.as_deref(), mark_read: self.mark_read };
+        Ok(setup::route(config, answers, before)?)
     }
 
     fn applied_to_peer(&self, mut peer: PeerDraft) -> PeerDraft {
@@ -110,6 +138,10 @@ impl Answers {
         peer.user = self.user.clone().unwrap_or(peer.user);
         peer
     }
+}
+
+fn is_webhook(config: &Config, name: &DestinationName) -> bool {
+    config.destinations.iter().any(|known| known.name == *name && known.word == "webhook")
 }
 
 /// Adds an account: settings, a login on both sides, and then its file.
@@ -129,45 +161,97 @@ pub async fn add(
     let name =
         name.ok_or_else(|| plain(exit::USAGE, "no name can be made of this address; give one with --name"))?;
     setup::must_be_free(&config, &name)?;
-    let mut peer = answers.applied_to_peer(settings(&person, &answers, &address).await?);
-    let (password, mailbox) = log_in(&person, &answers, &mut peer).await?;
+    if let Some(to) = &answers.to {
+        answers.route(&config, to.clone(), None)?;
+    }
+    let mut peer = answers.applied_to_peer(settings(&person, &answers, &address, &config).await?);
+    let is_another = |peer: &PeerDraft| setup::must_be_another(&config, &name, peer);
+    let (password, mailbox) = log_in(&person, &answers, &mut peer, is_another).await?;
     print(&format!("Logged in: {mailbox}\n"));
     let leave_copy = ask_leave_copy(&person, answers.leave_copy)?;
     let import = ask_import(&person, answers.import, &mailbox)?;
-    let (config, route) = ask_route(&person, config, &answers).await?;
+    let Goal { config, route, is_new } = ask_route(&person, config.clone(), &answers).await?;
     if !person.confirm(&format!("Save the account {name}?"), true)? {
-        print("Nothing was saved.\n");
+        print(&match is_new {
+            true => format!("The account was not saved; the destination {} stays.\n", route.to),
+            false => "Nothing was saved.\n".to_owned(),
+        });
         return Ok(exit::OK);
     }
-    let account =
-        AccountDraft { name: name.clone(), peer, leave_copy, import, routes: vec![route], paused: false };
-    let saved = setup::add(&config, &account, &password)?;
+    let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
+    let saved = setup::add(&config.file, account, password).await?;
     print(&format!("Saved as {}\n", saved.file.display()));
-    take_up(&config).await?;
-    Ok(exit::OK)
+    warn(&saved);
+    take_up(&config).await
+}
+
+fn warn(saved: &Saved) {
+    for warning in &saved.warnings {
+        print(&format!("warning: {warning}\n"));
+    }
 }
 
 /// What is known of the address; nobody is asked where the server is given.
-async fn settings(person: &Person, answers: &Answers, address: &str) -> anyhow::Result<PeerDraft> {
+async fn settings(
+    person: &Person,
+    answers: &Answers,
+    address: &str,
+    config: &Config,
+) -> anyhow::Result<PeerDraft> {
     if let Some(host) = &answers.host {
         let (host, user) = (host.clone(), address.trim().to_owned());
         return Ok(PeerDraft { host, port: POP3_PORTS.of(Tls::Implicit), tls: Tls::Implicit, user });
     }
     print(&format!("Looking for the settings of {address} ...\n"));
-    let suggestion = setup::suggest(address).await.map_err(|reason| plain(exit::USAGE, reason))?;
-    for told in &suggestion.told {
-        print(&format!("  {told}\n"));
+    let suggestion = setup::suggest(address, config.lookup.as_ref()).await;
+    let suggestion = suggestion.map_err(|reason| plain(exit::USAGE, reason))?;
+    tell(&suggestion);
+    if let (Some(question), true) = (&suggestion.question, person.is_absent()) {
+        let command = answers.again_with(&suggestion.peer);
+        return Err(plain(exit::USAGE, format!("{question} If it is, run: {command}")));
     }
-    if let Some(question) = suggestion.question {
-        if person.is_absent() {
-            let host = suggestion.peer.host;
-            return Err(plain(exit::USAGE, format!("{question} If it is, give --host {host}")));
-        }
-        if !person.confirm(&question, false)? {
-            return Ok(PeerDraft { host: String::new(), ..suggestion.peer });
-        }
+    accepted(person, suggestion)
+}
+
+fn tell(suggestion: &Suggestion) {
+    for Told { text, link } in &suggestion.told {
+        print(&format!("  {text}{}\n", link.map(|link| format!(" {link}")).unwrap_or_default()));
     }
-    Ok(suggestion.peer)
+}
+
+/// What is suggested, once the person has said yes to it; else without a host.
+fn accepted(person: &Person, suggestion: Suggestion) -> anyhow::Result<PeerDraft> {
+    match suggestion.question {
+        Some(question) if !person.confirm(&question, false)? => {
+            Ok(PeerDraft { host: String::new(), ..suggestion.peer })
+        }
+        _ => Ok(suggestion.peer),
+    }
+}
+
+impl Answers {
+    /// This command line with the settings of `peer`, as a shell takes it.
+    fn again_with(&self, peer: &PeerDraft) -> String {
+        let given = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let options = [
+            ("--host", Some(peer.host.clone())),
+            ("--port", self.port.is_none().then(|| peer.port.to_string())),
+            ("--tls", self.tls.is_none().then(|| draft::tls_word(peer.tls).to_owned())),
+            ("--user", self.user.is_none().then(|| peer.user.clone())),
+        ];
+        let more =
+            options.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten();
+        given.chain(more).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a shell takes it: a server may have named it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@=+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// The config, or a first one.
@@ -184,11 +268,20 @@ async fn log_in(
     person: &Person,
     answers: &Answers,
     peer: &mut PeerDraft,
+    is_another: impl Fn(&PeerDraft) -> Result<(), setup::Error>,
 ) -> anyhow::Result<(SecretString, Mailbox)> {
     loop {
         peer.user = person.line(Question { text: "User name", option: "--user" }, Some(&peer.user))?;
         let password = password(person, answers.password_file.as_deref())?;
         ask_server(person, peer, "POP3 server", &POP3_PORTS)?;
+        match is_another(peer) {
+            Err(error) if person.is_absent() => return Err(error.into()),
+            Err(error) => {
+                print(&format!("That did not work: {error}\n"));
+                continue;
+            }
+            Ok(()) => {}
+        }
         print(&format!("Logging in to {} ...\n", peer.host));
         match setup::log_in_account(peer.net(), &peer.user, &password).await {
             Ok(mailbox) => return Ok((password, mailbox)),
@@ -226,18 +319,30 @@ fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: &Ports) 
 /// A password out of a file, or else typed unseen.
 pub(super) fn password(person: &Person, file: Option<&Path>) -> anyhow::Result<SecretString> {
     let Some(file) = file else {
-        return person.password(Question { text: "Password", option: "--password-file" });
+        return new_password(person, "Password");
     };
     let shown = file.display();
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = match file == Path::new("-") {
-        true => std::io::stdin().take(LONGEST_PASSWORD).read_to_string(&mut text),
+        true => std::io::stdin().take(LONGEST_PASSWORD).read_to_end(&mut bytes),
         false => {
-            std::fs::File::open(file).and_then(|file| file.take(LONGEST_PASSWORD).read_to_string(&mut text))
+            std::fs::File::open(file).and_then(|file| file.take(LONGEST_PASSWORD).read_to_end(&mut bytes))
         }
     };
     read.map_err(|error| plain(exit::USAGE, format!("the password cannot be read from {shown} ({error})")))?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    draft::parse_secret(bytes)
+        .map_err(|reason| plain(exit::USAGE, format!("the password in {shown} cannot be used: it {reason}")))
+}
+
+/// A password that is typed unseen, until it is one.
+fn new_password(person: &Person, text: &str) -> anyhow::Result<SecretString> {
+    loop {
+        let typed = person.password(Question { text, option: "--password-file" })?;
+        match draft::parse_secret(typed.expose_secret().as_bytes().to_vec()) {
+            Ok(password) => return Ok(password),
+            Err(reason) => print(&format!("That is no password: it {reason}.\n")),
+        }
+    }
 }
 
 /// In octets, with room for an OAuth token.
@@ -271,38 +376,70 @@ fn ask_import(person: &Person, given: Option<ImportWord>, mailbox: &Mailbox) -> 
     person.choose(Question { text: "Import", option: "--import" }, &ways)
 }
 
-/// Where the mail goes: a destination of the config, or a new IMAP server that is added to it.
-async fn ask_route(person: &Person, config: Config, answers: &Answers) -> anyhow::Result<(Config, Route)> {
-    let question = Question { text: "Deliver to", option: "--to" };
-    let (config, to) = match &answers.to {
-        Some(to) => (config, to.clone()),
-        None => {
-            let mut ways: Vec<(String, Option<usize>)> = Vec::new();
-            for (at, destination) in config.destinations.iter().enumerate() {
-                ways.push((format!("{} ({})", destination.name, destination.word), Some(at)));
+/// Where the mail goes.
+struct Goal {
+    /// With the destination, if that is new.
+    config: Config,
+    route: Route,
+    is_new: bool,
+}
+
+/// A destination of the config, once it has let us in, or a new IMAP server that is added to it.
+async fn ask_route(person: &Person, mut config: Config, answers: &Answers) -> anyhow::Result<Goal> {
+    let (to, is_new) = loop {
+        let Some(to) = ask_destination(person, &config, answers)? else {
+            let (with_home, to) = add_home(person, config).await?;
+            config = with_home;
+            break (to, true);
+        };
+        match setup::log_in_destination(&config.file, &to).await {
+            Ok(told) => print(&format!("Logged in to {to}: {told}\n")),
+            Err(Unusable::NoSecret(reason)) => print(&format!("{to} was not logged in to: {reason}\n")),
+            Err(Unusable::Refused(reason)) if person.is_absent() || answers.to.is_some() => {
+                return Err(plain(exit::LATER, format!("{to}: {reason}")));
             }
-            if !person.is_absent() {
-                ways.push(("another IMAP server".to_owned(), None));
-            }
-            match person.choose(question, &ways)? {
-                Some(at) => (config.clone(), config.destinations[at].name.clone()),
-                None => add_home(person, config).await?,
+            Err(Unusable::Refused(reason)) => {
+                print(&format!("That did not work. {to}: {reason}\n"));
+                continue;
             }
         }
+        break (to, false);
     };
-    let Some(destination) = config.destinations.iter().find(|destination| destination.name == to) else {
-        let known: Vec<&str> = config.destinations.iter().map(|known| known.name.as_str()).collect();
-        let text = format!("there is no destination {to}; the config has: {}", known.join(", "));
-        return Err(plain(exit::USAGE, text));
-    };
-    let mut route = Route { to, folder: "INBOX".into(), mark_read: answers.mark_read, junk: Vec::new() };
-    if destination.word == "imap" {
-        route.folder = match &answers.folder {
-            Some(folder) => folder.clone(),
-            None => person.line(Question { text: "Folder", option: "--folder" }, Some(&route.folder))?,
-        };
+    let mut route = answers.route(&config, to, None)?;
+    if answers.folder.is_none() && !is_webhook(&config, &route.to) {
+        route.folder = ask_folder(person, &route.folder)?;
     }
-    Ok((config, route))
+    Ok(Goal { config, route, is_new })
+}
+
+/// `None`: another IMAP server.
+fn ask_destination(
+    person: &Person,
+    config: &Config,
+    answers: &Answers,
+) -> anyhow::Result<Option<DestinationName>> {
+    if let Some(to) = &answers.to {
+        return Ok(Some(to.clone()));
+    }
+    let mut ways: Vec<(String, Option<usize>)> = Vec::new();
+    for (at, destination) in config.destinations.iter().enumerate() {
+        ways.push((format!("{} ({})", destination.name, destination.word), Some(at)));
+    }
+    if !person.is_absent() {
+        ways.push(("another IMAP server".to_owned(), None));
+    }
+    let chosen = person.choose(Question { text: "Deliver to", option: "--to" }, &ways)?;
+    Ok(chosen.and_then(|at| config.destinations.get(at)).map(|destination| destination.name.clone()))
+}
+
+fn ask_folder(person: &Person, usual: &str) -> anyhow::Result<String> {
+    loop {
+        let folder = person.line(Question { text: "Folder", option: "--folder" }, Some(usual))?;
+        match draft::parse_folder(&folder) {
+            Ok(folder) => return Ok(folder),
+            Err(reason) => print(&format!("That is no folder: it {reason}.\n")),
+        }
+    }
 }
 
 /// Asks for an IMAP server, logs in there, and adds it to the config.
@@ -324,16 +461,25 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
         let known = Some(peer.user.as_str()).filter(|user| !user.is_empty());
         peer.user = person.line(Question { text: "User name there", option: "--to" }, known)?;
         if peer.host.is_empty() {
-            peer = setup::suggest_home(&peer.user).await;
+            match setup::suggest_home(&peer.user, config.lookup.as_ref()).await {
+                Ok(suggestion) => {
+                    tell(&suggestion);
+                    let typed = std::mem::replace(&mut peer, accepted(person, suggestion)?).user;
+                    if typed != peer.user {
+                        print(&format!("  The user name there is {}.\n", peer.user));
+                    }
+                }
+                Err(reason) => print(&format!("  {reason}\n")),
+            }
         }
-        let password = person.password(Question { text: "Password there", option: "--to" })?;
+        let password = new_password(person, "Password there")?;
         ask_server(person, &mut peer, "IMAP server", &IMAP_PORTS)?;
         let home = HomeDraft { name: name.clone(), peer: peer.clone() };
         print(&format!("Logging in to {} ...\n", peer.host));
         match setup::log_in_home(&home, &password).await {
             Ok(told) => {
                 print(&format!("Logged in: {told}\n"));
-                setup::add_home(&config, &home, &password)?;
+                setup::add_home(&config.file, home, password).await?;
                 let file = &config.file;
                 print(&format!("Added the destination {name} to {}\n", file.display()));
                 return Ok((config::load_without_secrets(file).await?, name));
@@ -344,29 +490,41 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
 }
 
 /// Lets the mailferry that runs, if one does, take the changed config over.
-async fn take_up(config: &Config) -> anyhow::Result<()> {
+async fn take_up(config: &Config) -> anyhow::Result<u8> {
     if !Ledger::is_held(&config.ledger) {
         print("Nothing polls yet: `mailferry run` does, and `mailferry fetch` does once.\n");
-        return Ok(());
+        return Ok(exit::OK);
     }
     match people::ask_for(config, &Request::Reload).await? {
-        Ok(_) => print("The mailferry that is running has taken it up.\n"),
-        Err(reason) => print(&format!("The mailferry that is running goes on as before: {reason}\n")),
+        Some(Ok(_)) => print("The mailferry that is running has taken it up.\n"),
+        Some(Err(reason)) => {
+            let text = format!("saved, but the mailferry that is running goes on as before: {reason}");
+            return Err(plain(exit::LATER, text));
+        }
+        // Such as a `fetch`, which looks for no requests.
+        None => print("What was running has ended; the next start takes it up.\n"),
     }
-    Ok(())
+    Ok(exit::OK)
 }
 
 /// Changes an account; what is not answered stays.
 pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let person = Person::new(answers.yes);
-    let after = answers.applied_to(AccountDraft::of(account));
-    let password = answers.password_file.as_deref().map(|file| password(&person, Some(file))).transpose()?;
-    setup::change(&config, account, &after, password.as_ref())?;
-    print(&format!("Changed {}\n", account.file.display()));
-    take_up(&config).await?;
-    Ok(exit::OK)
+    let before = AccountDraft::of(account);
+    let after = answers.applied_to(before.clone(), &config)?;
+    let password = match &answers.password_file {
+        Some(file) => Some(password(&person, Some(file))?),
+        None if after.peer != before.peer => {
+            Some(new_password(&person, "Password for the new server or user")?)
+        }
+        None => None,
+    };
+    let saved = setup::change(&config, account, after, password).await?;
+    print(&format!("Changed {}\n", saved.file.display()));
+    warn(&saved);
+    take_up(&config).await
 }
 
 /// Stops polling an account, or begins again.
@@ -374,17 +532,20 @@ pub async fn pause(file: &Path, name: &AccountName, paused: bool) -> anyhow::Res
     let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let after = AccountDraft { paused, ..AccountDraft::of(account) };
-    setup::change(&config, account, &after, None)?;
+    setup::change(&config, account, after, None).await?;
     print(&format!("{name} is {}\n", if paused { "paused" } else { "polled again" }));
-    take_up(&config).await?;
-    Ok(exit::OK)
+    take_up(&config).await
 }
 
 /// Takes an account out of the config; what the ledger knows of it stays, unless it is to be forgotten.
 pub async fn delete(file: &Path, name: &AccountName, forget: bool, yes: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
-    let account = known(&config, name)?;
+    setup::own_file(&config, name)?;
     let person = Person::new(yes);
+    if person.is_absent() && !yes {
+        let text = format!("there is no terminal to ask at; with --yes {name} is deleted without a question");
+        return Err(plain(exit::USAGE, text));
+    }
     let question = format!("Delete the account {name}? Its mail stays where it is");
     if !person.confirm(&question, yes)? {
         print("Nothing was deleted.\n");
@@ -392,28 +553,26 @@ pub async fn delete(file: &Path, name: &AccountName, forget: bool, yes: bool) ->
     }
     let forget = forget
         || person.confirm("Forget which messages it has had? If it is added again, all come again", false)?;
-    setup::delete(&config, account)?;
-    print(&format!("{name} is no longer in the config\n"));
-    take_up(&config).await?;
-    if forget {
+    let deleted = setup::delete(file, name).await?;
+    print(&format!("Deleted {}\n", deleted.display()));
+    let config = config::load_without_secrets(file).await?;
+    let code = take_up(&config).await?;
+    if config.accounts.iter().any(|account| account.name == *name) {
+        print(&format!("The account {name} of {} stays\n", file.display()));
+    } else if forget {
         let messages = people::forget_account(&config, name).await?;
         let messages = counted(messages, "message", "messages");
         print(&format!("The ledger has forgotten {name} and its {messages}\n"));
     }
-    Ok(exit::OK)
+    Ok(code)
 }
 
 fn known<'c>(config: &'c Config, name: &AccountName) -> anyhow::Result<&'c Account> {
-    let found = config.accounts.iter().find(|account| account.name == *name);
-    found.ok_or_else(|| {
-        let broken = config.broken.iter().find(|broken| broken.name == *name);
-        let text = match broken {
-            Some(broken) => format!("{name} cannot be used as it is: {}", broken.reason),
-            None => {
-                let names: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
-                format!("there is no account {name}; the config has: {}", names.join(", "))
-            }
-        };
-        plain(exit::USAGE, text)
-    })
+    setup::own_file(config, name)?;
+    if let Some(found) = config.accounts.iter().find(|account| account.name == *name) {
+        return Ok(found);
+    }
+    let broken = config.broken.iter().find(|broken| broken.name == *name);
+    let reason = broken.map(|broken| broken.reason.as_str()).unwrap_or_default();
+    Err(plain(exit::USAGE, format!("{name} cannot be used as it is: {reason}")))
 }

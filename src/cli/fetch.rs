@@ -167,6 +167,7 @@ async fn ask_holder(config: &Config, names: &[AccountName]) -> anyhow::Result<Ve
     let mut answers = Vec::new();
     for request in requests {
         let json = people::wait_for_answer(&visitor, request, &config.ledger).await?;
+        let json = json.ok_or_else(people::unanswered)?;
         answers.extend(serde_json::from_str::<Vec<Answer>>(&json)?);
     }
     Ok(answers)

@@ -186,8 +186,14 @@ fn told(wish: &Wish, account: &Account, in_file: usize, seen: &SeenHere, adopted
     } else if in_file > here {
         told += &format!("{} of the file are no longer there\n", HumanCount(in_file - here));
     }
-    if here > adopted.new {
-        told += &format!("{} in the ledger already stay as they are", HumanCount(here - adopted.new));
+    if adopted.delivered > 0 {
+        let verb = if wish.dry_run { "would count" } else { "count" };
+        let count = HumanCount(adopted.delivered);
+        told += &format!("{count} in the ledger already {verb} as delivered by {program} now\n");
+    }
+    let same = here.saturating_sub(adopted.new + adopted.delivered);
+    if same > 0 {
+        told += &format!("{} in the ledger already stay as they are", HumanCount(same));
         if adopted.waiting > 0 {
             told += &format!("; {} of them will still be delivered", HumanCount(adopted.waiting));
         }
@@ -209,12 +215,11 @@ fn fate(wish: &Wish, account: &Account, seen: &SeenHere, adopted: Adopted) -> St
     if adopted.deletable > 0 {
         fate += &format!(": {} at the next poll", HumanCount(adopted.deletable));
     }
-    let unsure = seen.values().filter(|seen| seen.delivered.is_none()).count();
-    if unsure > 0 {
+    if adopted.skipped > 0 {
         let program = wish.from.name();
         fate += &format!(
             "\n{} stay all the same: the mailbox does not show that they are what {program} had seen",
-            HumanCount(unsure as u64)
+            HumanCount(adopted.skipped)
         );
     }
     fate + "\n"

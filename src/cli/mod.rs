@@ -387,8 +387,11 @@ fn complain(error: &anyhow::Error) -> u8 {
     if let Some(plain) = error.downcast_ref::<Plain>() {
         return plain.code;
     }
-    if let Some(error) = error.downcast_ref::<setup::Error>() {
-        return if error.is_usage() { exit::USAGE } else { exit::CONFIG };
+    match error.downcast_ref::<setup::Error>() {
+        Some(setup::Error::LoginFailed { .. }) => return exit::LATER,
+        Some(error) if error.is_usage() => return exit::USAGE,
+        Some(_) => return exit::CONFIG,
+        None => {}
     }
     match error.downcast_ref::<ledger::Error>() {
         Some(ledger::Error::Locked(_) | ledger::Error::Busy(_)) => exit::LATER,

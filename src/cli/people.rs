@@ -92,49 +92,60 @@ async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
         visitor.report().must_know(account).await?;
     }
     let id = visitor.request(request, Utc::now()).await?;
-    let answer = wait_for_answer(&visitor, id, &config.ledger).await?;
+    let answer = wait_for_answer(&visitor, id, &config.ledger).await?.ok_or_else(unanswered)?;
     answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
 }
 
-/// Leaves a request that can be refused with whoever holds the ledger. Returns its answer, or why it was refused.
-pub async fn ask_for(config: &Config, request: &Request) -> anyhow::Result<Result<String, String>> {
+/// Leaves a request that can be refused with whoever holds the ledger. Returns its answer, or why it was refused; `None`
+/// where the holder has ended without an answer: it was none that runs on, such as a `fetch`.
+pub async fn ask_for(config: &Config, request: &Request) -> anyhow::Result<Option<Result<String, String>>> {
     let visitor = Ledger::visit(&config.ledger).await?;
     let id = visitor.request(request, Utc::now()).await?;
-    let answer = wait_for_answer(&visitor, id, &config.ledger).await?;
-    ledger::outcome_of(&answer).with_context(|| format!("the daemon answered `{answer}`"))
+    let Some(answer) = wait_for_answer(&visitor, id, &config.ledger).await? else { return Ok(None) };
+    ledger::outcome_of(&answer).map(Some).with_context(|| format!("the daemon answered `{answer}`"))
+}
+
+/// What a command ends with that cannot go on without an answer.
+pub fn unanswered() -> anyhow::Error {
+    plain(exit::LATER, "the mailferry that was asked has ended without an answer; run this command again")
 }
 
 /// Drops what the ledger knows of an account that is no longer configured, whoever holds it. Returns how many messages
 /// those were.
 pub async fn forget_account(config: &Config, account: &AccountName) -> anyhow::Result<u64> {
-    match daemon::hold(&config.ledger).await {
-        Ok(ledger) => {
-            let outcome = ledger.forget(account).await;
-            let closed = ledger.close().await;
-            match outcome {
-                // It was never polled.
-                Err(ledger::Error::NoSuchAccount { .. }) => Ok(0),
-                outcome => Ok(outcome.and_then(|count| closed.map(|()| count))?),
+    loop {
+        match daemon::hold(&config.ledger).await {
+            Ok(ledger) => {
+                let outcome = ledger.forget(account).await;
+                let closed = ledger.close().await;
+                return match outcome {
+                    // It was never polled.
+                    Err(ledger::Error::NoSuchAccount { .. }) => Ok(0),
+                    outcome => Ok(outcome.and_then(|count| closed.map(|()| count))?),
+                };
             }
+            Err(ledger::Error::Locked(_)) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(ledger::Error::Locked(_)) => {
-            let request = Request::Forget { account: account.clone() };
-            let answer = ask_for(config, &request).await?.map_err(|reason| plain(exit::LATER, reason))?;
-            answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
-        }
-        Err(error) => Err(error.into()),
+        let request = Request::Forget { account: account.clone() };
+        // Where the holder has ended meanwhile, it is done here.
+        let Some(answer) = ask_for(config, &request).await? else { continue };
+        let answer = answer.map_err(|reason| plain(exit::LATER, reason))?;
+        return answer.parse().with_context(|| format!("the daemon answered `{answer}`"));
     }
 }
 
-/// Waits until the holder of the ledger has answered. It looks twice a second.
-///
-/// # Errors
-/// Where the holder ends without an answer: nobody else would give one before the next start.
-pub async fn wait_for_answer(visitor: &Visitor, request: i64, ledger: &Path) -> anyhow::Result<String> {
+/// Waits until the holder of the ledger has answered. `None` where it ends without an answer: nobody else would give one
+/// before the next start.
+pub async fn wait_for_answer(
+    visitor: &Visitor,
+    request: i64,
+    ledger: &Path,
+) -> anyhow::Result<Option<String>> {
     let mut looks = 0;
     loop {
         if let Some(answer) = visitor.answer(request).await? {
-            return Ok(answer);
+            return Ok(Some(answer));
         }
         tokio::time::sleep(LOOK_FOR_ANSWER).await;
         looks += 1;
@@ -144,8 +155,7 @@ pub async fn wait_for_answer(visitor: &Visitor, request: i64, ledger: &Path) -> 
             let answer = visitor.answer(request).await?;
             ledger.answer_request(request, answer.clone().unwrap_or_default()).await?;
             ledger.close().await?;
-            let ended = "the mailferry that was asked has ended without an answer; run this command again";
-            return answer.ok_or_else(|| plain(exit::LATER, ended));
+            return Ok(answer);
         }
     }
 }

@@ -10,8 +10,8 @@ use super::{exit, plain};
 
 /// Whoever runs this command.
 pub struct Person {
-    /// Nobody to ask: a script.
-    is_absent: bool,
+    /// Why nobody can be asked: a clause.
+    absence: Option<&'static str>,
     theme: ColorfulTheme,
 }
 
@@ -26,16 +26,22 @@ impl Person {
     /// `quiet`: nothing is asked, whatever has a default takes it.
     pub fn new(quiet: bool) -> Person {
         let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        Person { is_absent: quiet || !is_there, theme: ColorfulTheme::default() }
+        let absence = match (quiet, is_there) {
+            (true, _) => Some("--yes asks nothing"),
+            (_, false) => Some("there is no terminal to ask at"),
+            (_, true) => None,
+        };
+        Person { absence, theme: ColorfulTheme::default() }
     }
 
+    /// Nobody to ask: a script.
     pub fn is_absent(&self) -> bool {
-        self.is_absent
+        self.absence.is_some()
     }
 
     /// A line of text; an empty answer takes `default`.
     pub fn line(&self, question: Question<'_>, default: Option<&str>) -> anyhow::Result<String> {
-        match (self.is_absent, default) {
+        match (self.is_absent(), default) {
             (true, Some(default)) => Ok(default.to_owned()),
             (true, None) => Err(self.missing(question)),
             (false, default) => {
@@ -52,7 +58,7 @@ impl Person {
     /// One of the choices; the first is the default.
     pub fn choose<T: Copy>(&self, question: Question<'_>, choices: &[(String, T)]) -> anyhow::Result<T> {
         let texts: Vec<&str> = choices.iter().map(|(text, _)| text.as_str()).collect();
-        let at = match (self.is_absent, choices.len()) {
+        let at = match (self.is_absent(), choices.len()) {
             (true, 0) => return Err(self.missing(question)),
             (true, _) => 0,
             (false, _) => {
@@ -64,7 +70,7 @@ impl Person {
     }
 
     pub fn confirm(&self, question: &str, default: bool) -> anyhow::Result<bool> {
-        if self.is_absent {
+        if self.is_absent() {
             return Ok(default);
         }
         Ok(Confirm::with_theme(&self.theme).with_prompt(question).default(default).interact()?)
@@ -72,7 +78,7 @@ impl Person {
 
     /// Typed unseen.
     pub fn password(&self, question: Question<'_>) -> anyhow::Result<SecretString> {
-        if self.is_absent {
+        if self.is_absent() {
             return Err(self.missing(question));
         }
         Ok(Password::with_theme(&self.theme).with_prompt(question.text).interact()?.into())
@@ -80,6 +86,7 @@ impl Person {
 
     fn missing(&self, question: Question<'_>) -> anyhow::Error {
         let Question { text, option } = question;
-        plain(exit::USAGE, format!("{text}: there is no terminal to ask at; answer with {option}"))
+        let absence = self.absence.unwrap_or("there was no answer");
+        plain(exit::USAGE, format!("{text}: {absence}; answer with {option}"))
     }
 }

@@ -145,10 +145,7 @@ fn leave_copy(value: &DeValue<'_>) -> value::Read<LeaveCopy> {
     match value {
         DeValue::Boolean(true) => Ok(LeaveCopy::Forever),
         DeValue::Boolean(false) => Ok(LeaveCopy::For(Duration::ZERO)),
-        DeValue::String(_) => {
-            value::duration(value, Duration::ZERO..=Duration::from_secs(100 * 366 * 24 * 3600))
-                .map(LeaveCopy::For)
-        }
+        DeValue::String(_) => value::duration(value, Duration::ZERO..=keys::LONGEST_COPY).map(LeaveCopy::For),
         other => {
             Err(format!("must be true, false or a duration such as \"14d\", not {}", value::kind(other)))
         }
@@ -173,7 +170,9 @@ fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
 
 fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Route> {
     entry.only(&[keys::DELIVER]);
-    let folder = entry.read("folder", folder).unwrap_or_else(|| keys::FOLDER.to_owned());
+    let folder = entry
+        .read("folder", |value| value::folder(value::text(value)?).map(str::to_owned))
+        .unwrap_or_else(|| keys::FOLDER.to_owned());
     let mark_read = entry.flag("mark_read");
     let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
     let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
@@ -211,13 +210,4 @@ fn unknown(name: &str, known: &[Known]) -> String {
         );
     }
     format!("{} names no destination; {}", quoted(name), suggestion(name, &names))
-}
-
-/// An IMAP folder, in Unicode with `/` between the levels.
-fn folder(value: &DeValue<'_>) -> value::Read<String> {
-    let folder = value::line(value)?;
-    if folder.split('/').any(str::is_empty) {
-        return Err(format!("{} has an empty level; write it like \"Archive/Work\"", quoted(folder)));
-    }
-    Ok(folder.to_owned())
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::visit::Visit;
+use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
 use super::destination::Known;
 use super::fault::Faults;
@@ -16,7 +17,7 @@ use super::load::with_password;
 use super::section::Document;
 use super::surroundings::local_zone;
 use super::value::{parse_duration, spelled};
-use super::{Account, Config, keys, raw};
+use super::{Account, Config, keys, raw, secret, value};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
 use crate::net::{self, Tls};
 
@@ -129,11 +130,6 @@ impl PeerDraft {
     }
 
     fn write(&self, table: &mut Table, before: Option<&PeerDraft>) {
-        let tls = match self.tls {
-            Tls::Implicit => "implicit",
-            Tls::StartTls => "starttls",
-            Tls::None => "none",
-        };
         let is_new =
             |same: fn(&PeerDraft, &PeerDraft) -> bool| before.is_none_or(|before| !same(self, before));
         if is_new(|new, old| new.host == old.host) {
@@ -142,7 +138,7 @@ impl PeerDraft {
         // The default of a port goes by `tls`.
         if is_new(|new, old| (new.port, new.tls) == (old.port, old.tls)) {
             set(table, "port", i64::from(self.port).into());
-            set(table, "tls", tls.into());
+            set(table, "tls", tls_word(self.tls).into());
         }
         if is_new(|new, old| new.user == old.user) {
             set(table, "user", self.user.as_str().into());
@@ -175,6 +171,15 @@ impl HomeDraft {
     }
 }
 
+/// `tls` as a config has it.
+pub fn tls_word(tls: Tls) -> &'static str {
+    match tls {
+        Tls::Implicit => "implicit",
+        Tls::StartTls => "starttls",
+        Tls::None => "none",
+    }
+}
+
 /// `leave_copy = false`: deleted as soon as it is delivered.
 pub const AT_ONCE: LeaveCopy = LeaveCopy::For(Duration::ZERO);
 
@@ -186,11 +191,27 @@ pub fn parse_leave_copy(text: &str) -> Result<LeaveCopy, String> {
     match text {
         "yes" | "true" => Ok(LeaveCopy::Forever),
         "no" | "false" => Ok(AT_ONCE),
-        time => match parse_duration(time) {
+        time => match parse_duration(time).filter(|time| *time <= keys::LONGEST_COPY) {
             Some(time) => Ok(LeaveCopy::For(time)),
             None => Err("answer yes, no, or for how long, such as 14d".into()),
         },
     }
+}
+
+/// An IMAP folder as people write it: in Unicode, with `/` between the levels.
+///
+/// # Errors
+/// A clause that can follow the folder's key.
+pub fn parse_folder(text: &str) -> Result<String, String> {
+    value::folder(text).map(str::to_owned)
+}
+
+/// A secret from the bytes of its file, less the end of their line.
+///
+/// # Errors
+/// A clause that can follow the file's name.
+pub fn parse_secret(bytes: Vec<u8>) -> Result<SecretString, String> {
+    secret::text(bytes)
 }
 
 /// A main file for somebody who has none: accounts in files of their own, and the page on this machine.
@@ -224,7 +245,30 @@ pub fn with_password_file(text: &str, password: &Path) -> Result<String, String>
     Ok(document.to_string())
 }
 
-/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names.
+/// The file that holds the password of `text`, a drop-in, as it is written there. `None` where it is elsewhere.
+pub fn password_file(text: &str) -> Option<String> {
+    let document = parse(text).ok()?;
+    Some(document.get("password")?.get("file")?.as_str()?.to_owned())
+}
+
+/// All texts that are values in `text`, any file of a config: whatever it names is among them. `None` where it is not TOML.
+pub fn texts(text: &str) -> Option<Vec<String>> {
+    let document = parse(text).ok()?;
+    let mut texts = Texts(Vec::new());
+    texts.visit_document(&document);
+    Some(texts.0)
+}
+
+struct Texts(Vec<String>);
+
+impl<'d> Visit<'d> for Texts {
+    fn visit_string(&mut self, text: &'d Formatted<String>) {
+        self.0.push(text.value().clone());
+    }
+}
+
+/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names. Beside the
+/// account there is what is right but unwise: a sentence each, with its place.
 ///
 /// # Errors
 /// All that is wrong with it.
@@ -234,7 +278,7 @@ pub fn read(
     file: &Path,
     text: &str,
     password: SecretString,
-) -> Result<Account, Faults> {
+) -> Result<(Account, Vec<String>), Faults> {
     let known = config.destinations.iter().map(|destination| Known {
         name: destination.name.clone(),
         is_webhook: destination.word == "webhook",
@@ -244,8 +288,8 @@ pub fn read(
     let folder = folder.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
     let zone = local_zone(&|name| std::env::var_os(name));
     let document = Document::new(file, text, folder, None);
-    let (raw, _) = raw::drop_in(&document, name, &known, &zone).map_err(Faults)?;
-    Ok(with_password(file.to_owned(), raw, password))
+    let (raw, warnings) = raw::drop_in(&document, name, &known, &zone).map_err(Faults)?;
+    Ok((with_password(file.to_owned(), raw, password), warnings))
 }
 
 fn parse(text: &str) -> Result<DocumentMut, String> {
@@ -278,9 +322,6 @@ fn route(route: &Route) -> Value {
     }
     if route.mark_read {
         table.insert("mark_read", true.into());
-    }
-    if !route.junk.is_empty() {
-        table.insert("junk", true.into());
     }
     if !route.junk.is_empty() {
         table.insert("junk", true.into());

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::net::Tls;
 
-pub const TOP: &[&str] = &["ledger", "accounts_dir", "web", "log", "alerts", "destination", "account"];
+pub const TOP: &[&str] =
+    &["ledger", "accounts_dir", "web", "log", "alerts", "lookup", "destination", "account"];
 pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names"];
 pub const LOG: &[&str] = &["format", "level"];
 pub const ALERTS: &[&str] =
     &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];
+pub const LOOKUP: &[&str] = &["enabled", "dns", "database", "allow_private", "ca_file"];
 /// The keys of a peer, which `[account.NAME]` and an IMAP `[destination.NAME]` share.
 pub const PEER: &[&str] =
     &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
@@ -58,6 +60,9 @@ pub const IMAP_PORTS: Ports = Ports { implicit: 993, plaintext: 143 };
 
 /// How long something is wrong before people are told.
 pub const AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How long mail stays where it is: for longer than anybody lives.
+pub const LONGEST_COPY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 pub const FOLDER: &str = "INBOX";
 /// What SpamAssassin and its kind write.

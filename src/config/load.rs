@@ -18,7 +18,7 @@ use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::{Account, Broken, Config, Destination, Kind, file};
 use crate::destination::{imap_folder, notifier, webhook};
-use crate::message::{AccountName, NAME_RULE};
+use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
 
 /// Reads the config at `path`, its drop-ins and its secrets.
@@ -47,11 +47,25 @@ pub async fn load_with_secret_of(path: &Path, account: &AccountName) -> Result<C
     load_in(path, &|name| std::env::var_os(name), Secrets::OfAccount(account.clone())).await
 }
 
+/// The destination of this name in the config at `path`, with its secret, and no other secret is asked for. `None` where
+/// there is none.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_destination(path: &Path, name: &DestinationName) -> Result<Option<Destination>, Faults> {
+    let secrets = Secrets::OfDestination(name.clone());
+    let config = load_in(path, &|name| std::env::var_os(name), secrets).await?;
+    Ok(config.destinations.into_iter().find(|destination| destination.name == *name))
+}
+
+/// Which secrets are fetched.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secrets {
     Fetch,
     /// The password of this account alone.
     OfAccount(AccountName),
+    /// What this destination needs alone.
+    OfDestination(DestinationName),
     Leave,
 }
 
@@ -73,7 +87,7 @@ impl Safe<'_> {
     async fn fetch(&self, secret: &Secret) -> Result<SecretString, Fault> {
         match self.secrets {
             Secrets::Fetch => secret.fetch(self.env).await,
-            Secrets::OfAccount(_) | Secrets::Leave => Ok(SecretString::default()),
+            Secrets::OfAccount(_) | Secrets::OfDestination(_) | Secrets::Leave => Ok(SecretString::default()),
         }
     }
 
@@ -82,6 +96,15 @@ impl Safe<'_> {
             Secrets::OfAccount(only) if only == account => secret.fetch(self.env).await,
             _ => self.fetch(secret).await,
         }
+    }
+
+    /// What of it is for this destination.
+    fn of(&self, destination: &DestinationName) -> Safe<'_> {
+        let secrets = match &self.secrets {
+            Secrets::OfDestination(name) if name == destination => Secrets::Fetch,
+            secrets => secrets.clone(),
+        };
+        Safe { env: self.env, secrets }
     }
 
     async fn fetch_all(&self, secrets: &[Secret]) -> Result<Vec<SecretString>, Fault> {
@@ -256,6 +279,7 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
         web: files.main.web,
         log: files.main.log,
         alerts,
+        lookup: files.main.lookup,
         destinations,
         accounts: Vec::new(),
         broken: files.broken,
@@ -291,6 +315,7 @@ pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretStri
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
+    let safe = &safe.of(&raw.name);
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
             let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
@@ -303,7 +328,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
                 let settings = webhook::Settings { secrets: fetched, ..settings };
                 match safe.secrets {
                     Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
-                    Secrets::OfAccount(_) | Secrets::Leave => {}
+                    Secrets::OfAccount(_) | Secrets::OfDestination(_) | Secrets::Leave => {}
                 }
                 Ok(settings)
             });
@@ -324,7 +349,7 @@ async fn alerts(raw: RawAlerts, safe: &Safe<'_>) -> crate::alerts::Settings {
             let url = notifier::Settings { secret: Some(secret), ..url };
             match safe.secrets {
                 Secrets::Fetch => url.check_secret().map_err(|text| Fault { text, ..place })?,
-                Secrets::OfAccount(_) | Secrets::Leave => {}
+                Secrets::OfAccount(_) | Secrets::OfDestination(_) | Secrets::Leave => {}
             }
             Ok(url)
         });

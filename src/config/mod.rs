@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod keys;
 mod load;
+mod lookup;
 mod peer;
 mod raw;
 mod secret;
@@ -26,12 +27,13 @@ use std::path::PathBuf;
 use tracing::Level;
 
 pub use fault::{Fault, Faults};
-pub use load::{load, load_with_secret_of, load_without_secrets};
+pub use load::{load, load_destination, load_with_secret_of, load_without_secrets};
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 
 use crate::destination::{imap_folder, webhook};
 use crate::message::{AccountName, DestinationName, Quirks};
+use crate::providers::Network;
 use crate::schedule::Schedule;
 use crate::{net, poll, pop3};
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub log: Log,
     /// `None`: nobody is told anything.
     pub alerts: Option<crate::alerts::Settings>,
+    /// Who is asked for the servers of an address. `None`: nobody.
+    pub lookup: Option<Network>,
     pub destinations: Vec<Destination>,
     pub accounts: Vec<Account>,
     /// Accounts that cannot be polled until a person has mended their config.

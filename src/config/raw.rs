@@ -10,8 +10,9 @@ use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
 use super::section::{Document, Section};
 use super::web::{self, Web};
-use super::{Log, LogFormat, keys, value};
+use super::{Log, LogFormat, keys, lookup, value};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
+use crate::providers::Network;
 
 /// The main file.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct RawConfig {
     pub web: Option<Web>,
     pub log: Log,
     pub alerts: Option<RawAlerts>,
+    pub lookup: Option<Network>,
     pub destinations: Vec<RawDestination>,
     pub accounts: Vec<RawAccount>,
     pub warnings: Vec<String>,
@@ -57,6 +59,9 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
         web: top.table("web").and_then(|section| web::web(&section)),
         log: top.table("log").map(|section| log(&section)).unwrap_or_default(),
         alerts: top.table("alerts").map(|section| alerts::alerts(&section, &known)),
+        lookup: top
+            .table("lookup")
+            .map_or_else(|| Some(Network::default()), |section| lookup::lookup(&section)),
         destinations: destinations.into_iter().flatten().collect(),
         accounts: accounts.into_iter().flatten().collect(),
         warnings: document.warnings(),

@@ -211,7 +211,7 @@ async fn from_credential(name: &str, env: Env<'_>) -> Result<SecretString, Strin
 }
 
 /// A secret from the bytes that were found, less the end of their line.
-fn text(bytes: Vec<u8>) -> Result<SecretString, String> {
+pub fn text(bytes: Vec<u8>) -> Result<SecretString, String> {
     let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
     if text.ends_with('\n') {
         text.pop();

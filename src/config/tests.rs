@@ -116,6 +116,7 @@ fn the_reference_shows_every_key() {
         ("[web]", keys::WEB.to_vec()),
         ("[log]", keys::LOG.to_vec()),
         ("[alerts]", keys::ALERTS.to_vec()),
+        ("[lookup]", keys::LOOKUP.to_vec()),
         ("[destination.home]", [keys::IMAP, keys::PEER].concat()),
         ("[destination.app]", keys::WEBHOOK.to_vec()),
         ("[account.work]", [keys::PEER, keys::ACCOUNT].concat()),

@@ -17,7 +17,10 @@ pub fn text<'a>(value: &'a DeValue<'_>) -> Read<&'a str> {
 
 /// Text that goes into a protocol's command, or names something: not empty, no control characters.
 pub fn line<'a>(value: &'a DeValue<'_>) -> Read<&'a str> {
-    let line = text(value)?;
+    one_line(text(value)?)
+}
+
+fn one_line(line: &str) -> Read<&str> {
     if line.is_empty() {
         return Err("must not be empty".into());
     }
@@ -25,6 +28,15 @@ pub fn line<'a>(value: &'a DeValue<'_>) -> Read<&'a str> {
         return Err("holds a control character; take it out".into());
     }
     Ok(line)
+}
+
+/// An IMAP folder, in Unicode with `/` between the levels.
+pub fn folder(text: &str) -> Read<&str> {
+    let folder = one_line(text)?;
+    if folder.split('/').any(str::is_empty) {
+        return Err(format!("{} has an empty level; write it like \"Archive/Work\"", quoted(folder)));
+    }
+    Ok(folder)
 }
 
 pub fn flag(value: &DeValue<'_>) -> Read<bool> {

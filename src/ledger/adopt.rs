@@ -49,10 +49,14 @@ pub struct SeenElsewhere {
 pub struct Adopted {
     /// Of those seen.
     pub new: u64,
+    /// Of those seen, what was in the ledger before, as skipped, and counts as delivered now.
+    pub delivered: u64,
     /// Of those seen, what was in the ledger before and is still to be delivered.
     pub waiting: u64,
     /// Of those seen, what may be deleted at the next poll.
     pub deletable: u64,
+    /// Of those seen, what stays skipped, as no header was given for it.
+    pub skipped: u64,
     /// Neither seen nor known.
     pub unknown: u64,
 }
@@ -60,8 +64,10 @@ pub struct Adopted {
 impl AddAssign for Adopted {
     fn add_assign(&mut self, more: Adopted) {
         self.new += more.new;
+        self.delivered += more.delivered;
         self.waiting += more.waiting;
         self.deletable += more.deletable;
+        self.skipped += more.skipped;
         self.unknown += more.unknown;
     }
 }
@@ -107,6 +113,7 @@ async fn adopt_part(
     fill(connection, part).await?;
     fill_seen(connection, adoption, part).await?;
     match_known(connection, account).await?;
+    let delivered = skipped(connection, true).await?;
     let new = add_rows(connection, account, adoption).await?;
     // As the next listing will find them.
     match_known(connection, account).await?;
@@ -115,6 +122,8 @@ async fn adopt_part(
     keep_baseline(connection, account).await?;
     Ok(Adopted {
         new,
+        delivered,
+        skipped: skipped(connection, false).await?,
         waiting: waiting(connection).await?,
         deletable: deletable(connection, adoption).await?,
         unknown: unknown(connection, account).await?,
@@ -214,6 +223,15 @@ async fn keep_baseline(connection: &mut SqliteConnection, account: &Account) -> 
         )";
     sqlx::query(sql).bind(account.id).execute(connection).await?;
     Ok(())
+}
+
+/// How many of those seen were skipped, and nothing else: those whose header is known, or the others.
+async fn skipped(connection: &mut SqliteConnection, with_header: bool) -> sqlx::Result<u64> {
+    let sql = "
+        SELECT count(*) FROM seen s JOIN listing l ON l.position = s.position
+        WHERE (s.header IS NOT NULL) = $1 AND EXISTS (SELECT 1 FROM deliveries d WHERE d.message = l.message)
+            AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = l.message AND d.state <> 'skipped')";
+    sqlx::query_scalar(sql).bind(with_header).fetch_one(connection).await.map(unsigned)
 }
 
 async fn waiting(connection: &mut SqliteConnection) -> sqlx::Result<u64> {

@@ -1,8 +1,6 @@
 //! The file in which a provider describes its servers (draft-ietf-mailmaint-autoconfig): from XML that anybody may have
 //! written to servers that can be used.
 
-use std::time::Duration;
-
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::address::{Address, host_name};
@@ -15,8 +13,6 @@ use crate::printable::printable;
 pub struct Servers {
     pub pop3: Vec<Server>,
     pub imap: Vec<Server>,
-    /// The least time between two logins.
-    pub login_delay: Option<Duration>,
 }
 
 /// Elements, texts and comments that a file may have.
@@ -59,7 +55,6 @@ pub fn read(xml: &[u8], address: &Address) -> Result<Servers, String> {
             && !known.contains(&server)
         {
             known.push(server);
-            servers.login_delay = servers.login_delay.max(login_delay(node));
         }
     }
     if servers.pop3.is_empty() && servers.imap.is_empty() {
@@ -112,14 +107,6 @@ fn fill_in(template: &str, address: &Address) -> String {
         .replace("%EMAILDOMAIN%", address.domain())
         .replace("%EMAILLOCALPART%", address.local())
         .replace("%EMAILADDRESS%", &address.to_string())
-}
-
-/// `<pop3><checkInterval minutes="15"/></pop3>`.
-fn login_delay(node: Node<'_, '_>) -> Option<Duration> {
-    let pop3 = node.children().find(|child| child.has_tag_name("pop3"))?;
-    let interval = pop3.children().find(|child| child.has_tag_name("checkInterval"))?;
-    let minutes: u64 = interval.attribute("minutes")?.parse().ok()?;
-    (1..=24 * 60).contains(&minutes).then(|| Duration::from_secs(minutes * 60))
 }
 
 fn child<'a>(node: Node<'a, '_>, name: &'static str) -> Option<&'a str> {

@@ -3,9 +3,6 @@
 //! Nobody is told the address, only its domain. Nothing that comes back is believed without a person: whoever forges an
 //! answer gets the password.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,15 +29,11 @@ pub struct Candidate {
     pub source: Source,
     /// Where this is from: a clause for a person.
     pub origin: String,
-    /// What a person must say yes to before a password goes there. `None` for a [`Source::Preset`].
-    pub question: Option<String>,
     /// Who runs the servers, if that is known here: it has the steps to take before a login.
     pub provider: Option<&'static Provider>,
     /// In order of preference; empty where the source names none.
     pub pop3: Vec<Server>,
     pub imap: Vec<Server>,
-    /// The least time between two logins.
-    pub login_delay: Option<Duration>,
 }
 
 /// Who says so, from the most to the least trustworthy.
@@ -75,15 +68,20 @@ pub struct Server {
 /// Finds the servers of an address: at once where the provider is known, else by asking around for at most
 /// [`Network::patience`].
 pub async fn find(address: &Address, network: &Network) -> Found {
-    if let Some(provider) = for_domain(address.domain()) {
-        let origin = format!("mailferry knows {}", provider.name);
-        let known = Candidate::of_provider(Source::Preset, origin, provider, address);
+    if let Some(known) = known(address) {
         return Found { candidates: vec![known], misses: Vec::new() };
     }
     match LookUp::new(address, network) {
         Ok(look_up) => Found::of(look_up.run().await),
         Err(reason) => Found { candidates: Vec::new(), misses: vec![reason] },
     }
+}
+
+/// The servers of an address whose provider is known by its domain: nobody is asked.
+pub fn known(address: &Address) -> Option<Candidate> {
+    let provider = for_domain(address.domain())?;
+    let origin = format!("mailferry knows {} (checked {})", provider.name, provider.checked);
+    Some(Candidate::of_provider(Source::Preset, origin, provider, address))
 }
 
 /// What one source said, or a line on why it said nothing.
@@ -120,34 +118,25 @@ impl Candidate {
         let servers = |endpoints: &[Endpoint]| {
             endpoints.iter().map(|endpoint| Server::of(provider, endpoint, address)).collect()
         };
-        let servers = Servers {
-            pop3: servers(provider.pop3),
-            imap: servers(provider.imap),
-            login_delay: provider.quirks.login_delay,
-        };
+        let servers = Servers { pop3: servers(provider.pop3), imap: servers(provider.imap) };
         Candidate { provider: Some(provider), ..Candidate::new(source, origin, servers) }
     }
 
     fn new(source: Source, origin: String, servers: Servers) -> Candidate {
-        let Servers { mut pop3, mut imap, login_delay } = servers;
+        let Servers { mut pop3, mut imap } = servers;
         let provider = common_provider(pop3.iter().chain(&imap));
         if provider.is_some_and(|provider| matches!(provider.login, Login::OAuthOnly(_))) {
             pop3.iter_mut().chain(&mut imap).for_each(|server| server.oauth_only = true);
         }
-        let hosts = || pop3.iter().chain(&imap).map(|server| server.host.as_str());
+        Candidate { source, origin, provider, pop3, imap }
+    }
+
+    /// What a person must say yes to before a password goes to `server`. `None` for a [`Source::Preset`].
+    pub fn question(&self, server: &Server) -> Option<String> {
         // Whole, however long: an owner that is cut off could be anybody (draft-ietf-mailmaint-autoconfig section 5.1).
-        let owners: BTreeSet<&str> = hosts().map(base_domain).collect();
-        let owners = owners.into_iter().collect::<Vec<_>>().join(" and ");
-        let question = format!("your password would go to {owners}: is that where you have this mailbox?");
-        Candidate {
-            source,
-            origin,
-            question: (source != Source::Preset).then_some(question),
-            provider,
-            login_delay: login_delay.max(provider.and_then(|provider| provider.quirks.login_delay)),
-            pop3,
-            imap,
-        }
+        let owner = base_domain(&server.host);
+        let question = format!("your password would go to {owner}: is that where you have this mailbox?");
+        (self.source != Source::Preset).then_some(question)
     }
 }
 
@@ -261,7 +250,7 @@ impl<'a> LookUp<'a> {
         let both = |first: Result<Vec<Server>, String>, second: Result<Vec<Server>, String>| {
             [first.unwrap_or_default(), second.unwrap_or_default()].concat()
         };
-        let servers = Servers { pop3: both(pop3s, pop3), imap: both(imaps, imap), login_delay: None };
+        let servers = Servers { pop3: both(pop3s, pop3), imap: both(imaps, imap) };
         if servers.pop3.is_empty() && servers.imap.is_empty() {
             let why = if faults.is_empty() { "not there".to_owned() } else { faults.join(", ") };
             return Err(format!("the servers in the DNS of {domain} (SRV): {why}"));

@@ -16,8 +16,8 @@ mod presets;
 use crate::message::Quirks;
 use crate::net::Tls;
 
-pub use address::{Address, base_domain};
-pub use find::{Candidate, Found, Server, Source, find};
+pub use address::Address;
+pub use find::{Candidate, Found, Server, Source, find, known};
 pub use network::Network;
 pub use presets::PRESETS;
 
@@ -36,8 +36,10 @@ pub struct Provider {
     pub imap: &'static [Endpoint],
     pub user: User,
     pub login: Login,
-    /// What a person has to do at the provider before any program may retrieve mail.
+    /// What a person has to do at the provider before a program may retrieve mail by POP3.
     pub enable: Option<Step>,
+    /// The same for IMAP.
+    pub enable_imap: Option<Step>,
     /// Why no account there can be polled, and what can be done instead.
     pub no_pop3: Option<&'static str>,
     /// What else a person should know.

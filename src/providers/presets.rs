@@ -38,6 +38,7 @@ const PLAIN: Provider = Provider {
     user: User::Address,
     login: Login::Password,
     enable: None,
+    enable_imap: None,
     no_pop3: None,
     notes: &[],
     quirks: NO_QUIRKS,
@@ -49,6 +50,7 @@ const NO_QUIRKS: Quirks = Quirks { no_pipelining: false, login_delay: None, hide
 
 const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com")];
 const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com")];
+const GMAIL_SETTINGS: &str = "https://mail.google.com/mail/u/0/#settings/fwdandpop";
 const GMAIL_QUIRKS: Quirks = Quirks { hides_retrieved: true, ..NO_QUIRKS };
 const GMAIL_ONCE: &str = "Gmail shows a message to POP3 until it has been retrieved once, about 250 at a time. What \
     becomes of it then is up to the Gmail setting \u{201c}When messages are accessed with POP\u{201d}.";
@@ -67,6 +69,23 @@ const ZOHO_ENABLE: Step = step(
 const ZOHO_PLANS: &str = "The free plan is said to have no POP3.";
 const ZOHO_TWO_STEPS: &str = "With two-factor authentication a program needs an app password.";
 
+const GMX_NET_ENABLE: Step = step(
+    "Switch POP3 and IMAP on in the mail settings of GMX.",
+    "https://hilfe.gmx.net/pop-imap/einschalten.html",
+);
+const GMX_COM_ENABLE: Step = step(
+    "Switch POP3 and IMAP on in the mail settings of GMX.",
+    "https://support.gmx.com/pop-imap/toggle.html",
+);
+const WEB_DE_ENABLE: Step = step(
+    "Switch POP3 and IMAP on in the mail settings of WEB.DE.",
+    "https://hilfe.web.de/pop-imap/einschalten.html",
+);
+const COMCAST_ENABLE: Step = step(
+    "Allow third-party programs in the settings of Xfinity Email.",
+    "https://www.xfinity.com/support/articles/third-party-email-access",
+);
+
 /// All of them. Where several could be meant, the first is.
 pub const PRESETS: &[Provider] = &[
     Provider {
@@ -79,10 +98,10 @@ pub const PRESETS: &[Provider] = &[
             "Turn on 2-Step Verification in your Google account, then make an app password.",
             "https://myaccount.google.com/apppasswords",
         )),
-        enable: Some(Step {
-            text: "Switch POP on in Gmail, under Settings, \u{201c}Forwarding and POP/IMAP\u{201d}.",
-            url: None,
-        }),
+        enable: Some(step(
+            "Switch POP on in Gmail, under Settings, \u{201c}Forwarding and POP/IMAP\u{201d}.",
+            GMAIL_SETTINGS,
+        )),
         notes: &[GMAIL_ONCE],
         quirks: GMAIL_QUIRKS,
         checked: "2026-03",
@@ -99,11 +118,11 @@ pub const PRESETS: &[Provider] = &[
              allows it.",
             "https://myaccount.google.com/apppasswords",
         )),
-        enable: Some(Step {
-            text: "Switch POP on in Gmail, under Settings, \u{201c}Forwarding and POP/IMAP\u{201d}. Your administrator \
-                   has to allow it.",
-            url: None,
-        }),
+        enable: Some(step(
+            "Switch POP on in Gmail, under Settings, \u{201c}Forwarding and POP/IMAP\u{201d}. Your administrator has to \
+             allow it.",
+            GMAIL_SETTINGS,
+        )),
         notes: &[GMAIL_ONCE, "The password of the Google account itself has not been accepted since 2025."],
         quirks: GMAIL_QUIRKS,
         checked: "2026-03",
@@ -132,7 +151,7 @@ pub const PRESETS: &[Provider] = &[
     Provider {
         id: "microsoft-365",
         name: "Microsoft 365",
-        domains: &["office365.com", "onmicrosoft.com"],
+        domains: &["office365.com"],
         mx: &["mail.protection.outlook.com"],
         pop3: MICROSOFT,
         imap: MICROSOFT_IMAP,
@@ -221,10 +240,8 @@ pub const PRESETS: &[Provider] = &[
         domains: domains::GMX_NET,
         pop3: &[pop3("pop.gmx.net"), pop3_starttls("pop.gmx.net")],
         imap: &[imap("imap.gmx.net"), imap_starttls("imap.gmx.net")],
-        enable: Some(step(
-            "Switch POP3 and IMAP on in the mail settings of GMX.",
-            "https://hilfe.gmx.net/pop-imap/einschalten.html",
-        )),
+        enable: Some(GMX_NET_ENABLE),
+        enable_imap: Some(GMX_NET_ENABLE),
         notes: &[SPAM_STAYS],
         checked: "2026-03",
         ..PLAIN
@@ -235,10 +252,8 @@ pub const PRESETS: &[Provider] = &[
         domains: domains::GMX_COM,
         pop3: &[pop3("pop.gmx.com"), pop3_starttls("pop.gmx.com")],
         imap: &[imap("imap.gmx.com"), imap_starttls("imap.gmx.com")],
-        enable: Some(step(
-            "Switch POP3 and IMAP on in the mail settings of GMX.",
-            "https://support.gmx.com/pop-imap/toggle.html",
-        )),
+        enable: Some(GMX_COM_ENABLE),
+        enable_imap: Some(GMX_COM_ENABLE),
         notes: &[SPAM_STAYS],
         checked: "2026-03",
         ..PLAIN
@@ -250,10 +265,8 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("pop3.web.de"), pop3_starttls("pop3.web.de")],
         imap: &[imap("imap.web.de"), imap_starttls("imap.web.de")],
         user: User::LocalPart,
-        enable: Some(step(
-            "Switch POP3 and IMAP on in the mail settings of WEB.DE.",
-            "https://hilfe.web.de/pop-imap/einschalten.html",
-        )),
+        enable: Some(WEB_DE_ENABLE),
+        enable_imap: Some(WEB_DE_ENABLE),
         notes: &["WEB.DE refuses a second login within 15 minutes."],
         quirks: Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..NO_QUIRKS },
         checked: "2026-03",
@@ -325,7 +338,7 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("popmail.libero.it")],
         imap: &[imap("imapmail.libero.it")],
         notes: &[SPAM_STAYS],
-        checked: "2026-03",
+        checked: "2021-12",
         ..PLAIN
     },
     Provider {
@@ -477,16 +490,22 @@ pub const PRESETS: &[Provider] = &[
         id: "zoho-com",
         name: "Zoho Mail (zoho.com)",
         domains: &["zoho.com", "zohomail.com"],
-        mx: &["zoho.com"],
-        pop3: &[pop3("pop.zoho.com"), pop3("poppro.zoho.com")],
+        pop3: &[pop3("pop.zoho.com")],
         imap: &[imap("imap.zoho.com")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[
-            "For an address at a domain of your own the server may be poppro.zoho.com.",
-            ZOHO_TWO_STEPS,
-            ZOHO_PLANS,
-        ],
+        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
         checked: "2026-03",
+        ..PLAIN
+    },
+    Provider {
+        id: "zoho-com-organisations",
+        name: "Zoho Mail (zoho.com, for organisations)",
+        mx: &["zoho.com"],
+        pop3: &[pop3("poppro.zoho.com"), pop3("pop.zoho.com")],
+        imap: &[imap("imap.zoho.com")],
+        enable: Some(ZOHO_ENABLE),
+        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        checked: "2022-12",
         ..PLAIN
     },
     Provider {
@@ -497,7 +516,11 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("pop.zoho.eu")],
         imap: &[imap("imap.zoho.eu")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        notes: &[
+            "For an address at a domain of your own the server may be poppro.zoho.eu.",
+            ZOHO_TWO_STEPS,
+            ZOHO_PLANS,
+        ],
         checked: "2026-03",
         ..PLAIN
     },
@@ -505,16 +528,22 @@ pub const PRESETS: &[Provider] = &[
         id: "zoho-in",
         name: "Zoho Mail (zoho.in)",
         domains: &["zoho.in", "zohomail.in"],
-        mx: &["zoho.in"],
-        pop3: &[pop3("pop.zoho.in"), pop3("poppro.zoho.in")],
+        pop3: &[pop3("pop.zoho.in")],
         imap: &[imap("imap.zoho.in")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[
-            "For an address at a domain of your own the server may be poppro.zoho.in.",
-            ZOHO_TWO_STEPS,
-            ZOHO_PLANS,
-        ],
+        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
         checked: "2026-03",
+        ..PLAIN
+    },
+    Provider {
+        id: "zoho-in-organisations",
+        name: "Zoho Mail (zoho.in, for organisations)",
+        mx: &["zoho.in"],
+        pop3: &[pop3("poppro.zoho.in"), pop3("pop.zoho.in")],
+        imap: &[imap("imap.zoho.in")],
+        enable: Some(ZOHO_ENABLE),
+        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        checked: "2022-12",
         ..PLAIN
     },
     Provider {
@@ -525,7 +554,11 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("pop.zoho.jp")],
         imap: &[imap("imap.zoho.jp")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        notes: &[
+            "For an address at a domain of your own the server may be poppro.zoho.jp.",
+            ZOHO_TWO_STEPS,
+            ZOHO_PLANS,
+        ],
         checked: "2026-03",
         ..PLAIN
     },
@@ -537,7 +570,11 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("pop.zoho.com.au")],
         imap: &[imap("imap.zoho.com.au")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        notes: &[
+            "For an address at a domain of your own the server may be poppro.zoho.com.au.",
+            ZOHO_TWO_STEPS,
+            ZOHO_PLANS,
+        ],
         checked: "2026-03",
         ..PLAIN
     },
@@ -549,7 +586,11 @@ pub const PRESETS: &[Provider] = &[
         pop3: &[pop3("pop.zohocloud.ca")],
         imap: &[imap("imap.zohocloud.ca")],
         enable: Some(ZOHO_ENABLE),
-        notes: &[ZOHO_TWO_STEPS, ZOHO_PLANS],
+        notes: &[
+            "For an address at a domain of your own the server may be poppro.zohocloud.ca.",
+            ZOHO_TWO_STEPS,
+            ZOHO_PLANS,
+        ],
         checked: "2026-03",
         ..PLAIN
     },
@@ -616,10 +657,8 @@ pub const PRESETS: &[Provider] = &[
         domains: &["comcast.net"],
         pop3: &[pop3("mail.comcast.net"), pop3_starttls("mail.comcast.net")],
         imap: &[imap("imap.comcast.net"), imap_starttls("imap.comcast.net")],
-        enable: Some(step(
-            "Allow third-party programs in the settings of Xfinity Email.",
-            "https://www.xfinity.com/support/articles/third-party-email-access",
-        )),
+        enable: Some(COMCAST_ENABLE),
+        enable_imap: Some(COMCAST_ENABLE),
         checked: "2026-03",
         ..PLAIN
     },

@@ -145,6 +145,8 @@ fn a_domain_finds_its_provider_by_the_host_that_takes_its_mail() {
     assert_eq!(id("mx.pec.aruba.it"), Some("aruba-pec"), "and not Aruba, which is further away");
     assert_eq!(id("mx.aruba.it"), Some("aruba"));
     assert_eq!(id("mx.notaruba.it"), None);
+    assert_eq!(for_mx("mx2.zoho.in").unwrap().pop3[0].host, "poppro.zoho.in", "the host for organisations");
+    assert_eq!(for_domain("zoho.in").unwrap().pop3[0].host, "pop.zoho.in");
     assert_eq!(id("mta5.am0.yahoodns.net"), None, "AOL or Yahoo: it does not tell");
 }
 

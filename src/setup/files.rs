@@ -1,26 +1,44 @@
 //! What setup writes: the main file where there is none, and for each account a file of its own with its password
 //! beside it. Whatever ends the process meanwhile, a file is there as a whole or as it was before.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
-use crate::config::draft::{self, AccountDraft, HomeDraft};
-use crate::config::{Account, Config, Faults};
-use crate::message::AccountName;
+use super::trial::log_in_account;
+use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
+use crate::config::{self, Account, Config, Faults};
+use crate::message::{AccountName, DestinationName};
+use crate::net;
 
 /// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is an account {0} already; choose another name, or change that one")]
     Taken(AccountName),
+    /// Two accounts would bring home every message twice.
+    #[error(
+        "the account {0} polls this mailbox already; change that one, or give it another destination in its file"
+    )]
+    SameMailbox(AccountName),
+    #[error("there is no account {name}; the config has: {}", listed(known))]
+    NoAccount { name: AccountName, known: Vec<AccountName> },
+    #[error("there is no destination {name}; the config has: {}", listed(known))]
+    NoDestination { name: String, known: Vec<DestinationName> },
     /// It stands in the main file, which belongs to a person.
     #[error("the account {name} was written by hand in {file}; change it there")]
     ByHand { name: AccountName, file: PathBuf },
+    /// A password that is known goes to no other server and to no other user.
+    #[error("the server or the user is another one now; give the password again")]
+    PasswordNeeded,
+    #[error("{host}: {reason}")]
+    LoginFailed { host: String, reason: String },
     #[error(transparent)]
     Config(#[from] Faults),
     #[error("{path} {reason}")]
@@ -28,10 +46,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// The person named an account that this cannot be done with.
+    /// The person named what this cannot be done with.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Taken(_) | Error::ByHand { .. })
+        match self {
+            Error::Taken(_)
+            | Error::SameMailbox(_)
+            | Error::NoAccount { .. }
+            | Error::NoDestination { .. }
+            | Error::ByHand { .. }
+            | Error::PasswordNeeded => true,
+            Error::LoginFailed { .. } | Error::Config(_) | Error::File { .. } => false,
+        }
     }
+}
+
+fn listed(names: &[impl ToString]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What was written, for a person.
@@ -39,8 +69,8 @@ impl Error {
 pub struct Saved {
     /// The account's file.
     pub file: PathBuf,
-    /// The main file got the key `accounts_dir` first.
-    pub main_file_changed: bool,
+    /// What of it is right but unwise: a sentence each, with its place.
+    pub warnings: Vec<String>,
 }
 
 /// Writes a main file for somebody who has none, and the folder for accounts beside it.
@@ -50,7 +80,7 @@ pub struct Saved {
 pub fn create(main: &Path) -> Result<(), Error> {
     let main = &absolute(main);
     make_folder(&folder_of(main).join(draft::ACCOUNTS_DIR))?;
-    write_new(main, draft::new_main_file().as_bytes())
+    write_new(main, draft::new_main_file().as_bytes()).map_err(|e| fault(main, "written", &e))
 }
 
 /// # Errors
@@ -63,122 +93,247 @@ pub fn must_be_free(config: &Config, name: &AccountName) -> Result<(), Error> {
     }
 }
 
+/// # Errors
+/// [`Error::SameMailbox`], where another account than `name` polls this one.
+pub fn must_be_another(config: &Config, name: &AccountName, peer: &PeerDraft) -> Result<(), Error> {
+    let is_same = |account: &&Account| {
+        let net = &account.pop3.peer;
+        let is_host = net.host.eq_ignore_ascii_case(&peer.host) && net.port == peer.port;
+        account.name != *name && is_host && account.pop3.user == peer.user
+    };
+    match config.accounts.iter().find(is_same) {
+        Some(account) => Err(Error::SameMailbox(account.name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// Whether an account could be saved as it is, without saving it.
 ///
 /// # Errors
-/// [`Error::Taken`], or all that is wrong with it, each with its key.
+/// All that is wrong with it, each with its key; or as [`add`].
 pub fn check(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<(), Error> {
-    must_be_free(config, &account.name)?;
-    let folder = config.accounts_dir.clone().unwrap_or_else(|| draft::ACCOUNTS_DIR.into());
-    let place = Place::new(config, &folder, &account.name);
-    let text = account.text(&place.password_in_config);
-    draft::read(config, &account.name, &place.file, &text, password.clone())?;
-    Ok(())
+    checked(config, account, password).map(drop)
 }
 
-/// Writes a new account's file, and its password.
-///
-/// # Errors
-/// Nothing is saved then, but perhaps the password.
-pub fn add(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<Saved, Error> {
+fn checked(
+    config: &Config,
+    account: &AccountDraft,
+    password: &SecretString,
+) -> Result<(PathBuf, Vec<String>), Error> {
     let name = &account.name;
     must_be_free(config, name)?;
-    let (folder, main_file_changed) = accounts_folder(config)?;
-    let place = Place::new(config, &folder, name);
-    let text = account.text(&place.password_in_config);
-    draft::read(config, name, &place.file, &text, password.clone())?;
-    replace(&place.password, line(password).as_bytes())?;
-    write_new(&place.file, text.as_bytes())?;
-    Ok(Saved { file: place.file, main_file_changed })
+    must_be_another(config, name, &account.peer)?;
+    let folder = match &config.accounts_dir {
+        Some(folder) => folder.clone(),
+        None => folder_of(&absolute(&config.file)).join(draft::ACCOUNTS_DIR),
+    };
+    let file = folder.join(format!("{name}.toml"));
+    let (_, warnings) =
+        draft::read(config, name, &file, &account.text(Path::new("password")), password.clone())?;
+    must_be_of_use(config, &folder)?;
+    Ok((file, warnings))
 }
 
-/// Changes an account's file, and its password where there is a new one.
+/// Writes a new account's file, and its password. The config at `main` is read again: others may have changed it while
+/// questions were asked.
 ///
 /// # Errors
-/// [`Error::ByHand`]; or what is wrong, and then the account is as it was.
-pub fn change(
+/// Nothing is saved then, but perhaps the folder for accounts.
+pub async fn add(main: &Path, account: AccountDraft, password: SecretString) -> Result<Saved, Error> {
+    let config = config::load_without_secrets(main).await?;
+    on_disk(main, move || add_to(&config, &account, &password)).await
+}
+
+fn add_to(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<Saved, Error> {
+    let (file, warnings) = checked(config, account, password)?;
+    make_accounts_folder(config)?;
+    let secret = write_password(config, folder_of(&file), &format!("{}%.password", account.name), password)?;
+    let text = account.text(&as_in_config(config, &secret));
+    if let Err(error) = write_new(&file, text.as_bytes()) {
+        let _ = std::fs::remove_file(&secret);
+        return Err(fault(&file, "written", &error));
+    }
+    Ok(Saved { file, warnings })
+}
+
+/// Changes an account's file, and its password where there is a new one, which is tried first.
+///
+/// # Errors
+/// What is wrong, and then the account is as it was.
+pub async fn change(
+    config: &Config,
+    before: &Account,
+    after: AccountDraft,
+    password: Option<SecretString>,
+) -> Result<Saved, Error> {
+    must_be_ours(config, before)?;
+    let old = AccountDraft::of(before);
+    let is_moved = after.peer != old.peer;
+    if is_moved {
+        must_be_another(config, &before.name, &after.peer)?;
+    }
+    // Before anybody logs in: what a file would be refused for.
+    rewritten(config, before, &after, password.as_ref())?;
+    match &password {
+        None if is_moved => return Err(Error::PasswordNeeded),
+        None => {}
+        Some(password) => {
+            let PeerDraft { host, port, tls, user } = after.peer.clone();
+            let peer = net::Settings { host: host.clone(), port, tls, ..before.pop3.peer.clone() };
+            let outcome = log_in_account(peer, &user, password).await;
+            outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
+        }
+    }
+    // That may have taken its time, and somebody may have changed the file meanwhile.
+    let (text, warnings) = rewritten(config, before, &after, password.as_ref())?;
+    let (main, file) = (config.file.clone(), before.file.clone());
+    let (config, name) = (config.clone(), before.name.clone());
+    on_disk(&main, move || write_change(&config, &name, &file, &text, password.as_ref())).await?;
+    Ok(Saved { file: before.file.clone(), warnings })
+}
+
+fn rewritten(
     config: &Config,
     before: &Account,
     after: &AccountDraft,
     password: Option<&SecretString>,
+) -> Result<(String, Vec<String>), Error> {
+    let file = &before.file;
+    let text = std::fs::read_to_string(file).map_err(|e| fault(file, "read", &e))?;
+    let not_toml = |reason| Error::File { path: file.clone(), reason };
+    let text = after.rewrite(&text, &AccountDraft::of(before)).map_err(not_toml)?;
+    let password = password.unwrap_or(&before.pop3.password).clone();
+    let (_, warnings) = draft::read(config, &before.name, file, &text, password)?;
+    must_be_of_use(config, folder_of(file))?;
+    Ok((text, warnings))
+}
+
+/// A new password gets a new file, so that whatever happens meanwhile, it goes with the settings that it is for.
+fn write_change(
+    config: &Config,
+    name: &AccountName,
+    file: &Path,
+    text: &str,
+    password: Option<&SecretString>,
 ) -> Result<(), Error> {
-    let name = &before.name;
-    must_be_ours(config, before)?;
-    let text = std::fs::read_to_string(&before.file).map_err(|e| fault(&before.file, "read", &e))?;
-    let mut text = after
-        .rewrite(&text, &AccountDraft::of(before))
-        .map_err(|reason| Error::File { path: before.file.clone(), reason })?;
-    if let Some(password) = password {
-        let place = Place::new(config, folder_of(&before.file), name);
-        text = draft::with_password_file(&text, &place.password_in_config)
-            .map_err(|reason| Error::File { path: before.file.clone(), reason })?;
-        draft::read(config, name, &before.file, &text, password.clone())?;
-        replace(&place.password, line(password).as_bytes())?;
-    } else {
-        draft::read(config, name, &before.file, &text, before.pop3.password.clone())?;
+    let Some(password) = password else { return replace(file, text.as_bytes()) };
+    let old = own_password(config, file);
+    let secret = write_password(config, folder_of(file), &format!("{name}%.password"), password)?;
+    let written = draft::with_password_file(text, &as_in_config(config, &secret))
+        .map_err(|reason| Error::File { path: file.to_owned(), reason })
+        .and_then(|text| replace(file, text.as_bytes()));
+    let unused = if written.is_ok() { old } else { Some(secret) };
+    if let Some(unused) = unused {
+        let _ = std::fs::remove_file(unused);
     }
-    replace(&before.file, text.as_bytes())
+    written
 }
 
-/// Takes an account's file away, and the password that setup wrote beside it. The ledger is not touched.
+/// Takes an account's file away, be it in order or not, and the password that setup wrote beside it. The ledger is not
+/// touched. Returns the file.
 ///
 /// # Errors
-/// [`Error::ByHand`], [`Error::File`].
-pub fn delete(config: &Config, account: &Account) -> Result<(), Error> {
-    must_be_ours(config, account)?;
-    let place = Place::new(config, folder_of(&account.file), &account.name);
-    std::fs::remove_file(&account.file).map_err(|e| fault(&account.file, "removed", &e))?;
-    match std::fs::remove_file(&place.password) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault(&place.password, "removed", &e)),
-        _ => sync_folder(folder_of(&account.file)),
+/// [`Error::NoAccount`], [`Error::ByHand`], [`Error::File`].
+pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
+    let config = config::load_without_secrets(main).await?;
+    let file = own_file(&config, name)?.to_owned();
+    on_disk(main, move || {
+        let password = own_password(&config, &file);
+        for path in std::iter::once(&file).chain(&password) {
+            std::fs::remove_file(path).map_err(|e| fault(path, "removed", &e))?;
+        }
+        sync_folder(folder_of(&file)).map_err(|e| fault(&file, "removed", &e))?;
+        Ok(file)
+    })
+    .await
+}
+
+/// The file of an account that has one of its own, be it in order or not.
+///
+/// # Errors
+/// [`Error::NoAccount`], [`Error::ByHand`].
+pub fn own_file<'c>(config: &'c Config, name: &AccountName) -> Result<&'c Path, Error> {
+    let accounts = config.accounts.iter().map(|account| (&account.name, &account.file));
+    let broken = config.broken.iter().map(|broken| (&broken.name, &broken.file));
+    let mut files: Vec<&Path> =
+        accounts.chain(broken).filter(|(known, _)| *known == name).map(|(_, file)| file.as_path()).collect();
+    // A file beside an account of the main file that has its name is broken for that.
+    files.sort_by_key(|file| *file == config.file);
+    match files.first() {
+        Some(file) if *file == config.file => {
+            Err(Error::ByHand { name: name.clone(), file: config.file.clone() })
+        }
+        Some(file) => Ok(file),
+        None => {
+            let known = config.accounts.iter().map(|account| account.name.clone()).collect();
+            Err(Error::NoAccount { name: name.clone(), known })
+        }
     }
 }
 
-/// Adds an IMAP destination to the main file, with its password in `secrets/NAME`.
+/// Adds an IMAP destination to the main file, with its password in a file of `secrets`.
 ///
 /// # Errors
-/// Nothing is saved then, but perhaps the password.
-pub fn add_home(config: &Config, home: &HomeDraft, password: &SecretString) -> Result<(), Error> {
-    let main = absolute(&config.file);
-    let in_config = Path::new("secrets").join(home.name.as_str());
+/// Nothing is saved then.
+pub async fn add_home(main: &Path, home: HomeDraft, password: SecretString) -> Result<(), Error> {
+    let config = config::load_without_secrets(main).await?;
+    on_disk(main, move || add_home_to(&config, &home, &password)).await
+}
+
+fn add_home_to(config: &Config, home: &HomeDraft, password: &SecretString) -> Result<(), Error> {
+    let main = main_file(config);
+    let folder = folder_of(&absolute(&config.file)).join("secrets");
+    must_be_of_use(config, &folder)?;
     let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
-    let text = home.add_to(&text, &in_config).map_err(|reason| Error::File { path: main.clone(), reason })?;
-    let secret = folder_of(&main).join(&in_config);
-    make_folder(folder_of(&secret))?;
-    replace(&secret, line(password).as_bytes())?;
-    replace(&main, text.as_bytes())
-}
-
-/// Where an account's files are.
-struct Place {
-    file: PathBuf,
-    password: PathBuf,
-    /// As the account's file names it: relative to the folder of the config, where that is possible.
-    password_in_config: PathBuf,
-}
-
-impl Place {
-    fn new(config: &Config, folder: &Path, name: &AccountName) -> Place {
-        let password = folder.join(format!("{name}.password"));
-        let main = absolute(&config.file);
-        let in_config = password.strip_prefix(folder_of(&main)).unwrap_or(&password).to_owned();
-        Place { file: folder.join(format!("{name}.toml")), password, password_in_config: in_config }
+    let with = |secret: &Path| {
+        let added = home.add_to(&text, &as_in_config(config, secret));
+        added.map_err(|reason| Error::File { path: main.clone(), reason })
+    };
+    // What is wrong is said before anything is written.
+    with(&folder)?;
+    make_folder(&folder)?;
+    let secret = write_password(config, &folder, &format!("{}%", home.name), password)?;
+    let written = with(&secret).and_then(|text| replace(&main, text.as_bytes()));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&secret);
     }
+    written
 }
 
-/// The folder for accounts, made if it is missing; the main file names it from now on.
-fn accounts_folder(config: &Config) -> Result<(PathBuf, bool), Error> {
-    if let Some(folder) = &config.accounts_dir {
-        return Ok((folder.clone(), false));
-    }
+/// Runs what writes files where it holds up nobody.
+async fn on_disk<T: Send + 'static>(
+    main: &Path,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| {
+        Err(Error::File { path: main.to_owned(), reason: format!("was not finished with ({e})") })
+    })
+}
+
+/// Where the main file truly is: a link to it stays one.
+fn main_file(config: &Config) -> PathBuf {
     let main = absolute(&config.file);
+    main.canonicalize().unwrap_or(main)
+}
+
+/// A file as the config names it: relative to the folder of the config, where that is possible.
+fn as_in_config(config: &Config, path: &Path) -> PathBuf {
+    let main = absolute(&config.file);
+    path.strip_prefix(folder_of(&main)).unwrap_or(path).to_owned()
+}
+
+/// Makes the folder for accounts if it is missing; the main file names it from then on.
+fn make_accounts_folder(config: &Config) -> Result<(), Error> {
+    if config.accounts_dir.is_some() {
+        return Ok(());
+    }
+    let main = main_file(config);
     let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
     let text =
         draft::with_accounts_dir(&text).map_err(|reason| Error::File { path: main.clone(), reason })?;
-    let folder = folder_of(&main).join(draft::ACCOUNTS_DIR);
-    make_folder(&folder)?;
-    replace(&main, text.as_bytes())?;
-    Ok((folder, true))
+    make_folder(&folder_of(&absolute(&config.file)).join(draft::ACCOUNTS_DIR))?;
+    replace(&main, text.as_bytes())
 }
 
 fn must_be_ours(config: &Config, account: &Account) -> Result<(), Error> {
@@ -188,8 +343,85 @@ fn must_be_ours(config: &Config, account: &Account) -> Result<(), Error> {
     Ok(())
 }
 
-fn line(password: &SecretString) -> String {
-    format!("{}\n", password.expose_secret())
+/// Root may set up what another user runs, but only where that user can read it: in a folder of its own.
+fn must_be_of_use(config: &Config, folder: &Path) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner =
+        |path: &Path| path.ancestors().find_map(|path| path.metadata().ok()).map(|metadata| metadata.uid());
+    let runs = config.ledger.metadata().ok().map(|metadata| metadata.uid());
+    match runs {
+        Some(runs) if runs != 0 && owner(folder) != Some(runs) => {
+            let place = folder_of(&config.ledger).join("accounts");
+            let reason = format!(
+                "would be root's, and mailferry runs as user {runs}, who owns the ledger and could not read it; make a \
+                 folder of that user, such as {}, and name it as accounts_dir, or run this as that user",
+                place.display()
+            );
+            Err(Error::File { path: folder.to_owned(), reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a password into a file of its own that nobody names yet. `pattern` is its name, with a `%` where a number goes if
+/// that is taken.
+fn write_password(
+    config: &Config,
+    folder: &Path,
+    pattern: &str,
+    password: &SecretString,
+) -> Result<PathBuf, Error> {
+    let line = format!("{}\n", password.expose_secret());
+    let named = named(config).unwrap_or_default();
+    let mut count = 1;
+    loop {
+        let number = if count == 1 { String::new() } else { format!("-{count}") };
+        let path = folder.join(pattern.replace('%', &number));
+        count += 1;
+        // What is named and not there yet is to be somebody else's.
+        if named.contains(&true_path(&path)) {
+            continue;
+        }
+        match write_new(&path, line.as_bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => return outcome.map(|()| path.clone()).map_err(|e| fault(&path, "written", &e)),
+        }
+    }
+}
+
+/// The file beside `file`, an account's, that holds its password, if nobody else names it.
+fn own_password(config: &Config, file: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let main = absolute(&config.file);
+    let path = true_path(&folder_of(&main).join(draft::password_file(&text)?));
+    let is_beside = folder_of(&path) == true_path(folder_of(file));
+    let is_alone = named(config)?.iter().filter(|named| **named == path).count() == 1;
+    (is_beside && is_alone && path.is_file()).then_some(path)
+}
+
+/// Every path that the main file and the accounts' files may name, as often as they do. `None` where one of them cannot be
+/// read: it may name anything.
+fn named(config: &Config) -> Option<Vec<PathBuf>> {
+    let main = absolute(&config.file);
+    let accounts = config.accounts.iter().map(|account| &account.file);
+    let files: BTreeSet<&PathBuf> =
+        accounts.chain(config.broken.iter().map(|broken| &broken.file)).chain([&config.file]).collect();
+    let mut named = Vec::new();
+    for file in files {
+        let texts = draft::texts(&std::fs::read_to_string(file).ok()?)?;
+        named.extend(texts.iter().map(|text| true_path(&folder_of(&main).join(text))));
+    }
+    Some(named)
+}
+
+/// A path with its links followed as far as it exists.
+fn true_path(path: &Path) -> PathBuf {
+    let known = path.canonicalize().ok();
+    known
+        .or_else(|| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?)))
+        .unwrap_or(path.to_owned())
 }
 
 /// Only its owner sees what is in it.
@@ -201,42 +433,43 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
     make_folder(parent)?;
     let make = || {
         DirBuilder::new().mode(0o700).create(folder)?;
-        give(&File::open(folder)?, &std::fs::metadata(parent)?)
+        // The one that was made, and not what somebody has put in its place meanwhile.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::open(folder, flags, Mode::empty())?;
+        give(&File::from(made), &std::fs::metadata(parent)?)
     };
     make().map_err(|e| fault(folder, "made", &e))
 }
 
-/// Writes a file; one that was there keeps its owner and its mode, a new one can be read by its owner alone.
+/// Writes a file; one that was there keeps its owner and its mode, a new one can be read by its owner alone. A link is
+/// replaced, and where it leads stays as it is.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    // Where a link leads, so that it stays one.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let file = beside(path, bytes)?;
-    file.persist(path).map_err(|e| fault(path, "written", &e.error))?;
-    sync_folder(folder_of(path))
+    let write = || {
+        beside(path, bytes)?.persist(path)?;
+        sync_folder(folder_of(path))
+    };
+    write().map_err(|e| fault(path, "written", &e))
 }
 
 /// As [`replace`], but for a file that is not there yet.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let file = beside(path, bytes)?;
-    file.persist_noclobber(path).map_err(|e| fault(path, "written", &e.error))?;
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    beside(path, bytes)?.persist_noclobber(path)?;
     sync_folder(folder_of(path))
 }
 
 /// A temporary file in the same folder, on disk.
-fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".mailferry.").tempfile_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        if let Ok(before) = std::fs::metadata(path) {
+fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix(".mailferry.").tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    match std::fs::symlink_metadata(path) {
+        Ok(before) if before.is_file() => {
             file.as_file().set_permissions(before.permissions())?;
             give(file.as_file(), &before)?;
-        } else {
-            give(file.as_file(), &std::fs::metadata(folder_of(path))?)?;
         }
-        file.as_file().sync_all()?;
-        Ok(file)
-    };
-    write().map_err(|e: io::Error| fault(path, "written", &e))
+        _ => give(file.as_file(), &std::fs::metadata(folder_of(path))?)?,
+    }
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// Root may set up what another user runs: that user must be able to read it.
@@ -248,8 +481,8 @@ fn give(file: &File, like: &Metadata) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| fault(folder, "written", &e))
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn fault(path: &Path, what: &str, error: &io::Error) -> Error {

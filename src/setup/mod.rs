@@ -4,22 +4,30 @@
 //! |---|---|
 //! | `trial` | logging in on both sides, and what a person is shown of it |
 //! | `files` | what is written: the main file, an account's file, its password beside it |
+//! | `route` | where the mail of an account goes |
 //! | `retrieval` | fetching one message from its source, to look at it |
 //! | `suggestion` | what is offered for an address |
 
 mod files;
 mod retrieval;
+mod route;
 mod suggestion;
 mod trial;
 
-pub use files::{Error, Saved, add, add_home, change, check, create, delete, must_be_free};
+pub use files::{
+    Error, Saved, add, add_home, change, check, create, delete, must_be_another, must_be_free, own_file,
+};
 pub use retrieval::retrieve;
-pub use suggestion::{Suggestion, free_name, suggest, suggest_home};
-pub use trial::{Mailbox, build_destination, log_in, log_in_account, log_in_home};
+pub use route::{RouteAnswers, route};
+pub use suggestion::{Suggestion, Told, free_name, suggest, suggest_home};
+pub use trial::{
+    Mailbox, Unusable, build_destination, log_in, log_in_account, log_in_destination, log_in_home,
+};
 
 /// What an account is configured with, as the page needs it too.
 pub use crate::config::draft::{
-    AT_ONCE, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, parse_leave_copy,
+    AT_ONCE, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, parse_folder,
+    parse_leave_copy, parse_secret, tls_word,
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_with_secret_of, load_without_secrets};
 pub use crate::net::Tls;

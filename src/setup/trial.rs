@@ -1,6 +1,7 @@
 //! Logging in without moving mail.
 
 use std::fmt;
+use std::path::Path;
 
 use indicatif::{HumanBytes, HumanCount};
 use secrecy::SecretString;
@@ -11,7 +12,7 @@ use crate::config::draft::HomeDraft;
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
-use crate::message::Quirks;
+use crate::message::{DestinationName, Quirks};
 use crate::net::{self, Certificate, Connector, Connectors};
 use crate::pop3::{self, Session};
 
@@ -51,7 +52,8 @@ pub async fn log_in(source: &pop3::Settings, connector: &Connector) -> Result<Ma
     let mut session = Session::open(connector, source, Quirks::default()).await?;
     let stat = session.stat().await?;
     let certificate = session.certificate();
-    session.quit().await?;
+    // All that is wanted is known: an answer to QUIT is of no interest.
+    let _ = session.quit().await;
     Ok(Mailbox { messages: stat.count, octets: stat.octets, certificate })
 }
 
@@ -82,6 +84,29 @@ pub async fn log_in_home(home: &HomeDraft, password: &SecretString) -> Result<St
     let kind = Ok(config::Kind::Imap(settings));
     let destination = config::Destination { name: home.name.clone(), word: "imap", kind };
     build_destination(destination, &mut Connectors::default()).probe().await
+}
+
+/// Why a destination of the config was not logged in to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Its secret cannot be had here; who runs mailferry may have it.
+    NoSecret(String),
+    Refused(String),
+}
+
+/// Logs in to a destination of the config at `main`, and says what a person may want to know of it.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub async fn log_in_destination(main: &Path, name: &DestinationName) -> Result<String, Unusable> {
+    let found = config::load_destination(main, name).await.map_err(|e| Unusable::NoSecret(e.to_string()))?;
+    let Some(destination) = found else {
+        return Err(Unusable::NoSecret(format!("there is no destination {name}")));
+    };
+    if let Err(reason) = &destination.kind {
+        return Err(Unusable::NoSecret(reason.clone()));
+    }
+    build_destination(destination, &mut Connectors::default()).probe().await.map_err(Unusable::Refused)
 }
 
 /// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.

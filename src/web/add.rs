@@ -15,7 +15,8 @@ use super::sign_in::SignedIn;
 use super::{Page, Shared};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
-    self, AT_ONCE, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, Tls,
+    self, AT_ONCE, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, RouteAnswers,
+    Saved, Tls, Told, Unusable, tls_word,
 };
 
 #[derive(Template)]
@@ -25,7 +26,7 @@ struct Step {
     /// Which step this is, of how many.
     place: &'static str,
     /// What is known by now.
-    told: Vec<String>,
+    told: Vec<Told>,
     /// What is wrong with no field in particular.
     complaints: Vec<String>,
     fields: Vec<Field>,
@@ -105,14 +106,15 @@ pub async fn begin(
         return Ok(complain(&address_step(address, &complaints)));
     }
     let config = page.config().await?;
-    let suggestion = match setup::suggest(address).await {
+    let suggestion = match setup::suggest(address, config.lookup.as_ref()).await {
         Ok(suggestion) => suggestion,
         Err(reason) => return Ok(complain(&address_step(address, &Complaints::one("address", reason)))),
     };
+    let question = suggestion.question.as_deref().map(capitalised);
     let draft = Draft {
         name: setup::free_name(&config, address),
         peer: suggestion.peer,
-        told: suggestion.told.into_iter().chain(suggestion.question.as_deref().map(capitalised)).collect(),
+        told: suggestion.told.into_iter().chain(question.map(Told::from)).collect(),
         password: None,
         mailbox: None,
         home: None,
@@ -134,7 +136,7 @@ pub async fn login(
     html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default()))
 }
 
-fn login_step(form: &LoginForm, told: Vec<String>, has_password: bool, complaints: &Complaints) -> Step {
+fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints: &Complaints) -> Step {
     let mut fields = login_fields(form, has_password, "POP3 server");
     fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
     let complaints = complaints.at(&mut fields);
@@ -230,10 +232,15 @@ fn complaints_of_login(
         routes: Vec::new(),
         paused: false,
     };
-    if let Err(setup::Error::Config(faults)) = setup::check(config, &account, password) {
-        // Where the mail goes is asked later.
-        let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
-        faults.for_each(|fault| complaints.add(&fault.key, format!("It {}.", fault.text)));
+    match setup::check(config, &account, password) {
+        Err(setup::Error::Config(faults)) => {
+            // Where the mail goes is asked later.
+            let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
+            faults.for_each(|fault| complaints.add(&fault.key, format!("It {}.", fault.text)));
+        }
+        // That stands at its field.
+        Ok(()) | Err(setup::Error::Taken(_)) => {}
+        Err(error) => complaints_of(error, complaints),
     }
 }
 
@@ -312,14 +319,6 @@ impl LoginForm {
     }
 }
 
-fn tls_word(tls: Tls) -> &'static str {
-    match tls {
-        Tls::Implicit => "implicit",
-        Tls::StartTls => "starttls",
-        Tls::None => "none",
-    }
-}
-
 pub async fn mail(
     State(page): Shared,
     Extension(SignedIn(owner)): Extension<SignedIn>,
@@ -358,8 +357,8 @@ fn mail_step(
         title: "What is to become of its mail",
         place: "Step 3 of 3",
         told: vec![
-            format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()),
-            format!("Trusted: {}.", mailbox.trust()),
+            format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(),
+            format!("Trusted: {}.", mailbox.trust()).into(),
         ],
         complaints,
         fields,
@@ -411,20 +410,25 @@ pub async fn save(
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
     let mut complaints = Complaints::default();
-    let terms = form.leave_copy(&mut complaints).zip(form.route(&config, &mut complaints));
+    let terms = form.leave_copy(&mut complaints).zip(form.route(&config, None, &mut complaints));
     if let (Some((leave_copy, route)), Some(name), Some(password), true) =
         (terms, &draft.name, &draft.password, draft.mailbox.is_some())
     {
         let import = if form.import == "new" { Import::New } else { Import::All };
-        let (name, peer, routes) = (name.clone(), draft.peer.clone(), vec![route]);
-        let account = AccountDraft { name, peer, leave_copy, import, routes, paused: false };
-        match save_account(config.clone(), account, password.clone()).await? {
-            Ok(()) => {
-                page.drafts.end(&id);
-                page.take_up().await?;
-                return Ok(go("/"));
+        let (name, peer, to) = (name.clone(), draft.peer.clone(), route.to.clone());
+        let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
+        match setup::log_in_destination(&config.file, &to).await {
+            Ok(_) => match setup::add(&config.file, account, password.clone()).await {
+                Ok(saved) => {
+                    page.drafts.end(&id);
+                    page.take_up().await?;
+                    return Ok(after_saving(saved));
+                }
+                Err(error) => complaints_of(error, &mut complaints),
+            },
+            Err(Unusable::NoSecret(reason) | Unusable::Refused(reason)) => {
+                complaints.add("to", format!("That did not work. {to}: {reason}"));
             }
-            Err(error) => complaints_of(error, &mut complaints),
         }
     }
     Ok(match mail_step(&config, &draft, &id, &form, &complaints) {
@@ -433,18 +437,18 @@ pub async fn save(
     })
 }
 
-async fn save_account(
-    config: Config,
-    account: AccountDraft,
-    password: SecretString,
-) -> Result<Result<(), setup::Error>, Refusal> {
-    on_disk(move || setup::add(&config, &account, &password).map(drop)).await
+#[derive(Template)]
+#[template(path = "saved.html")]
+struct SavedPage {
+    warnings: Vec<String>,
 }
 
-/// Runs what writes files where it holds up nobody.
-pub async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
+/// Back to all accounts, unless there is something to read first.
+pub fn after_saving(saved: Saved) -> Response {
+    match saved.warnings.is_empty() {
+        true => go("/"),
+        false => html(&SavedPage { warnings: saved.warnings }),
+    }
 }
 
 /// What was refused, at the fields that say it.
@@ -461,7 +465,13 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
                 complaints.add(field, format!("It {}.", fault.text));
             }
         }
-        error => complaints.add("", format!("{error}.")),
+        setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
+        setup::Error::PasswordNeeded => {
+            let text = "Type the password again, as the server or the user is another one now.";
+            complaints.add("password", text);
+        }
+        setup::Error::LoginFailed { .. } => complaints.add("", format!("That did not work. {error}")),
+        error => complaints.add("", format!("{}.", capitalised(&error.to_string()))),
     }
 }
 
@@ -486,19 +496,16 @@ impl MailForm {
         }
     }
 
-    pub fn route(&self, config: &Config, complaints: &mut Complaints) -> Option<Route> {
-        let Some(known) = config.destinations.iter().find(|known| known.name.as_str() == self.to) else {
-            complaints.add("to", "Choose where its mail goes.");
-            return None;
-        };
-        let mut route =
-            Route { to: known.name.clone(), folder: "INBOX".into(), mark_read: false, junk: Vec::new() };
-        // A webhook has neither.
-        if known.word == "imap" {
-            self.folder.trim().clone_into(&mut route.folder);
-            route.mark_read = self.mark_read == "yes";
-        }
-        Some(route)
+    /// `before` is the route in whose place it comes.
+    pub fn route(
+        &self,
+        config: &Config,
+        before: Option<&Route>,
+        complaints: &mut Complaints,
+    ) -> Option<Route> {
+        let (folder, mark_read) = (Some(self.folder.as_str()), Some(self.mark_read == "yes"));
+        let route = setup::route(config, RouteAnswers { to: &self.to, folder, mark_read }, before);
+        route.map_err(|error| complaints_of(error, complaints)).ok()
     }
 }
 
@@ -564,7 +571,7 @@ pub async fn add_home(
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
     draft.home = Some(home.name.to_string());
-    if let Err(error) = on_disk(move || setup::add_home(&config, &home, &password)).await? {
+    if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
         complaints_of(error, &mut complaints);
         return Ok(complain(&home_step(&form, &id, &complaints)));
     }
@@ -609,7 +616,7 @@ mod tests {
         let certificate = Some(Certificate { issuer, not_after: 1_800_000_000, fingerprint: Pin([0; 32]) });
         let mailbox = Mailbox { messages: 1, octets: 1, certificate };
         let mut step = address_step("me@example.com", &Complaints::default());
-        step.told = vec![mailbox.trust()];
+        step.told = vec![mailbox.trust().into()];
         let page = step.render().unwrap();
         assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
         assert!(!page.contains("<script>") && !page.contains('\u{202e}'), "{page}");

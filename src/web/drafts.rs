@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::ledger::Token;
 use crate::message::AccountName;
-use crate::setup::{Mailbox, PeerDraft};
+use crate::setup::{Mailbox, PeerDraft, Told};
 
 /// How long a draft is kept.
 const LIFE: Duration = Duration::from_secs(60 * 60);
@@ -23,7 +23,7 @@ pub struct Draft {
     pub name: Option<AccountName>,
     pub peer: PeerDraft,
     /// What to know before a login.
-    pub told: Vec<String>,
+    pub told: Vec<Told>,
     pub password: Option<SecretString>,
     /// What the server showed; `None` before it has let us in.
     pub mailbox: Option<Mailbox>,

@@ -7,14 +7,14 @@ use axum::response::Response;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::add::{LoginForm, MailForm, complaints_of, login_fields, mail_fields, on_disk, route_fields};
+use super::add::{LoginForm, MailForm, after_saving, complaints_of, login_fields, mail_fields, route_fields};
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
 use super::overview::Shown;
 use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
-use crate::message::{LeaveCopy, Route};
+use crate::message::LeaveCopy;
 use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 
 #[derive(Template)]
@@ -167,11 +167,7 @@ impl EditForm {
             _ => self.mail.leave_copy(complaints),
         };
         let routes = match &before.routes[..] {
-            [old] => self.mail.route(config, complaints).map(|new| {
-                // Asked for in the file only, and for IMAP only.
-                let junk = if new.to == old.to { old.junk.clone() } else { Vec::new() };
-                vec![Route { junk, ..new }]
-            }),
+            [old] => self.mail.route(config, Some(old), complaints).map(|new| vec![new]),
             _ => Some(before.routes.clone()),
         };
         Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, routes: routes?, ..before })
@@ -186,31 +182,12 @@ pub async fn change(
     let config = page.config().await?;
     let account = own_account(&config, &name)?;
     let mut complaints = Complaints::default();
-    // A server may take its time: meanwhile others can change what is theirs.
-    if let Some((after, Some(password))) = form.wanted(account, &config, &mut complaints) {
-        let net = crate::net::Settings {
-            host: after.peer.host.clone(),
-            port: after.peer.port,
-            tls: after.peer.tls,
-            ..account.pop3.peer.clone()
-        };
-        if let Err(reason) = setup::log_in_account(net, &after.peer.user, &password).await {
-            complaints.add("", format!("That did not work. {}: {reason}", after.peer.host));
-        }
-    }
-    if !complaints.is_empty() {
-        return Ok(complain(&edit_page(&config, account, &form, &complaints)));
-    }
-    let _changing = page.changing.lock().await;
-    let config = page.config().await?;
-    let account = own_account(&config, &name)?;
+    // Nobody waits for it, as a server may take its time.
     if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
-        let (config, before) = (config.clone(), account.clone());
-        let changed = on_disk(move || setup::change(&config, &before, &after, password.as_ref())).await?;
-        match changed {
-            Ok(()) => {
+        match setup::change(&config, account, after, password).await {
+            Ok(saved) => {
                 page.take_up().await?;
-                return Ok(go("/"));
+                return Ok(after_saving(saved));
             }
             Err(error) => complaints_of(error, &mut complaints),
         }
@@ -241,20 +218,22 @@ async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<(), Refu
     let config = page.config().await?;
     let before = own_account(&config, account)?.clone();
     let after = AccountDraft { paused, ..AccountDraft::of(&before) };
-    on_disk(move || setup::change(&config, &before, &after, None))
-        .await?
-        .map_err(|error| unchanged(&error))?;
+    setup::change(&config, &before, after, None).await.map_err(|error| unchanged(&error))?;
     page.take_up().await
 }
 
 fn unchanged(error: &setup::Error) -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, error.to_string())
+    match error {
+        setup::Error::NoAccount { name, .. } => Refusal::no_account(name.as_str()),
+        error => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+    }
 }
 
 pub async fn question(State(page): Shared, Path(account): Path<String>) -> Result<Response, Refusal> {
     let config = page.config().await?;
-    let account = own_account(&config, &account)?;
-    Ok(html(&DeletePage { name: account.name.to_string() }))
+    let name = account_name(&account)?;
+    setup::own_file(&config, &name).map_err(|error| unchanged(&error))?;
+    Ok(html(&DeletePage { name: name.to_string() }))
 }
 
 pub async fn delete(
@@ -264,9 +243,8 @@ pub async fn delete(
 ) -> Result<Response, Refusal> {
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
-    let account = own_account(&config, &account)?.clone();
-    let name = account.name.clone();
-    on_disk(move || setup::delete(&config, &account)).await?.map_err(|error| unchanged(&error))?;
+    let name = account_name(&account)?;
+    setup::delete(&config.file, &name).await.map_err(|error| unchanged(&error))?;
     page.take_up().await?;
     if form.forget == "yes" {
         let answer = page.ask(&Request::Forget { account: name }).await?;

@@ -71,9 +71,12 @@ fn unit_says_why_for_each_group_of_keys() {
     for paragraph in service.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
         assert!(paragraph.trim_start().starts_with("# "), "no reason given for: {paragraph}");
     }
-    for key in
-        ["DynamicUser=yes", "StateDirectory=mailferry", "ConfigurationDirectory=mailferry", "Type=notify"]
-    {
+    for key in [
+        "DynamicUser=yes",
+        "StateDirectory=mailferry mailferry/accounts",
+        "ConfigurationDirectory=mailferry",
+        "Type=notify",
+    ] {
         assert!(service.lines().any(|line| line == key), "{key}");
     }
     assert!(service.contains("\nExecReload=kill -HUP $MAINPID\n") && service.contains("\nWatchdogSec="));
@@ -109,4 +112,14 @@ fn compose_runs_it_without_rights_and_keeps_the_ledger() {
     }
     assert!(compose.contains("no-new-privileges:true"));
     assert!(compose.contains("\nvolumes:\n  ledger:\n"), "the volume outlives the container");
+}
+
+/// Elsewhere the file system is read-only, and `accounts_dir` names a folder that must be there.
+#[test]
+fn accounts_can_be_saved_where_the_ledger_is() {
+    let place = "accounts_dir = \"/var/lib/mailferry/accounts\"";
+    for file in ["mailferry.service", "compose.yaml"] {
+        assert!(read(file).contains(place), "{file}");
+    }
+    assert!(read("Dockerfile").contains("install -d -m 0700 /state /state/accounts\n"));
 }

@@ -103,6 +103,18 @@ impl Internet {
         }
     }
 
+    /// As [`Internet::network`], for a config: its database is a web server at a port of its own, the others are not there.
+    pub fn config(&self) -> String {
+        self.address("database.example", "127.0.0.1");
+        format!(
+            "[lookup]\ndns = \"{}\"\ndatabase = \"https://database.example:{}\"\nallow_private = true\n\
+             ca_file = \"{}\"\n\n",
+            self.dns,
+            self.web.port(),
+            self.folder.path().join("ca.pem").display()
+        )
+    }
+
     pub fn publish(&self, url: &str, page: Page) {
         self.state.pages.lock().unwrap().insert(url.to_owned(), page);
     }
@@ -183,7 +195,7 @@ async fn answer(scheme: &str, mut stream: impl AsyncRead + AsyncWrite + Unpin, s
     let request = String::from_utf8(request).unwrap();
     let path = request.split(' ').nth(1).unwrap().to_owned();
     let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
-    let url = format!("{scheme}://{host}{path}");
+    let url = format!("{scheme}://{}{path}", host.split(':').next().unwrap());
     state.requests.lock().unwrap().push((url.clone(), request));
     let page = state.pages.lock().unwrap().get(&url).cloned();
     // The client may have had enough.

@@ -47,6 +47,12 @@ fn hosts(found: &Found) -> Vec<(Source, &str)> {
     hosts
 }
 
+/// What is asked before a password goes to the first POP3 server of the first candidate.
+fn question(found: &Found) -> Option<String> {
+    let first = &found.candidates[0];
+    first.question(&first.pop3[0])
+}
+
 /// Whether a miss says all of `words`, and nothing that a terminal would obey.
 fn expect_miss(found: &Found, words: &[&str]) {
     let says = |miss: &String| words.iter().all(|word| miss.contains(word));
@@ -62,9 +68,8 @@ async fn a_known_provider_needs_nobody_else() {
     let found = find(&Address::parse("me@Web.de").unwrap(), &internet.network()).await;
     let [candidate] = &found.candidates[..] else { panic!("{found:?}") };
     assert_eq!(candidate.source, Source::Preset);
-    assert_eq!(candidate.question, None);
+    assert_eq!(candidate.question(&candidate.pop3[0]), None);
     assert_eq!(candidate.provider.unwrap().id, "web-de");
-    assert_eq!(candidate.login_delay, Some(Duration::from_secs(15 * 60)));
     let servers: Vec<_> = candidate
         .pop3
         .iter()
@@ -93,10 +98,9 @@ async fn a_domain_publishes_its_servers() {
     let server = &candidate.pop3[0];
     assert_eq!((server.host.as_str(), server.user.as_str()), ("pop.mail.example.co.uk", "fred@example.org"));
     assert_eq!(
-        candidate.question.as_deref(),
-        Some(
-            "your password would go to example.co.uk and hoster.example: is that where you have this mailbox?"
-        )
+        question(&found).as_deref(),
+        Some("your password would go to example.co.uk: is that where you have this mailbox?"),
+        "and of the IMAP server nothing is said"
     );
     assert!(!internet.heard().contains("fred"), "nobody is told the address: {}", internet.heard());
 }
@@ -132,7 +136,7 @@ async fn the_better_source_comes_first_and_the_unprotected_one_is_not_asked() {
     ];
     assert_eq!(hosts(&found), expected);
     assert!(expected.is_sorted_by_key(|(source, _)| *source));
-    assert!(found.candidates.iter().all(|candidate| candidate.question.is_some()));
+    assert!(found.candidates.iter().all(|candidate| candidate.question(&candidate.pop3[0]).is_some()));
     assert!(!internet.urls().contains(&PLAIN.to_owned()), "{:?}", internet.urls());
     assert!(!internet.heard().contains("fred"), "{}", internet.heard());
 }
@@ -156,15 +160,14 @@ async fn a_known_provider_is_recognised_behind_another_domain() {
         candidate.origin,
         "the mail of example.org goes to aspmx.l.google.com, which belongs to Google Workspace"
     );
-    assert!(candidate.question.as_deref().unwrap().contains("gmail.com"), "the DNS may be forged");
+    assert!(question(&found).unwrap().contains("gmail.com"), "the DNS may be forged");
 
     // Its hosts tell too.
     let internet = Internet::new().await;
     internet.publish(AUTOCONFIG, file(&["pop3 pop3.web.de"]));
     let found = find(&fred(), &internet.network()).await;
     assert_eq!(found.candidates[0].provider.unwrap().id, "web-de");
-    assert_eq!(found.candidates[0].login_delay, Some(Duration::from_secs(15 * 60)));
-    assert!(found.candidates[0].question.is_some());
+    assert!(question(&found).is_some());
 
     // But a known name does not vouch for a stranger.
     let internet = Internet::new().await;
@@ -220,7 +223,7 @@ async fn the_dns_names_servers() {
         ]
     );
     assert!(candidate.imap.is_empty());
-    assert!(candidate.question.as_deref().unwrap().contains("evil.example and example.org"), "{candidate:?}");
+    assert!(question(&found).unwrap().contains("would go to evil.example:"), "{candidate:?}");
 
     // "." means that there is no such service.
     let internet = Internet::new().await;
@@ -256,7 +259,7 @@ async fn a_domain_in_other_letters_is_asked_in_those_of_the_dns() {
     assert_eq!(hosts(&found), [(Source::Domain, "pop.xn--bcher-kva.example")]);
     assert_eq!(found.candidates[0].pop3[0].user, "fred@b\u{fc}cher.example");
     assert!(
-        found.candidates[0].question.as_deref().unwrap().contains("xn--bcher-kva.example"),
+        question(&found).unwrap().contains("xn--bcher-kva.example"),
         "no letters that only look like others"
     );
 }

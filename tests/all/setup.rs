@@ -1,12 +1,22 @@
 //! Accounts as people add, change and delete them: the commands, and the files they write.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+mod files;
+mod looking_up;
 
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use mailferry::net;
+use mailferry::setup::log_in_account;
 use rustix::process::Signal;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 
 use crate::dovecot::{Dovecot, PASSWORD};
 use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::peer::Peer;
+use crate::pop3::logged_in;
 use crate::terminal::{DOWN, Terminal};
 
 /// A folder with a config that has a destination and no account.
@@ -72,6 +82,8 @@ async fn an_account_is_added_polled_changed_and_deleted() {
     assert!(ferry.folder().join("accounts.d/you@example.com-2.toml").exists());
     let ran = add(&ferry, &server, "you@example.com", &["--name", "you@example.com"]).await.expect_code(64);
     assert!(ran.stderr.contains("there is an account you@example.com already"), "{ran:?}");
+    let ran = add(&ferry, &server, "you@example.com", &[]).await.expect_code(64);
+    assert!(ran.stderr.contains("the account you@example.com polls this mailbox already"), "{ran:?}");
 
     fs::write(ferry.folder().join(file), text.replace("user =", "# Who.\nuser =")).unwrap();
     ferry.run(&["edit", "you@example.com", "--leave-copy", "no"]).await.expect_code(0);
@@ -118,17 +130,27 @@ async fn what_is_wrong_is_said_and_nothing_is_saved() {
     let by_hand = imap_destination("home", &server, "me")
         + &account("old", &server, "old", "deliver = [{ to = \"home\" }]");
     fs::write(ferry.folder().join("wrong"), "wrong\n").unwrap();
-    let cases: [(&[&str], i32, &str); 5] = [
+    fs::write(ferry.folder().join("tab"), "a\tb\n").unwrap();
+    let closed = imap_destination("closed", &server, "me").replace(PASSWORD, "wrong");
+    let main = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap() + &closed;
+    ferry.configure(&main);
+    let cases: [(&[&str], i32, &str); 8] = [
         (&["--password-file", "wrong"], 75, "the login was refused"),
         (&["--password-file", "missing"], 64, "the password cannot be read from missing"),
-        (&["--to", "nowhere"], 64, "there is no destination nowhere; the config has: home"),
-        (&["--folder", "a//b"], 78, "has an empty level"),
+        (&["--password-file", "tab"], 64, "holds a control character"),
+        (&["--to", "nowhere"], 64, "there is no destination nowhere; the config has: closed, home"),
+        (&["--to", "closed"], 75, "closed: "),
+        (&["--folder", "a//b"], 64, "has an empty level"),
+        (&["--leave-copy", "99999999d"], 64, "answer yes, no, or for how long"),
         (&["--user", "a\nb"], 75, "line break"),
     ];
     for (more, code, said) in cases {
         let ran = add(&ferry, &server, "you@example.com", more).await.expect_code(code);
         assert!(ran.stderr.contains(said), "{more:?}: {ran:?}");
-        assert!(!ferry.folder().join("accounts.d/you@example.com.toml").exists(), "{more:?}");
+        assert_eq!(fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap(), main, "{more:?}");
+        for file in ["accounts.d", "secrets"] {
+            assert!(!ferry.folder().join(file).exists(), "{more:?}");
+        }
     }
     let words = ["add", "you@example.com", "--host", "127.0.0.1", "--yes"];
     let ran = ferry.run(&words).await.expect_code(64);
@@ -138,6 +160,74 @@ async fn what_is_wrong_is_said_and_nothing_is_saved() {
     assert!(ran.stderr.contains("was written by hand in"), "{ran:?}");
     let ran = ferry.run(&["edit", "nobody"]).await.expect_code(64);
     assert!(ran.stderr.contains("there is no account nobody; the config has: old"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_without_a_word() {
+    let server = Dovecot::start();
+    let ferry = house(&server);
+    add(&ferry, &server, "you", &[]).await.expect_code(0);
+    let ran = ferry.run(&["delete", "you"]).await.expect_code(64);
+    assert!(ran.stderr.contains("with --yes you is deleted without a question"), "{ran:?}");
+    assert!(ferry.folder().join("accounts.d/you.toml").exists());
+}
+
+/// How many requests were left in the ledger and have no answer.
+async fn open_requests(ferry: &Ferry) -> i64 {
+    let options = SqliteConnectOptions::new().filename(ferry.ledger()).read_only(true);
+    let mut ledger = SqliteConnection::connect_with(&options).await.unwrap();
+    let sql = "SELECT count(*) FROM requests WHERE answer IS NULL";
+    let count = sqlx::query_scalar(sql).fetch_one(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    count
+}
+
+#[tokio::test]
+async fn a_holder_that_answers_nothing_is_no_reason_to_add_an_account_again() {
+    let server = Dovecot::start();
+    server.put("you", &[message(1)]);
+    let ferry = house(&server);
+    add(&ferry, &server, "first", &[]).await.expect_code(0);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let words = options(&server);
+    let words =
+        ["add", "you", "--password-file", "password"].into_iter().chain(words.iter().map(String::as_str));
+    for words in [words.collect::<Vec<_>>(), vec!["delete", "first", "--yes", "--forget"]] {
+        // As a `fetch` does for as long as it takes.
+        let lock = File::options().write(true).open(ferry.folder().join("mailferry.db.lock")).unwrap();
+        lock.lock().unwrap();
+        let running = tokio::spawn(crate::ferry::Ran::by(ferry.command(&words)));
+        while open_requests(&ferry).await == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(lock);
+        let ran = running.await.unwrap().expect_code(0);
+        assert!(ran.stdout.contains("What was running has ended; the next start takes it up."), "{ran:?}");
+        assert_eq!(
+            words[0] == "delete",
+            ran.stdout.contains("has forgotten first and its 0 messages"),
+            "{ran:?}"
+        );
+    }
+    ferry.run(&["fetch", "you"]).await.expect_code(0);
+    assert_eq!(server.count("me", "INBOX"), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_at_quit_can_be_added() {
+    let peer = Peer::play(&logged_in("UIDL", "C: STAT\nS: +OK 2 30\nC: QUIT\nreset\n")).await;
+    let settings = net::Settings {
+        host: "127.0.0.1".into(),
+        port: peer.port,
+        tls: net::Tls::None,
+        ca_file: None,
+        server_name: None,
+        pin: None,
+        allow_plaintext: false,
+    };
+    let mailbox = log_in_account(settings, "ann", &"secret".into()).await.unwrap();
+    assert_eq!(mailbox.messages, 2);
+    peer.finish().await;
 }
 
 #[tokio::test]
@@ -152,7 +242,7 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
     // A mistake is told, and the same is asked again.
     for password in ["wrong", PASSWORD] {
         terminal.at("User name", "you").await;
-        terminal.at("Password", password).await;
+        terminal.unseen_at("Password", password).await;
         if password == "wrong" {
             terminal.at("POP3 server", "127.0.0.1").await;
             terminal.at("Encryption", &format!("{DOWN}{DOWN}")).await;
@@ -171,7 +261,7 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
     terminal.at("Deliver to", "").await;
     terminal.at("A name for it", "").await;
     terminal.at("User name there", "me").await;
-    terminal.at("Password there", PASSWORD).await;
+    terminal.unseen_at("Password there", PASSWORD).await;
     terminal.at("IMAP server", "127.0.0.1").await;
     terminal.at("Encryption", &format!("{DOWN}{DOWN}")).await;
     terminal.at("Port", &format!("{}{}", "\x7f".repeat(5), server.imap)).await;
@@ -191,11 +281,11 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
 async fn what_is_known_of_a_provider_is_offered() {
     let ferry = Ferry::new("");
     let mut terminal = Terminal::start(&ferry.command(&["add", "you@web.de"]));
-    terminal.wait_for("These are the settings as mailferry knows WEB.DE.").await;
+    terminal.wait_for("These are the settings as mailferry knows WEB.DE (checked 2026-03).").await;
     terminal.wait_for("https://").await;
     terminal.wait_for("(you)").await;
     terminal.answer("").await;
-    terminal.at("Password", PASSWORD).await;
+    terminal.unseen_at("Password", PASSWORD).await;
     // Nobody out there is asked by a test.
     terminal.at("(pop3.web.de)", "127.0.0.1").await;
     terminal.wait_for("Encryption").await;

@@ -1,7 +1,10 @@
 //! A command at a terminal: `script` gives it one, and the test types and reads.
 
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::termios::{LocalModes, tcgetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -13,6 +16,9 @@ pub struct Terminal {
     shown: String,
     read: usize,
 }
+
+/// What a command shows later than this, it never shows.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The arrow down, in a list of choices.
 pub const DOWN: &str = "\x1b[B";
@@ -39,6 +45,11 @@ impl Terminal {
 
     /// Waits until `text` is shown, after what was waited for before.
     pub async fn wait_for(&mut self, text: &str) {
+        let found = tokio::time::timeout(PATIENCE, self.find(text)).await.is_ok();
+        assert!(found, "{text:?} is not shown:\n{}", self.shown);
+    }
+
+    async fn find(&mut self, text: &str) {
         loop {
             if let Some(at) = self.shown[self.read..].find(text) {
                 self.read += at + text.len();
@@ -55,16 +66,42 @@ impl Terminal {
         count > 0
     }
 
+    /// Presses keys.
+    pub async fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).await.unwrap();
+        self.keys.flush().await.unwrap();
+    }
+
     /// Types `keys`, and Enter.
     pub async fn answer(&mut self, keys: &str) {
-        self.keys.write_all(format!("{keys}\r").as_bytes()).await.unwrap();
-        self.keys.flush().await.unwrap();
+        self.press(&format!("{keys}\r")).await;
     }
 
     /// Waits for the question, then answers it.
     pub async fn at(&mut self, question: &str, keys: &str) {
         self.wait_for(question).await;
         self.answer(keys).await;
+    }
+
+    /// As [`Terminal::at`], for what is typed unseen: what is typed before the terminal hides it is thrown away.
+    pub async fn unseen_at(&mut self, question: &str, keys: &str) {
+        self.wait_for(question).await;
+        let hiding = async {
+            while self.echoes() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, hiding).await.is_ok(), "{question:?} is typed for all to see");
+        self.answer(keys).await;
+    }
+
+    /// Whether the terminal shows what is typed. Its name is that of the command's standard input.
+    fn echoes(&self) -> bool {
+        let script = self.child.id().expect("it still runs");
+        let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+        let command = children.split_whitespace().next().expect("it still runs");
+        let terminal = File::open(format!("/proc/{command}/fd/0")).unwrap();
+        tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// Reads to the end. Returns the exit code and all that was shown.

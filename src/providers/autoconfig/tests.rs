@@ -73,7 +73,6 @@ fn a_file_as_providers_write_it() {
             server("pop.example.org", 110, Tls::StartTls, "Fred.example.org"),
         ],
         imap: vec![server("imap.example.org", 143, Tls::StartTls, "Fred@example.org")],
-        login_delay: Some(Duration::from_secs(15 * 60)),
     };
     assert_eq!(servers, expected);
 }
@@ -153,17 +152,6 @@ fn what_no_password_opens_is_known_as_such() {
     assert!(one(&pop3(&with(&["OAuth2"]))).oauth_only);
     assert!(one(&pop3(&with(&["GSSAPI", "OAuth2"]))).oauth_only);
     assert_eq!(of(&file(&pop3(&with(&["GSSAPI", "client-IP-address"])))).unwrap_err(), NONE);
-}
-
-#[test]
-fn the_least_time_between_logins_has_bounds() {
-    for (minutes, seconds) in
-        [("15", Some(900)), ("0", None), ("-5", None), ("99999999999", None), ("", None)]
-    {
-        let pop3 = pop3(&format!("<pop3><checkInterval minutes=\"{minutes}\"/></pop3>"));
-        let delay = of(&file(&pop3)).unwrap().login_delay;
-        assert_eq!(delay, seconds.map(Duration::from_secs), "{minutes}");
-    }
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! `[lookup]`: who is asked for the servers of an address, and who is believed.
+
+use std::net::SocketAddr;
+
+use toml::de::DeValue;
+
+use super::fault::quoted;
+use super::section::Section;
+use super::{keys, value};
+use crate::providers::Network;
+
+/// `None`: nobody is asked.
+pub fn lookup(section: &Section<'_>) -> Option<Network> {
+    section.only(&[keys::LOOKUP]);
+    let default = Network::default();
+    let network = Network {
+        dns: section.read("dns", dns).flatten(),
+        allow_private: section.flag("allow_private"),
+        ca_file: section.path("ca_file"),
+        database: section.read("database", database).unwrap_or(default.database),
+        ..Network::default()
+    };
+    section.read("enabled", value::flag).unwrap_or(true).then_some(network)
+}
+
+fn dns(value: &DeValue<'_>) -> value::Read<Option<SocketAddr>> {
+    match value::text(value)? {
+        "system" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            format!("{} must be \"system\" or an address and port such as \"192.168.1.1:53\"", quoted(text))
+        }),
+    }
+}
+
+/// Ends with a slash: the domain comes behind it.
+fn database(value: &DeValue<'_>) -> value::Read<Option<String>> {
+    if value::text(value)?.is_empty() {
+        return Ok(None);
+    }
+    let url = value::url(value)?;
+    if url.plaintext_to.is_some() || url.has_login {
+        return Err("must be an https:// address without a login".into());
+    }
+    Ok(Some(if url.text.ends_with('/') { url.text } else { url.text + "/" }))
+}
