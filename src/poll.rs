@@ -213,6 +213,8 @@ struct Poll<'a> {
 #[derive(Default)]
 struct Fetched {
     batch: Option<Batch>,
+    /// What became of messages that did not arrive.
+    not_arrived: Vec<Settled>,
     broken: Option<pop3::Error>,
 }
 
@@ -353,7 +355,9 @@ impl Poll<'_> {
             let step = self.step(session, items, current.take(), answered.take()).await?;
             self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
             carried.deletable.extend(self.note(step.delivered));
-            let Fetched { batch, broken: ended } = step.fetched;
+            let Fetched { batch, not_arrived, broken: ended } = step.fetched;
+            // They may be tried again in another session of this poll.
+            self.note(Delivered { settled: not_arrived, ..Delivered::default() });
             if let Some(batch) = &batch {
                 self.summary.new = self.summary.new.saturating_sub(batch.known);
                 self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
@@ -426,7 +430,7 @@ impl Poll<'_> {
         let mut fetched = match self.retrieve(session, items).await {
             Ok(fetched) => fetched,
             // The session is over, but not what is under way beside it.
-            Err(Failure::Account(error)) => Fetched { batch: None, broken: Some(error) },
+            Err(Failure::Account(error)) => Fetched { broken: Some(error), ..Fetched::default() },
             Err(failure) => return Err(failure),
         };
         if fetched.broken.is_none() {
@@ -454,17 +458,17 @@ impl Poll<'_> {
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
-        let mut settled = Vec::new();
+        let mut not_arrived = Vec::new();
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {
-            settled.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
+            not_arrived.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
         }
         let common = batch::common_refusals(&outcome.messages);
         let mut arrived = Vec::with_capacity(items.len());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
             let (id, now) = (item.due.id, self.now());
-            settled.extend(match retrieval {
+            not_arrived.extend(match retrieval {
                 Retrieval::Message(message) if self.is_notice(&message) => {
                     self.log_failure(&item, "skipped", "a notice of this mailferry's own");
                     ledger.skip(id, now).await?
@@ -494,8 +498,8 @@ impl Poll<'_> {
                 }
             });
         }
-        let batch = Batch { settled, ..self.identify(opened, arrived, permit).await? };
-        Ok(Fetched { batch: Some(batch), broken: outcome.error })
+        let batch = self.identify(opened, arrived, permit).await?;
+        Ok(Fetched { batch: Some(batch), not_arrived, broken: outcome.error })
     }
 
     /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
@@ -525,8 +529,7 @@ impl Poll<'_> {
             octets: message.octets(),
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
-        let (settled, retrieved, parcels) = Default::default();
-        let mut batch = Batch { opened, settled, retrieved, parcels, known: 0, permit };
+        let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
             batch.known += u64::from(identity.id != item.due.id);
@@ -549,8 +552,7 @@ impl Poll<'_> {
         let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
         sent.retain(|(_, sent)| !sent.is_empty());
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        let Batch { opened, settled, retrieved, .. } = batch;
-        Ok(Answered { opened, settled, retrieved, octets, sent })
+        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
     }
 
     /// The marks are in the ledger before the first byte goes out.
@@ -583,8 +585,7 @@ impl Poll<'_> {
     async fn settle(&self, answered: Answered) -> Result<Delivered, Failure> {
         let ledger = &self.context.ledger;
         let leave_copy = self.account.settings.leave_copy;
-        let mut delivered =
-            Delivered { settled: answered.settled, bytes: answered.octets, deletable: Vec::new() };
+        let mut delivered = Delivered { bytes: answered.octets, ..Delivered::default() };
         for (destination, sent) in answered.sent {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;

@@ -30,8 +30,8 @@ impl Deletion {
 }
 
 impl Ledger {
-    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before, in
-    /// vain, come last, and after a day only once a day.
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before,
+    /// in vain, come last, and after a day only once a day.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,

@@ -46,8 +46,8 @@ impl Ledger {
         .await
     }
 
-    /// Its RETR was refused: what is due waits; after three sessions it is parked. Returns what became of its deliveries,
-    /// as do all that follow.
+    /// Its RETR was refused: what is due waits; after three sessions it is parked. Returns what became of its
+    /// deliveries, as do all that follow.
     pub async fn not_retrieved(
         &self,
         id: MessageId,
@@ -325,8 +325,8 @@ pub(super) async fn defer(
 pub(super) const ENDED_BY_IT: &str = "mailferry ended while handling this message";
 
 /// An attempt whose outcome nobody knew is over, and nothing came of it. One message may be what its server, or
-/// mailferry, breaks at: one that was by itself has had an attempt that counts, for the reason that it bears; those of a
-/// batch go by themselves from now on, so that the others get past it.
+/// mailferry, breaks at, so from now on it goes by itself. Where it did so already the attempt counts, for the reason
+/// that it bears.
 pub(super) async fn in_vain(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -381,7 +381,7 @@ async fn answer_lost(
     let sql = "
         UPDATE deliveries SET
             since = $2, sent_at = $2, look_up_at = $2 + 1, absences = 0, blind = 0, reason = $3,
-            suspect = (SELECT m.opened = 2 FROM messages m WHERE m.id = deliveries.message)
+            suspect = (SELECT m.alone FROM messages m WHERE m.id = deliveries.message)
         WHERE id = $1 AND state = 'attempting'";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())

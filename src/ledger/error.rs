@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::lock::permission;
+use crate::printable::printable;
 
 /// Every one of these ends a command with exit code 74, [`Error::Locked`] and [`Error::Busy`] with 75, and
 /// those that [`Error::is_usage`] with 64.
@@ -96,7 +97,8 @@ impl Error {
 
     pub(super) fn sql(path: &Path, error: &sqlx::Error) -> Error {
         let path = path.to_owned();
-        let reason = error.to_string();
+        // SQLite quotes what stands in a file, which may be damaged.
+        let reason = printable(error.to_string());
         // https://www.sqlite.org/rescode.html: the low byte is the primary result code.
         let code = result_code(error);
         match code.map(|code| code & 0xff) {
@@ -132,4 +134,16 @@ impl Error {
 
 fn result_code(error: &sqlx::Error) -> Option<u32> {
     error.as_database_error()?.code()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_damaged_file_holds_is_no_line_of_ours() {
+        let quoted = sqlx::Error::Protocol("unrecognized token: \"'\x1b[2J\nroot:\"".into());
+        let told = Error::sql(Path::new("l.db"), &quoted).to_string();
+        assert!(told.contains("'\\x1B[2J\\x0Aroot:"), "{told}");
+    }
 }

@@ -25,8 +25,8 @@
 //!   looked for in their IMAP folder before they are sent: a ledger that was lost, restored or cut short may not know of
 //!   them. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
 //! - **Alone.** A batch of which nothing came, whether its connection ended or the process, may hold a message that the
-//!   server or mailferry breaks at: its messages go by themselves from then on. One that was by itself waits as after any
-//!   failure, and is parked in the end, so that no message stops the others.
+//!   server or mailferry breaks at: its messages go by themselves from then on. One of which nothing comes then either
+//!   waits as after any failure, and is parked in the end, so that no message stops the others.
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
 //! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
 //!   is asked again when at least 20 are listed of which under 20 % are known.

@@ -277,15 +277,15 @@ impl Report {
         Ok(rows.into_iter().map(Poll::from).collect())
     }
 
-    /// How much each quarter of an hour since `since` has brought, the oldest first; those that brought nothing are left
-    /// out.
+    /// How much each quarter of an hour since `since` has brought, the oldest first; those that brought nothing are
+    /// left out.
     pub async fn arrivals(
         &self,
         account: &AccountName,
         since: DateTime<Utc>,
     ) -> Result<Vec<Arrivals>, Error> {
-        // Quarters, so that a reader in any time zone can make days of them: Nepal is 5:45 ahead. The ids grow with time,
-        // and are what the index is by.
+        // Quarters, so that a reader in any time zone can make days of them: Nepal is 5:45 ahead. The ids grow with
+        // time, and are what the index is by.
         let sql = "
             SELECT p.started / 900 * 900, sum(p.new) FROM polls p
             WHERE p.account = (SELECT id FROM accounts WHERE name = $1)

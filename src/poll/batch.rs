@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers, Settled};
+use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
 use crate::message::{
     AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
 };
@@ -55,8 +55,6 @@ pub struct Parcel {
 #[derive(Debug)]
 pub struct Batch {
     pub opened: Vec<MessageId>,
-    /// What became of those that did not arrive.
-    pub settled: Vec<Settled>,
     /// All that arrived, as the ledger identified it, with the numbers in this session.
     pub retrieved: Vec<(MessageId, u32)>,
     pub parcels: Vec<Parcel>,
@@ -117,8 +115,6 @@ pub struct Sent {
 pub struct Answered {
     pub opened: Vec<MessageId>,
     pub retrieved: Vec<(MessageId, u32)>,
-    /// What became of those that did not arrive.
-    pub settled: Vec<Settled>,
     /// Octets retrieved.
     pub octets: u64,
     pub sent: Vec<(DestinationName, Vec<Sent>)>,

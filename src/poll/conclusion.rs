@@ -72,8 +72,8 @@ impl Poll<'_> {
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
     }
 
-    /// Where a server does not say that a login comes too soon, a refusal is one of these, as long as it can be. An account
-    /// that was never polled may have been logged in to when it was configured.
+    /// Where a server does not say that a login comes too soon, a refusal is one of these, as long as it can be. An
+    /// account that was never polled may have been logged in to when it was configured.
     fn trouble(&self, error: &pop3::Error, past: &Past, began: DateTime<Utc>) -> Trouble {
         let trouble = trouble(error);
         let Some(delay) = self.account.quirks.login_delay.filter(|_| trouble == Trouble::Refused) else {

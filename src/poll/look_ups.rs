@@ -11,7 +11,8 @@ use crate::message::{DestinationName, Found, Mark, Route, Verdict};
 use super::batch::{Load, Sent};
 use super::{Delivered, Failure, Poll};
 
-/// After so many attempts a destination that takes mail and lets nobody look gets it all the same, and the ledger says so.
+/// After so many attempts a destination that takes mail and lets nobody look gets it all the same, and the ledger says
+/// so.
 const BLIND: u32 = 3;
 
 impl Poll<'_> {

@@ -264,23 +264,20 @@ async fn not_there(house: &mut House, id: DeliveryId) -> Settled {
 async fn what_was_perhaps_stored_keeps_its_place_while_it_is_put_off() {
     let mut house = House::new().await;
     house.next_uid = 100;
-    house.list(&vec![("u1", 10, "one")]).await;
-    let due = house.due().await.remove(0);
-    house.ledger.open_batch(&[due.id]).await.unwrap();
-    let identity = house.identify(&due, "one").await;
-    let id = identity.deliveries[0].id;
-    house.outcome(&identity.deliveries[0], unknown()).await;
-    house.ledger.close_batch(&[due.id]).await.unwrap();
-    for _ in 0..3 {
-        assert!(look(&house, id, Found::CannotSay { reason: String::new() }).await.is_empty());
+    let id = lost(&mut house).await;
+    for state in [State::Due, State::Deferred] {
+        for _ in 0..3 {
+            assert!(look(&house, id, Found::CannotSay { reason: String::new() }).await.is_empty());
+        }
+        let settled = look(&house, id, Found::CannotSay { reason: "NO not now".into() }).await;
+        assert_eq!(settled[0].state, state);
+        house.later(60);
+        house.next_uid += 100;
+        house.attempt(id).await;
+        house.settle("home", vec![(id, unknown())]).await;
+        house.later(1);
+        assert_eq!(look_ups(&house).await[0].mark.uid_next, 100);
     }
-    let settled = look(&house, id, Found::CannotSay { reason: "NO not now".into() }).await;
-    assert_eq!(settled[0].state, State::Deferred);
-    house.later(60);
-    house.next_uid = 200;
-    house.outcome(&identity.deliveries[0], unknown()).await;
-    house.later(1);
-    assert_eq!(look_ups(&house).await[0].mark.uid_next, 100);
 }
 
 #[tokio::test]

@@ -438,7 +438,7 @@ impl Scene {
         let (again, double) = self.case.expected(self.stored);
         let unverified = "SELECT count(*) FROM deliveries WHERE unverified = 1";
         let marked = self.world.count(unverified).await;
-        // After a crash so is the mail of the first listing: of nothing in it is it known whether it was delivered before.
+        // After a crash so is the mail of the first listing: it may have been delivered before.
         let listed = usize::from(self.case.crashes && self.case.meanwhile.is_blind());
         if marked != i64::try_from(double + listed).unwrap() {
             return Err(format!("{marked} are marked as perhaps double, not {double} and {listed}"));
