@@ -160,7 +160,10 @@ async fn see_to_what_is_parked(width: u32) {
     window.read("HTTP 422").await;
     window.is_fit_for_all().await;
     window.press(Some("main"), "Give up").await;
-    window.read("Parked Messages that were given up").await;
+    window.read("this cannot be taken back").await;
+    window.is_fit_for_all().await;
+    window.press(Some("main"), "Give up").await;
+    window.read("Messages that were given up").await;
     window.press(Some("main"), "Try again").await;
     window.read("Nothing is parked.").await;
     window.press(None, "Accounts").await;
