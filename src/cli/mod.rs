@@ -56,8 +56,9 @@ fn plain(code: u8, text: impl Into<String>) -> anyhow::Error {
     name = "mailferry",
     version,
     about = "Brings mail home: carries new messages from POP3 accounts to an IMAP folder or an HTTP webhook.",
-    after_help = "Start with `mailferry demo`: it needs no set-up. Then write a config (the reference is \
-                  config/mailferry.toml), try it with `mailferry check`, and let it run with `mailferry run`.\n\n\
+    after_help = "Start with `mailferry demo`: it needs no set-up. Then `mailferry add` an account, or write a \
+                  config (the reference is config/mailferry.toml) and try it with `mailferry check`; and let it run with \
+                  `mailferry run`.\n\n\
                   Exit codes: 0 all is well. 64 the command line is wrong, or names what is not there. 74 the \
                   ledger cannot be used. 75 something is left failing, or another mailferry holds the ledger. \
                   78 the config is wrong.",

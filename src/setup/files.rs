@@ -61,6 +61,9 @@ impl Error {
 }
 
 fn listed(names: &[impl ToString]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

@@ -274,6 +274,8 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
     server.put("they", &[message(1)]);
     browser.submit("/accounts/you/check", &[]).await;
     browser.look_for("/", "Delivered1").await;
+    // It is deleted behind that, before the poll ends.
+    browser.look_for("/", "ok they at 127.0.0.1").await;
     assert_eq!((server.count("me", "Work"), server.count("they", "INBOX")), (1, 0));
     house.end().await;
 }

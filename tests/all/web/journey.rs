@@ -91,10 +91,8 @@ async fn from_first_to_last(width: u32) {
     let server = Dovecot::start();
     server.change_password("the first");
     server.put(FICKLE, &[message(1), message(2)]);
-    // A first config, as `mailferry add` writes it.
-    let ferry = Ferry::new("accounts_dir = \"accounts.d\"\n[web]\nlisten = \"127.0.0.1:0\"\n");
-    fs::create_dir(ferry.folder().join("accounts.d")).unwrap();
-    let house = House::of(ferry).await;
+    // A first config, as the README has it.
+    let house = House::start("").await;
     let window = enter(&house, width).await;
     window.read("There is no account yet.").await;
     add(&window, &server).await;
