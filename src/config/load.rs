@@ -91,19 +91,18 @@ impl Safe<'_> {
         }
     }
 
-    async fn fetch_of(&self, account: &AccountName, secret: &Secret) -> Result<SecretString, Fault> {
-        match &self.secrets {
-            Secrets::OfAccount(only) if only == account => secret.fetch(self.env).await,
-            _ => self.fetch(secret).await,
-        }
+    /// What of it is for this account.
+    fn of_account(&self, account: &AccountName) -> Safe<'_> {
+        self.open_if(matches!(&self.secrets, Secrets::OfAccount(only) if only == account))
     }
 
     /// What of it is for this destination.
-    fn of(&self, destination: &DestinationName) -> Safe<'_> {
-        let secrets = match &self.secrets {
-            Secrets::OfDestination(name) if name == destination => Secrets::Fetch,
-            secrets => secrets.clone(),
-        };
+    fn of_destination(&self, destination: &DestinationName) -> Safe<'_> {
+        self.open_if(matches!(&self.secrets, Secrets::OfDestination(only) if only == destination))
+    }
+
+    fn open_if(&self, is_meant: bool) -> Safe<'_> {
+        let secrets = if is_meant { Secrets::Fetch } else { self.secrets.clone() };
         Safe { env: self.env, secrets }
     }
 
@@ -295,8 +294,8 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
 }
 
 async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Account, Broken> {
-    let (password, trust) =
-        tokio::join!(safe.fetch_of(&raw.name, &raw.peer.password), check(raw.peer.ca_file.as_ref()));
+    let safe = safe.of_account(&raw.name);
+    let (password, trust) = tokio::join!(safe.fetch(&raw.peer.password), check(raw.peer.ca_file.as_ref()));
     let password = match unless_at_fault(password, trust) {
         Ok(password) => password,
         Err(faults) => {
@@ -315,7 +314,7 @@ pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretStri
 }
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
-    let safe = &safe.of(&raw.name);
+    let safe = &safe.of_destination(&raw.name);
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
             let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
