@@ -137,6 +137,17 @@ impl Connectors {
         Ok(config)
     }
 
+    /// For a client that speaks HTTP without TLS only. It trusts nobody, and need not read whom the system trusts.
+    ///
+    /// # Errors
+    /// [`Error::Tls`].
+    pub fn http() -> Result<ClientConfig, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = versions.map_err(|e| Error::Tls(e.to_string()))?;
+        Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    }
+
     fn tls_config(&mut self, ca_file: Option<&Path>, pin: Option<Pin>) -> Result<Arc<ClientConfig>, Error> {
         let key = (ca_file.map(Path::to_owned), pin);
         if let Some(config) = self.configs.get(&key) {

@@ -81,7 +81,8 @@ impl Notifier {
         let url = Url::parse(url).map_err(|e| format!("it is not a URL ({e})"))?;
         let peer = url.host_str().ok_or("the URL names no host")?.to_owned();
         let keys = secret.map(|secret| Keys::new(&[secret])).transpose()?;
-        let tls = connectors.https(None, None).map_err(|e| e.to_string())?;
+        let tls = if url.scheme() == "https" { connectors.https(None, None) } else { Connectors::http() };
+        let tls = tls.map_err(|e| e.to_string())?;
         Ok(Notifier { url, peer, keys, client: client(tls, PATIENCE)? })
     }
 

@@ -189,8 +189,11 @@ impl Webhook {
         let peer = peer(&url, &settings)?;
         let keys = Keys::new(&settings.secrets)?;
         let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
-        let tls = connectors.https(settings.ca_file.as_deref(), settings.pin).map_err(|e| e.to_string())?;
-        let client = client(tls, settings.connect_timeout)?;
+        let tls = match peer.tls {
+            net::Tls::None => Connectors::http(),
+            _ => connectors.https(settings.ca_file.as_deref(), settings.pin),
+        };
+        let client = client(tls.map_err(|e| e.to_string())?, settings.connect_timeout)?;
         Ok(Webhook {
             name: name.clone(),
             url,
