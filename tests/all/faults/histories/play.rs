@@ -331,6 +331,9 @@ impl Play {
         for seconds in [60, 3600, 3600, 3600, 3600, 3600] {
             self.step(Step::Poll).await?;
             self.step(Step::Wait(seconds)).await?;
+            if self.model.judge_arrival().is_ok() {
+                break;
+            }
         }
         self.model.judge_arrival()?;
         self.step(Step::Wait(20 * 86_400)).await?;
