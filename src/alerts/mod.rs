@@ -7,14 +7,16 @@
 //! | `judge` | what is wrong, and since when people must know: no I/O |
 //! | `texts` | what they read, in plain words |
 //! | `ways` | how they are told: as mail, to a URL, by a command |
+//! | `mail` | notices as mail: into which mailbox, and what they look like there |
 //! | `heartbeat` | the call to a monitor that misses us when we are silent |
 
 mod heartbeat;
 mod judge;
+mod mail;
 mod texts;
 mod ways;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +33,11 @@ use tracing::warn;
 use self::heartbeat::Heartbeat;
 use self::judge::Sight;
 use self::ways::{Outlet, Tellers};
-use crate::destination::{Destination, notifier};
-use crate::ledger::{self, Configured, Ledger, Way};
+
+pub use self::mail::{Mailbox, Mailboxes};
+
+use crate::destination::notifier;
+use crate::ledger::{self, Configured, Ledger};
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 
@@ -40,13 +46,21 @@ use crate::net::Connectors;
 pub struct Settings {
     /// How long something must have been wrong.
     pub after: Duration,
-    /// An IMAP destination that gets notices as mail.
-    pub to: Option<DestinationName>,
+    /// Who gets notices as mail.
+    pub to: Option<To>,
     /// The error says why nothing can be posted: its secret cannot be had.
     pub url: Option<Result<notifier::Settings, String>>,
     pub command: Option<Command>,
     /// Called after each round of polls that went well. May hold a token.
     pub heartbeat: Option<Address>,
+}
+
+/// The IMAP destinations that get notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    One(DestinationName),
+    /// Each gets those that its own mail is concerned by.
+    Each,
 }
 
 /// A program that gets the text of a notice; no shell is involved.
@@ -68,14 +82,6 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// An IMAP destination that takes notices.
-#[derive(Clone, Debug)]
-pub struct Mailbox {
-    pub destination: Arc<Destination>,
-    /// Whose it is: notices are from and to this address.
-    pub address: String,
-}
-
 /// All that telling needs of one config. The default tells nobody.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -89,7 +95,7 @@ impl Plan {
     /// What cannot be used is left out, with a warning.
     pub fn new(
         settings: Option<Settings>,
-        mailbox: Option<Mailbox>,
+        mailboxes: Mailboxes,
         configured: Configured,
         connectors: &mut Connectors,
     ) -> Plan {
@@ -99,7 +105,7 @@ impl Plan {
             let notifier = notifier::Notifier::new(&url, None, connectors);
             notifier.map_err(|why| warn!("alerts.heartbeat cannot be used: {why}")).ok()
         });
-        Plan { after, tellers: Tellers::new(settings, mailbox, connectors), heartbeat, configured }
+        Plan { after, tellers: Tellers::new(settings, mailboxes, connectors), heartbeat, configured }
     }
 }
 
@@ -148,9 +154,7 @@ const MAILBOXES: Duration = Duration::from_secs(24 * 3600);
 /// What is remembered from one look to the next; what must outlive the process is in the ledger.
 #[derive(Debug, Default)]
 pub struct Alerts {
-    mail: Outlet,
-    url: Outlet,
-    command: Outlet,
+    outlets: BTreeMap<ways::Address, Outlet>,
     heartbeat: Heartbeat,
     mailboxes_at: Option<Instant>,
 }
@@ -188,12 +192,21 @@ impl Alerts {
             if !changes.is_empty() || !parked.is_empty() {
                 ledger.note_troubles(changes, parked, ways, now).await?;
             }
-            let (mail, url, command) = tokio::join!(
-                self.mail.empty(Way::Mail, ledger, &plan.tellers, now),
-                self.url.empty(Way::Url, ledger, &plan.tellers, now),
-                self.command.empty(Way::Command, ledger, &plan.tellers, now),
-            );
-            mail.and(url).and(command)
+            let waiting = plan.tellers.waiting(ledger, now).await?;
+            let mut telling = Vec::with_capacity(waiting.len());
+            for (address, (teller, notices)) in waiting {
+                let mut outlet = self.outlets.remove(&address).unwrap_or_default();
+                telling.push(async move {
+                    let told = outlet.empty(address.0, teller, notices, ledger, now).await;
+                    (address, outlet, told)
+                });
+            }
+            let mut told = Ok(());
+            for (address, outlet, outcome) in join_all(telling).await {
+                self.outlets.insert(address, outlet);
+                told = told.and(outcome);
+            }
+            told
         };
         let ((), told) = tokio::join!(beat, told);
         told

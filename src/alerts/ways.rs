@@ -1,36 +1,43 @@
 //! How people are told: as mail, to a URL, by a command. Each way by itself, so that one that is down holds up no other.
 
-use std::collections::VecDeque;
-use std::io;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
 use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mail_builder::MessageBuilder;
-use mail_builder::headers::raw::Raw;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::mail::{Mailbox, Mailboxes, mail};
 use super::texts::together;
-use super::{Command, Mailbox, Settings};
+use super::{Command, Settings};
 use crate::destination::notifier::{Format, Notifier};
 use crate::ledger::{self, Ledger, Notice, Told, Way};
-use crate::message::{AccountName, Message, NOTICE, Outgoing, Route, Spool, Uidl, Verdict};
 use crate::net::Connectors;
 
 /// What the config offers.
 #[derive(Debug, Default)]
 pub struct Tellers {
-    mail: Option<Mailbox>,
+    mail: Mailboxes,
     url: Option<(Format, Notifier)>,
     command: Option<Command>,
 }
 
+/// One that people can be told by.
+#[derive(Clone, Copy, Debug)]
+pub enum Teller<'t> {
+    Mail(&'t Mailbox),
+    Url(Format, &'t Notifier),
+    Command(&'t Command),
+}
+
+/// Which teller it is, in this config and the next: its way, and the mailbox if that is one of several.
+pub type Address = (Way, String);
+
 impl Tellers {
-    pub fn new(settings: Option<Settings>, mail: Option<Mailbox>, connectors: &mut Connectors) -> Tellers {
+    pub fn new(settings: Option<Settings>, mail: Mailboxes, connectors: &mut Connectors) -> Tellers {
         let Some(settings) = settings else { return Tellers::default() };
         let url = settings.url.and_then(|url| {
             let made = url.and_then(|url| Ok((url.format, Notifier::new(&url.url, url.secret, connectors)?)));
@@ -41,31 +48,60 @@ impl Tellers {
 
     pub fn ways(&self) -> Vec<Way> {
         let offered = [
-            (Way::Mail, self.mail.is_some()),
+            (Way::Mail, !self.mail.all.is_empty()),
             (Way::Url, self.url.is_some()),
             (Way::Command, self.command.is_some()),
         ];
         offered.into_iter().filter(|(_, is_offered)| *is_offered).map(|(way, _)| way).collect()
     }
 
-    /// `None` where the config does not offer this way.
-    async fn tell(
+    /// What waits, the oldest first, each for the teller that it is for.
+    ///
+    /// # Errors
+    /// Only the ledger's.
+    pub async fn waiting(
         &self,
-        way: Way,
-        notices: &[Notice],
-        mark: &str,
+        ledger: &Ledger,
         now: DateTime<Utc>,
-    ) -> Option<Result<(), String>> {
+    ) -> Result<BTreeMap<Address, (Teller<'_>, Vec<Notice>)>, ledger::Error> {
+        let mut waiting: BTreeMap<Address, (Teller<'_>, Vec<Notice>)> = BTreeMap::new();
+        for way in self.ways() {
+            for notice in ledger.notices(way, now).await? {
+                let Some(teller) = self.teller(way, &notice) else { continue };
+                waiting.entry((way, teller.place())).or_insert((teller, Vec::new())).1.push(notice);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// `None` where the config does not offer this way.
+    fn teller(&self, way: Way, notice: &Notice) -> Option<Teller<'_>> {
+        match way {
+            Way::Mail => self.mail.of(notice).map(Teller::Mail),
+            Way::Url => self.url.as_ref().map(|(format, notifier)| Teller::Url(*format, notifier)),
+            Way::Command => self.command.as_ref().map(Teller::Command),
+        }
+    }
+}
+
+impl Teller<'_> {
+    fn place(&self) -> String {
+        match self {
+            Teller::Mail(mailbox) => mailbox.destination.name().to_string(),
+            Teller::Url(..) | Teller::Command(_) => String::new(),
+        }
+    }
+
+    async fn tell(&self, notices: &[Notice], mark: &str, now: DateTime<Utc>) -> Result<(), String> {
         let told = together(notices);
         let id = format!("{}.{}", notices.last().map_or(0, |last| last.id), &mark[..mark.len().min(16)]);
-        Some(match way {
-            Way::Mail => mail(self.mail.as_ref()?, &told, &id, mark, now).await,
-            Way::Url => {
-                let (format, notifier) = self.url.as_ref()?;
+        match self {
+            Teller::Mail(mailbox) => mail(mailbox, &told, &id, mark, now).await,
+            Teller::Url(format, notifier) => {
                 notifier.post(*format, &format!("alert_{id}"), body(*format, &told, notices, now), now).await
             }
-            Way::Command => run(self.command.as_ref()?, &told).await,
-        })
+            Teller::Command(command) => run(command, &told).await,
+        }
     }
 }
 
@@ -80,7 +116,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SHORTEST_REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
-/// How one way has been doing.
+/// How one teller has been doing.
 #[derive(Debug, Default)]
 pub struct Outlet {
     /// The latest [`BURST`] times it was used.
@@ -90,30 +126,24 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Tells what waits for this way, all of it at once. What cannot be told stays.
+    /// Tells what waits for this teller, all of it at once. What cannot be told stays.
     ///
     /// # Errors
     /// Only the ledger's.
     pub async fn empty(
         &mut self,
         way: Way,
+        teller: Teller<'_>,
+        notices: Vec<Notice>,
         ledger: &Ledger,
-        tellers: &Tellers,
         now: DateTime<Utc>,
     ) -> Result<(), ledger::Error> {
-        if !tellers.ways().contains(&way) || self.is_closed() {
+        if self.is_closed() {
             return Ok(());
         }
-        let notices = ledger.notices(way, now).await?;
-        if notices.is_empty() {
-            return Ok(());
-        }
-        let telling = tellers.tell(way, &notices, ledger.notice_mark(), now);
-        let outcome = match tokio::time::timeout(PATIENCE, telling).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return Ok(()),
-            Err(_) => Err(format!("it took longer than {} s", PATIENCE.as_secs())),
-        };
+        let telling = teller.tell(&notices, ledger.notice_mark(), now);
+        let late = |_| Err(format!("it took longer than {} s", PATIENCE.as_secs()));
+        let outcome = tokio::time::timeout(PATIENCE, telling).await.unwrap_or_else(late);
         let way = way.as_str();
         match outcome {
             Ok(()) => {
@@ -149,51 +179,6 @@ impl Outlet {
         self.failures = self.failures.saturating_add(1);
         self.rests_until = Some(Instant::now() + rest);
     }
-}
-
-async fn mail(
-    mailbox: &Mailbox,
-    told: &Told,
-    id: &str,
-    mark: &str,
-    now: DateTime<Utc>,
-) -> Result<(), String> {
-    let bytes = compose(&mailbox.address, told, id, mark, now).map_err(|e| e.to_string())?;
-    let message = message(&bytes).await.map_err(|e| e.to_string())?;
-    let destination = &mailbox.destination;
-    let (to, folder) = (destination.name().clone(), "INBOX".into());
-    let route = Route { to, folder, mark_read: false, junk: Vec::new() };
-    let marks = destination.prepare(&route, &[&message]).await;
-    let mark = marks.map_err(Verdict::into_reason)?.pop().unwrap_or_default();
-    let account = AccountName::new("mailferry").ok_or("it has no name")?;
-    let outgoing = Outgoing { message, account, uidl: Uidl::new(id.as_bytes()), mark, attempts: 0 };
-    match destination.deliver(&route, &[outgoing]).await.pop() {
-        Some(Verdict::Delivered { .. }) => Ok(()),
-        verdict => Err(verdict.map_or("there is no verdict".into(), Verdict::into_reason)),
-    }
-}
-
-/// From and to its reader, whose address is the one that is known to be real: spam filters look at that.
-fn compose(address: &str, told: &Told, id: &str, mark: &str, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
-    let domain = address.rsplit('@').next().unwrap_or("localhost");
-    MessageBuilder::new()
-        .from(("mailferry", address))
-        .to(address)
-        .date(now.timestamp())
-        .message_id(format!("mailferry.{id}@{domain}"))
-        .subject(format!("mailferry: {}", told.title))
-        // RFC 3834: no auto-responder answers this.
-        .header("Auto-Submitted", Raw::new("auto-generated"))
-        .header(NOTICE, Raw::new(mark))
-        .text_body(&told.text)
-        .write_to_vec()
-}
-
-async fn message(bytes: &[u8]) -> io::Result<Message> {
-    // No notice is so long that it would need a file.
-    let mut spool = Spool::new(Path::new("."));
-    spool.write(bytes).await?;
-    spool.finish().await
 }
 
 fn body(format: Format, told: &Told, notices: &[Notice], now: DateTime<Utc>) -> String {
@@ -245,28 +230,6 @@ async fn run(command: &Command, told: &Told) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_notice_is_a_message_like_any_other() {
-        let told = Told { title: "Das Konto B\u{fc}ro".into(), text: "Gr\u{fc}\u{df}e\n".into() };
-        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-        let bytes = compose("me@example.org", &told, "7.abc", "0123", now).unwrap();
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.is_ascii(), "{text}");
-        for field in [
-            "From: \"mailferry\" <me@example.org>\r\n",
-            "To: <me@example.org>\r\n",
-            "Message-ID: <mailferry.7.abc@example.org>\r\n",
-            "Auto-Submitted: auto-generated\r\n",
-            "X-Mailferry-Notice: 0123\r\n",
-        ] {
-            assert!(text.contains(field), "{field} in {text}");
-        }
-        let parsed = mail_parser::MessageParser::default().parse(&bytes).unwrap();
-        assert_eq!(parsed.subject(), Some("mailferry: Das Konto B\u{fc}ro"));
-        assert_eq!(parsed.body_text(0).unwrap().trim_end(), "Gr\u{fc}\u{df}e");
-        assert_eq!(parsed.date().unwrap().to_timestamp(), now.timestamp());
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_held_back_and_a_way_that_fails_rests() {

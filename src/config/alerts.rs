@@ -7,9 +7,8 @@ use super::fault::{Fault, quoted, suggestion};
 use super::secret::{self, Secret};
 use super::section::Section;
 use super::{keys, peer, value};
-use crate::alerts::{Address, Command, Settings};
+use crate::alerts::{Address, Command, Settings, To};
 use crate::destination::notifier;
-use crate::message::DestinationName;
 
 #[derive(Debug)]
 pub struct RawAlerts {
@@ -39,17 +38,25 @@ pub fn alerts(section: &Section<'_>, known: &[Known]) -> RawAlerts {
     RawAlerts { settings, secret: secret.map(|secret| (secret, section.place("secret"))) }
 }
 
-fn to(section: &Section<'_>, known: &[Known]) -> Option<DestinationName> {
+fn to(section: &Section<'_>, known: &[Known]) -> Option<To> {
+    let imap: Vec<&str> =
+        known.iter().filter(|known| !known.is_webhook).map(|known| known.name.as_str()).collect();
     section.read("to", |value| {
-        let name = value::text(value)?;
-        let imap: Vec<&str> =
-            known.iter().filter(|known| !known.is_webhook).map(|known| known.name.as_str()).collect();
+        let Some(name) = value.as_str() else {
+            return match value.as_bool() {
+                Some(true) if imap.is_empty() => {
+                    Err("there is no IMAP destination that could take mail".into())
+                }
+                Some(true) => Ok(To::Each),
+                _ => Err("must be the name of an IMAP destination, or true for that of each account".into()),
+            };
+        };
         match known.iter().find(|known| known.name.as_str() == name) {
             Some(known) if known.is_webhook => Err(format!(
                 "{} is a webhook, which takes mail; for notices write its address as url",
                 quoted(name)
             )),
-            Some(known) => Ok(known.name.clone()),
+            Some(known) => Ok(To::One(known.name.clone())),
             None if imap.is_empty() => {
                 Err(format!("{} names no destination, for there is no IMAP destination", quoted(name)))
             }

@@ -1,41 +1,66 @@
 //! Whom the alerts reach, and how, of one config.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::bridge::{Bridge, configured};
-use crate::alerts::{Mailbox, Plan, Settings};
+use crate::alerts::{Mailbox, Mailboxes, Plan, Settings, To};
 use crate::config::{Config, Kind};
 use crate::destination::imap_folder;
 use crate::ledger::Configured;
+use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 
 /// What is kept of a config until its bridge is built.
 pub struct Telling {
     settings: Option<Settings>,
-    /// That of the destination `to`; `None` where it cannot be used.
-    address: Option<String>,
+    /// The destinations that take notices, with the address of each.
+    addresses: Vec<(DestinationName, String)>,
+    /// See [`Mailboxes::own`].
+    own: BTreeMap<AccountName, DestinationName>,
     configured: Configured,
 }
 
 impl Telling {
     pub fn of(config: &Config) -> Telling {
         let to = config.alerts.as_ref().and_then(|settings| settings.to.as_ref());
-        let destination = to.and_then(|to| config.destinations.iter().find(|known| known.name == *to));
-        let address = destination.and_then(|destination| match &destination.kind {
-            Ok(Kind::Imap(settings)) => Some(address(settings)),
-            Ok(Kind::Webhook(_)) | Err(_) => None,
+        let takes = |name: &DestinationName| match to {
+            Some(To::One(to)) => to == name,
+            Some(To::Each) => true,
+            None => false,
+        };
+        let addresses = config.destinations.iter().filter_map(|destination| match &destination.kind {
+            Ok(Kind::Imap(settings)) if takes(&destination.name) => {
+                Some((destination.name.clone(), address(settings)))
+            }
+            _ => None,
         });
-        Telling { settings: config.alerts.clone(), address, configured: configured(config) }
+        let addresses: Vec<(DestinationName, String)> = addresses.collect();
+        let own = match to {
+            Some(To::Each) => own(config, &addresses),
+            Some(To::One(_)) | None => BTreeMap::new(),
+        };
+        Telling { settings: config.alerts.clone(), addresses, own, configured: configured(config) }
     }
 
     pub fn plan(self, bridge: &Bridge) -> Plan {
-        let to = self.settings.as_ref().and_then(|settings| settings.to.as_ref());
-        let destination = to.and_then(|to| bridge.destination(to)).map(Arc::clone);
-        let mailbox =
-            destination.zip(self.address).map(|(destination, address)| Mailbox { destination, address });
-        Plan::new(self.settings, mailbox, self.configured, &mut Connectors::default())
+        let all = self.addresses.into_iter().filter_map(|(name, address)| {
+            Some(Mailbox { destination: Arc::clone(bridge.destination(&name)?), address })
+        });
+        let mailboxes = Mailboxes { all: all.collect(), own: self.own };
+        Plan::new(self.settings, mailboxes, self.configured, &mut Connectors::default())
     }
+}
+
+/// For each account the first of its destinations that takes notices.
+fn own(config: &Config, takers: &[(DestinationName, String)]) -> BTreeMap<AccountName, DestinationName> {
+    let takes = |name: &DestinationName| takers.iter().any(|(taker, _)| taker == name);
+    let accounts = config.accounts.iter().filter_map(|account| {
+        let route = account.poll.routes.iter().find(|route| takes(&route.to))?;
+        Some((account.name.clone(), route.to.clone()))
+    });
+    accounts.collect()
 }
 
 /// A mailbox's own address: its user, if that is an address, else the user at the host.

@@ -104,6 +104,26 @@ async fn a_notice_is_mail_that_no_poll_carries_on() {
 }
 
 #[tokio::test]
+async fn a_notice_goes_to_whose_mail_it_is() {
+    let server = Dovecot::start();
+    let route = |to: &str| format!("every = \"1h\"\ndeliver = [{{ to = \"{to}\" }}]");
+    let config = "[alerts]\nto = true\nafter = \"1s\"\n\n".to_owned()
+        + &imap_destination("alice", &server, "alice@example.org")
+        + &imap_destination("bob", &server, "bob@example.org")
+        + &account("hers", &server, "hers", &route("alice"))
+        + &wrong_password(&account("his", &server, "old", &route("bob")));
+    let ferry = Ferry::new(&config);
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("people were told").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    let his = server.list("bob@example.org", "INBOX");
+    assert_eq!((his.len(), server.count("alice@example.org", "INBOX")), (1, 0));
+    let notice = String::from_utf8_lossy(&his[0]);
+    assert!(notice.contains("To: <bob@example.org>") && notice.contains("account his"), "{notice}");
+}
+
+#[tokio::test]
 async fn a_command_tells_what_cannot_go_by_mail() {
     let server = Dovecot::start();
     server.put("old", &[message(0)]);

@@ -44,8 +44,18 @@ const LAYERS: &[(&str, MayUse)] = &[
 ];
 
 /// Words of the config file, nothing that acts: `Settings`, the types of its fields, and what bounds and checks them.
-const PLAIN: &[&str] =
-    &["Settings", "Tls", "Pin", "Format", "Address", "Command", "MAX_SIZE", "is_loopback", "check_ca_file"];
+const PLAIN: &[&str] = &[
+    "Settings",
+    "Tls",
+    "Pin",
+    "Format",
+    "Address",
+    "Command",
+    "To",
+    "MAX_SIZE",
+    "is_loopback",
+    "check_ca_file",
+];
 
 /// The modules in which plain words stand.
 const PLAIN_HOMES: &[&str] =

@@ -1,0 +1,152 @@
+//! Notices as mail: into which mailbox, and what they look like there.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use mail_builder::MessageBuilder;
+use mail_builder::headers::raw::Raw;
+
+use crate::destination::Destination;
+use crate::ledger::{Notice, Subject, Told};
+use crate::message::{AccountName, DestinationName, Message, NOTICE, Outgoing, Route, Spool, Uidl, Verdict};
+
+/// An IMAP destination that takes notices.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    pub destination: Arc<Destination>,
+    /// Whose it is: notices are from and to this address.
+    pub address: String,
+}
+
+/// The mailboxes that take notices.
+#[derive(Clone, Debug, Default)]
+pub struct Mailboxes {
+    pub all: Vec<Mailbox>,
+    /// Where the mail of an account goes, if what is to be told of it goes there as well.
+    pub own: BTreeMap<AccountName, DestinationName>,
+}
+
+impl Mailboxes {
+    /// The one that a notice goes to: that of the account's mail, or of the destination itself, which then learns of it
+    /// when it is well again. What has none of its own goes to the first.
+    pub fn of(&self, notice: &Notice) -> Option<&Mailbox> {
+        let own = if notice.kind == Subject::Destination.as_str() {
+            Some(notice.name.as_str())
+        } else {
+            AccountName::new(&notice.name).and_then(|name| self.own.get(&name)).map(DestinationName::as_str)
+        };
+        let mut all = self.all.iter();
+        all.find(|mailbox| own == Some(mailbox.destination.name().as_str())).or(self.all.first())
+    }
+}
+
+/// Delivers a notice; `id` and `mark` say which it is, and whose.
+pub async fn mail(
+    mailbox: &Mailbox,
+    told: &Told,
+    id: &str,
+    mark: &str,
+    now: DateTime<Utc>,
+) -> Result<(), String> {
+    let bytes = compose(&mailbox.address, told, id, mark, now).map_err(|e| e.to_string())?;
+    let message = message(&bytes).await.map_err(|e| e.to_string())?;
+    let destination = &mailbox.destination;
+    let (to, folder) = (destination.name().clone(), "INBOX".into());
+    let route = Route { to, folder, mark_read: false, junk: Vec::new() };
+    let marks = destination.prepare(&route, &[&message]).await;
+    let mark = marks.map_err(Verdict::into_reason)?.pop().unwrap_or_default();
+    let account = AccountName::new("mailferry").ok_or("it has no name")?;
+    let outgoing = Outgoing { message, account, uidl: Uidl::new(id.as_bytes()), mark, attempts: 0 };
+    match destination.deliver(&route, &[outgoing]).await.pop() {
+        Some(Verdict::Delivered { .. }) => Ok(()),
+        verdict => Err(verdict.map_or("there is no verdict".into(), Verdict::into_reason)),
+    }
+}
+
+/// From and to its reader, whose address is the one that is known to be real: spam filters look at that.
+fn compose(address: &str, told: &Told, id: &str, mark: &str, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
+    let domain = address.rsplit('@').next().unwrap_or("localhost");
+    MessageBuilder::new()
+        .from(("mailferry", address))
+        .to(address)
+        .date(now.timestamp())
+        .message_id(format!("mailferry.{id}@{domain}"))
+        .subject(format!("mailferry: {}", told.title))
+        // RFC 3834: no auto-responder answers this.
+        .header("Auto-Submitted", Raw::new("auto-generated"))
+        .header(NOTICE, Raw::new(mark))
+        .text_body(&told.text)
+        .write_to_vec()
+}
+
+async fn message(bytes: &[u8]) -> io::Result<Message> {
+    // No notice is so long that it would need a file.
+    let mut spool = Spool::new(Path::new("."));
+    spool.write(bytes).await?;
+    spool.finish().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::Kind;
+
+    #[test]
+    fn a_notice_goes_where_the_mail_that_it_is_about_goes() {
+        let name = |name: &str| DestinationName::new(name).unwrap();
+        let mailbox = |to: &str| {
+            let destination = Arc::new(Destination::new(name(to), Kind::Unusable(String::new())));
+            Mailbox { destination, address: format!("{to}@example.org") }
+        };
+        let own = [("work", "bob"), ("shop", "app")];
+        let own = own.map(|(account, to)| (AccountName::new(account).unwrap(), name(to)));
+        let each = Mailboxes { all: vec![mailbox("alice"), mailbox("bob")], own: own.into() };
+        let one = Mailboxes { all: vec![mailbox("alice")], own: BTreeMap::new() };
+        let goes = |mailboxes: &Mailboxes, kind: &str, name: &str| {
+            let notice = Notice {
+                id: 1,
+                made_at: DateTime::UNIX_EPOCH,
+                kind: kind.into(),
+                name: name.into(),
+                state: "begun".into(),
+                title: String::new(),
+                text: String::new(),
+            };
+            mailboxes.of(&notice).map(|mailbox| mailbox.address.clone()).unwrap_or_default()
+        };
+        for kind in ["account", "mailbox", "parked"] {
+            assert_eq!(goes(&each, kind, "work"), "bob@example.org");
+            assert_eq!(goes(&each, kind, "shop"), "alice@example.org", "its own takes no notices");
+            assert_eq!(goes(&each, kind, "gone"), "alice@example.org");
+            assert_eq!(goes(&one, kind, "work"), "alice@example.org");
+        }
+        assert_eq!(goes(&each, "destination", "bob"), "bob@example.org");
+        assert_eq!(goes(&each, "destination", "work"), "alice@example.org", "no account is meant");
+        assert_eq!(goes(&Mailboxes::default(), "account", "work"), "");
+    }
+
+    #[test]
+    fn a_notice_is_a_message_like_any_other() {
+        let told = Told { title: "Das Konto B\u{fc}ro".into(), text: "Gr\u{fc}\u{df}e\n".into() };
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let bytes = compose("me@example.org", &told, "7.abc", "0123", now).unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.is_ascii(), "{text}");
+        for field in [
+            "From: \"mailferry\" <me@example.org>\r\n",
+            "To: <me@example.org>\r\n",
+            "Message-ID: <mailferry.7.abc@example.org>\r\n",
+            "Auto-Submitted: auto-generated\r\n",
+            "X-Mailferry-Notice: 0123\r\n",
+        ] {
+            assert!(text.contains(field), "{field} in {text}");
+        }
+        let parsed = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+        assert_eq!(parsed.subject(), Some("mailferry: Das Konto B\u{fc}ro"));
+        assert_eq!(parsed.body_text(0).unwrap().trim_end(), "Gr\u{fc}\u{df}e");
+        assert_eq!(parsed.date().unwrap().to_timestamp(), now.timestamp());
+    }
+}
