@@ -50,6 +50,10 @@ pub struct Answers {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
         value_parser = yes_or_no)]
     mark_read: Option<bool>,
+    /// Put what its provider marks as spam into the junk folder of an IMAP destination
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+        value_parser = yes_or_no)]
+    junk: Option<bool>,
     /// Ask nothing: take the defaults of what is not given
     #[arg(short, long)]
     yes: bool,
@@ -101,7 +105,7 @@ impl Answers {
         account.peer = self.applied_to_peer(account.peer);
         account.leave_copy = self.leave_copy.unwrap_or(account.leave_copy);
         account.import = self.import.map_or(account.import, Import::from);
-        if self.to.is_none() && self.folder.is_none() && self.mark_read.is_none() {
+        if self.to.is_none() && self.folder.is_none() && self.mark_read.is_none() && self.junk.is_none() {
             return Ok(account);
         }
         match &mut account.routes[..] {
@@ -118,14 +122,19 @@ impl Answers {
     /// The route to the destination that is answered, or else to `to`.
     fn route(&self, config: &Config, to: DestinationName, before: Option<&Route>) -> anyhow::Result<Route> {
         let to = self.to.clone().unwrap_or(to);
-        let is_for_imap = self.folder.is_some() || self.mark_read == Some(true);
+        let is_for_imap = self.folder.is_some() || [self.mark_read, self.junk].contains(&Some(true));
         if is_for_imap && is_webhook(config, &to) {
-            let text =
-                format!("--folder and --mark-read are for IMAP, and {to} is a webhook; leave them out");
+            let text = format!(
+                "--folder, --mark-read and --junk are for IMAP, and {to} is a webhook; leave them out"
+            );
             return Err(plain(exit::USAGE, text));
         }
-        let answers =
-            RouteAnswers { to: to.as_str(), folder: self.folder.as_deref(), mark_read: self.mark_read };
+        let answers = RouteAnswers {
+            to: to.as_str(),
+            folder: self.folder.as_deref(),
+            mark_read: self.mark_read,
+            junk: self.junk,
+        };
         Ok(setup::route(config, answers, before)?)
     }
 

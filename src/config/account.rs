@@ -49,7 +49,7 @@ pub fn account(
     let (peer, schedule) = (peer?, schedule?);
     let provider = providers::for_host(&peer.net.host);
     if let Some(provider) = provider {
-        warn_of_provider(section, provider, &schedule, poll.leave_copy);
+        warn_of_provider(section, provider, &schedule, &poll);
     }
     Some(RawAccount {
         name: name.clone(),
@@ -64,7 +64,12 @@ pub fn account(
 }
 
 /// What of the account its provider is known not to let happen.
-fn warn_of_provider(section: &Section<'_>, provider: &Provider, schedule: &Schedule, leave_copy: LeaveCopy) {
+fn warn_of_provider(
+    section: &Section<'_>,
+    provider: &Provider,
+    schedule: &Schedule,
+    settings: &poll::Settings,
+) {
     let name = provider.name;
     if let (Schedule::Every(every), Some(delay)) = (schedule, provider.quirks.login_delay)
         && *every < delay
@@ -77,17 +82,32 @@ fn warn_of_provider(section: &Section<'_>, provider: &Provider, schedule: &Sched
             ),
         );
     }
-    let later = matches!(leave_copy, LeaveCopy::For(time) if !time.is_zero());
-    if leave_copy != LeaveCopy::Forever && provider.ignores_deletion {
+    if settings.leave_copy == LeaveCopy::Forever {
+        return;
+    }
+    if provider.ignores_deletion {
         section.warn(
             "leave_copy",
             format!("{name} is known to keep what a program deletes by POP3, so mail stays there"),
         );
-    } else if later && provider.quirks.hides_retrieved {
+    }
+    if !provider.quirks.hides_retrieved {
+        return;
+    }
+    if matches!(settings.leave_copy, LeaveCopy::For(time) if !time.is_zero()) {
         section.warn(
             "leave_copy",
             format!(
                 "{name} shows a message to POP3 until it is retrieved, so it cannot be deleted there later"
+            ),
+        );
+    }
+    if settings.import == Import::New {
+        section.warn(
+            "import",
+            format!(
+                "{name} shows a message to POP3 until it is retrieved, so all mail is retrieved once, the old for \
+                 nothing; leave_copy = true spares that, or POP switched on in {name} for new mail only"
             ),
         );
     }
@@ -152,10 +172,13 @@ fn leave_copy(value: &DeValue<'_>) -> value::Read<LeaveCopy> {
     }
 }
 
+/// Where `spam_headers` says nothing.
+pub fn usual_spam_signs() -> Vec<SpamSign> {
+    keys::SPAM_HEADERS.iter().filter_map(|text| SpamSign::new(text)).collect()
+}
+
 fn routes(section: &Section<'_>, known: &[Known]) -> Vec<Route> {
-    let signs = section
-        .read("spam_headers", spam_headers)
-        .unwrap_or_else(|| keys::SPAM_HEADERS.iter().filter_map(|text| SpamSign::new(text)).collect());
+    let signs = section.read("spam_headers", spam_headers).unwrap_or_else(usual_spam_signs);
     let example = "[{ to = \"NAME\" }] with the NAME of a [destination.NAME]";
     let mut routes: Vec<Route> = Vec::new();
     for entry in section.list("deliver", example) {

@@ -88,6 +88,8 @@ fn the_quirks_of_a_provider_come_with_its_host() {
         let (_, warnings) = account(&format!("host = \"pop.gmail.com\"\n{kept}"));
         assert_eq!(warnings, [] as [&str; 0], "{kept}");
     }
+    let (_, warnings) = account("host = \"pop.gmail.com\"\nleave_copy = false\nimport = \"new\"\n");
+    assert!(warnings[0].contains("account.old.import: Gmail shows a message"), "{warnings:?}");
     let (_, warnings) = account("host = \"pop.yandex.com\"\nleave_copy = false\n");
     assert!(warnings[0].contains("account.old.leave_copy: Yandex Mail is known to keep"), "{warnings:?}");
     assert_eq!(account("host = \"pop.example.com\"\nevery = \"5s\"\n"), (Quirks::default(), Vec::new()));

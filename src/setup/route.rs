@@ -1,7 +1,7 @@
 //! Where the mail of an account goes.
 
 use super::Error;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::message::{DestinationName, Route};
 
 /// What a person has answered of a route; `None` keeps what it was, or takes the default.
@@ -10,10 +10,10 @@ pub struct RouteAnswers<'a> {
     pub to: &'a str,
     pub folder: Option<&'a str>,
     pub mark_read: Option<bool>,
+    pub junk: Option<bool>,
 }
 
-/// The route of these answers, in the place of `before`. A webhook has neither folders nor marks; whether junk goes to a
-/// folder of its own is asked for in the file only, and stays while the destination does.
+/// The route of these answers, in the place of `before`. A webhook has neither folders nor marks.
 ///
 /// # Errors
 /// [`Error::NoDestination`].
@@ -31,7 +31,11 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
     Ok(Route {
         folder: answers.folder.unwrap_or(&before.folder).trim().to_owned(),
         mark_read: answers.mark_read.unwrap_or(before.mark_read),
-        junk: if before.to == known.name { before.junk.clone() } else { Vec::new() },
+        junk: match answers.junk {
+            Some(false) => Vec::new(),
+            Some(true) if before.junk.is_empty() => config::usual_spam_signs(),
+            Some(true) | None => before.junk.clone(),
+        },
         ..default
     })
 }

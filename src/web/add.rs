@@ -68,6 +68,8 @@ pub struct MailForm {
     pub folder: String,
     #[serde(default)]
     pub mark_read: String,
+    #[serde(default)]
+    pub junk: String,
 }
 
 /// The value of the choice that adds a destination.
@@ -393,6 +395,7 @@ pub fn route_fields(config: &Config, form: &MailForm, with_another: bool) -> Vec
         Field::choice("to", "Deliver to", &form.to, choices),
         Field::text("folder", "Folder", &form.folder).hint("On an IMAP server. It is made if it is missing."),
         Field::check("mark_read", "Mark as read", form.mark_read == "yes"),
+        Field::check("junk", "Put what its provider marks as spam into the junk folder", form.junk == "yes"),
     ]
 }
 
@@ -460,6 +463,7 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
                     "deliver.to" | "deliver" => "to",
                     "deliver.folder" => "folder",
                     "deliver.mark_read" => "mark_read",
+                    "deliver.junk" => "junk",
                     key => key,
                 };
                 complaints.add(field, format!("It {}.", fault.text));
@@ -503,8 +507,9 @@ impl MailForm {
         before: Option<&Route>,
         complaints: &mut Complaints,
     ) -> Option<Route> {
-        let (folder, mark_read) = (Some(self.folder.as_str()), Some(self.mark_read == "yes"));
-        let route = setup::route(config, RouteAnswers { to: &self.to, folder, mark_read }, before);
+        let (mark_read, junk) = (Some(self.mark_read == "yes"), Some(self.junk == "yes"));
+        let answers = RouteAnswers { to: &self.to, folder: Some(&self.folder), mark_read, junk };
+        let route = setup::route(config, answers, before);
         route.map_err(|error| complaints_of(error, complaints)).ok()
     }
 }

@@ -113,6 +113,11 @@ fn as_it_is(leave_copy: LeaveCopy) -> String {
     format!("For {time}, as its file says")
 }
 
+/// What a box holds that is ticked, or is not.
+fn yes(is_ticked: bool) -> String {
+    if is_ticked { "yes".into() } else { String::new() }
+}
+
 impl EditForm {
     fn of(account: &Account) -> EditForm {
         let draft = AccountDraft::of(account);
@@ -129,7 +134,8 @@ impl EditForm {
             import: String::new(),
             to: route.map(|route| route.to.to_string()).unwrap_or_default(),
             folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
-            mark_read: if route.is_some_and(|route| route.mark_read) { "yes".into() } else { String::new() },
+            mark_read: yes(route.is_some_and(|route| route.mark_read)),
+            junk: yes(route.is_some_and(|route| !route.junk.is_empty())),
         };
         EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS), mail }
     }

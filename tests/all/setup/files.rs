@@ -148,10 +148,15 @@ async fn a_route_leads_to_a_webhook_and_back() {
     let ferry = house(&server);
     let hook = webhook_destination("app", "http://127.0.0.1:9/", "raw");
     ferry.configure(&(read(&ferry, "mailferry.toml") + &hook));
-    add(&ferry, &server, "you", &["--to", "home", "--folder", "Work", "--mark-read"]).await.expect_code(0);
-    assert!(read(&ferry, "accounts.d/you.toml").contains("mark_read = true"));
+    add(&ferry, &server, "you", &["--to", "home", "--folder", "Work", "--mark-read", "--junk"])
+        .await
+        .expect_code(0);
+    assert!(read(&ferry, "accounts.d/you.toml").contains("mark_read = true, junk = true"));
     ferry.run(&["edit", "you", "--mark-read=no"]).await.expect_code(0);
-    assert!(!read(&ferry, "accounts.d/you.toml").contains("mark_read"));
+    let text = read(&ferry, "accounts.d/you.toml");
+    assert!(text.contains("junk = true") && !text.contains("mark_read"), "{text}");
+    ferry.run(&["edit", "you", "--junk=no"]).await.expect_code(0);
+    assert!(!read(&ferry, "accounts.d/you.toml").contains("junk"));
     ferry.run(&["edit", "you", "--to", "app"]).await.expect_code(0);
     assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"app\" }]"));
     let ran = ferry.run(&["edit", "you", "--folder", "Work"]).await.expect_code(64);

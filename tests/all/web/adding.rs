@@ -122,6 +122,7 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
             ("to", to),
             ("folder", folder),
             ("mark_read", "yes"),
+            ("junk", "yes"),
         ]
     };
     let seen = browser.post(&mail, &with("many", "Mine", "home")).await;
@@ -145,7 +146,10 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     assert!(stored.iter().all(|stored| stored.flags.contains('S')), "{stored:?}");
     let folder = house.ferry.folder().to_owned();
     let text = fs::read_to_string(folder.join("accounts.d/you@example.com.toml")).unwrap();
-    assert!(text.contains("leave_copy = \"7d\"") && !text.contains(PASSWORD), "{text}");
+    assert!(
+        text.contains("leave_copy = \"7d\"") && text.contains("junk = true") && !text.contains(PASSWORD),
+        "{text}"
+    );
     for file in ["accounts.d/you@example.com.password", "secrets/home"] {
         assert_eq!(fs::metadata(folder.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
     }
