@@ -4,6 +4,7 @@ mod header;
 mod junk;
 mod listing;
 mod spool;
+mod subject;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -15,6 +16,7 @@ pub use header::{field, fields, header_digest, parse_date, received_at};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
+pub use subject::subject;
 
 use crate::printable::printable_whole;
 
@@ -100,7 +102,8 @@ pub struct Quirks {
     pub no_pipelining: bool,
     /// It refuses a login sooner than this after the last one, and does not announce that (LOGIN-DELAY).
     pub login_delay: Option<Duration>,
-    /// It lists a part of the mailbox at a time, and after QUIT no longer what was retrieved.
+    /// It lists a slice of the mailbox at a time, and after QUIT no longer what was retrieved. Who logs in as
+    /// `recent:USER` sees the last 30 days, whatever was retrieved (Gmail).
     pub hides_retrieved: bool,
 }
 

@@ -12,6 +12,7 @@ mod deletion;
 mod listing;
 mod look_ups;
 mod news;
+mod slices;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ use crate::schedule::Schedule;
 
 use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
 use listing::Mailbox;
+use slices::View;
 
 pub use budget::Budget;
 pub use news::Progress;
@@ -82,6 +84,8 @@ pub struct Context {
     pub budget: Arc<Budget>,
     pub stop: CancellationToken,
     pub now: Clock,
+    /// Whether the ledger keeps the subjects of what is parked.
+    pub subjects: bool,
     pub progress: broadcast::Sender<Progress>,
 }
 
@@ -166,6 +170,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         done: 0,
         announced: MessageIds::default(),
         portions: 0,
+        has_quit: false,
         pipelining: false,
         listed: false,
         out_of_step: false,
@@ -198,8 +203,9 @@ struct Poll<'a> {
     done: u64,
     /// Messages whose DELE was announced in this poll.
     announced: MessageIds,
-    /// Sessions that are over.
+    /// Sessions that are over, and whether the server has confirmed the end of the last one.
     portions: u32,
+    has_quit: bool,
     /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
     pipelining: bool,
     listed: bool,
@@ -281,21 +287,29 @@ impl Poll<'_> {
         let quirks =
             Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
-        let mut session = Session::open(&self.account.connector, &self.account.pop3, quirks).await?;
+        let view = self.view(&past).await?;
+        let pop3 = view.settings(&self.account.pop3);
+        let mut session = Session::open(&self.account.connector, &pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
-        let mailbox = self.list(&mut session, &past).await?;
+        let mailbox = self.list(&mut session, &past, view).await?;
         self.listed = true;
         let portion = self.carry(&mut session, &mailbox).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
         let is_held = self.is_replaced() || self.must_not_quit(&session).await?;
+        let uncovers =
+            view == View::Slice && !is_held && self.next_slice(&mut session, &mailbox, &past).await?;
+        self.has_quit = false;
         if !is_held {
             match session.quit().await {
                 // Some servers hang up instead of answering. What is gone shows in the next listing.
                 Err(error) if error.class() == pop3::Class::Network => {
                     debug!(account = %self.account.name, %error, "no answer to QUIT");
                 }
-                outcome => outcome?,
+                outcome => {
+                    outcome?;
+                    self.has_quit = true;
+                }
             }
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
@@ -304,8 +318,6 @@ impl Poll<'_> {
         if is_futile || self.may_log_in_again() == Portion::Done {
             return Ok(Portion::Done);
         }
-        // What was retrieved is hidden now, and the next part of the mailbox can be seen.
-        let uncovers = self.account.quirks.hides_retrieved && !is_held && !self.retrieved.is_empty();
         Ok(if uncovers { Portion::More } else { portion })
     }
 
@@ -590,6 +602,9 @@ impl Poll<'_> {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
             self.log_settlement(&destination, &sent, &settlement);
+            if self.context.subjects {
+                ledger.keep_subjects(batch::subjects(sent, &settlement.deliveries)).await?;
+            }
             delivered.settled.extend(settlement.deliveries);
         }
         ledger.close_batch(&answered.opened).await?;

@@ -6,7 +6,7 @@ use crate::net::Tls;
 
 pub const TOP: &[&str] =
     &["ledger", "accounts_dir", "web", "log", "alerts", "lookup", "destination", "account"];
-pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names"];
+pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names", "subjects"];
 pub const LOG: &[&str] = &["format", "level"];
 pub const ALERTS: &[&str] =
     &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];

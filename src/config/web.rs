@@ -20,6 +20,8 @@ pub struct Web {
     pub trusted_proxy: Vec<IpNet>,
     /// The names under which browsers ask for the page, in lower case, beside `localhost`.
     pub names: Vec<String>,
+    /// Whether the subjects of parked messages are kept and shown.
+    pub subjects: bool,
 }
 
 /// The files that TLS needs, in PEM form.
@@ -49,6 +51,7 @@ pub fn web(section: &Section<'_>) -> Option<Web> {
         tls,
         trusted_proxy: section.read("trusted_proxy", |v| several(v, network)).unwrap_or_default(),
         names: section.read("names", |v| several(v, name)).unwrap_or_default(),
+        subjects: section.flag("subjects"),
     };
     let is_safe = section.has("certificate") || section.has("key") || section.has("trusted_proxy");
     if !web.listen.ip().is_loopback() && !is_safe {

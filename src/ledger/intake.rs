@@ -25,6 +25,8 @@ pub struct Intake {
     pub unchanged: bool,
     /// What the next listing must equal to count as unchanged.
     pub shortcut: Option<Shortcut>,
+    /// It is not the mailbox, but what came lately, whoever had it before.
+    pub is_recent: bool,
     /// `import = "new"`: the numbers, sorted, of what is wanted among the unknown; `None` wants all.
     pub fresh: Option<Vec<u32>>,
     pub now: DateTime<Utc>,
@@ -150,11 +152,12 @@ pub(super) struct Account {
     pub epoch: i64,
     pub listing: i64,
     listed_at: Option<i64>,
+    recent_epoch: i64,
 }
 
 impl Account {
     pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
-        let sql = "SELECT id, epoch, listing, listed_at FROM accounts WHERE name = $1";
+        let sql = "SELECT id, epoch, listing, listed_at, recent_epoch FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
 }
@@ -195,6 +198,17 @@ impl Compared<MessageIds, MessageNumbers> {
 
 type ComparedPart = Compared<Vec<MessageId>, Vec<(MessageId, u32)>>;
 
+/// Where messages that the ledger does not know may have been delivered already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Nowhere: it would know.
+    Nowhere,
+    /// In what their folder has got since the ledger last knew it.
+    SinceLast,
+    /// In all of their folder.
+    Everywhere,
+}
+
 async fn compare(
     connection: &mut SqliteConnection,
     intake: &Intake,
@@ -210,7 +224,13 @@ async fn compare(
     let returning = returning(connection, &account).await?;
     come_back(connection).await?;
     let newest = newest(connection).await?;
-    let new = add_unknown(connection, &account, intake, unknown_past).await?;
+    let look = match unknown_past {
+        // Much of it may have been delivered long ago, by a mailferry whose ledger was lost.
+        _ if intake.is_recent && account.recent_epoch != account.epoch => Look::Everywhere,
+        true => Look::SinceLast,
+        false => Look::Nowhere,
+    };
+    let new = add_unknown(connection, &account, intake, look).await?;
     let listed = listed(connection, newest).await?;
     let vague = vague(connection, &intake.listing, part).await?;
     Ok(Compared { new, returning, listed, vague })
@@ -323,7 +343,7 @@ async fn add_unknown(
     connection: &mut SqliteConnection,
     account: &Account,
     intake: &Intake,
-    unknown_past: bool,
+    look: Look,
 ) -> sqlx::Result<u64> {
     let mut new = 0;
     for (wanted, state) in [(1, "due"), (0, "skipped")] {
@@ -341,7 +361,7 @@ async fn add_unknown(
             .await?;
         if added.rows_affected() > 0 {
             match_added(connection, newest, wanted).await?;
-            add_deliveries(connection, newest, state, intake, unknown_past).await?;
+            add_deliveries(connection, newest, state, intake, look).await?;
         }
         new += if wanted == 1 { added.rows_affected() } else { 0 };
     }
@@ -387,7 +407,7 @@ async fn add_deliveries(
     newest: i64,
     state: &str,
     intake: &Intake,
-    unknown_past: bool,
+    look: Look,
 ) -> sqlx::Result<()> {
     let routes = intake.routes.iter().zip(&intake.folders);
     let routes: Value = routes.map(|(route, folder)| json!([route.as_str(), folder])).collect();
@@ -395,7 +415,7 @@ async fn add_deliveries(
         INSERT INTO deliveries (account, message, destination, state, since, folder, look_validity, look_uid)
         SELECT m.account, m.id, t.id, $2, $3, r.value ->> 1,
             CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.uid_validity, 0) END,
-            CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.uid_next, 1) END
+            CASE WHEN $5 AND t.kind = 'imap' THEN CASE WHEN $6 THEN 1 ELSE coalesce(f.uid_next, 1) END END
         FROM messages m
         JOIN json_each($4) r
         JOIN destinations t ON t.name = r.value ->> 0
@@ -408,7 +428,8 @@ async fn add_deliveries(
         .bind(state)
         .bind(unix(intake.now))
         .bind(routes.to_string())
-        .bind(unknown_past)
+        .bind(look != Look::Nowhere)
+        .bind(look == Look::Everywhere)
         .execute(connection)
         .await?;
     Ok(())
@@ -479,7 +500,8 @@ async fn note_listing(
     let sql = "
         UPDATE accounts SET
             listing = listing + 1, listed_at = $2, listed_epoch = epoch, config_text = $3,
-            shortcut_hash = $4, shortcut_count = $5, shortcut_octets = $6
+            shortcut_hash = $4, shortcut_count = $5, shortcut_octets = $6,
+            recent_epoch = CASE WHEN $7 THEN epoch ELSE 0 END
         WHERE name = $1";
     sqlx::query(sql)
         .bind(intake.account.as_str())
@@ -488,6 +510,7 @@ async fn note_listing(
         .bind(shortcut.map(|shortcut| shortcut.hash.to_vec()))
         .bind(shortcut.map_or(0, |shortcut| int(shortcut.count)))
         .bind(shortcut.map_or(0, |shortcut| int(shortcut.octets)))
+        .bind(intake.is_recent)
         .execute(connection)
         .await?;
     Ok(())

@@ -71,6 +71,8 @@ mod polls;
 mod report;
 mod requests;
 mod setup;
+mod slices;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -33,6 +33,8 @@ pub struct Past {
     /// What the last listing was like, if one equal to it means nothing new.
     pub shortcut: Option<Shortcut>,
     pub no_pipelining: bool,
+    /// All slices of a mailbox that is shown in slices have been carried.
+    pub slices_carried: bool,
     pub first_poll: Option<DateTime<Utc>>,
     /// When the last poll ended.
     pub last_poll: Option<DateTime<Utc>>,
@@ -101,7 +103,8 @@ impl Ledger {
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
             SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
-                shortcut_octets, no_pipelining, first_poll_at, last_poll_at, last_mail_at, failures
+                shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, first_poll_at, last_poll_at,
+                last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -192,6 +195,7 @@ struct PastRow {
     shortcut_count: i64,
     shortcut_octets: i64,
     no_pipelining: bool,
+    slices_carried: bool,
     first_poll_at: Option<i64>,
     last_poll_at: Option<i64>,
     last_mail_at: Option<i64>,
@@ -210,6 +214,7 @@ impl From<PastRow> for Past {
             cut_off: moment(row.configured_at),
             shortcut,
             no_pipelining: row.no_pipelining,
+            slices_carried: row.slices_carried,
             first_poll: row.first_poll_at.map(moment),
             last_poll: row.last_poll_at.map(moment),
             last_mail: row.last_mail_at.map(moment),

@@ -145,6 +145,9 @@ pub struct ParkedDelivery {
     pub since: Option<DateTime<Utc>>,
     pub attempts: u64,
     pub reason: String,
+    /// Where `web.subjects` is true.
+    #[serde(skip)]
+    pub subject: Option<String>,
 }
 
 /// A message that the ledger knows: enough to find it at its source.
@@ -312,7 +315,7 @@ impl Report {
         // The accounts come first: the index of the states is by account.
         let sql = "
             SELECT m.id, a.name AS account, t.name AS destination, m.uidl, coalesce(m.size, m.octets) AS size,
-                d.since, d.attempts, d.reason
+                d.since, d.attempts, d.reason, d.subject
             FROM accounts a
             CROSS JOIN deliveries d ON d.account = a.id
             JOIN messages m ON m.id = d.message
@@ -489,6 +492,7 @@ struct ParkedRow {
     since: i64,
     attempts: i64,
     reason: String,
+    subject: Option<String>,
 }
 
 impl From<ParkedRow> for ParkedDelivery {
@@ -502,6 +506,7 @@ impl From<ParkedRow> for ParkedDelivery {
             since: Some(moment(row.since)),
             attempts: unsigned(row.attempts),
             reason: row.reason,
+            subject: row.subject,
         }
     }
 }

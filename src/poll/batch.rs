@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers};
+use crate::ledger::{Attempt, DeliveryId, Due, DueDelivery, MessageId, MessageNumbers, Settled, State};
 use crate::message::{
-    AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict,
+    AccountName, DestinationName, IN_MEMORY, Listing, Mark, Message, Outgoing, Route, Uidl, Verdict, subject,
 };
 use crate::pop3::Retrieval;
 
@@ -96,6 +96,10 @@ impl<'p> Load<'p> {
             delivery: self.delivery.id,
             uidl: self.parcel.uidl.clone(),
             octets: self.parcel.message.octets(),
+            subject: match verdict {
+                Verdict::Delivered { .. } => None,
+                _ => subject(self.parcel.message.head()),
+            },
             verdict,
         }
     }
@@ -107,7 +111,15 @@ pub struct Sent {
     pub delivery: DeliveryId,
     pub uidl: Uidl,
     pub octets: u64,
+    /// What people know it by, where it was not delivered.
+    pub subject: Option<String>,
     pub verdict: Verdict,
+}
+
+/// The subjects of what was parked.
+pub fn subjects(sent: Vec<Sent>, settled: &[Settled]) -> Vec<(DeliveryId, String)> {
+    let parked = sent.into_iter().zip(settled).filter(|(_, settled)| settled.state == State::Parked);
+    parked.filter_map(|(sent, _)| Some((sent.delivery, sent.subject?))).collect()
 }
 
 /// A batch that was sent: what is left to do is the ledger's.

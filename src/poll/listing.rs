@@ -8,6 +8,7 @@ use crate::ledger::{Intake, MessageNumbers, Past, Shortcut};
 use crate::message::{Import, Listing, received_at};
 use crate::pop3::{self, Session, UidlListing};
 
+use super::slices::View;
 use super::{Failure, Poll};
 
 /// A mailbox as it is found in this session.
@@ -17,15 +18,23 @@ pub(super) struct Mailbox {
     pub vague: MessageNumbers,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
+    /// It is listed as it was last time.
+    pub unchanged: bool,
 }
 
 impl Poll<'_> {
     /// Lists the mailbox and lets the ledger take in what is new. Sizes are asked for only if something changed.
-    pub(super) async fn list(&mut self, session: &mut Session, past: &Past) -> Result<Mailbox, Failure> {
+    pub(super) async fn list(
+        &mut self,
+        session: &mut Session,
+        past: &Past,
+        view: View,
+    ) -> Result<Mailbox, Failure> {
         let UidlListing { stat, rows: mut listing, hash } = session.uidl().await?;
         let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
         let unchanged = past.shortcut.as_ref() == Some(&shortcut);
-        if !unchanged {
+        // Of a slice the sizes are always of interest: see `next_slice`.
+        if !unchanged || view == View::Slice {
             if stat.count > 0 && past.shortcut.is_none_or(|known| known.count <= shortcut.count) {
                 self.reach_destinations().await?;
             }
@@ -37,12 +46,16 @@ impl Poll<'_> {
             // It may be the listing of another mailbox than the one that is configured now.
             return Err(Failure::Replaced);
         }
-        let intake = self.intake(&listing, shortcut, unchanged, fresh);
+        let intake =
+            Intake { is_recent: view == View::Recent, ..self.intake(&listing, shortcut, unchanged, fresh) };
         let taken_in = self.context.ledger.take_in(intake).await?;
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone })
+        if view == View::Recent && !past.slices_carried {
+            self.slices_carried().await?;
+        }
+        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone, unchanged })
     }
 
     fn intake(
@@ -61,6 +74,7 @@ impl Poll<'_> {
             listing: Arc::clone(listing),
             unchanged,
             shortcut: Some(shortcut),
+            is_recent: false,
             fresh,
             now: self.now(),
         }

@@ -65,6 +65,7 @@ struct Row {
     size: String,
     since: Option<When>,
     attempts: String,
+    subject: Option<String>,
     reason: String,
     /// Where it can be given up.
     give_up: String,
@@ -117,6 +118,7 @@ impl Row {
             size: parked.size.map(octets).unwrap_or_default(),
             since: parked.since.map(|at| When::relative(at, now)),
             attempts: counted(parked.attempts, "attempt", "attempts"),
+            subject: parked.subject.as_deref().map(shown),
             reason: shown(&parked.reason),
             give_up: shown_on.question(parked),
         }

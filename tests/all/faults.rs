@@ -12,6 +12,7 @@ mod links;
 mod panics;
 mod quirks;
 mod readers;
+mod slices;
 mod stalls;
 mod syscalls;
 mod uidls;

@@ -173,6 +173,7 @@ impl House {
             listing: Arc::new(listing(mailbox)),
             unchanged: false,
             shortcut: None,
+            is_recent: false,
             fresh: None,
             now: self.now,
         }

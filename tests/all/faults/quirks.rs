@@ -82,66 +82,6 @@ fn a_large_mailbox_is_emptied_in_portions() {
 
 const TO_APP: Plan = Plan { home: None, app: true, account: "leave_copy = true" };
 
-/// A mailbox of twelve messages as Gmail would show them, five at a time, and each until it is retrieved.
-async fn sliced() -> World {
-    let mut world = World::new(TO_APP).await;
-    world.quirks = Quirks { hides_retrieved: true, ..Quirks::default() };
-    world.pop3.mailbox().ways.shows_at_a_time = Some(5);
-    for n in 0..12 {
-        world.put(&format!("u{n}"), &message(n));
-    }
-    world
-}
-
-#[test]
-fn a_mailbox_that_is_shown_in_parts_is_carried_in_one_poll() {
-    alone(async || {
-        let mut world = sliced().await;
-        let summary = world.poll().await.unwrap();
-        assert_eq!((summary.new, summary.delivered, summary.error), (12, 12, None));
-        world.evidence().expect_all_delivered(false).await.unwrap();
-        assert_eq!(world.pop3.mailbox().logins, 4, "three parts, and one look that finds nothing");
-        world.later(TimeDelta::hours(1));
-        world.poll().await.unwrap();
-        let mailbox = world.pop3.mailbox();
-        assert_eq!((mailbox.logins, mailbox.retrieved), (5, 12));
-    });
-}
-
-#[test]
-fn what_a_server_would_hide_stays_in_sight_until_it_is_delivered() {
-    alone(async || {
-        let mut world = sliced().await;
-        world.app.desk().ways.refuses = Some((503, None));
-        let summary = world.poll().await.unwrap();
-        assert_eq!((summary.new, summary.delivered), (5, 0));
-        assert_eq!(world.pop3.mailbox().logins, 1, "the next part would be of no use");
-        assert!(
-            world.pop3.mailbox().messages.iter().all(|kept| kept.is_listed),
-            "no QUIT, so nothing is hidden"
-        );
-        world.app.desk().ways.refuses = None;
-        world.later(TimeDelta::hours(1));
-        let summary = world.fetch().await.unwrap();
-        assert_eq!(summary.delivered, 12);
-        world.evidence().expect_all_delivered(false).await.unwrap();
-    });
-}
-
-#[test]
-fn a_message_that_nobody_takes_does_not_hold_back_the_next_part() {
-    alone(async || {
-        let mut world = sliced().await;
-        world.app.desk().ways.dislikes = Some("Number 2.".into());
-        let mut parked = 0;
-        for _ in 0..4 {
-            parked += world.fetch().await.unwrap().parked;
-            world.later(TimeDelta::hours(24));
-        }
-        assert_eq!((parked, world.app.taken().len()), (1, 11));
-    });
-}
-
 #[test]
 fn a_provider_that_wants_time_between_logins_gets_it() {
     alone(async || {

@@ -20,8 +20,10 @@ pub struct Pop3 {
 pub struct Mailbox {
     pub messages: Vec<Kept>,
     pub ways: Ways,
-    /// Sessions that logged in, and messages that were retrieved whole, so far.
+    /// Sessions that logged in, those of them that asked for what is recent, and messages that were retrieved whole, so
+    /// far.
     pub logins: usize,
+    pub recent_logins: usize,
     pub retrieved: usize,
     /// Connections that are not at their end.
     sessions: usize,
@@ -37,6 +39,8 @@ pub struct Kept {
     pub bytes: Vec<u8>,
     /// False while the server leaves it out of its listings, as some do now and then.
     pub is_listed: bool,
+    /// It came within the last 30 days: a login as `recent:USER` shows it, whatever else is listed.
+    pub is_recent: bool,
     /// What LIST says; `None` for the truth.
     pub size: Option<u64>,
     /// Who it is, whatever its UIDL.
@@ -81,7 +85,14 @@ impl Mailbox {
     pub fn put(&mut self, uidl: &[u8], bytes: &[u8]) {
         self.serials += 1;
         let (uidl, bytes) = (uidl.to_owned(), bytes.to_owned());
-        self.messages.push(Kept { uidl, bytes, is_listed: true, size: None, serial: self.serials });
+        self.messages.push(Kept {
+            uidl,
+            bytes,
+            is_listed: true,
+            is_recent: true,
+            size: None,
+            serial: self.serials,
+        });
     }
 
     /// The bytes of all messages, listed or not.
@@ -130,6 +141,8 @@ struct Session {
     messages: Vec<Kept>,
     marked: BTreeSet<usize>,
     retrieved: BTreeSet<u64>,
+    /// It is shown what is recent.
+    is_recent: bool,
 }
 
 impl Session {
@@ -140,6 +153,7 @@ impl Session {
             messages: Vec::new(),
             marked: BTreeSet::new(),
             retrieved: BTreeSet::new(),
+            is_recent: false,
         }
     }
 
@@ -150,7 +164,10 @@ impl Session {
             let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
             match command {
                 "CAPA" => self.capa().await?,
-                "USER" => self.conversation.say("+OK").await?,
+                "USER" => {
+                    self.is_recent = argument.starts_with("recent:");
+                    self.conversation.say("+OK").await?;
+                }
                 "PASS" => self.pass().await?,
                 "STAT" => {
                     let octets: usize = self.listed().map(|(_, kept)| kept.bytes.len()).sum();
@@ -188,9 +205,11 @@ impl Session {
         let refuses = {
             let mut mailbox = self.mailbox.lock().unwrap();
             mailbox.logins += 1;
-            let listed = mailbox.messages.iter().filter(|kept| kept.is_listed);
-            self.messages =
-                listed.take(mailbox.ways.shows_at_a_time.unwrap_or(usize::MAX)).cloned().collect();
+            mailbox.recent_logins += usize::from(self.is_recent);
+            let shown = |kept: &&Kept| if self.is_recent { kept.is_recent } else { kept.is_listed };
+            let at_a_time = mailbox.ways.shows_at_a_time.filter(|_| !self.is_recent);
+            let shown = mailbox.messages.iter().filter(shown);
+            self.messages = shown.take(at_a_time.unwrap_or(usize::MAX)).cloned().collect();
             mailbox.ways.refuses_login
         };
         self.conversation.say(if refuses { "-ERR invalid user or password" } else { "+OK" }).await

@@ -121,7 +121,7 @@ impl Planted {
         for sql in [
             "UPDATE accounts SET error_class = 'account', error_text = $1, failing_since = 1",
             "UPDATE destinations SET state = 'failing', error = $1",
-            "UPDATE deliveries SET reason = $1",
+            "UPDATE deliveries SET reason = $1, subject = $1",
             "UPDATE polls SET error = $1",
             "UPDATE messages SET uidl = CAST($1 AS BLOB), first_uidl = CAST($1 AS BLOB)",
         ] {

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -140,7 +141,8 @@ async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
     let receiver = receiver.await;
     let to_app = account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]");
     let app = webhook_destination("app", &receiver.url, "raw");
-    let ferry = Ferry::new(&format!("{app}{to_app}[web]\nlisten = \"127.0.0.1:0\"\n"));
+    let silent = format!("{app}{to_app}[web]\nlisten = \"127.0.0.1:0\"\n");
+    let ferry = Ferry::new(&format!("{silent}subjects = true\n"));
     for code in [75, 75, 0] {
         ferry.run(&["fetch"]).await.expect_code(code);
     }
@@ -150,6 +152,12 @@ async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
     assert!(html.with("href", "/parked?account=old").is_some(), "{}", html.text);
     let html = browser.get("/parked?account=old").await.html();
     assert!(html.text.contains("HTTP 422") && html.text.contains("after 3 attempts"), "{}", html.text);
+    assert!(html.text.contains("message 2") && html.text.contains("message 3"), "{}", html.text);
+    house.ferry.configure(&silent);
+    house.daemon.signal(Signal::HUP);
+    house.daemon.wait_for("reloaded").await;
+    let html = browser.get("/parked?account=old").await.html();
+    assert!(html.text.contains("HTTP 422") && !html.text.contains("message 2"), "{}", html.text);
     let ids = house.ferry.json(&["parked", "--json"]).await;
     let id = |n: usize| ids["parked"][n]["id"].to_string();
 

@@ -1,0 +1,230 @@
+//! Q38: a mailbox that is shown a slice at a time, each message until it is retrieved, and the recent ones to whoever asks
+//! for them: as Gmail does.
+
+use chrono::TimeDelta;
+use mailferry::message::Quirks;
+
+use crate::cable::{Fault, Way};
+use crate::ferry::message;
+use crate::world::{Link, Plan, World, alone, each_in_a_world};
+
+const TO_APP: Plan = Plan { home: None, app: true, account: "leave_copy = true" };
+const TO_HOME: Plan = Plan { home: Some("INBOX"), app: false, account: "leave_copy = true" };
+
+const SLICE: usize = 5;
+
+/// A mailbox of twelve messages, of which the last four are recent.
+async fn sliced(plan: Plan) -> World {
+    let mut world = World::new(plan).await;
+    world.quirks = Quirks { hides_retrieved: true, ..Quirks::default() };
+    world.pop3.mailbox().ways.shows_at_a_time = Some(SLICE);
+    for n in 0..12 {
+        world.put(&format!("u{n}"), &message(n));
+    }
+    world.pop3.mailbox().messages[..8].iter_mut().for_each(|kept| kept.is_recent = false);
+    world
+}
+
+/// Logins so far, and those that asked for what is recent.
+fn logins(world: &World) -> (usize, usize) {
+    let mailbox = world.pop3.mailbox();
+    (mailbox.logins, mailbox.recent_logins)
+}
+
+#[test]
+fn the_first_import_takes_slice_after_slice_and_then_what_is_recent() {
+    alone(async || {
+        let mut world = sliced(TO_APP).await;
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered, summary.error), (12, 12, None));
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!(logins(&world), (4, 0), "three slices, and one look that finds nothing");
+        world.later(TimeDelta::hours(1));
+        world.put("u12", &message(12));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered), (1, 1));
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!((logins(&world), world.pop3.mailbox().retrieved), ((5, 1), 13));
+    });
+}
+
+#[test]
+fn a_slice_stays_in_sight_until_it_is_delivered() {
+    alone(async || {
+        let mut world = sliced(TO_APP).await;
+        world.app.desk().ways.refuses = Some((503, None));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.new, summary.delivered), (5, 0));
+        assert_eq!(logins(&world), (1, 0), "the next slice would be of no use");
+        let hidden = world.pop3.mailbox().messages.iter().filter(|kept| !kept.is_listed).count();
+        assert_eq!(hidden, 0, "no QUIT, so nothing is hidden");
+        world.app.desk().ways.refuses = None;
+        world.later(TimeDelta::hours(1));
+        let summary = world.fetch().await.unwrap();
+        assert_eq!(summary.delivered, 12);
+        world.evidence().expect_all_delivered(false).await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_that_nobody_takes_does_not_hold_back_the_next_slice() {
+    alone(async || {
+        let mut world = sliced(TO_APP).await;
+        world.app.desk().ways.dislikes = Some("Number 2.".into());
+        let mut parked = 0;
+        for _ in 0..4 {
+            parked += world.fetch().await.unwrap().parked;
+            world.later(TimeDelta::hours(24));
+        }
+        assert_eq!((parked, world.app.taken().len()), (1, 11));
+    });
+}
+
+/// Where it breaks before QUIT, a whole slice may have been delivered that is still shown: behind it nothing would ever be
+/// seen.
+#[test]
+fn a_session_that_breaks_anywhere_hides_no_slice() {
+    let mut cases = Vec::new();
+    for keep in ["leave_copy = true", "leave_copy = \"14d\""] {
+        let plan = Plan { account: keep, ..TO_APP };
+        let first_slice = alone(async move || {
+            let mut world = sliced(plan).await;
+            world.app.desk().ways.refuses = Some((503, None));
+            world.poll().await.unwrap();
+            world.cable(Link::Pop3).passed(Way::Up)
+        });
+        // And a QUIT that was not sent there, or half of it.
+        let to_the_second = first_slice + "QUIT\r\n".len() as u64;
+        cases.extend((0..=to_the_second).map(|after| (plan, after)));
+    }
+    let failures = each_in_a_world(cases, async |(plan, after)| {
+        let mut world = sliced(plan).await;
+        world.cable(Link::Pop3).arm(Some(Fault::Cut { way: Way::Up, after }));
+        world.poll().await.unwrap();
+        world.cable(Link::Pop3).arm(None);
+        world.later(TimeDelta::hours(1));
+        world.fetch().await.unwrap();
+        world.evidence().expect_all_delivered(false).await?;
+        // To be uncovered, one slice is retrieved in vain.
+        let (came, retrieved) = (world.receiver.arrivals().len(), world.pop3.mailbox().retrieved);
+        if came != 12 || retrieved > 12 + SLICE {
+            Err(format!("{came} came, {retrieved} retrieved"))
+        } else {
+            Ok(())
+        }
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// It was said to hide what is retrieved, and does not.
+#[test]
+fn from_a_server_that_hides_nothing_nothing_is_retrieved_in_vain() {
+    for leave_copy in ["leave_copy = true", "leave_copy = \"14d\""] {
+        alone(async move || {
+            let mut world = sliced(Plan { account: leave_copy, ..TO_APP }).await;
+            world.pop3.mailbox().ways.shows_at_a_time = None;
+            for _ in 0..5 {
+                world.poll().await.unwrap();
+                world.later(TimeDelta::hours(1));
+            }
+            world.evidence().expect_all_delivered(false).await.unwrap();
+            assert_eq!(world.pop3.mailbox().retrieved, 12);
+        });
+    }
+}
+
+/// A destination that is down for a month, or a computer that is: what is not recent any more is still among the slices.
+#[test]
+fn what_is_recent_no_more_is_looked_for_among_the_slices() {
+    for is_down in [true, false] {
+        alone(async move || {
+            let mut world = sliced(TO_APP).await;
+            world.poll().await.unwrap();
+            let put = |world: &mut World, n: usize| world.put(&format!("u{n}"), &message(n));
+            let age = |world: &World| {
+                world.pop3.mailbox().messages.iter_mut().for_each(|kept| kept.is_recent = false);
+            };
+            if is_down {
+                world.app.desk().ways.refuses = Some((503, None));
+                for n in 12..20 {
+                    put(&mut world, n);
+                    world.poll().await.unwrap();
+                    world.later(TimeDelta::hours(96));
+                }
+                world.app.desk().ways.refuses = None;
+            } else {
+                for n in 12..20 {
+                    put(&mut world, n);
+                }
+                world.later(TimeDelta::days(28));
+            }
+            age(&world);
+            let before = logins(&world).1;
+            world.fetch().await.unwrap();
+            world.later(TimeDelta::hours(1));
+            world.fetch().await.unwrap();
+            assert_eq!(logins(&world).1, before + 1, "slices again, then what is recent");
+            world.evidence().expect_all_delivered(false).await.unwrap();
+            if !is_down {
+                assert_eq!(world.receiver.arrivals().len(), 20, "nothing twice");
+            }
+        });
+    }
+}
+
+/// All of it was hidden by the mailferry whose ledger is lost, and then what is recent comes as if it were new.
+#[test]
+fn with_the_ledger_lost_what_is_recent_is_not_doubled() {
+    alone(async || {
+        let mut world = sliced(TO_HOME).await;
+        world.poll().await.unwrap();
+        world.replace_ledger(None).await;
+        world.put("u12", &message(12));
+        for _ in 0..3 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(1));
+        }
+        assert!(logins(&world).1 > 0);
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!(world.imap.mail().folders["INBOX"].messages.len(), 13, "nothing twice");
+    });
+}
+
+/// What was deleted may still be among the recent ones.
+#[test]
+fn who_deletes_is_not_shown_what_is_recent() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "leave_copy = false", ..TO_APP }).await;
+        world.poll().await.unwrap();
+        assert_eq!((world.app.taken().len(), world.pop3.mailbox().messages.len()), (12, 0));
+        world.plan.account = "leave_copy = true";
+        world.reload().await.unwrap();
+        world.put("u12", &message(12));
+        for _ in 0..3 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(1));
+        }
+        assert_eq!((world.receiver.arrivals().len(), logins(&world).1), (13, 0));
+        world.later(TimeDelta::days(36));
+        for _ in 0..3 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(1));
+        }
+        assert!(logins(&world).1 > 0);
+        assert_eq!(world.receiver.arrivals().len(), 13);
+    });
+}
+
+#[test]
+fn who_wants_only_new_mail_does_not_go_through_the_slices() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "import = \"new\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways.capabilities = &["USER", "UIDL", "PIPELINING"];
+        world.poll().await.unwrap();
+        world.put("u12", &message(12));
+        world.later(TimeDelta::hours(1));
+        world.poll().await.unwrap();
+        assert_eq!((world.app.taken(), logins(&world)), (vec![message(12)], (2, 2)));
+        assert_eq!(world.pop3.mailbox().retrieved, 1);
+    });
+}
