@@ -331,7 +331,7 @@ impl Play {
         for seconds in [60, 3600, 3600, 3600, 3600, 3600] {
             self.step(Step::Poll).await?;
             self.step(Step::Wait(seconds)).await?;
-            if self.model.judge_arrival().is_ok() {
+            if self.books.waiting.is_empty() && self.model.judge_arrival().is_ok() {
                 break;
             }
         }
