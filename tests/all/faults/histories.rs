@@ -17,6 +17,7 @@ use std::time::Instant;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use self::play::Wrong;
 use self::step::{Step, histories};
 use super::{count, report, soak};
 use crate::world::{AT_ONCE, alone};
@@ -72,6 +73,25 @@ fn those_that_broke_one_break_none_now() {
     files.retain(|file| file.extension().is_some_and(|end| end == "txt"));
     files.sort();
     files.iter().for_each(|file| play_file(file));
+}
+
+/// A judge that finds everything right would find no fault either.
+#[test]
+fn whoever_does_wrong_is_found_out() {
+    for (steps, wrong, found) in [
+        ("keep nothing; put plain; poll", Wrong::Lose, "I1"),
+        ("put plain; poll", Wrong::Double, "I2"),
+        ("put plain; poll", Wrong::Alter, "I4"),
+        ("put plain", Wrong::Delete, "I3"),
+        ("put plain; poll", Wrong::Delete, "in spite of `leave_copy`"),
+        ("keep 14d; put plain; poll; wait 600000", Wrong::Delete, "in spite of `leave_copy`"),
+        ("put plain", Wrong::Rest, "I6: not delivered"),
+        ("keep nothing; put plain; poll; twin 0", Wrong::Rest, "I6"),
+    ] {
+        let steps: Vec<Step> = steps.split("; ").map(|step| Step::parse(step).expect(step)).collect();
+        let told = alone(async move || play::do_wrong(&steps, wrong).await);
+        assert!(told.as_ref().is_err_and(|told| told.contains(found)), "{wrong:?}: {told:?}");
+    }
 }
 
 /// One step a line; what follows a `#` is for people.

@@ -42,6 +42,47 @@ pub async fn play(steps: &[Step]) -> Result<(), String> {
     play.end_well().await.map_err(|fault| format!("in the end: {fault}"))
 }
 
+/// What mailferry must never do.
+#[derive(Clone, Copy, Debug)]
+pub enum Wrong {
+    /// A message that was delivered is nowhere any more.
+    Lose,
+    Double,
+    Alter,
+    Delete,
+    /// It does nothing, although all is well.
+    Rest,
+}
+
+/// Plays the steps, then does wrong, and says what the model makes of it.
+///
+/// # Errors
+/// Which promise was broken.
+pub async fn do_wrong(steps: &[Step], wrong: Wrong) -> Result<(), String> {
+    let mut play = Play::new().await;
+    for step in steps {
+        play.step(*step).await?;
+    }
+    {
+        let (mut mail, mut source) = (play.world.imap.mail(), play.world.pop3.mailbox());
+        let stored = &mut mail.make(play.folder).messages;
+        match wrong {
+            Wrong::Lose => drop(stored.pop()),
+            Wrong::Double => {
+                let bytes = stored[0].bytes.clone();
+                mail.make(play.folder).store(bytes);
+            }
+            Wrong::Alter => stored[0].bytes.push(b'!'),
+            Wrong::Delete => drop(source.messages.pop()),
+            Wrong::Rest => {}
+        }
+    }
+    let (sight, terms) = (play.sight()?, play.terms());
+    play.model.judge_poll(&with(&sight, &play.books), terms)?;
+    play.model.judge_arrival()?;
+    play.model.judge_deletions()
+}
+
 impl Play {
     async fn new() -> Play {
         let plan = Plan { home: Some("INBOX"), app: false, account: "" };
