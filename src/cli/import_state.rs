@@ -49,7 +49,7 @@ pub struct Wish {
 const LARGEST: u64 = 80 << 20;
 
 pub async fn import_state(file: &Path, wish: &Wish, log: &log::Wish) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = config::load_with_secret_of(file, &wish.account).await?;
     log.start();
     let account = account(&config, wish)?;
     let state = read(wish)?;

@@ -161,18 +161,19 @@ pub async fn wait_for_answer(
 }
 
 pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
-    let visitor = Ledger::visit(&config.ledger).await?;
+    let visitor = Ledger::visit(&config::load_without_secrets(file).await?.ledger).await?;
     let Some(wanted) = visitor.report().find(None, id).await? else {
         return Err(plain(
             exit::USAGE,
             format!("there is no message {id} in the ledger; see `mailferry parked`"),
         ));
     };
+    let config = config::load_with_secret_of(file, &wanted.account).await?;
     let account = config.accounts.into_iter().find(|account| account.name == wanted.account);
     let Some(account) = account else {
+        let broken = config.broken.into_iter().find(|broken| broken.name == wanted.account);
         let text = format!("message {id} is of account `{}`, which is not in the config", wanted.account);
-        return Err(plain(exit::USAGE, text));
+        return Err(broken.map_or(plain(exit::USAGE, text), |broken| plain(exit::CONFIG, broken.reason)));
     };
     let spool = std::env::temp_dir();
     let message = setup::retrieve(&account, &wanted, &spool).await;

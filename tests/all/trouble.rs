@@ -347,6 +347,14 @@ async fn a_bad_message_is_parked_and_the_others_go_on() {
     let id = parked["id"].to_string();
     let exported = ferry.run(&["export", &id]).await.expect_code(0);
     assert_eq!(exported.stdout.as_bytes(), message(2));
+    // No other secret is asked for.
+    let asked = ferry.folder().join("asked");
+    let asks = format!("password = {{ command = [\"touch\", \"{}\"] }}", asked.display());
+    let other = account("other", &server, "other", "deliver = [{ to = \"app\" }]");
+    ferry.configure(&(config.clone() + &other.replace("password = \"secret\"", &asks)));
+    let exported = ferry.run(&["export", &id]).await.expect_code(0);
+    assert_eq!((exported.stdout.as_bytes(), asked.exists()), (&message(2)[..], false));
+    ferry.configure(&config);
     let file = ferry.folder().join("x.eml");
     fs::write(&file, "mine").unwrap();
     let ran = ferry.run(&["export", &id, "-o", "x.eml"]).await.expect_code(64);
