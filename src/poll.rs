@@ -36,7 +36,7 @@ use crate::schedule::Schedule;
 
 use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
 use listing::Mailbox;
-use slices::View;
+use slices::{Uncovered, View};
 
 pub use budget::Budget;
 pub use news::Progress;
@@ -84,8 +84,6 @@ pub struct Context {
     pub budget: Arc<Budget>,
     pub stop: CancellationToken,
     pub now: Clock,
-    /// Whether the ledger keeps the subjects of what is parked.
-    pub subjects: bool,
     pub progress: broadcast::Sender<Progress>,
 }
 
@@ -170,7 +168,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         done: 0,
         announced: MessageIds::default(),
         portions: 0,
-        has_quit: false,
+        more_to_see: false,
         pipelining: false,
         listed: false,
         out_of_step: false,
@@ -194,8 +192,8 @@ struct Poll<'a> {
     taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
-    /// What this session has retrieved.
-    retrieved: Vec<MessageId>,
+    /// What this session has retrieved, with its numbers.
+    retrieved: Vec<(MessageId, u32)>,
     /// What this poll has tried: once is enough, however many sessions it takes.
     tried: MessageIds,
     summary: Summary,
@@ -203,9 +201,10 @@ struct Poll<'a> {
     done: u64,
     /// Messages whose DELE was announced in this poll.
     announced: MessageIds,
-    /// Sessions that are over, and whether the server has confirmed the end of the last one.
+    /// Sessions that are over.
     portions: u32,
-    has_quit: bool,
+    /// The last one has not shown all that the server would show.
+    more_to_see: bool,
     /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
     pipelining: bool,
     listed: bool,
@@ -288,8 +287,9 @@ impl Poll<'_> {
             Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
         let view = self.view(&past).await?;
-        let pop3 = view.settings(&self.account.pop3);
-        let mut session = Session::open(&self.account.connector, &pop3, quirks).await?;
+        let (whole, recent) = (&self.account.pop3, self.account.pop3.recent());
+        let pop3 = if matches!(view, View::Recent { .. }) { &recent } else { whole };
+        let mut session = Session::open(&self.account.connector, pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let mailbox = self.list(&mut session, &past, view).await?;
@@ -297,28 +297,36 @@ impl Poll<'_> {
         let portion = self.carry(&mut session, &mailbox).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
         let is_held = self.is_replaced() || self.must_not_quit(&session).await?;
-        let uncovers =
-            view == View::Slice && !is_held && self.next_slice(&mut session, &mailbox, &past).await?;
-        self.has_quit = false;
-        if !is_held {
-            match session.quit().await {
-                // Some servers hang up instead of answering. What is gone shows in the next listing.
-                Err(error) if error.class() == pop3::Class::Network => {
-                    debug!(account = %self.account.name, %error, "no answer to QUIT");
-                }
-                outcome => {
-                    outcome?;
-                    self.has_quit = true;
-                }
-            }
+        let uncovered = match view {
+            View::Slice if !is_held => self.uncover(&mut session, &mailbox, &past).await?,
+            _ => Uncovered::default(),
+        };
+        let has_quit = !is_held && self.quit(session).await?;
+        if view == View::Slice {
+            let hash = (uncovered.all && has_quit).then_some(mailbox.hash);
+            self.context.ledger.note_slice(&self.account.name, hash).await?;
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.portions > 0 && mailbox.gone == 0;
         self.portions += 1;
+        // What was retrieved is hidden now, and the next slice can be seen.
+        self.more_to_see = uncovered.some || view == (View::Recent { is_all: false });
         if is_futile || self.may_log_in_again() == Portion::Done {
             return Ok(Portion::Done);
         }
-        Ok(if uncovers { Portion::More } else { portion })
+        Ok(if self.more_to_see { Portion::More } else { portion })
+    }
+
+    /// Returns whether the server has said that it ends the session.
+    async fn quit(&self, session: Session) -> Result<bool, Failure> {
+        match session.quit().await {
+            // Some servers hang up instead of answering. What is gone shows in the next listing.
+            Err(error) if error.class() == pop3::Class::Network => {
+                debug!(account = %self.account.name, %error, "no answer to QUIT");
+                Ok(false)
+            }
+            outcome => Ok(outcome.map(|()| true)?),
+        }
     }
 
     /// A server that wants time between two logins is asked for the rest by the next poll.
@@ -327,11 +335,13 @@ impl Poll<'_> {
     }
 
     /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
-    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it.
+    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it. Who hides what was
+    /// retrieved says EXPIRE 0, too, and means this.
     async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
-        let is_dropped = session.capabilities().retrieved_is_gone();
-        let matters = is_dropped || self.account.quirks.hides_retrieved;
-        Ok(matters && self.context.ledger.any_waits(&self.retrieved, is_dropped).await?)
+        let hides = self.account.quirks.hides_retrieved;
+        let is_dropped = session.capabilities().retrieved_is_gone() && !hides;
+        let retrieved: Vec<MessageId> = self.retrieved.iter().map(|(id, _)| *id).collect();
+        Ok((is_dropped || hides) && self.context.ledger.any_waits(&retrieved, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
@@ -372,7 +382,7 @@ impl Poll<'_> {
             self.note(Delivered { settled: not_arrived, ..Delivered::default() });
             if let Some(batch) = &batch {
                 self.summary.new = self.summary.new.saturating_sub(batch.known);
-                self.retrieved.extend(batch.retrieved.iter().map(|(id, _)| *id));
+                self.retrieved.extend(batch.retrieved.iter().copied());
                 if ended.is_none() {
                     self.tried.extend(batch.opened.iter().copied());
                 }
@@ -589,7 +599,11 @@ impl Poll<'_> {
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
         let verdicts = destination.deliver(route, &outgoing).await;
-        sent.extend(load.iter().zip(verdicts).map(|(load, verdict)| load.sent(verdict)));
+        let shows_subjects = self.context.ledger.shows_subjects();
+        sent.extend(load.iter().zip(verdicts).map(|(load, verdict)| {
+            let sent = load.sent(verdict);
+            if shows_subjects { sent.known_by(&load.parcel.message) } else { sent }
+        }));
         Ok(sent)
     }
 
@@ -602,9 +616,7 @@ impl Poll<'_> {
             let verdicts = sent.iter().map(|sent| (sent.delivery, sent.verdict.clone())).collect();
             let settlement = ledger.settle(&destination, verdicts, leave_copy, self.now()).await?;
             self.log_settlement(&destination, &sent, &settlement);
-            if self.context.subjects {
-                ledger.keep_subjects(batch::subjects(sent, &settlement.deliveries)).await?;
-            }
+            ledger.keep_subjects(batch::subjects(sent, &settlement.deliveries)).await?;
             delivered.settled.extend(settlement.deliveries);
         }
         ledger.close_batch(&answered.opened).await?;

@@ -23,8 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -151,6 +150,9 @@ pub async fn run(
 /// How often mailboxes are looked at: they fill up slowly, and it reads much of the ledger.
 const MAILBOXES: Duration = Duration::from_secs(24 * 3600);
 
+/// Most tellers that are used at the same time: each may need a connection.
+const AT_ONCE: usize = 16;
+
 /// What is remembered from one look to the next; what must outlive the process is in the ledger.
 #[derive(Debug, Default)]
 pub struct Alerts {
@@ -202,7 +204,8 @@ impl Alerts {
                 });
             }
             let mut told = Ok(());
-            for (address, outlet, outcome) in join_all(telling).await {
+            let mut telling = stream::iter(telling).buffer_unordered(AT_ONCE);
+            while let Some((address, outlet, outcome)) = telling.next().await {
                 self.outlets.insert(address, outlet);
                 told = told.and(outcome);
             }

@@ -195,7 +195,7 @@ fn add_drop_ins(
             }
             Err(faults) => {
                 let reason = in_one_line(&faults);
-                files.broken.push(Broken { name, file: path, reason, mailbox: None });
+                files.broken.push(Broken { name, file: path, reason, mailbox: None, routes: Vec::new() });
             }
         }
     }
@@ -300,7 +300,8 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
         Ok(password) => password,
         Err(faults) => {
             let mailbox = Some((raw.peer.net, raw.peer.user));
-            return Err(Broken { name: raw.name, file, reason: in_one_line(&faults), mailbox });
+            let routes = raw.poll.routes.into_iter().map(|route| route.to).collect();
+            return Err(Broken { name: raw.name, file, reason: in_one_line(&faults), mailbox, routes });
         }
     };
     Ok(with_password(file, raw, password))

@@ -115,6 +115,8 @@ pub struct Broken {
     pub reason: String,
     /// Its server and its user, where its file is right and it is the password or the `ca_file` that cannot be had.
     pub mailbox: Option<(net::Settings, String)>,
+    /// Where its mail goes, where its file is right.
+    pub routes: Vec<DestinationName>,
 }
 
 #[cfg(test)]

@@ -143,10 +143,7 @@ impl Bridge {
         let accounts = succeed(before, accounts.collect());
         ledger.configure(setups, destination_setups, clock()).await?;
         ledger.note_broken(broken, unusable, clock()).await?;
-        let subjects = config.web.as_ref().is_some_and(|web| web.subjects);
-        if !subjects {
-            ledger.forget_subjects().await?;
-        }
+        ledger.show_subjects(config.web.as_ref().is_some_and(|web| web.subjects)).await?;
         let spool = config.ledger.parent().filter(|folder| !folder.as_os_str().is_empty());
         let context = Context {
             ledger,
@@ -155,7 +152,6 @@ impl Bridge {
             budget: Arc::clone(&limits.budget),
             stop,
             now: clock,
-            subjects,
             progress: broadcast::channel(256).0,
         };
         Ok(Bridge {

@@ -56,11 +56,15 @@ impl Telling {
 /// For each account the first of its destinations that takes notices.
 fn own(config: &Config, takers: &[(DestinationName, String)]) -> BTreeMap<AccountName, DestinationName> {
     let takes = |name: &DestinationName| takers.iter().any(|(taker, _)| taker == name);
-    let accounts = config.accounts.iter().filter_map(|account| {
-        let route = account.poll.routes.iter().find(|route| takes(&route.to))?;
-        Some((account.name.clone(), route.to.clone()))
+    let usable = config.accounts.iter().map(|account| {
+        let routes = account.poll.routes.iter().map(|route| &route.to).collect::<Vec<_>>();
+        (&account.name, routes)
     });
-    accounts.collect()
+    let broken = config.broken.iter().map(|broken| (&broken.name, broken.routes.iter().collect()));
+    let own = usable
+        .chain(broken)
+        .filter_map(|(name, routes)| Some((name.clone(), routes.into_iter().find(|to| takes(to))?.clone())));
+    own.collect()
 }
 
 /// A mailbox's own address: its user, if that is an address, else the user at the host.

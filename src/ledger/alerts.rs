@@ -123,7 +123,7 @@ pub struct Notice {
 }
 
 /// Most notices that wait for one way: the oldest make room.
-const MOST_NOTICES: i64 = 1000;
+const MOST_NOTICES: i64 = 10_000;
 
 /// After so many seconds a notice is no news any more.
 const STALE: i64 = 3 * DAY;

@@ -27,6 +27,8 @@ pub struct Intake {
     pub shortcut: Option<Shortcut>,
     /// It is not the mailbox, but what came lately, whoever had it before.
     pub is_recent: bool,
+    /// What is new here may have been delivered at any time.
+    pub past_is_unknown: bool,
     /// `import = "new"`: the numbers, sorted, of what is wanted among the unknown; `None` wants all.
     pub fresh: Option<Vec<u32>>,
     pub now: DateTime<Utc>,
@@ -225,6 +227,7 @@ async fn compare(
     come_back(connection).await?;
     let newest = newest(connection).await?;
     let look = match unknown_past {
+        _ if intake.past_is_unknown => Look::Everywhere,
         // Much of it may have been delivered long ago, by a mailferry whose ledger was lost.
         _ if intake.is_recent && account.recent_epoch != account.epoch => Look::Everywhere,
         true => Look::SinceLast,

@@ -219,6 +219,7 @@ pub struct Ledger {
     notice_mark: String,
     /// Accounts with a listing since [`Ledger::hold`]: the past of their further messages is known.
     listed: Mutex<HashSet<AccountName>>,
+    subjects: subjects::Wanted,
 }
 
 impl Ledger {
@@ -240,6 +241,7 @@ impl Ledger {
             terms,
             notice_mark,
             listed: Mutex::default(),
+            subjects: subjects::Wanted::default(),
         })
     }
 

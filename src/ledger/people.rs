@@ -121,8 +121,12 @@ async fn retry(
     let due = "
         UPDATE deliveries SET
             state = 'due', since = $4, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
-            streak = 0, probes = 0, subject = NULL
-        WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
+            streak = 0, probes = 0
+        WHERE (state = 'deferred' OR state = 'parked' AND message IN (
+                -- What its source does not show at present would be out of sight.
+                SELECT id FROM messages WHERE last_listing IS NULL
+            ))
+            AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))
             AND destination IN (SELECT id FROM destinations WHERE name = coalesce($3, name))";
     let waiting = "
@@ -163,8 +167,7 @@ async fn give_up(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let sql = "
-        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, look_up_at = NULL, streak = 0,
-            subject = NULL
+        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, look_up_at = NULL, streak = 0
         WHERE message = $1
             AND (state IN ('due', 'deferred', 'parked') OR state = 'attempting' AND look_up_at IS NOT NULL)
             AND CASE

@@ -35,6 +35,10 @@ pub struct Past {
     pub no_pipelining: bool,
     /// All slices of a mailbox that is shown in slices have been carried.
     pub slices_carried: bool,
+    /// See [`Ledger::note_slice`].
+    pub sliced_hash: Option<[u8; 32]>,
+    /// The last listing was of what is recent.
+    pub was_recent: bool,
     pub first_poll: Option<DateTime<Utc>>,
     /// When the last poll ended.
     pub last_poll: Option<DateTime<Utc>>,
@@ -103,8 +107,8 @@ impl Ledger {
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
             SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
-                shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, first_poll_at, last_poll_at,
-                last_mail_at, failures
+                shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, sliced_hash,
+                recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -196,6 +200,8 @@ struct PastRow {
     shortcut_octets: i64,
     no_pipelining: bool,
     slices_carried: bool,
+    sliced_hash: Option<Vec<u8>>,
+    was_recent: bool,
     first_poll_at: Option<i64>,
     last_poll_at: Option<i64>,
     last_mail_at: Option<i64>,
@@ -215,6 +221,8 @@ impl From<PastRow> for Past {
             shortcut,
             no_pipelining: row.no_pipelining,
             slices_carried: row.slices_carried,
+            sliced_hash: row.sliced_hash.map(|hash| digest(&hash)),
+            was_recent: row.was_recent,
             first_poll: row.first_poll_at.map(moment),
             last_poll: row.last_poll_at.map(moment),
             last_mail: row.last_mail_at.map(moment),

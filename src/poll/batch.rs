@@ -96,10 +96,7 @@ impl<'p> Load<'p> {
             delivery: self.delivery.id,
             uidl: self.parcel.uidl.clone(),
             octets: self.parcel.message.octets(),
-            subject: match verdict {
-                Verdict::Delivered { .. } => None,
-                _ => subject(self.parcel.message.head()),
-            },
+            subject: None,
             verdict,
         }
     }
@@ -111,9 +108,20 @@ pub struct Sent {
     pub delivery: DeliveryId,
     pub uidl: Uidl,
     pub octets: u64,
-    /// What people know it by, where it was not delivered.
+    /// See [`Sent::known_by`].
     pub subject: Option<String>,
     pub verdict: Verdict,
+}
+
+impl Sent {
+    /// With what people know it by, where it was not delivered.
+    pub fn known_by(self, message: &Message) -> Sent {
+        let subject = match self.verdict {
+            Verdict::Delivered { .. } => None,
+            _ => subject(message.head()),
+        };
+        Sent { subject, ..self }
+    }
 }
 
 /// The subjects of what was parked.

@@ -62,6 +62,10 @@ impl Poll<'_> {
         };
         let login_delay = self.summary.login_delay.unwrap_or_default().min(schedule::LONGEST_BACK_OFF);
         let wait = match trouble {
+            // The server would show more, if only it let us log in again.
+            None if self.more_to_see && !login_delay.is_zero() && !self.is_replaced() => {
+                return now + TimeDelta::from_std(login_delay).unwrap_or(TimeDelta::hours(6));
+            }
             None => login_delay,
             Some(trouble) => {
                 let regular = (regular - now).to_std().unwrap_or_default();

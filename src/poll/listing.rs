@@ -18,8 +18,8 @@ pub(super) struct Mailbox {
     pub vague: MessageNumbers,
     /// Messages that were listed last time and are not now.
     pub gone: u64,
-    /// It is listed as it was last time.
-    pub unchanged: bool,
+    /// Of the reply to UIDL.
+    pub hash: [u8; 32],
 }
 
 impl Poll<'_> {
@@ -33,29 +33,32 @@ impl Poll<'_> {
         let UidlListing { stat, rows: mut listing, hash } = session.uidl().await?;
         let shortcut = Shortcut { hash, count: u64::from(stat.count), octets: stat.octets };
         let unchanged = past.shortcut.as_ref() == Some(&shortcut);
-        // Of a slice the sizes are always of interest: see `next_slice`.
-        if !unchanged || view == View::Slice {
+        if !unchanged {
             if stat.count > 0 && past.shortcut.is_none_or(|known| known.count <= shortcut.count) {
                 self.reach_destinations().await?;
             }
             session.list(&mut listing).await?;
         }
         let listing = Arc::new(listing);
-        let fresh = if unchanged { None } else { self.fresh(session, past, &listing).await? };
+        let fresh = if unchanged { None } else { self.fresh(session, past, view, &listing).await? };
         if self.is_replaced() {
             // It may be the listing of another mailbox than the one that is configured now.
             return Err(Failure::Replaced);
         }
-        let intake =
-            Intake { is_recent: view == View::Recent, ..self.intake(&listing, shortcut, unchanged, fresh) };
+        let intake = Intake {
+            is_recent: matches!(view, View::Recent { .. }),
+            // What is behind the first slice, or was hidden, may have been delivered by a mailferry whose ledger is lost.
+            past_is_unknown: view != View::Whole && !past.slices_carried,
+            ..self.intake(&listing, shortcut, unchanged, fresh)
+        };
         let taken_in = self.context.ledger.take_in(intake).await?;
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        if view == View::Recent && !past.slices_carried {
+        if view == (View::Recent { is_all: true }) && !past.slices_carried {
             self.slices_carried().await?;
         }
-        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone, unchanged })
+        Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone, hash })
     }
 
     fn intake(
@@ -75,6 +78,7 @@ impl Poll<'_> {
             unchanged,
             shortcut: Some(shortcut),
             is_recent: false,
+            past_is_unknown: false,
             fresh,
             now: self.now(),
         }
@@ -86,13 +90,17 @@ impl Poll<'_> {
         &self,
         session: &mut Session,
         past: &Past,
+        view: View,
         listing: &Listing,
     ) -> Result<Option<Vec<u32>>, Failure> {
         // Where nothing can be dated only the first listing is old mail: twenty messages that come at once are new.
         let is_dated = session.capabilities().top;
         let wanted = self.account.settings.import == Import::New
             && (past.first_listing
-                || is_dated && self.context.ledger.is_mostly_unknown(&self.account.name, listing).await?);
+                // Behind the first slice there is old mail, too.
+                || is_dated
+                    && (view == View::Slice
+                        || self.context.ledger.is_mostly_unknown(&self.account.name, listing).await?));
         if wanted { Ok(Some(dated_after(session, listing, past.cut_off).await?)) } else { Ok(None) }
     }
 

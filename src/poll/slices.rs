@@ -1,24 +1,22 @@
 //! A mailbox that is shown a slice at a time, and each message until it has been retrieved: Gmail's.
 //!
-//! The first import carries slice after slice, until nothing is shown any more. From then on the login is
-//! `recent:USER`, which shows the last 30 days whatever has been retrieved: no mail waits there behind other mail. What
-//! has waited for most of these days is looked for among the slices once more. And who deletes goes on with slices, for
-//! it is not known that a deleted message is not among the recent ones.
+//! Whoever logs in as `recent:USER` is shown the last 30 days, whatever has been retrieved. So what is recent is carried
+//! like any other mail, and in turn with it what is old: slice after slice, until nothing is shown any more. Then the
+//! slices rest, until something has been out of sight for most of these 30 days. Whoever deletes is shown slices only, for it
+//! is not known that a deleted message is not among the recent ones; whoever wants new mail only, what is recent.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 
 use chrono::TimeDelta;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::ledger::Past;
 use crate::message::{Import, LeaveCopy};
-use crate::pop3::{self, Session};
+use crate::pop3::Session;
 
-use super::{Failure, Mailbox, Poll, keep_alive};
-
-/// What a login as this user shows.
-const RECENT: &str = "recent:";
+use super::batch::Numbers;
+use super::{Failure, Mailbox, PORTION_TIME, Poll};
 
 /// A message is recent for 30 days. So long before that, what has not been listed or delivered is looked for among the
 /// slices.
@@ -27,114 +25,102 @@ const RECENT_TIME: TimeDelta = TimeDelta::days(25);
 /// A message that was deleted longer ago is not recent, whatever the server has done with it.
 const FORGOTTEN_TIME: TimeDelta = TimeDelta::days(35);
 
-/// How many messages are uncovered at a time, and the memory for it in KiB.
-const AT_A_TIME: usize = 64;
-const MEMORY: u32 = 1024;
+/// How many messages are uncovered before it is asked whether to go on.
+const AT_A_TIME: usize = 16;
 
 /// What of a mailbox its server shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     Whole,
     Slice,
-    Recent,
+    /// What is recent; unless that is all that is wanted, slices come next.
+    Recent {
+        is_all: bool,
+    },
 }
 
-impl View {
-    /// How to log in for it.
-    pub fn settings(self, settings: &pop3::Settings) -> Cow<'_, pop3::Settings> {
-        if self != View::Recent || is_recent(&settings.user) {
-            return Cow::Borrowed(settings);
-        }
-        Cow::Owned(pop3::Settings { user: format!("{RECENT}{}", settings.user), ..settings.clone() })
-    }
-}
-
-fn is_recent(user: &str) -> bool {
-    user.starts_with(RECENT)
+/// What became of a slice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Uncovered {
+    /// After QUIT something is hidden, so that there may be more to see.
+    pub some: bool,
+    /// After QUIT all of it is hidden, where the server does that.
+    pub all: bool,
 }
 
 impl Poll<'_> {
     pub(super) async fn view(&self, past: &Past) -> Result<View, Failure> {
-        let (settings, pop3) = (&self.account.settings, &self.account.pop3);
+        let settings = &self.account.settings;
         if !self.account.quirks.hides_retrieved {
             return Ok(View::Whole);
-        }
-        if is_recent(&pop3.user) {
-            return Ok(View::Recent);
         }
         if settings.leave_copy != LeaveCopy::Forever {
             return Ok(View::Slice);
         }
-        // Nobody wants what is old.
-        if past.first_listing && settings.import == Import::New {
-            return Ok(View::Recent);
+        if settings.import == Import::New || self.slices_rest(past).await? {
+            return Ok(View::Recent { is_all: true });
         }
-        if !past.slices_carried {
-            return Ok(View::Slice);
-        }
-        let (name, now) = (&self.account.name, self.now());
-        let misses_nothing = self.context.ledger.misses_nothing_before(name, now - RECENT_TIME, now).await?;
-        Ok(if misses_nothing { View::Recent } else { View::Slice })
+        // In turn: what is recent first, then slices, as far as the server lets us log in again. What was deleted may
+        // still be among the recent ones, and would be new there.
+        let name = &self.account.name;
+        let is_sliced = self.portions > 0
+            || past.was_recent
+            || self.context.ledger.has_deleted_since(name, self.now() - FORGOTTEN_TIME).await?;
+        Ok(if is_sliced { View::Slice } else { View::Recent { is_all: false } })
     }
 
-    /// The session has done what was to be done, and may QUIT. Returns whether the server then hides something, so that
-    /// there may be more to see.
-    pub(super) async fn next_slice(
-        &self,
+    async fn slices_rest(&self, past: &Past) -> Result<bool, Failure> {
+        let (ledger, now) = (&self.context.ledger, self.now());
+        Ok(past.slices_carried
+            && ledger.misses_nothing_before(&self.account.name, now - RECENT_TIME, now).await?)
+    }
+
+    /// All that was due of a slice has been carried. Retrieves the rest of it as well, except what waits, so that it does
+    /// not hide what is behind it: it was settled in a session without QUIT, or it was not wanted.
+    pub(super) async fn uncover(
+        &mut self,
         session: &mut Session,
         mailbox: &Mailbox,
         past: &Past,
-    ) -> Result<bool, Failure> {
-        if !self.retrieved.is_empty() {
-            return Ok(true);
-        }
-        if self.is_ending() || self.context.ledger.pending(&self.account.name).await? > 0 {
-            return Ok(false);
-        }
-        let numbers = self.settled(mailbox);
-        // What stays although it was retrieved a moment ago, or before the last poll, hides nothing else.
-        let is_stuck = match self.portions {
-            0 => past.slices_carried && mailbox.unchanged,
-            _ => mailbox.gone == 0 && self.has_quit,
-        };
-        if numbers.is_empty() || is_stuck {
+    ) -> Result<Uncovered, Failure> {
+        // What is still shown, although all of it was retrieved before QUIT, hides nothing.
+        if mailbox.listing.is_empty() || past.sliced_hash == Some(mailbox.hash) {
             self.slices_carried().await?;
-            return Ok(false);
+            return Ok(Uncovered { some: false, all: true });
         }
-        self.uncover(session, &numbers).await?;
-        Ok(true)
+        let waiting = self.context.ledger.waiting(&self.account.name).await?;
+        let wanted: Vec<_> = waiting.iter().map(|(id, uidl, size)| (*id, uidl, *size)).collect();
+        let waiting: HashSet<u32> =
+            Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted).into_iter().flatten().collect();
+        let retrieved: HashSet<u32> = self.retrieved.iter().map(|(_, number)| *number).collect();
+        let listed = mailbox.listing.iter().map(|row| row.number);
+        let rest: Vec<u32> = listed.filter(|n| !waiting.contains(n) && !retrieved.contains(n)).collect();
+        let arrived = self.discard(session, &rest).await?;
+        Ok(Uncovered {
+            some: !retrieved.is_empty() || arrived > 0,
+            all: waiting.is_empty() && arrived == rest.len(),
+        })
     }
 
+    /// Retrieves messages that nobody needs, as far as there is time, and returns how many came.
+    async fn discard(&self, session: &mut Session, numbers: &[u32]) -> Result<usize, Failure> {
+        let (began, mut arrived) = (Instant::now(), 0);
+        for numbers in numbers.chunks(AT_A_TIME) {
+            if self.is_ending() || began.elapsed() >= PORTION_TIME {
+                break;
+            }
+            arrived += session.discard(numbers).await?;
+        }
+        if !numbers.is_empty() {
+            let of = numbers.len();
+            debug!(account = %self.account.name, arrived, of, "retrieved to see what is behind them");
+        }
+        Ok(arrived)
+    }
+
+    /// Nothing old is left to be carried.
     pub(super) async fn slices_carried(&self) -> Result<(), Failure> {
         let since = self.now() - FORGOTTEN_TIME;
         Ok(self.context.ledger.slices_carried(&self.account.name, since).await?)
-    }
-
-    /// What is listed, and was delivered or skipped without having been hidden: in a session without QUIT, most often.
-    fn settled(&self, mailbox: &Mailbox) -> Vec<u32> {
-        let max_size = self.account.pop3.max_size;
-        let rows = mailbox.listing.iter().filter(|row| row.size.is_none_or(|size| size <= max_size));
-        rows.map(|row| row.number).collect()
-    }
-
-    /// Retrieves what nobody needs, so that the server hides it and shows what is behind it.
-    async fn uncover(&self, session: &mut Session, numbers: &[u32]) -> Result<(), Failure> {
-        debug!(account = %self.account.name, messages = numbers.len(), "retrieved once more, to see what is behind them");
-        for numbers in numbers.chunks(AT_A_TIME) {
-            let _permit: OwnedSemaphorePermit = keep_alive(session, self.context.budget.take(MEMORY)).await?;
-            let memory = u64::from(MEMORY) << 10;
-            let outcome =
-                session.retrieve_within(numbers, &self.context.spool, memory, std::future::pending()).await;
-            match outcome.error {
-                // Nothing is parked here, so a new session would end here, too.
-                Some(pop3::Error::MessageTooLarge) => {
-                    let during = "retrieving once more a message larger than `max_size`";
-                    return Err(pop3::Error::Closed { during }.into());
-                }
-                Some(error) => return Err(error.into()),
-                None => {}
-            }
-        }
-        Ok(())
     }
 }

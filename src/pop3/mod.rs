@@ -83,6 +83,9 @@ pub struct Settings {
     pub deadlines: Deadlines,
 }
 
+/// What stands before the user for [`Settings::recent`].
+const RECENT: &str = "recent:";
+
 /// The default of [`Settings::max_size`]: 150 MiB.
 pub const MAX_SIZE: u64 = 150 << 20;
 
@@ -96,6 +99,13 @@ impl Settings {
             max_size: MAX_SIZE,
             deadlines: Deadlines::default(),
         }
+    }
+
+    /// For a login that shows what came within the last 30 days, whatever has been retrieved: a way of Gmail's.
+    pub fn recent(&self) -> Settings {
+        let is_recent = self.user.starts_with(RECENT);
+        let user = if is_recent { self.user.clone() } else { format!("{RECENT}{}", self.user) };
+        Settings { user, ..self.clone() }
     }
 
     /// Whether they lead to the same mailbox in the same way.

@@ -69,6 +69,39 @@ impl Session {
         Retrieved { messages, error: outcome.err() }
     }
 
+    /// RETR for each of `numbers`, and lets go of what comes, whatever `max_size` is. Returns how many came.
+    ///
+    /// # Errors
+    /// The end of the session; [`Error::TooLong`] beyond 1 GiB.
+    pub async fn discard(&mut self, numbers: &[u32]) -> Result<usize, Error> {
+        self.channel.begin(RETRIEVING)?;
+        let mut window = self.window("RETR", "", numbers, RETRIEVING);
+        let mut came = 0;
+        for _ in numbers {
+            self.keep_busy(&mut window).await?;
+            came += usize::from(self.pass_over().await?);
+            window.answered();
+        }
+        self.channel.expect_silence(RETRIEVING)?;
+        Ok(came)
+    }
+
+    async fn pass_over(&mut self) -> Result<bool, Error> {
+        let status = self.channel.status("RETR", RETRIEVING);
+        if within(self.deadlines.reply, RETRIEVING, status).await?.is_err() {
+            return Ok(false);
+        }
+        let (mut body, mut octets) = (Body::new(&self.channel, self.deadlines.pace), 0);
+        while body.next(&mut self.channel).await? {
+            octets += body.piece.len() as u64;
+            if octets > ENDLESS {
+                return Err(Error::TooLong { what: "a message", limit: ENDLESS });
+            }
+        }
+        self.channel.answered();
+        Ok(true)
+    }
+
     /// Makes sure that the last of these messages ended where it seemed to: what comes next must be the answer to NOOP, and
     /// not the rest of it. For where it is shorter than it was listed.
     pub async fn confirm_last(&mut self, retrieved: &mut Retrieved) {
@@ -179,6 +212,9 @@ impl Session {
 
 /// How much of the messages that one call retrieves is held in memory where the caller does not say: 8 MiB.
 const HELD: u64 = 8 << 20;
+
+/// No message that nobody needs is longer.
+const ENDLESS: u64 = 1 << 30;
 
 const RETRIEVING: &str = "retrieving messages";
 const READING_HEADERS: &str = "reading headers";

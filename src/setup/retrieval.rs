@@ -6,7 +6,7 @@ use crate::config::Account;
 use crate::ledger::Kept;
 use crate::message::{Message, Quirks};
 use crate::net::Connectors;
-use crate::pop3::{Retrieval, Session};
+use crate::pop3::{Connector, Retrieval, Session, Settings};
 
 /// Retrieves the message that the ledger knows as `wanted`. What is too large for memory goes to the folder `spool`.
 ///
@@ -14,7 +14,23 @@ use crate::pop3::{Retrieval, Session};
 /// What stood in the way, as a clause that can follow the account's name.
 pub async fn retrieve(account: &Account, wanted: &Kept, spool: &Path) -> Result<Message, String> {
     let connector = Connectors::default().connector(&account.pop3.peer).map_err(|error| error.to_string())?;
-    let session = Session::open(&connector, &account.pop3, Quirks::default()).await;
+    // Where a server hides what was retrieved, it may show it as recent.
+    let recent = account.quirks.hides_retrieved.then(|| account.pop3.recent());
+    for settings in recent.iter().chain([&account.pop3]) {
+        if let Some(message) = find(&connector, settings, wanted, spool).await? {
+            return Ok(message);
+        }
+    }
+    Err(format!("message {} is no longer there", wanted.id))
+}
+
+async fn find(
+    connector: &Connector,
+    settings: &Settings,
+    wanted: &Kept,
+    spool: &Path,
+) -> Result<Option<Message>, String> {
+    let session = Session::open(connector, settings, Quirks::default()).await;
     let mut session = session.map_err(|error| error.to_string())?;
     let listing = session.uidl().await.map_err(|error| error.to_string())?;
     let bearers = listing.rows.iter().filter(|row| row.uidl == wanted.uidl.as_bytes()).map(|row| row.number);
@@ -23,11 +39,8 @@ pub async fn retrieve(account: &Account, wanted: &Kept, spool: &Path) -> Result<
         if let Retrieval::Message(message) = retrieval
             && wanted.content.is_none_or(|content| content == message.content)
         {
-            return Ok(message);
+            return Ok(Some(message));
         }
     }
-    Err(match retrieved.error {
-        Some(error) => error.to_string(),
-        None => format!("message {} is no longer there", wanted.id),
-    })
+    retrieved.error.map_or(Ok(None), |error| Err(error.to_string()))
 }

@@ -34,7 +34,9 @@ async fn look_in(
     seen: &Seen,
     delivered: bool,
 ) -> Result<(Listing, SeenHere), pop3::Error> {
-    let mut session = Session::open(connector, &account.pop3, quirks).await?;
+    // What the other program has retrieved is shown no more, unless as recent.
+    let pop3 = if quirks.hides_retrieved { account.pop3.recent() } else { account.pop3.clone() };
+    let mut session = Session::open(connector, &pop3, quirks).await?;
     let mut listing = session.uidl().await?.rows;
     session.list(&mut listing).await?;
     let here = listing.iter().filter_map(|row| {

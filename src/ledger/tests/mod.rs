@@ -174,6 +174,7 @@ impl House {
             unchanged: false,
             shortcut: None,
             is_recent: false,
+            past_is_unknown: false,
             fresh: None,
             now: self.now,
         }

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use mailferry::message::Quirks;
 
 use crate::cable::{Fault, Way};
-use crate::ferry::message;
-use crate::world::{Link, Plan, World, alone, each_in_a_world};
+use crate::ferry::{message, received};
+use crate::world::{Link, Plan, World, alone, each_in_a_world, now};
 
 const TO_APP: Plan = Plan { home: None, app: true, account: "leave_copy = true" };
 const TO_HOME: Plan = Plan { home: Some("INBOX"), app: false, account: "leave_copy = true" };
@@ -31,6 +31,33 @@ fn logins(world: &World) -> (usize, usize) {
     (mailbox.logins, mailbox.recent_logins)
 }
 
+/// What pop.gmail.com announces.
+const GMAIL: &[&str] =
+    &["USER", "RESP-CODES", "EXPIRE 0", "LOGIN-DELAY 300", "TOP", "UIDL", "SASL XOAUTH2 OAUTHBEARER"];
+
+#[test]
+fn as_often_as_the_server_allows_recent_mail_and_old_mail_come_in_turn() {
+    alone(async || {
+        let mut world = sliced(TO_APP).await;
+        world.pop3.mailbox().ways.capabilities = GMAIL;
+        world.app.desk().ways.dislikes = Some("Number 2.".into());
+        let mut came = Vec::new();
+        for _ in 0..12 {
+            world.poll().await.unwrap();
+            came.push((world.app.taken().len(), logins(&world).1));
+            let wait = world.count("SELECT next_poll_at FROM accounts").await - now().timestamp();
+            assert!(wait >= 300, "{wait}");
+            assert!(wait < 420 || came.len() > 8, "there is more to see: {wait}");
+            world.later(TimeDelta::hours(24));
+        }
+        // Recent: 8 to 11. Then 0 to 4 without 2, which waits; with 2 parked the slices go on.
+        assert_eq!(came[..2], [(4, 1), (8, 1)]);
+        assert_eq!((came[11].0, world.pop3.mailbox().messages.len()), (11, 12));
+        assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE state = 'parked'").await, 1);
+        assert_eq!(world.count("SELECT sliced_epoch FROM accounts").await, 1, "{came:?}");
+    });
+}
+
 #[test]
 fn the_first_import_takes_slice_after_slice_and_then_what_is_recent() {
     alone(async || {
@@ -38,13 +65,13 @@ fn the_first_import_takes_slice_after_slice_and_then_what_is_recent() {
         let summary = world.poll().await.unwrap();
         assert_eq!((summary.new, summary.delivered, summary.error), (12, 12, None));
         world.evidence().expect_all_delivered(false).await.unwrap();
-        assert_eq!(logins(&world), (4, 0), "three slices, and one look that finds nothing");
+        assert_eq!(logins(&world), (4, 1), "what is recent, two slices, and one look that finds nothing");
         world.later(TimeDelta::hours(1));
         world.put("u12", &message(12));
         let summary = world.poll().await.unwrap();
         assert_eq!((summary.new, summary.delivered), (1, 1));
         world.evidence().expect_all_delivered(false).await.unwrap();
-        assert_eq!((logins(&world), world.pop3.mailbox().retrieved), ((5, 1), 13));
+        assert_eq!((logins(&world), world.pop3.mailbox().retrieved), ((5, 2), 13));
     });
 }
 
@@ -54,8 +81,8 @@ fn a_slice_stays_in_sight_until_it_is_delivered() {
         let mut world = sliced(TO_APP).await;
         world.app.desk().ways.refuses = Some((503, None));
         let summary = world.poll().await.unwrap();
-        assert_eq!((summary.new, summary.delivered), (5, 0));
-        assert_eq!(logins(&world), (1, 0), "the next slice would be of no use");
+        assert_eq!((summary.new, summary.delivered), (9, 0));
+        assert_eq!(logins(&world), (2, 1), "the next slice would be of no use");
         let hidden = world.pop3.mailbox().messages.iter().filter(|kept| !kept.is_listed).count();
         assert_eq!(hidden, 0, "no QUIT, so nothing is hidden");
         world.app.desk().ways.refuses = None;
@@ -118,7 +145,7 @@ fn a_session_that_breaks_anywhere_hides_no_slice() {
 
 /// It was said to hide what is retrieved, and does not.
 #[test]
-fn from_a_server_that_hides_nothing_nothing_is_retrieved_in_vain() {
+fn from_a_server_that_hides_nothing_little_is_retrieved_in_vain() {
     for leave_copy in ["leave_copy = true", "leave_copy = \"14d\""] {
         alone(async move || {
             let mut world = sliced(Plan { account: leave_copy, ..TO_APP }).await;
@@ -128,7 +155,31 @@ fn from_a_server_that_hides_nothing_nothing_is_retrieved_in_vain() {
                 world.later(TimeDelta::hours(1));
             }
             world.evidence().expect_all_delivered(false).await.unwrap();
-            assert_eq!(world.pop3.mailbox().retrieved, 12);
+            assert!(world.pop3.mailbox().retrieved <= 16, "what was recent, once more");
+        });
+    }
+}
+
+/// What is larger than it was listed ends the session in which it is retrieved.
+#[test]
+fn a_message_that_is_too_large_hides_no_slice() {
+    for says in [None, Some(100)] {
+        alone(async move || {
+            let mut world = sliced(Plan { account: "max_size = 1024", ..TO_APP }).await;
+            for (n, kept) in world.pop3.mailbox().messages.iter_mut().enumerate().filter(|(n, _)| n % 3 == 0)
+            {
+                kept.bytes = [message(n), b"A line of many.\r\n".repeat(200)].concat();
+                kept.size = says;
+            }
+            for _ in 0..4 {
+                assert_eq!(world.poll().await.unwrap().error, None);
+                world.later(TimeDelta::hours(1));
+            }
+            assert_eq!(
+                (world.app.taken().len(), world.count("SELECT count(*) FROM messages").await),
+                (8, 12)
+            );
+            assert!(logins(&world).1 > 0);
         });
     }
 }
@@ -159,11 +210,9 @@ fn what_is_recent_no_more_is_looked_for_among_the_slices() {
                 world.later(TimeDelta::days(28));
             }
             age(&world);
-            let before = logins(&world).1;
             world.fetch().await.unwrap();
             world.later(TimeDelta::hours(1));
             world.fetch().await.unwrap();
-            assert_eq!(logins(&world).1, before + 1, "slices again, then what is recent");
             world.evidence().expect_all_delivered(false).await.unwrap();
             if !is_down {
                 assert_eq!(world.receiver.arrivals().len(), 20, "nothing twice");
@@ -225,6 +274,95 @@ fn who_wants_only_new_mail_does_not_go_through_the_slices() {
         world.later(TimeDelta::hours(1));
         world.poll().await.unwrap();
         assert_eq!((world.app.taken(), logins(&world)), (vec![message(12)], (2, 2)));
-        assert_eq!(world.pop3.mailbox().retrieved, 1);
+        // Nor after a long time.
+        world.later(TimeDelta::days(90));
+        world.put("u13", &message(13));
+        world.poll().await.unwrap();
+        assert_eq!((logins(&world), world.pop3.mailbox().retrieved), ((3, 3), 2));
+    });
+}
+
+/// What is recent goes on to the one destination while old mail waits for the other.
+#[test]
+fn a_destination_that_is_down_for_months_holds_up_no_other() {
+    alone(async || {
+        let mut world = sliced(Plan { home: Some("INBOX"), ..TO_APP }).await;
+        world.app.desk().ways.refuses = Some((410, None));
+        for n in 12..24 {
+            world.put(&format!("u{n}"), &message(n));
+            world.poll().await.unwrap();
+            world.later(TimeDelta::days(5));
+            for kept in world.pop3.mailbox().messages.iter_mut().take(n - 6) {
+                kept.is_recent = false;
+            }
+            let stored = world.imap.mail().folders["INBOX"].messages.len();
+            assert!(stored > n - 8, "{stored} of {n}: what is new waits for nobody");
+        }
+        world.app.desk().ways.refuses = None;
+        world.start().await.unwrap();
+        world.ledger().expect("it was started").retry(None, None, None, now()).await.unwrap();
+        for _ in 0..6 {
+            world.fetch().await.unwrap();
+            world.later(TimeDelta::hours(1));
+        }
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!(world.imap.mail().folders["INBOX"].messages.len(), 24, "nothing twice");
+    });
+}
+
+#[test]
+fn with_the_ledger_lost_what_was_delivered_to_one_destination_is_not_doubled_there() {
+    alone(async || {
+        let mut world = sliced(Plan { home: Some("INBOX"), ..TO_APP }).await;
+        world.app.desk().ways.refuses = Some((503, None));
+        world.poll().await.unwrap();
+        assert_eq!(world.imap.mail().folders["INBOX"].messages.len(), 9);
+        world.replace_ledger(None).await;
+        world.app.desk().ways.refuses = None;
+        for _ in 0..3 {
+            world.fetch().await.unwrap();
+            world.later(TimeDelta::hours(1));
+        }
+        world.evidence().expect_all_delivered(false).await.unwrap();
+        assert_eq!(world.imap.mail().folders["INBOX"].messages.len(), 12, "nothing twice");
+    });
+}
+
+/// Gmail lets nobody retrieve more than so much a day.
+#[test]
+fn what_may_not_be_retrieved_today_is_carried_tomorrow() {
+    for leave_copy in ["leave_copy = true", "leave_copy = \"14d\""] {
+        alone(async move || {
+            let mut world = sliced(Plan { account: leave_copy, ..TO_APP }).await;
+            world.pop3.mailbox().ways.refuses_retr = Some("-ERR [SYS/TEMP] bandwidth exceeded");
+            for _ in 0..3 {
+                world.poll().await.unwrap();
+                world.later(TimeDelta::hours(1));
+            }
+            assert_eq!(world.count("SELECT max(sliced_epoch) FROM accounts").await, 0);
+            world.pop3.mailbox().ways.refuses_retr = None;
+            for _ in 0..4 {
+                world.fetch().await.unwrap();
+                world.later(TimeDelta::days(1));
+            }
+            world.evidence().expect_all_delivered(false).await.unwrap();
+        });
+    }
+}
+
+/// Each of the slices ends with fewer old messages than show that a mailbox is another one.
+#[test]
+fn who_wants_only_new_mail_and_deletes_it_gets_no_old_mail() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "import = \"new\"\nleave_copy = false", ..TO_APP }).await;
+        world.poll().await.unwrap();
+        let late = received(12, TimeDelta::days(-1));
+        world.put("u12", &late);
+        for _ in 0..4 {
+            world.later(TimeDelta::hours(1));
+            world.poll().await.unwrap();
+        }
+        assert_eq!(world.app.taken(), [late]);
+        assert_eq!(world.pop3.mailbox().messages.len(), 12, "and of the old nothing is deleted");
     });
 }

@@ -63,6 +63,8 @@ pub struct Ways {
     pub shows_at_a_time: Option<usize>,
     /// No password is right.
     pub refuses_login: bool,
+    /// The answer to every RETR, such as `-ERR quota exceeded`.
+    pub refuses_retr: Option<&'static str>,
 }
 
 impl Default for Ways {
@@ -76,6 +78,7 @@ impl Default for Ways {
             hangs_at_quit: false,
             shows_at_a_time: None,
             refuses_login: false,
+            refuses_retr: None,
         }
     }
 }
@@ -239,6 +242,10 @@ impl Session {
 
     async fn retr(&mut self, number: &str) -> Option<()> {
         let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        let refusal = self.mailbox.lock().unwrap().ways.refuses_retr;
+        if let Some(refusal) = refusal {
+            return self.conversation.say(refusal).await;
+        }
         self.conversation.say("+OK").await?;
         let body = stuffed(&self.messages[at].bytes);
         self.conversation.answers.write_all(&body).await.ok()?;
