@@ -14,6 +14,7 @@ mod look_ups;
 mod news;
 mod slices;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -287,9 +288,11 @@ impl Poll<'_> {
             Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
         (self.pipelining, self.listed) = (false, false);
         let view = self.view(&past).await?;
-        let (whole, recent) = (&self.account.pop3, self.account.pop3.recent());
-        let pop3 = if matches!(view, View::Recent { .. }) { &recent } else { whole };
-        let mut session = Session::open(&self.account.connector, pop3, quirks).await?;
+        let pop3 = match view {
+            View::Whole | View::Slice => Cow::Borrowed(&self.account.pop3),
+            View::Recent { .. } => Cow::Owned(self.account.pop3.recent()),
+        };
+        let mut session = Session::open(&self.account.connector, &pop3, quirks).await?;
         self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let mailbox = self.list(&mut session, &past, view).await?;
@@ -340,8 +343,11 @@ impl Poll<'_> {
     async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
         let hides = self.account.quirks.hides_retrieved;
         let is_dropped = session.capabilities().retrieved_is_gone() && !hides;
+        if !is_dropped && !hides {
+            return Ok(false);
+        }
         let retrieved: Vec<MessageId> = self.retrieved.iter().map(|(id, _)| *id).collect();
-        Ok((is_dropped || hides) && self.context.ledger.any_waits(&retrieved, is_dropped).await?)
+        Ok(self.context.ledger.any_waits(&retrieved, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
