@@ -16,6 +16,7 @@ use mailferry::poll::Summary;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -331,6 +332,9 @@ impl World {
     /// Holds the ledger, if nobody does yet, on the config as it is now.
     pub async fn start(&mut self) -> Result<(), ledger::Error> {
         if self.running.is_none() {
+            if !self.ledger_file().exists() {
+                std::fs::write(self.ledger_file(), new_ledger().await).unwrap();
+            }
             let ledger = Arc::new(Ledger::hold(&self.ledger_file(), daemon::terms(), now()).await?);
             let bridge = self.build(Arc::clone(&ledger)).await?;
             self.running = Some((ledger, bridge));
@@ -404,6 +408,19 @@ impl World {
         let source = self.pop3.mailbox().all();
         Evidence { put: self.put.clone(), source, destinations, ledger: self.ledger_file() }
     }
+}
+
+/// A ledger in which nothing has happened yet, made once: there are thousands of worlds, and to make one takes as long as
+/// a poll. How it is made, and what stops that, is tried in `ledgers` and in the ledger's own tests.
+async fn new_ledger() -> &'static [u8] {
+    static NEW: OnceCell<Vec<u8>> = OnceCell::const_new();
+    let make = async || {
+        let folder = folder();
+        let file = folder.path().join("mailferry.db");
+        Ledger::hold(&file, daemon::terms(), now()).await.unwrap().close().await.unwrap();
+        std::fs::read(file).unwrap()
+    };
+    NEW.get_or_init(make).await
 }
 
 /// A folder for a ledger, in memory where that is possible: the disk is tried elsewhere.
