@@ -35,18 +35,8 @@ pub async fn retry(file: &Path, account: Option<AccountName>, id: Option<Message
         }
         Err(error) => return Err(error.into()),
     };
-    if count == 0
-        && let Some(id) = id
-    {
-        let visitor = Ledger::visit(&config.ledger).await?;
-        let is_shown = visitor.report().find(None, id).await?.is_none_or(|kept| kept.listed);
-        let text = match is_shown {
-            true => "there is nothing to retry under this id; see `mailferry parked`".to_owned(),
-            false => {
-                format!("the source of message {id} does not show it at present, so it is left as it is")
-            }
-        };
-        return Err(plain(exit::USAGE, text));
+    if count == 0 && id.is_some() {
+        return Err(plain(exit::USAGE, "there is nothing to retry under this id; see `mailferry parked`"));
     }
     let verb = if count == 1 { "is" } else { "are" };
     print(&format!("{} {verb} due now\n", counted(count, "delivery", "deliveries")));

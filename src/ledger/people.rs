@@ -122,11 +122,7 @@ async fn retry(
         UPDATE deliveries SET
             state = 'due', since = $4, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
             streak = 0, probes = 0
-        WHERE (state = 'deferred' OR state = 'parked' AND message IN (
-                -- What its source does not show at present would be out of sight.
-                SELECT id FROM messages WHERE last_listing IS NULL
-            ))
-            AND message = coalesce($2, message)
+        WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))
             AND destination IN (SELECT id FROM destinations WHERE name = coalesce($3, name))";
     let waiting = "

@@ -133,11 +133,6 @@ pub async fn retry(
 ) -> Result<Response, Refusal> {
     let (id, destination) = (message_id(&id)?, Some(to.destination()?));
     let answer = page.ask(&Request::Retry { account: None, id: Some(id), destination }).await?;
-    let known = page.house.visitor.report().find(None, id).await?;
-    if answer == "0" && known.is_some_and(|known| !known.listed) {
-        let text = format!("The source of message {id} does not show it at present, so it is left as it is");
-        return Err(Refusal::new(StatusCode::CONFLICT, text));
-    }
     done(&answer, id, &shown)
 }
 
