@@ -415,8 +415,17 @@ async fn ask_route(person: &Person, mut config: Config, answers: &Answers) -> an
         break (to, false);
     };
     let mut route = answers.route(&config, to, None)?;
-    if answers.folder.is_none() && !is_webhook(&config, &route.to) {
-        route.folder = ask_folder(person, &route.folder)?;
+    if !is_webhook(&config, &route.to) {
+        if answers.folder.is_none() {
+            route.folder = ask_folder(person, &route.folder)?;
+        }
+        if answers.mark_read.is_none() {
+            route.mark_read = person.confirm("Mark as read?", false)?;
+        }
+        let spam = "Put what its provider marks as spam into the junk folder?";
+        if answers.junk.is_none() && person.confirm(spam, false)? {
+            route.junk = config::usual_spam_signs();
+        }
     }
     Ok(Goal { config, route, is_new })
 }

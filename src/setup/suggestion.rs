@@ -79,7 +79,8 @@ impl Protocol {
             }
         }
         told.extend(misses.into_iter().map(|miss| format!("{miss}.").into()));
-        if !told.is_empty() {
+        // Where nobody may be asked, it is no news.
+        if lookup.is_some() {
             let name = self.name();
             told.insert(0, format!("No {name} server was found; your provider's help names it.").into());
         }

@@ -54,7 +54,7 @@ pub struct LoginForm {
 }
 
 /// What is to become of the mail.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct MailForm {
     #[serde(default)]
     pub leave_copy: String,
@@ -119,6 +119,7 @@ pub async fn begin(
         told: suggestion.told.into_iter().chain(question.map(Told::from)).collect(),
         password: None,
         mailbox: None,
+        mail: None,
         home: None,
     };
     let id = page.drafts.begin(owner, draft);
@@ -166,14 +167,17 @@ pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) 
     let ways = [
         ("implicit", "TLS from the first byte"),
         ("starttls", "STARTTLS, on the plaintext port"),
-        ("none", "none, for a server on this machine"),
+        ("none", "none, for a server on this machine only"),
     ];
     let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
     vec![
         Field::text("user", "User name", &form.user),
         // Not the one of this page, which a browser would fill in.
         Field::password("password", "Password", "new-password").hint(kept),
-        Field::text("host", server, &form.host).hint("Its name, such as pop.example.com."),
+        Field::text("host", server, &form.host).hint(match server {
+            "IMAP server" => "Its name, such as imap.example.org.",
+            _ => "Its name, such as pop.example.com.",
+        }),
         Field::choice("tls", "Encryption", &form.tls, ways.into()),
         Field::number("port", "Port", &form.port).hint("Leave it empty for the usual one."),
     ]
@@ -328,12 +332,8 @@ pub async fn mail(
 ) -> Result<Response, Refusal> {
     let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     let config = page.config().await?;
-    let form = MailForm {
-        days: "14".into(),
-        to: draft.home.clone().unwrap_or_default(),
-        folder: "INBOX".into(),
-        ..MailForm::default()
-    };
+    let usual = MailForm { days: "14".into(), folder: "INBOX".into(), ..MailForm::default() };
+    let form = MailForm { to: draft.home.clone().unwrap_or_default(), ..draft.mail.clone().unwrap_or(usual) };
     Ok(match mail_step(&config, &draft, &id, &form, &Complaints::default()) {
         Some(step) => html(&step),
         None => go(&format!("/add/{id}/login")),
@@ -355,13 +355,20 @@ fn mail_step(
     fields.push(Field::choice("import", "Import", &form.import, imports));
     fields.extend(route_fields(config, form, true));
     let complaints = complaints.at(&mut fields);
+    let mut told: Vec<Told> = vec![
+        format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(),
+        match &mailbox.certificate {
+            Some(_) => format!("Trusted: {}.", mailbox.trust()).into(),
+            None => "What it sends and gets is NOT ENCRYPTED.".to_owned().into(),
+        },
+    ];
+    told.extend(draft.home.as_ref().map(|home| {
+        format!("{home} was added to the destinations. The account is not there yet: look through this, and add it.").into()
+    }));
     Some(Step {
         title: "What is to become of its mail",
         place: "Step 3 of 3",
-        told: vec![
-            format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(),
-            format!("Trusted: {}.", mailbox.trust()).into(),
-        ],
+        told,
         complaints,
         fields,
         button: "Add account",
@@ -408,6 +415,7 @@ pub async fn save(
 ) -> Result<Response, Refusal> {
     let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     if form.to == ANOTHER {
+        page.drafts.put(&owner, &id, Draft { mail: Some(form), ..draft });
         return Ok(go(&format!("/add/{id}/home")));
     }
     let _changing = page.changing.lock().await;
@@ -581,6 +589,7 @@ pub async fn add_home(
         return Ok(complain(&home_step(&form, &id, &complaints)));
     }
     page.drafts.put(&owner, &id, draft);
+    page.take_up().await?;
     Ok(go(&format!("/add/{id}/mail")))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
+use super::add::MailForm;
 use crate::ledger::Token;
 use crate::message::AccountName;
 use crate::setup::{Mailbox, PeerDraft, Told};
@@ -27,6 +28,8 @@ pub struct Draft {
     pub password: Option<SecretString>,
     /// What the server showed; `None` before it has let us in.
     pub mailbox: Option<Mailbox>,
+    /// What is to become of the mail, as far as that was answered before another destination was asked for.
+    pub mail: Option<MailForm>,
     /// The destination that was added last.
     pub home: Option<String>,
 }

@@ -2,7 +2,7 @@
 "use strict";
 
 const LIVELY = 1500;
-const CALM = 15000;
+const CALM = 5000;
 const DEADLINE = 10000;
 
 // So many looks in vain may be chance.
