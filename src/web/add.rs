@@ -211,7 +211,9 @@ pub async fn log_in(
     match outcome {
         Ok(mailbox) => {
             page.drafts.put(&owner, &id, Draft { mailbox: Some(mailbox), ..draft });
-            Ok(go(&format!("/add/{id}/mail")))
+            // Where there is no destination yet, that comes first.
+            let next = if config.destinations.is_empty() { "home" } else { "mail" };
+            Ok(go(&format!("/add/{id}/{next}")))
         }
         Err(reason) => {
             let told = draft.told.clone();
@@ -355,13 +357,7 @@ fn mail_step(
     fields.push(Field::choice("import", "Import", &form.import, imports));
     fields.extend(route_fields(config, form, true));
     let complaints = complaints.at(&mut fields);
-    let mut told: Vec<Told> = vec![
-        format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(),
-        match &mailbox.certificate {
-            Some(_) => format!("Trusted: {}.", mailbox.trust()).into(),
-            None => "What it sends and gets is NOT ENCRYPTED.".to_owned().into(),
-        },
-    ];
+    let mut told = login_told(draft);
     told.extend(draft.home.as_ref().map(|home| {
         format!("{home} was added to the destinations. The account is not there yet: look through this, and add it.").into()
     }));
@@ -375,6 +371,16 @@ fn mail_step(
         busy: "Saving ...",
         back: format!("/add/{id}/login"),
     })
+}
+
+/// What the server has shown.
+fn login_told(draft: &Draft) -> Vec<Told> {
+    let Some(mailbox) = &draft.mailbox else { return Vec::new() };
+    let trust = match &mailbox.certificate {
+        Some(_) => format!("Trusted: {}.", mailbox.trust()),
+        None => "What it sends and gets is NOT ENCRYPTED.".to_owned(),
+    };
+    vec![format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(), trust.into()]
 }
 
 /// How long mail stays where it is.
@@ -527,9 +533,7 @@ pub async fn home(
     Extension(SignedIn(owner)): Extension<SignedIn>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    if page.drafts.get(&owner, &id).is_none() {
-        return Ok(go("/add"));
-    }
+    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     let config = page.config().await?;
     let is_free = config.destinations.iter().all(|known| known.name.as_str() != "home");
     let peer = PeerDraft {
@@ -539,10 +543,10 @@ pub async fn home(
         user: String::new(),
     };
     let form = LoginForm::of(if is_free { "home" } else { "" }, &peer, &IMAP_PORTS);
-    Ok(html(&home_step(&form, &id, &Complaints::default())))
+    Ok(html(&home_step(&form, &draft, &id, &Complaints::default())))
 }
 
-fn home_step(form: &LoginForm, id: &str, complaints: &Complaints) -> Step {
+fn home_step(form: &LoginForm, draft: &Draft, id: &str, complaints: &Complaints) -> Step {
     let mut fields = login_fields(form, false, "IMAP server");
     fields.insert(
         0,
@@ -551,13 +555,13 @@ fn home_step(form: &LoginForm, id: &str, complaints: &Complaints) -> Step {
     let complaints = complaints.at(&mut fields);
     Step {
         title: "Where the mail goes: another IMAP server",
-        place: "Step 3 of 3",
-        told: Vec::new(),
+        place: "Before step 3",
+        told: login_told(draft),
         complaints,
         fields,
         button: "Log in and add it",
         busy: "Logging in ...",
-        back: format!("/add/{id}/mail"),
+        back: format!("/add/{id}/{}", if draft.mail.is_some() { "mail" } else { "login" }),
     }
 }
 
@@ -574,19 +578,19 @@ pub async fn add_home(
     let peer = form.peer(&IMAP_PORTS, &mut complaints);
     let password = form.password_or(None, &mut complaints);
     let (Some(name), Some(peer), Some(password), true) = (name, peer, password, complaints.is_empty()) else {
-        return Ok(complain(&home_step(&form, &id, &complaints)));
+        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     };
     let home = HomeDraft { name, peer };
     if let Err(reason) = setup::log_in_home(&home, &password).await {
-        let complaints = Complaints::one("", format!("That did not work. {}: {reason}", home.peer.host));
-        return Ok(complain(&home_step(&form, &id, &complaints)));
+        let complaints = Complaints::one("", format!("That did not work. {reason}"));
+        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
     draft.home = Some(home.name.to_string());
     if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
         complaints_of(error, &mut complaints);
-        return Ok(complain(&home_step(&form, &id, &complaints)));
+        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
     page.drafts.put(&owner, &id, draft);
     page.take_up().await?;
