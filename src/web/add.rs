@@ -378,7 +378,7 @@ fn login_told(draft: &Draft) -> Vec<Told> {
     let Some(mailbox) = &draft.mailbox else { return Vec::new() };
     let trust = match &mailbox.certificate {
         Some(_) => format!("Trusted: {}.", mailbox.trust()),
-        None => "What it sends and gets is NOT ENCRYPTED.".to_owned(),
+        None => format!("The connection to {} is NOT ENCRYPTED.", draft.peer.host),
     };
     vec![format!("Logged in to {}: {}.", draft.peer.host, mailbox.amount()).into(), trust.into()]
 }
@@ -554,7 +554,7 @@ fn home_step(form: &LoginForm, draft: &Draft, id: &str, complaints: &Complaints)
     );
     let complaints = complaints.at(&mut fields);
     Step {
-        title: "Where the mail goes: another IMAP server",
+        title: "Where the mail goes: an IMAP server",
         place: "Before step 3",
         told: login_told(draft),
         complaints,
