@@ -32,13 +32,12 @@ use tracing::warn;
 use self::heartbeat::Heartbeat;
 use self::judge::Sight;
 use self::ways::{Outlet, Tellers};
-
-pub use self::mail::{Mailbox, Mailboxes};
-
 use crate::destination::notifier;
 use crate::ledger::{self, Configured, Ledger};
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
+
+pub use self::mail::{Mailbox, Mailboxes};
 
 /// The config's `[alerts]`.
 #[derive(Clone, Debug)]

@@ -46,10 +46,18 @@ impl Poll<'_> {
             return Err(Failure::Replaced);
         }
         let intake = Intake {
+            account: self.account.name.clone(),
+            routes: self.ask.routes.clone(),
+            folders: self.account.settings.routes.iter().map(|route| route.folder.clone()).collect(),
+            config_text: format!("{:?}", self.account.settings),
+            listing: Arc::clone(&listing),
+            unchanged,
+            shortcut: Some(shortcut),
             is_recent: matches!(view, View::Recent { .. }),
             // What is behind the first slice, or was hidden, may have been delivered by a mailferry whose ledger is lost.
             past_is_unknown: view != View::Whole && !past.slices_carried,
-            ..self.intake(&listing, shortcut, unchanged, fresh)
+            fresh,
+            now: self.now(),
         };
         let taken_in = self.context.ledger.take_in(intake).await?;
         self.summary.new += taken_in.new;
@@ -59,29 +67,6 @@ impl Poll<'_> {
             self.slices_carried().await?;
         }
         Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone, hash })
-    }
-
-    fn intake(
-        &self,
-        listing: &Arc<Listing>,
-        shortcut: Shortcut,
-        unchanged: bool,
-        fresh: Option<Vec<u32>>,
-    ) -> Intake {
-        let settings = &self.account.settings;
-        Intake {
-            account: self.account.name.clone(),
-            routes: self.ask.routes.clone(),
-            folders: settings.routes.iter().map(|route| route.folder.clone()).collect(),
-            config_text: format!("{settings:?}"),
-            listing: Arc::clone(listing),
-            unchanged,
-            shortcut: Some(shortcut),
-            is_recent: false,
-            past_is_unknown: false,
-            fresh,
-            now: self.now(),
-        }
     }
 
     /// With `import = "new"`: which messages are dated after the account was configured. Asked at the first listing,

@@ -140,7 +140,7 @@ pub async fn login(
 }
 
 fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints: &Complaints) -> Step {
-    let mut fields = login_fields(form, has_password, "POP3 server");
+    let mut fields = login_fields(form, has_password, "POP3 server", "pop.example.com");
     fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
     let complaints = complaints.at(&mut fields);
     Step {
@@ -162,7 +162,7 @@ fn capitalised(text: &str) -> String {
 }
 
 /// The fields that each server needs.
-pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) -> Vec<Field> {
+pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str, example: &str) -> Vec<Field> {
     let kept = if has_password { "Leave it empty to keep the one that is known." } else { "" };
     let ways = [
         ("implicit", "TLS from the first byte"),
@@ -174,10 +174,7 @@ pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str) 
         Field::text("user", "User name", &form.user),
         // Not the one of this page, which a browser would fill in.
         Field::password("password", "Password", "new-password").hint(kept),
-        Field::text("host", server, &form.host).hint(match server {
-            "IMAP server" => "Its name, such as imap.example.org.",
-            _ => "Its name, such as pop.example.com.",
-        }),
+        Field::text("host", server, &form.host).hint(&format!("Its name, such as {example}.")),
         Field::choice("tls", "Encryption", &form.tls, ways.into()),
         Field::number("port", "Port", &form.port).hint("Leave it empty for the usual one."),
     ]
@@ -547,7 +544,7 @@ pub async fn home(
 }
 
 fn home_step(form: &LoginForm, draft: &Draft, id: &str, complaints: &Complaints) -> Step {
-    let mut fields = login_fields(form, false, "IMAP server");
+    let mut fields = login_fields(form, false, "IMAP server", "imap.example.org");
     fields.insert(
         0,
         Field::text("name", "A name for it", &form.name).hint("What the destination is called here."),

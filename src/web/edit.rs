@@ -75,7 +75,7 @@ fn own_account<'c>(config: &'c Config, name: &str) -> Result<&'c Account, Refusa
 }
 
 fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &Complaints) -> EditPage {
-    let mut fields = login_fields(&form.login, true, "POP3 server");
+    let mut fields = login_fields(&form.login, true, "POP3 server", "pop.example.com");
     fields.extend(mail_fields(&form.mail));
     for field in &mut fields {
         // What a file can say and this form cannot stays as it is.
