@@ -167,7 +167,8 @@ async fn doubt(connection: &mut SqliteConnection) -> sqlx::Result<()> {
         FROM deliveries d
         JOIN destinations t ON t.id = d.destination AND t.kind = 'imap'
         LEFT JOIN folders f ON f.destination = d.destination AND f.folder = d.folder
-        WHERE d.id = deliveries.id AND d.look_uid IS NULL AND d.state IN ('due', 'deferred', 'parked')";
+        WHERE d.id = deliveries.id AND d.look_uid IS NULL AND d.account IN (SELECT id FROM accounts)
+            AND d.state IN ('due', 'deferred', 'parked')";
     sqlx::query(look).execute(connection).await?;
     Ok(())
 }
@@ -175,19 +176,27 @@ async fn doubt(connection: &mut SqliteConnection) -> sqlx::Result<()> {
 /// No wait of ours is longer, in seconds: the schedule's longest and the longest Retry-After are a day, and jitter.
 const LONGEST_WAIT: i64 = 2 * 24 * 3600;
 
-/// Whoever wrote these times had a clock that was ahead.
+/// Whoever wrote these times had a clock that was ahead. Only what is still to be done waits for a time, and an index finds it:
+/// what was delivered may be a million rows.
 pub(super) async fn end_impossible_waits(
     connection: &mut SqliteConnection,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    for sql in [
-        "UPDATE deliveries SET retry_at = $1 WHERE retry_at > $1 + $2",
-        "UPDATE deliveries SET asked_until = NULL WHERE asked_until > $1 + $2",
-        "UPDATE deliveries SET look_up_at = $1 WHERE look_up_at > $1 + $2",
-        "UPDATE deliveries SET sent_at = $1 WHERE sent_at > $1 + $2",
-        "UPDATE destinations SET rest_until = NULL WHERE rest_until > $1 + $2",
-        "UPDATE destinations SET asked_until = NULL WHERE asked_until > $1 + $2",
-    ] {
+    let retries = "
+        UPDATE deliveries SET
+            retry_at = iif(retry_at > $1 + $2, $1, retry_at),
+            asked_until = iif(asked_until > $1 + $2, NULL, asked_until)
+        WHERE account IN (SELECT id FROM accounts) AND state = 'deferred'
+            AND (retry_at > $1 + $2 OR asked_until > $1 + $2)";
+    let look_ups = "
+        UPDATE deliveries SET
+            look_up_at = iif(look_up_at > $1 + $2, $1, look_up_at),
+            sent_at = iif(sent_at > $1 + $2, $1, sent_at)
+        WHERE account IN (SELECT id FROM accounts) AND state = 'attempting'
+            AND (look_up_at > $1 + $2 OR sent_at > $1 + $2)";
+    let rests = "UPDATE destinations SET rest_until = NULL WHERE rest_until > $1 + $2";
+    let asked = "UPDATE destinations SET asked_until = NULL WHERE asked_until > $1 + $2";
+    for sql in [retries, look_ups, rests, asked] {
         sqlx::query(sql).bind(unix(now)).bind(LONGEST_WAIT).execute(&mut *connection).await?;
     }
     Ok(())
@@ -234,7 +243,7 @@ pub(super) async fn interrupted(
 }
 
 /// A message that was by itself when the process ended may have ended it. If it may have been sent, that is
-/// looked into first.
+/// looked into first. (`opened > 0` are the words of the index.)
 async fn crashed_alone(
     connection: &mut SqliteConnection,
     account: Option<i64>,
@@ -243,7 +252,8 @@ async fn crashed_alone(
 ) -> sqlx::Result<()> {
     let suspects = "
         SELECT d.id FROM messages m JOIN deliveries d ON d.message = m.id
-        WHERE m.opened = 2 AND m.account = coalesce($1, m.account) AND d.state IN ('due', 'deferred')";
+        WHERE m.opened = 2 AND m.opened > 0 AND m.account = coalesce($1, m.account)
+            AND d.state IN ('due', 'deferred')";
     let suspects: Vec<DeliveryId> =
         sqlx::query_scalar(suspects).bind(account).fetch_all(&mut *connection).await?;
     for suspect in suspects {
@@ -252,7 +262,7 @@ async fn crashed_alone(
     let perhaps_sent = "
         UPDATE deliveries SET suspect = 1, reason = $2
         WHERE state = 'attempting' AND account IN (SELECT id FROM accounts WHERE id = $1 OR $1 IS NULL)
-            AND message IN (SELECT id FROM messages WHERE opened = 2)";
+            AND message IN (SELECT id FROM messages WHERE opened = 2 AND opened > 0)";
     sqlx::query(perhaps_sent).bind(account).bind(ENDED_BY_IT).execute(connection).await?;
     Ok(())
 }

@@ -312,7 +312,7 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
     sqlx::query(close).bind(account).execute(&mut *connection).await?;
     let release = "
         UPDATE destinations SET probe = NULL
-        WHERE probe IN (SELECT id FROM deliveries WHERE account = $1)";
+        WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = probe AND d.account = $1)";
     sqlx::query(release).bind(account).execute(&mut *connection).await?;
     interrupted(connection, Some(account), now).await
 }
