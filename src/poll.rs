@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::destination::Destination;
-use crate::ledger::{self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, State};
+use crate::ledger::{
+    self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, Slice, State,
+};
 use crate::message::{
     AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route,
 };
@@ -162,13 +164,13 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         },
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
-        retrieved: Vec::new(),
+        handled: Vec::new(),
         tried: MessageIds::default(),
         summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
         announced: MessageIds::default(),
-        portions: 0,
+        last_view: None,
         more_to_see: false,
         pipelining: false,
         listed: false,
@@ -193,8 +195,8 @@ struct Poll<'a> {
     taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
     resting: Vec<DestinationName>,
-    /// What this session has retrieved, with its numbers.
-    retrieved: Vec<(MessageId, u32)>,
+    /// What this session has retrieved, or was about to delete, with its numbers.
+    handled: Vec<(MessageId, u32)>,
     /// What this poll has tried: once is enough, however many sessions it takes.
     tried: MessageIds,
     summary: Summary,
@@ -202,8 +204,8 @@ struct Poll<'a> {
     done: u64,
     /// Messages whose DELE was announced in this poll.
     announced: MessageIds,
-    /// Sessions that are over.
-    portions: u32,
+    /// What the last session that came to its end has shown.
+    last_view: Option<View>,
     /// The last one has not shown all that the server would show.
     more_to_see: bool,
     /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
@@ -282,7 +284,7 @@ impl Poll<'_> {
     }
 
     async fn session(&mut self) -> Result<Portion, Failure> {
-        self.retrieved.clear();
+        self.handled.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
         let quirks =
             Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
@@ -299,19 +301,20 @@ impl Poll<'_> {
         self.listed = true;
         let portion = self.carry(&mut session, &mailbox).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
-        let is_held = self.is_replaced() || self.must_not_quit(&session).await?;
+        let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {
             View::Slice if !is_held => self.uncover(&mut session, &mailbox, &past).await?,
             _ => Uncovered::default(),
         };
-        let has_quit = !is_held && self.quit(session).await?;
+        // With another config nothing may be to be deleted, or hidden.
+        let has_quit = !is_held && !self.is_replaced() && self.quit(session).await?;
         if view == View::Slice {
-            let hash = (uncovered.all && has_quit).then_some(mailbox.hash);
-            self.context.ledger.note_slice(&self.account.name, hash).await?;
+            let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
+            let slice = Slice { is_last: uncovered.is_last, hidden };
+            self.context.ledger.note_slice(&self.account.name, past.epoch, slice).await?;
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
-        let is_futile = self.portions > 0 && mailbox.gone == 0;
-        self.portions += 1;
+        let is_futile = self.last_view.replace(view) == Some(view) && mailbox.gone == 0;
         // What was retrieved is hidden now, and the next slice can be seen.
         self.more_to_see = uncovered.some || view == (View::Recent { is_all: false });
         if is_futile || self.may_log_in_again() == Portion::Done {
@@ -337,17 +340,17 @@ impl Poll<'_> {
         if self.summary.login_delay.is_some() { Portion::Done } else { Portion::More }
     }
 
-    /// Without QUIT the server keeps what it would drop as retrieved (EXPIRE 0) or hide: right while any of it waits. What
-    /// is parked may be hidden, for it is still there, and it would hold back all mail behind it. Who hides what was
-    /// retrieved says EXPIRE 0, too, and means this.
+    /// At QUIT some servers drop what was retrieved (EXPIRE 0), and some hide it. So there is none while any of it waits;
+    /// then the server does neither. What is parked may be hidden, for it is still there, and it would hold back all mail
+    /// behind it; where it would be dropped, it counts as waiting. Who hides says EXPIRE 0, too, and means that.
     async fn must_not_quit(&self, session: &Session) -> Result<bool, Failure> {
         let hides = self.account.quirks.hides_retrieved;
         let is_dropped = session.capabilities().retrieved_is_gone() && !hides;
         if !is_dropped && !hides {
             return Ok(false);
         }
-        let retrieved: Vec<MessageId> = self.retrieved.iter().map(|(id, _)| *id).collect();
-        Ok(self.context.ledger.any_waits(&retrieved, is_dropped).await?)
+        let handled: Vec<MessageId> = self.handled.iter().map(|(id, _)| *id).collect();
+        Ok(self.context.ledger.any_waits(&handled, is_dropped).await?)
     }
 
     /// Carries what is due, page by page, and deletes behind it what may go.
@@ -388,7 +391,7 @@ impl Poll<'_> {
             self.note(Delivered { settled: not_arrived, ..Delivered::default() });
             if let Some(batch) = &batch {
                 self.summary.new = self.summary.new.saturating_sub(batch.known);
-                self.retrieved.extend(batch.retrieved.iter().copied());
+                self.handled.extend(batch.retrieved.iter().copied());
                 if ended.is_none() {
                     self.tried.extend(batch.opened.iter().copied());
                 }
@@ -490,7 +493,12 @@ impl Poll<'_> {
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {
-            not_arrived.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
+            // What a server had still to send is lost with the connection, so that it may have been at a later one.
+            if outcome.messages.is_empty() && items.len() > 1 {
+                ledger.go_alone(&opened).await?;
+            } else {
+                not_arrived.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
+            }
         }
         let common = batch::common_refusals(&outcome.messages);
         let mut arrived = Vec::with_capacity(items.len());

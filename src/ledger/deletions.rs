@@ -138,13 +138,7 @@ async fn deleting(connection: &mut SqliteConnection, ids: &str, now: DateTime<Ut
     let sql = "
         UPDATE messages SET deleted_at = coalesce(deleted_at, $2)
         WHERE id IN (SELECT value FROM json_each($1))";
-    sqlx::query(sql).bind(ids).bind(unix(now)).execute(&mut *connection).await?;
-    // What is deleted may be shown among the recent ones, as if it were new.
-    let sql = "
-        UPDATE accounts SET sliced_epoch = 0 WHERE sliced_epoch <> 0 AND id IN (
-            SELECT account FROM messages WHERE id IN (SELECT value FROM json_each($1))
-        )";
-    sqlx::query(sql).bind(ids).execute(connection).await?;
+    sqlx::query(sql).bind(ids).bind(unix(now)).execute(connection).await?;
     Ok(())
 }
 

@@ -79,6 +79,19 @@ impl Ledger {
         .await
     }
 
+    /// The connection ended before any of these came, and nobody knows at which: from now on each goes by itself.
+    pub async fn go_alone(&self, ids: &[MessageId]) -> Result<(), Error> {
+        let ids = list(ids.iter().copied());
+        let sql = "UPDATE messages SET alone = 1 WHERE id IN (SELECT value FROM json_each($1))";
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                sqlx::query(sql).bind(ids).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Parks what is due of a message that cannot be taken at all (larger than the config allows).
     pub async fn park(
         &self,
@@ -345,7 +358,7 @@ pub(super) async fn in_vain(
     }
 }
 
-async fn wait_or_park(
+pub(super) async fn wait_or_park(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     reason: &str,
@@ -388,7 +401,7 @@ async fn answer_lost(
 }
 
 /// Sessions in which RETR was refused until a message is parked.
-const REFUSED_SESSIONS: u32 = 3;
+pub(super) const REFUSED_SESSIONS: u32 = 3;
 
 async fn not_retrieved(
     connection: &mut SqliteConnection,

@@ -94,11 +94,16 @@ async fn unheard_of(
     connection: &mut SqliteConnection,
     retrieved: &[Retrieved],
 ) -> sqlx::Result<Vec<Retrieved>> {
-    let rows: Value = retrieved.iter().map(|m| json!([m.id.0, hex(&m.content.0)])).collect();
+    let row = |m: &Retrieved| json!([m.id.0, hex(&m.content.0), hex(&m.header.0)]);
+    let rows: Value = retrieved.iter().map(row).collect();
     let sql = "
         SELECT m.id FROM json_each($1) j JOIN messages m ON m.id = j.value ->> 0
         WHERE m.content IS NULL AND NOT EXISTS (
             SELECT 1 FROM messages o WHERE o.account = m.account AND o.content = unhex(j.value ->> 1)
+        ) AND NOT EXISTS (
+            SELECT 1 FROM messages o
+            WHERE o.account = m.account AND o.uidl = m.uidl AND o.id <> m.id
+                AND o.content IS NULL AND o.header = unhex(j.value ->> 2)
         )";
     let ids: Vec<MessageId> = sqlx::query_scalar(sql).bind(rows.to_string()).fetch_all(connection).await?;
     let ids: HashSet<MessageId> = ids.into_iter().collect();
@@ -156,7 +161,7 @@ async fn recognise(
         }
         None => {}
     }
-    let old = match same_key(connection, &row, message.content).await? {
+    let old = match same_key(connection, &row, message).await? {
         None => renamed(connection, &row, message.content).await?,
         known => known,
     };
@@ -202,20 +207,26 @@ struct Old {
     opened: i64,
 }
 
-/// A message's key is account, UIDL and content.
+/// A message's key is account, UIDL and content; its header stands for that of one which another program delivered.
 async fn same_key(
     connection: &mut SqliteConnection,
     row: &Row,
-    content: Content,
+    message: &Retrieved,
 ) -> sqlx::Result<Option<Old>> {
     let sql = "
-        WITH alike AS MATERIALIZED (SELECT * FROM messages WHERE account = $1 AND content = $3)
-        SELECT id, opened FROM alike WHERE uidl = $2 AND id <> $4
+        WITH alike AS MATERIALIZED (
+            SELECT id, uidl, opened, last_listing FROM messages WHERE account = $1 AND content = $3
+            UNION ALL
+            SELECT id, uidl, opened, last_listing FROM messages
+            WHERE account = $1 AND uidl = $2 AND content IS NULL AND header = $4
+        )
+        SELECT id, opened FROM alike WHERE uidl = $2 AND id <> $5
         ORDER BY last_listing IS NOT NULL, id LIMIT 1";
     sqlx::query_as(sql)
         .bind(row.account)
         .bind(&row.uidl)
-        .bind(content.0.to_vec())
+        .bind(message.content.0.to_vec())
+        .bind(message.header.0.to_vec())
         .bind(row.id)
         .fetch_optional(connection)
         .await

@@ -15,6 +15,8 @@ use crate::message::{AccountName, Alike, DestinationName, Listing, unix};
 #[derive(Clone, Debug)]
 pub struct Intake {
     pub account: AccountName,
+    /// See [`Past::epoch`](super::Past::epoch).
+    pub epoch: i64,
     pub routes: Vec<DestinationName>,
     /// Parallel to `routes`: the folder of an IMAP destination.
     pub folders: Vec<String>,
@@ -74,35 +76,42 @@ impl Ledger {
     ///
     /// It is done part by part, so that a large listing takes little memory and no other account waits for it. If that is
     /// cut short, the next listing finds some messages known that were not in the last one.
-    pub async fn take_in(&self, intake: Intake) -> Result<TakenIn, Error> {
+    ///
+    /// `None` where the account has been pointed to another mailbox since: this is not a listing of that one.
+    pub async fn take_in(&self, intake: Intake) -> Result<Option<TakenIn>, Error> {
         let account = intake.account.clone();
-        let unknown_past = !self.has_listed(&account);
+        let is_first = !self.has_listed(&account);
         let intake = Arc::new(intake);
         let taken_in = match intake.unchanged && self.note_unchanged(&intake).await? {
-            true => TakenIn::default(),
-            false => self.take_in_parts(&intake, unknown_past).await?,
+            true => Some(TakenIn::default()),
+            false => self.take_in_parts(&intake, is_first).await?,
         };
-        self.note_listed(account);
+        if taken_in.is_some() {
+            self.note_listed(account);
+        }
         Ok(taken_in)
     }
 
-    async fn take_in_parts(&self, intake: &Arc<Intake>, unknown_past: bool) -> Result<TakenIn, Error> {
+    async fn take_in_parts(&self, intake: &Arc<Intake>, is_first: bool) -> Result<Option<TakenIn>, Error> {
         let alike = Alike::of(&intake.listing);
         let mut total: Compared<MessageIds, MessageNumbers> = Compared::default();
         for part in Parts::of(&intake.listing, &alike, intake.fresh.as_deref()) {
             let intake = Arc::clone(intake);
             let compared = self.write(Outlives::Process, move |connection| {
-                Box::pin(async move { compare(connection, &intake, &part, unknown_past).await })
+                Box::pin(async move { compare(connection, &intake, &part, is_first).await })
             });
-            total.add(compared.await?);
+            let Some(compared) = compared.await? else { return Ok(None) };
+            total.add(compared);
         }
         let Compared { new, returning, listed, vague } = total;
-        let gone = self.leave(&intake.account, listed).await?;
+        let Some(gone) = self.leave(intake, listed).await? else { return Ok(None) };
         // Where a UIDL repeats, or may stand for several rows, the next listing needs the sizes even if nothing has
         // changed: they tell which is which.
-        self.note_listing(intake, alike.has_shared_uidl || !vague.is_empty()).await?;
+        if !self.note_listing(intake, alike.has_shared_uidl || !vague.is_empty()).await? {
+            return Ok(None);
+        }
         let (new, gone) = (new.saturating_sub(returning), gone.saturating_sub(returning));
-        Ok(TakenIn { new, gone, vague: vague.sorted() })
+        Ok(Some(TakenIn { new, gone, vague: vague.sorted() }))
     }
 
     /// Returns whether the listing is still what it was, and means what it meant.
@@ -110,11 +119,15 @@ impl Ledger {
         let intake = Arc::clone(intake);
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move {
-                let seen = "UPDATE accounts SET listed_at = $3 WHERE name = $1 AND config_text = $2";
+                let seen = "
+                    UPDATE accounts SET listed_at = $4, recent_epoch = CASE WHEN $5 THEN epoch ELSE 0 END
+                    WHERE name = $1 AND epoch = $2 AND config_text = $3";
                 let seen = sqlx::query(seen)
                     .bind(intake.account.as_str())
+                    .bind(intake.epoch)
                     .bind(&intake.config_text)
                     .bind(unix(intake.now))
+                    .bind(intake.is_recent)
                     .execute(connection)
                     .await?;
                 Ok(seen.rows_affected() > 0)
@@ -123,23 +136,25 @@ impl Ledger {
         .await
     }
 
-    /// Notes which messages are not listed any more: all but `listed`. Returns how many they are.
-    async fn leave(&self, account: &AccountName, listed: MessageIds) -> Result<u64, Error> {
+    /// Notes which messages are not listed any more: all but `listed`. Returns how many they are; `None` as
+    /// [`Ledger::take_in`], and so do all that follow.
+    async fn leave(&self, intake: &Arc<Intake>, listed: MessageIds) -> Result<Option<u64>, Error> {
         let listed = Arc::new(listed);
         let (mut gone, mut page) = (0, Some(MessageId(0)));
         while let Some(after) = page {
-            let (account, listed) = (account.clone(), Arc::clone(&listed));
+            let (intake, listed) = (Arc::clone(intake), Arc::clone(&listed));
             let left = self.write(Outlives::Process, move |connection| {
-                Box::pin(async move { leave(connection, &account, &listed, after).await })
+                Box::pin(async move { leave(connection, &intake, &listed, after).await })
             });
-            let (left, last) = left.await?;
+            let Some((left, last)) = left.await? else { return Ok(None) };
             gone += left;
             page = last;
         }
-        Ok(gone)
+        Ok(Some(gone))
     }
 
-    async fn note_listing(&self, intake: &Arc<Intake>, is_vague: bool) -> Result<(), Error> {
+    /// Returns whether it is one of the mailbox that is configured.
+    async fn note_listing(&self, intake: &Arc<Intake>, is_vague: bool) -> Result<bool, Error> {
         let intake = Arc::clone(intake);
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { note_listing(connection, &intake, is_vague).await })
@@ -161,6 +176,12 @@ impl Account {
     pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
         let sql = "SELECT id, epoch, listing, listed_at, recent_epoch FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
+    }
+
+    /// That of a listing; `None` as [`Ledger::take_in`].
+    async fn listed_by(connection: &mut SqliteConnection, intake: &Intake) -> sqlx::Result<Option<Account>> {
+        let account = Account::of(connection, &intake.account).await?;
+        Ok(Some(account).filter(|account| account.epoch == intake.epoch))
     }
 }
 
@@ -215,9 +236,9 @@ async fn compare(
     connection: &mut SqliteConnection,
     intake: &Intake,
     part: &Part,
-    unknown_past: bool,
-) -> sqlx::Result<ComparedPart> {
-    let account = Account::of(connection, &intake.account).await?;
+    is_first: bool,
+) -> sqlx::Result<Option<ComparedPart>> {
+    let Some(account) = Account::listed_by(connection, intake).await? else { return Ok(None) };
     // Until all is taken in, no listing is like the last one.
     let no_shortcut = "UPDATE accounts SET shortcut_hash = NULL WHERE id = $1 AND shortcut_hash IS NOT NULL";
     sqlx::query(no_shortcut).bind(account.id).execute(&mut *connection).await?;
@@ -226,17 +247,18 @@ async fn compare(
     let returning = returning(connection, &account).await?;
     come_back(connection).await?;
     let newest = newest(connection).await?;
-    let look = match unknown_past {
-        _ if intake.past_is_unknown => Look::Everywhere,
-        // Much of it may have been delivered long ago, by a mailferry whose ledger was lost.
-        _ if intake.is_recent && account.recent_epoch != account.epoch => Look::Everywhere,
-        true => Look::SinceLast,
-        false => Look::Nowhere,
+    // Much of what is recent may have been delivered long ago, by a mailferry whose ledger was lost.
+    let look = if intake.past_is_unknown || intake.is_recent && account.recent_epoch != account.epoch {
+        Look::Everywhere
+    } else if is_first {
+        Look::SinceLast
+    } else {
+        Look::Nowhere
     };
     let new = add_unknown(connection, &account, intake, look).await?;
     let listed = listed(connection, newest).await?;
     let vague = vague(connection, &intake.listing, part).await?;
-    Ok(Compared { new, returning, listed, vague })
+    Ok(Some(Compared { new, returning, listed, vague }))
 }
 
 pub(super) async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()> {
@@ -462,11 +484,11 @@ const PAGE: usize = 5_000;
 /// which row it has looked, if there may be more.
 async fn leave(
     connection: &mut SqliteConnection,
-    account: &AccountName,
+    intake: &Intake,
     listed: &MessageIds,
     after: MessageId,
-) -> sqlx::Result<(u64, Option<MessageId>)> {
-    let account = Account::of(connection, account).await?;
+) -> sqlx::Result<Option<(u64, Option<MessageId>)>> {
+    let Some(account) = Account::listed_by(connection, intake).await? else { return Ok(None) };
     let page = "
         SELECT json_group_array(id) FROM (
             SELECT id FROM messages WHERE account = $1 AND last_listing IS NULL AND id > $2 ORDER BY id LIMIT $3
@@ -491,22 +513,22 @@ async fn leave(
             .execute(connection)
             .await?;
     }
-    Ok((gone.len() as u64, last))
+    Ok(Some((gone.len() as u64, last)))
 }
 
 async fn note_listing(
     connection: &mut SqliteConnection,
     intake: &Intake,
     is_vague: bool,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let shortcut = intake.shortcut.filter(|_| !is_vague);
     let sql = "
         UPDATE accounts SET
             listing = listing + 1, listed_at = $2, listed_epoch = epoch, config_text = $3,
             shortcut_hash = $4, shortcut_count = $5, shortcut_octets = $6,
             recent_epoch = CASE WHEN $7 THEN epoch ELSE 0 END
-        WHERE name = $1";
-    sqlx::query(sql)
+        WHERE name = $1 AND epoch = $8";
+    let noted = sqlx::query(sql)
         .bind(intake.account.as_str())
         .bind(unix(intake.now))
         .bind(&intake.config_text)
@@ -514,7 +536,8 @@ async fn note_listing(
         .bind(shortcut.map_or(0, |shortcut| int(shortcut.count)))
         .bind(shortcut.map_or(0, |shortcut| int(shortcut.octets)))
         .bind(intake.is_recent)
+        .bind(intake.epoch)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(noted.rows_affected() > 0)
 }

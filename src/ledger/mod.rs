@@ -45,8 +45,9 @@
 //! | `adopt` | what another program had seen |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
+//! | `slices` | a mailbox that is shown a slice at a time |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
-//! | `page` | the password of the page, and who is signed in |
+//! | `page`, `subjects` | the password of the page, and who is signed in; what it calls a parked message |
 //! | `alerts` | what people are told without asking, and whether they have been |
 
 mod adopt;
@@ -109,6 +110,7 @@ pub use report::{
 };
 pub use requests::{Request, Visitor, answer_of, outcome_of};
 pub use setup::{AccountSetup, DestinationSetup};
+pub use slices::{RestOfSlice, Shown, Slice};
 
 use crate::message::AccountName;
 use writer::{Outlives, Writer};

@@ -26,6 +26,8 @@ pub struct Agenda {
 /// What a poll has to know of those before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Past {
+    /// Grows whenever the account's user or host changes.
+    pub epoch: i64,
     /// Nothing has been listed yet, or nothing since the account's user or host changed.
     pub first_listing: bool,
     /// When the account was first configured: where `import = "new"` begins.
@@ -33,10 +35,12 @@ pub struct Past {
     /// What the last listing was like, if one equal to it means nothing new.
     pub shortcut: Option<Shortcut>,
     pub no_pipelining: bool,
-    /// All slices of a mailbox that is shown in slices have been carried.
+    /// Of a mailbox that is shown in slices the last one has been seen.
     pub slices_carried: bool,
-    /// See [`Ledger::note_slice`].
+    /// See [`Slice::hidden`](super::Slice::hidden).
     pub sliced_hash: Option<[u8; 32]>,
+    /// What is new to the ledger is new.
+    pub is_known: bool,
     /// The last listing was of what is recent.
     pub was_recent: bool,
     pub first_poll: Option<DateTime<Utc>>,
@@ -106,9 +110,9 @@ impl Ledger {
     /// What is known of an account before it is polled.
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
-            SELECT listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
+            SELECT epoch, listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
                 shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, sliced_hash,
-                recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures
+                known_epoch = epoch AS is_known, recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -193,6 +197,7 @@ impl AgendaRow {
 
 #[derive(FromRow)]
 struct PastRow {
+    epoch: i64,
     first_listing: bool,
     configured_at: i64,
     shortcut_hash: Option<Vec<u8>>,
@@ -201,6 +206,7 @@ struct PastRow {
     no_pipelining: bool,
     slices_carried: bool,
     sliced_hash: Option<Vec<u8>>,
+    is_known: bool,
     was_recent: bool,
     first_poll_at: Option<i64>,
     last_poll_at: Option<i64>,
@@ -216,12 +222,14 @@ impl From<PastRow> for Past {
             octets: unsigned(row.shortcut_octets),
         });
         Past {
+            epoch: row.epoch,
             first_listing: row.first_listing,
             cut_off: moment(row.configured_at),
             shortcut,
             no_pipelining: row.no_pipelining,
             slices_carried: row.slices_carried,
             sliced_hash: row.sliced_hash.map(|hash| digest(&hash)),
+            is_known: row.is_known,
             was_recent: row.was_recent,
             first_poll: row.first_poll_at.map(moment),
             last_poll: row.last_poll_at.map(moment),

@@ -49,11 +49,13 @@ impl Poll<'_> {
             match self.retrieve_one(session, number).await? {
                 Some(message) if deletion.is(&message) => same.push((deletion.id, number)),
                 Some(_) => {
-                    ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
+                    let new = ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
+                    self.handled.push((new, number));
                 }
                 None => debug!(account = %self.account.name, number, "cannot be compared, so it stays"),
             }
         }
+        self.handled.extend(&same);
         self.delete(session, &same).await
     }
 

@@ -47,6 +47,7 @@ impl Poll<'_> {
         }
         let intake = Intake {
             account: self.account.name.clone(),
+            epoch: past.epoch,
             routes: self.ask.routes.clone(),
             folders: self.account.settings.routes.iter().map(|route| route.folder.clone()).collect(),
             config_text: format!("{:?}", self.account.settings),
@@ -55,16 +56,18 @@ impl Poll<'_> {
             shortcut: Some(shortcut),
             is_recent: matches!(view, View::Recent { .. }),
             // What is behind the first slice, or was hidden, may have been delivered by a mailferry whose ledger is lost.
-            past_is_unknown: view != View::Whole && !past.slices_carried,
+            past_is_unknown: view != View::Whole && !past.is_known,
             fresh,
             now: self.now(),
         };
-        let taken_in = self.context.ledger.take_in(intake).await?;
+        let Some(taken_in) = self.context.ledger.take_in(intake).await? else {
+            return Err(Failure::Replaced);
+        };
         self.summary.new += taken_in.new;
         self.deliveries += taken_in.new * self.ask.routes.len() as u64;
         self.report();
-        if view == (View::Recent { is_all: true }) && !past.slices_carried {
-            self.slices_carried().await?;
+        if view == (View::Recent { is_all: true }) {
+            self.saw_all_recent(past).await?;
         }
         Ok(Mailbox { listing, vague: taken_in.vague, gone: taken_in.gone, hash })
     }
@@ -82,9 +85,10 @@ impl Poll<'_> {
         let is_dated = session.capabilities().top;
         let wanted = self.account.settings.import == Import::New
             && (past.first_listing
-                // Behind the first slice there is old mail, too.
+                // Behind the first slice there is old mail, too, and among the recent where they are seen for the first time.
                 || is_dated
                     && (view == View::Slice
+                        || view != View::Whole && !past.was_recent
                         || self.context.ledger.is_mostly_unknown(&self.account.name, listing).await?));
         if wanted { Ok(Some(dated_after(session, listing, past.cut_off).await?)) } else { Ok(None) }
     }

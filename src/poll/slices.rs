@@ -2,8 +2,8 @@
 //!
 //! Whoever logs in as `recent:USER` is shown the last 30 days, whatever has been retrieved. So what is recent is carried
 //! like any other mail, and in turn with it what is old: slice after slice, until nothing is shown any more. Then the
-//! slices rest, until something has been out of sight for most of these 30 days. Whoever deletes is shown slices only, for it
-//! is not known that a deleted message is not among the recent ones; whoever wants new mail only, what is recent.
+//! slices rest, until something has been out of sight for most of these 30 days. Whoever deletes is shown slices only,
+//! so that what is gone is gone from all that is shown; whoever wants new mail only, what is recent.
 
 use std::collections::HashSet;
 
@@ -11,22 +11,25 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::ledger::Past;
+use crate::ledger::{MessageId, Past, Shown};
 use crate::message::{Import, LeaveCopy};
-use crate::pop3::Session;
+use crate::pop3::{Discarded, Session};
 
 use super::batch::Numbers;
 use super::{Failure, Mailbox, PORTION_TIME, Poll};
 
-/// A message is recent for 30 days. So long before that, what has not been listed or delivered is looked for among the
-/// slices.
-const RECENT_TIME: TimeDelta = TimeDelta::days(25);
+/// A message is recent for 30 days. What may have waited for so long, or came so long ago while nobody looked, is looked
+/// for among the slices again.
+const LOOK_AGAIN_AFTER: TimeDelta = TimeDelta::days(25);
 
-/// A message that was deleted longer ago is not recent, whatever the server has done with it.
-const FORGOTTEN_TIME: TimeDelta = TimeDelta::days(35);
+/// What waits and has not been listed for so long will not be.
+const UNSEEN_FOR: TimeDelta = TimeDelta::days(1);
 
 /// How many messages are uncovered before it is asked whether to go on.
 const AT_A_TIME: usize = 16;
+
+/// So many messages that cannot be retrieved are not at fault themselves.
+const MANY_REFUSED: usize = 3;
 
 /// What of a mailbox its server shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub(super) enum View {
 /// What became of a slice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Uncovered {
+    /// It hides nothing: there is none behind it.
+    pub is_last: bool,
     /// After QUIT something is hidden, so that there may be more to see.
     pub some: bool,
     /// After QUIT all of it is hidden, where the server does that.
@@ -60,19 +65,26 @@ impl Poll<'_> {
         if settings.import == Import::New || self.slices_rest(past).await? {
             return Ok(View::Recent { is_all: true });
         }
-        // In turn: what is recent first, then slices, as far as the server lets us log in again. What was deleted may
-        // still be among the recent ones, and would be new there.
-        let name = &self.account.name;
-        let is_sliced = self.portions > 0
-            || past.was_recent
-            || self.context.ledger.has_deleted_since(name, self.now() - FORGOTTEN_TIME).await?;
+        // In turn: what is recent first, then slices, as far as the server lets us log in again.
+        let is_sliced = self.last_view.is_some() || past.was_recent;
         Ok(if is_sliced { View::Slice } else { View::Recent { is_all: false } })
     }
 
     async fn slices_rest(&self, past: &Past) -> Result<bool, Failure> {
         let (ledger, now) = (&self.context.ledger, self.now());
-        Ok(past.slices_carried
-            && ledger.misses_nothing_before(&self.account.name, now - RECENT_TIME, now).await?)
+        let since = now - LOOK_AGAIN_AFTER;
+        Ok(past.slices_carried && ledger.misses_nothing_before(&self.account.name, since, now).await?)
+    }
+
+    /// What is recent is all that is wanted, and has been listed.
+    pub(super) async fn saw_all_recent(&mut self, past: &Past) -> Result<(), Failure> {
+        let (ledger, account, now) = (&self.context.ledger, &self.account.name, self.now());
+        if !past.is_known {
+            ledger.note_known(account, past.epoch).await?;
+        }
+        let parked = ledger.park_unseen(account, now - UNSEEN_FOR, now).await?;
+        self.summary.parked += parked;
+        Ok(())
     }
 
     /// All that was due of a slice has been carried. Retrieves the rest of it as well, except what waits, so that it does
@@ -85,42 +97,70 @@ impl Poll<'_> {
     ) -> Result<Uncovered, Failure> {
         // What is still shown, although all of it was retrieved before QUIT, hides nothing.
         if mailbox.listing.is_empty() || past.sliced_hash == Some(mailbox.hash) {
-            self.slices_carried().await?;
-            return Ok(Uncovered { some: false, all: true });
+            return Ok(Uncovered { is_last: true, some: false, all: true });
         }
-        let waiting = self.context.ledger.waiting(&self.account.name).await?;
-        let wanted: Vec<_> = waiting.iter().map(|(id, uidl, size)| (*id, uidl, *size)).collect();
-        let waiting: HashSet<u32> =
-            Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted).into_iter().flatten().collect();
-        let retrieved: HashSet<u32> = self.retrieved.iter().map(|(_, number)| *number).collect();
-        let listed = mailbox.listing.iter().map(|row| row.number);
-        let rest: Vec<u32> = listed.filter(|n| !waiting.contains(n) && !retrieved.contains(n)).collect();
-        let arrived = self.discard(session, &rest).await?;
+        let rest = self.context.ledger.rest_of_slice(&self.account.name).await?;
+        let handled: HashSet<MessageId> = self.handled.iter().map(|(id, _)| *id).collect();
+        let wanted: Vec<&Shown> = rest.settled.iter().filter(|shown| !handled.contains(&shown.id)).collect();
+        let asked: Vec<_> = wanted.iter().map(|shown| (shown.id, &shown.uidl, shown.size)).collect();
+        let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&asked);
+        let listed: Vec<(u32, &Shown)> =
+            numbers.into_iter().zip(wanted).filter_map(|(number, shown)| Some((number?, shown))).collect();
+        let tried = self.discard(session, &listed).await?;
         Ok(Uncovered {
-            some: !retrieved.is_empty() || arrived > 0,
-            all: waiting.is_empty() && arrived == rest.len(),
+            is_last: false,
+            some: !handled.is_empty() || tried.came > 0,
+            all: !rest.is_not_all && tried.came + tried.at_fault == listed.len(),
         })
     }
 
-    /// Retrieves messages that nobody needs, as far as there is time, and returns how many came.
-    async fn discard(&self, session: &mut Session, numbers: &[u32]) -> Result<usize, Failure> {
-        let (began, mut arrived) = (Instant::now(), 0);
-        for numbers in numbers.chunks(AT_A_TIME) {
+    /// Retrieves messages that nobody needs, as far as there is time.
+    async fn discard(&self, session: &mut Session, listed: &[(u32, &Shown)]) -> Result<Tried, Failure> {
+        let (began, mut tried, mut refused) = (Instant::now(), Tried::default(), Vec::new());
+        let together = |one: &(u32, &Shown), next: &(u32, &Shown)| !one.1.alone && !next.1.alone;
+        for some in listed.chunk_by(together).flat_map(|some| some.chunks(AT_A_TIME)) {
             if self.is_ending() || began.elapsed() >= PORTION_TIME {
                 break;
             }
-            arrived += session.discard(numbers).await?;
+            let numbers: Vec<u32> = some.iter().map(|(number, _)| *number).collect();
+            let Discarded { came, error } = session.discard(&numbers).await;
+            tried.came += came.iter().filter(|came| **came).count();
+            let ids = some.iter().map(|(_, shown)| shown.id);
+            refused.extend(ids.zip(&came).filter(|(_, came)| !**came).map(|(id, _)| id));
+            if let Some(error) = error {
+                self.blame(some, came.len()).await?;
+                return Err(error.into());
+            }
         }
-        if !numbers.is_empty() {
-            let of = numbers.len();
-            debug!(account = %self.account.name, arrived, of, "retrieved to see what is behind them");
+        // Refused in such numbers, they can be had another day.
+        if !refused.is_empty() && refused.len() < MANY_REFUSED {
+            tried.at_fault = refused.len();
+            self.context.ledger.not_uncovered(&refused).await?;
         }
-        Ok(arrived)
+        if !listed.is_empty() {
+            let (of, came) = (listed.len(), tried.came);
+            debug!(account = %self.account.name, came, of, "retrieved to see what is behind them");
+        }
+        Ok(tried)
     }
 
-    /// Nothing old is left to be carried.
-    pub(super) async fn slices_carried(&self) -> Result<(), Failure> {
-        let since = self.now() - FORGOTTEN_TIME;
-        Ok(self.context.ledger.slices_carried(&self.account.name, since).await?)
+    /// The session has ended at one of these, after so many answers.
+    async fn blame(&self, some: &[(u32, &Shown)], answers: usize) -> Result<(), Failure> {
+        let ledger = &self.context.ledger;
+        let ids: Vec<MessageId> = some.iter().map(|(_, shown)| shown.id).collect();
+        match ids.get(answers) {
+            Some(_) if answers == 0 && ids.len() > 1 => ledger.go_alone(&ids).await?,
+            Some(id) => ledger.not_uncovered(&[*id]).await?,
+            None => {}
+        }
+        Ok(())
     }
+}
+
+/// What came of messages that nobody needs.
+#[derive(Default)]
+struct Tried {
+    came: usize,
+    /// Those that did not come, and may never do so.
+    at_fault: usize,
 }

@@ -22,6 +22,16 @@ pub struct Retrieved {
     pub error: Option<Error>,
 }
 
+/// What [`Session::discard`] has seen.
+#[derive(Debug)]
+pub struct Discarded {
+    /// In the order asked for, whether each came; of all of them where `error` is `None`. The first that is missing is the
+    /// one at which the session ended.
+    pub came: Vec<bool>,
+    /// Why the session ended.
+    pub error: Option<Error>,
+}
+
 /// What became of one RETR.
 #[derive(Debug)]
 pub enum Retrieval {
@@ -69,21 +79,23 @@ impl Session {
         Retrieved { messages, error: outcome.err() }
     }
 
-    /// RETR for each of `numbers`, and lets go of what comes, whatever `max_size` is. Returns how many came.
-    ///
-    /// # Errors
-    /// The end of the session; [`Error::TooLong`] beyond 1 GiB.
-    pub async fn discard(&mut self, numbers: &[u32]) -> Result<usize, Error> {
+    /// RETR for each of `numbers`, and lets go of what comes, whatever `max_size` is. [`Error::TooLong`] is a message beyond
+    /// 1 GiB.
+    pub async fn discard(&mut self, numbers: &[u32]) -> Discarded {
+        let mut came = Vec::with_capacity(numbers.len());
+        let outcome = self.discard_into(&mut came, numbers).await;
+        Discarded { came, error: outcome.err() }
+    }
+
+    async fn discard_into(&mut self, came: &mut Vec<bool>, numbers: &[u32]) -> Result<(), Error> {
         self.channel.begin(RETRIEVING)?;
         let mut window = self.window("RETR", "", numbers, RETRIEVING);
-        let mut came = 0;
         for _ in numbers {
             self.keep_busy(&mut window).await?;
-            came += usize::from(self.pass_over().await?);
+            came.push(self.pass_over().await?);
             window.answered();
         }
-        self.channel.expect_silence(RETRIEVING)?;
-        Ok(came)
+        self.channel.expect_silence(RETRIEVING)
     }
 
     async fn pass_over(&mut self) -> Result<bool, Error> {

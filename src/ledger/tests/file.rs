@@ -99,7 +99,7 @@ async fn a_damaged_ledger_is_refused_after_a_crash() {
 #[tokio::test]
 async fn one_failing_job_does_not_undo_its_neighbours() {
     let house = House::new().await;
-    let good = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")]));
+    let good = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")]).await);
     let bad = house.ledger.write(Outlives::Power, |connection| {
         Box::pin(async move {
             sqlx::query("UPDATE accounts SET failures = 77").execute(&mut *connection).await?;
@@ -107,7 +107,7 @@ async fn one_failing_job_does_not_undo_its_neighbours() {
         })
     });
     let (good, bad) = tokio::join!(good, bad);
-    assert_eq!(good.unwrap().new, 1);
+    assert_eq!(good.unwrap().map(|taken_in| taken_in.new), Some(1));
     assert!(matches!(bad, Err(Error::Statement(_))));
     assert_eq!(house.value("SELECT failures FROM accounts").await, 0, "half a job is undone");
 }
@@ -122,7 +122,7 @@ async fn a_column_that_has_gone_is_damage() {
         })
     });
     renamed.await.unwrap();
-    let told = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")])).await.unwrap_err();
+    let told = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")]).await).await.unwrap_err();
     assert!(matches!(told, Error::Broken { .. }), "{told}");
 }
 
@@ -148,7 +148,7 @@ async fn after_a_disk_error_nothing_more_is_written() {
     let full = house.ledger.write(Outlives::Power, fill_the_disk).await.unwrap_err();
     assert_eq!(full, Error::Full(file(&house.folder)));
     assert_eq!(house.ledger.failed().await, full);
-    let next = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")])).await.unwrap_err();
+    let next = house.ledger.take_in(house.intake(&vec![("u1", 10, "one")]).await).await.unwrap_err();
     assert_eq!(next, full, "nothing is retried in place");
 }
 

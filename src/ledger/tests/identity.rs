@@ -251,11 +251,11 @@ async fn a_listing_that_comes_and_goes_brings_nothing_twice() {
 async fn a_row_without_list_size_agrees_with_any() {
     let mut house = House::new().await;
     house.poll(&vec![("u1", 10, "one")]).await;
-    let mut intake = house.intake(&vec![("u1", 10, "one")]);
+    let mut intake = house.intake(&vec![("u1", 10, "one")]).await;
     let mut listing = Listing::default();
     listing.push(Listed { number: 1, uidl: b"u1", size: None }).unwrap();
     intake.listing = Arc::new(listing);
-    assert_eq!(house.ledger.take_in(intake).await.unwrap(), TakenIn::default());
+    assert_eq!(house.take_in(intake).await, TakenIn::default());
     assert!(house.due().await.is_empty());
 }
 
@@ -276,15 +276,15 @@ async fn an_unchanged_listing_writes_one_row() {
     let texts: Vec<String> = (0..50_000).map(|n| format!("u{n}")).collect();
     let mailbox: Mailbox<'_> = texts.iter().map(|uidl| (uidl.as_str(), 10, "")).collect();
     let shortcut = Some(Shortcut { hash: [3; 32], count: 50_000, octets: 500_000 });
-    let taken_in = house.ledger.take_in(Intake { shortcut, ..house.intake(&mailbox) }).await.unwrap();
+    let taken_in = house.take_in(Intake { shortcut, ..house.intake(&mailbox).await }).await;
     assert_eq!(taken_in, TakenIn { new: 50_000, ..TakenIn::default() });
     assert_eq!(house.ledger.past(&account()).await.unwrap().shortcut, shortcut);
 
     assert_eq!(house.list(&mailbox).await, TakenIn::default(), "a listing that is known brings nothing");
     house.later(60);
     // Nothing of the listing is looked at: it may as well be missing.
-    let unchanged = Intake { unchanged: true, shortcut, ..house.intake(&vec![]) };
-    assert_eq!(house.ledger.take_in(unchanged).await.unwrap(), TakenIn::default());
+    let unchanged = Intake { unchanged: true, shortcut, ..house.intake(&vec![]).await };
+    assert_eq!(house.take_in(unchanged).await, TakenIn::default());
     assert_eq!(house.value("SELECT listed_at FROM accounts").await, house.now.timestamp());
     assert_eq!(house.value("SELECT count(*) FROM messages WHERE last_listing IS NULL").await, 50_000);
 }
@@ -308,17 +308,17 @@ async fn a_changed_config_or_a_repeated_uidl_voids_the_shortcut() {
     let house = House::new().await;
     let shortcut = Some(Shortcut { hash: [3; 32], count: 1, octets: 10 });
     let mailbox = vec![("u1", 10, "one")];
-    house.ledger.take_in(Intake { shortcut, ..house.intake(&mailbox) }).await.unwrap();
+    house.take_in(Intake { shortcut, ..house.intake(&mailbox).await }).await;
     let changed = Intake {
         unchanged: true,
         config_text: "other".into(),
         shortcut,
-        ..house.intake(&vec![("u1", 10, "one"), ("u2", 10, "two")])
+        ..house.intake(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await
     };
-    assert_eq!(house.ledger.take_in(changed).await.unwrap().new, 1, "the listing was looked at");
+    assert_eq!(house.take_in(changed).await.new, 1, "the listing was looked at");
     for size in [10, 20] {
         let repeated = vec![("u1", 10, "one"), ("u1", size, "two")];
-        house.ledger.take_in(Intake { shortcut, ..house.intake(&repeated) }).await.unwrap();
+        house.take_in(Intake { shortcut, ..house.intake(&repeated).await }).await;
         assert_eq!(house.ledger.past(&account()).await.unwrap().shortcut, None);
     }
 }

@@ -164,9 +164,10 @@ impl House {
         }
     }
 
-    fn intake(&self, mailbox: &Mailbox<'_>) -> Intake {
+    async fn intake(&self, mailbox: &Mailbox<'_>) -> Intake {
         Intake {
             account: account(),
+            epoch: self.ledger.past(&account()).await.map_or(1, |past| past.epoch),
             routes: self.destinations(),
             folders: self.routes.iter().map(|_| "INBOX".to_owned()).collect(),
             config_text: String::new(),
@@ -180,8 +181,12 @@ impl House {
         }
     }
 
+    async fn take_in(&self, intake: Intake) -> TakenIn {
+        self.ledger.take_in(intake).await.unwrap().expect("the account is what it was")
+    }
+
     async fn list(&self, mailbox: &Mailbox<'_>) -> TakenIn {
-        self.ledger.take_in(self.intake(mailbox)).await.unwrap()
+        self.take_in(self.intake(mailbox).await).await
     }
 
     fn ask(&self) -> Ask {

@@ -47,8 +47,8 @@ async fn new_mail_is_due_in_the_servers_order_wherever_it_stands() {
     let house = House::new().await;
     let mut names = names();
     let wanted = [3, 2_000, 2_001, 24_999];
-    let intake = Intake { fresh: Some(wanted.into()), ..house.intake(&mailbox(&names)) };
-    assert_eq!(house.ledger.take_in(intake).await.unwrap(), taken_in(4, 0));
+    let intake = Intake { fresh: Some(wanted.into()), ..house.intake(&mailbox(&names)).await };
+    assert_eq!(house.take_in(intake).await, taken_in(4, 0));
     for at in [20_000, 10_000, 0] {
         names.insert(at, format!("new at {at}"));
     }
@@ -85,10 +85,10 @@ async fn an_end_between_two_parts_loses_nothing_and_doubles_nothing() {
     let house = House::new().await;
     let old = vec![("old", 10, "")];
     let shortcut = Some(Shortcut { hash: [3; 32], count: 1, octets: 10 });
-    house.ledger.take_in(Intake { shortcut, ..house.intake(&old) }).await.unwrap();
+    house.take_in(Intake { shortcut, ..house.intake(&old).await }).await;
     let names = names();
     let count = "SELECT count(*) FROM messages";
-    let mut taking_in = Box::pin(house.ledger.take_in(house.intake(&mailbox(&names))));
+    let mut taking_in = Box::pin(house.ledger.take_in(house.intake(&mailbox(&names)).await));
     while house.value(count).await < 2_000 {
         assert!(taking_in.as_mut().now_or_never().is_none(), "it has come to its end");
     }

@@ -81,8 +81,8 @@ async fn a_renamed_account_keeps_what_it_knows() {
     };
     house.ledger.configure(vec![setup], vec![], house.now).await.unwrap();
     house.ledger.rename(&account(), &new).await.unwrap();
-    let intake = Intake { account: new.clone(), ..house.intake(&vec![("u1", 10, "one")]) };
-    assert_eq!(house.ledger.take_in(intake).await.unwrap().new, 0, "nothing is sent again");
+    let intake = Intake { account: new.clone(), ..house.intake(&vec![("u1", 10, "one")]).await };
+    assert_eq!(house.take_in(intake).await.new, 0, "nothing is sent again");
 
     house.configure().await;
     house.poll(&vec![("u1", 10, "one")]).await;

@@ -209,8 +209,8 @@ async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
         DestinationSetup { name: destination("home"), kind: "imap", fingerprint: house.fingerprint.into() };
     let setups = vec![setup(account()), setup(other.clone())];
     house.ledger.configure(setups, vec![home], house.now).await.unwrap();
-    let intake = Intake { account: other.clone(), ..house.intake(&vec![("v1", 1, "small")]) };
-    house.ledger.take_in(intake).await.unwrap();
+    let intake = Intake { account: other.clone(), ..house.intake(&vec![("v1", 1, "small")]).await };
+    house.take_in(intake).await;
     house.outcome(&delivery, unreachable()).await;
     house.later(5);
     assert_eq!(house.due().await.len(), 1);

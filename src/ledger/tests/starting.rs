@@ -129,8 +129,8 @@ async fn a_failed_first_poll_costs_import_new_no_mail() {
     assert_eq!(past.failures_in_a_row, 1);
     // TOP dates the second after the cut-off.
     let mailbox = vec![("u1", 10, "old"), ("u2", 10, "of Monday")];
-    let intake = Intake { fresh: Some(vec![2]), ..house.intake(&mailbox) };
-    assert_eq!(house.ledger.take_in(intake).await.unwrap().new, 1);
+    let intake = Intake { fresh: Some(vec![2]), ..house.intake(&mailbox).await };
+    assert_eq!(house.take_in(intake).await.new, 1);
     assert_eq!(house.send_due(&mailbox[1..].to_vec()).await, ["home: of Monday"]);
     assert!(!house.ledger.past(&account()).await.unwrap().first_listing);
     assert_eq!(house.poll(&mailbox).await, nothing(), "what was skipped stays skipped");
@@ -140,8 +140,8 @@ async fn a_failed_first_poll_costs_import_new_no_mail() {
 async fn skipped_mail_that_shares_a_uidl_stays_skipped() {
     let mut house = House::new().await;
     let old = vec![("u", 10, "old"), ("u", 10, "older"), ("", 5, "blank")];
-    let intake = Intake { fresh: Some(Vec::new()), ..house.intake(&old) };
-    house.ledger.take_in(intake).await.unwrap();
+    let intake = Intake { fresh: Some(Vec::new()), ..house.intake(&old).await };
+    house.take_in(intake).await;
     assert_eq!(house.poll(&old).await, nothing());
     house.list(&vec![("u", 10, "old"), ("u", 10, "older"), ("", 5, "blank"), ("u", 10, "new")]).await;
     assert_eq!(house.due().await.len(), 1);
@@ -222,4 +222,16 @@ async fn a_panic_over_one_message_is_not_repeated_with_the_others() {
     house.ledger.record_poll(house.record(None)).await.unwrap();
     let rest = house.due().await;
     assert_eq!(rest.iter().map(|due| due.id).collect::<Vec<_>>(), [due[1].id], "the culprit waits");
+}
+
+/// A listing that was under way when the account was pointed to another mailbox.
+#[tokio::test]
+async fn a_listing_of_another_mailbox_is_not_taken_in() {
+    let mut house = House::new().await;
+    let intake = house.intake(&vec![("u1", 10, "one")]).await;
+    house.source = "me@elsewhere";
+    house.configure().await;
+    assert_eq!(house.ledger.take_in(intake).await.unwrap(), None);
+    assert!(house.due().await.is_empty());
+    assert!(house.ledger.past(&account()).await.unwrap().first_listing);
 }

@@ -262,28 +262,198 @@ fn with_the_ledger_lost_what_is_recent_is_not_doubled() {
     });
 }
 
-/// What was deleted may still be among the recent ones.
+/// What was deleted is still among the recent ones.
 #[test]
-fn who_deletes_is_not_shown_what_is_recent() {
+fn what_was_deleted_and_shows_up_again_is_not_delivered_again() {
     alone(async || {
         let mut world = sliced(Plan { account: "leave_copy = false", ..TO_APP }).await;
-        world.poll().await.unwrap();
-        assert_eq!((world.app.taken().len(), world.pop3.mailbox().messages.len()), (12, 0));
-        world.plan.account = "leave_copy = true";
-        world.reload().await.unwrap();
-        world.put("u12", &message(12));
+        world.pop3.mailbox().ways.keeps_deleted = true;
         for _ in 0..3 {
             world.poll().await.unwrap();
             world.later(TimeDelta::hours(1));
         }
-        assert_eq!((world.receiver.arrivals().len(), logins(&world).1), (13, 0));
-        world.later(TimeDelta::days(36));
-        for _ in 0..3 {
+        assert_eq!((world.app.taken().len(), logins(&world).1), (12, 0), "who deletes is shown slices");
+        world.plan.account = "leave_copy = true";
+        world.reload().await.unwrap();
+        world.put("u12", &message(12));
+        for _ in 0..4 {
             world.poll().await.unwrap();
             world.later(TimeDelta::hours(1));
         }
         assert!(logins(&world).1 > 0);
-        assert_eq!(world.receiver.arrivals().len(), 13);
+        assert_eq!((world.app.taken().len(), world.receiver.arrivals().len()), (13, 13));
+    });
+}
+
+/// What is about to be deleted turns out to be another message: it must not go with QUIT.
+#[test]
+fn what_was_only_compared_is_not_dropped_or_hidden() {
+    for drops in [true, false] {
+        alone(async move || {
+            let account = "leave_copy = \"1h\"";
+            let mut world = World::new(Plan { home: None, app: true, account }).await;
+            world.put("u1", b"Subject: one\r\n\r\nThe first.\r\n");
+            if drops {
+                world.pop3.mailbox().ways.capabilities = &["USER", "UIDL", "TOP", "EXPIRE 0"];
+            } else {
+                world.quirks = Quirks { hides_retrieved: true, ..Quirks::default() };
+            }
+            world.poll().await.unwrap();
+            let other = b"Subject: two\r\n\r\nThe other.\r\n";
+            world.pop3.mailbox().messages[0].bytes = other.to_vec();
+            if drops {
+                world.pop3.mailbox().ways.drops_retrieved = true;
+            } else {
+                world.pop3.mailbox().ways.shows_at_a_time = Some(SLICE);
+            }
+            for _ in 0..3 {
+                world.later(TimeDelta::hours(2));
+                world.poll().await.unwrap();
+            }
+            assert!(world.app.taken().contains(&other.to_vec()), "dropped: {drops}");
+        });
+    }
+}
+
+/// Nobody asks for what is marked as deleted.
+#[test]
+fn what_is_being_deleted_is_not_uncovered() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "leave_copy = \"1h\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways.shows_at_a_time = None;
+        world.poll().await.unwrap();
+        let mailbox = |world: &World| world.pop3.mailbox().messages.len();
+        world.pop3.mailbox().messages.iter_mut().for_each(|kept| kept.is_listed = true);
+        world.later(TimeDelta::hours(2));
+        world.poll().await.unwrap();
+        assert_eq!((mailbox(&world), world.pop3.mailbox().misses), (0, 0));
+    });
+}
+
+/// It is parked, or nobody wants it, and the server hangs up whenever it is asked for: what is behind it comes all the same.
+#[test]
+fn a_message_that_ends_every_session_hides_no_slice() {
+    for account in ["leave_copy = true", "leave_copy = false", "leave_copy = false\nimport = \"new\""] {
+        alone(async move || {
+            let mut world = sliced(Plan { account, ..TO_APP }).await;
+            world.pop3.mailbox().ways.breaks_at = Some("u2");
+            for _ in 0..30 {
+                let summary = world.fetch().await.unwrap();
+                eprintln!(
+                    "{summary:?} {:?} waits {}",
+                    logins(&world),
+                    world.count("SELECT count(*) FROM deliveries WHERE state in ('due','deferred')").await
+                );
+                world.later(TimeDelta::hours(24));
+            }
+            let late = received(12, TimeDelta::days(-365));
+            world.put("u12", &late);
+            for _ in 0..3 {
+                world.fetch().await.unwrap();
+                world.later(TimeDelta::hours(1));
+            }
+            let came = if account.contains("new") { 1 } else { 12 };
+            assert_eq!(world.app.taken().len(), came, "{account}");
+            assert!(world.app.taken().contains(&late));
+        });
+    }
+}
+
+/// Slices that were begun are carried to their end, whatever the config says meanwhile.
+#[test]
+fn what_is_behind_a_slice_is_found_after_a_change_of_mind() {
+    let (keep, days) = ("leave_copy = true", "leave_copy = \"14d\"");
+    for changes in [[days, keep], [keep, "import = \"new\""]] {
+        alone(async move || {
+            let mut world = sliced(Plan { account: changes[0], ..TO_APP }).await;
+            world.pop3.mailbox().ways.capabilities = GMAIL;
+            if changes[0] == days {
+                // All has been carried once, and a backlog has grown since.
+                for _ in 0..5 {
+                    world.poll().await.unwrap();
+                    world.later(TimeDelta::hours(1));
+                }
+                for n in 12..24 {
+                    world.put(&format!("u{n}"), &message(n));
+                }
+                world.pop3.mailbox().messages[12..22].iter_mut().for_each(|kept| kept.is_recent = false);
+            }
+            world.poll().await.unwrap();
+            for account in [changes[1], keep] {
+                world.plan.account = account;
+                world.reload().await.unwrap();
+                world.later(TimeDelta::hours(1));
+                world.poll().await.unwrap();
+            }
+            for _ in 0..8 {
+                world.later(TimeDelta::hours(1));
+                world.poll().await.unwrap();
+            }
+            world.evidence().expect_all_delivered(false).await.unwrap();
+        });
+    }
+}
+
+/// There are fewer of them than show that a mailbox is another one.
+#[test]
+fn who_wants_only_new_mail_gets_none_of_the_recent_that_came_before() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "import = \"new\"\nleave_copy = false", ..TO_APP }).await;
+        world.pop3.mailbox().ways.capabilities = GMAIL;
+        world.poll().await.unwrap();
+        world.plan.account = "import = \"new\"\nleave_copy = true";
+        world.reload().await.unwrap();
+        let late = received(12, TimeDelta::days(-1));
+        world.put("u12", &late);
+        for _ in 0..3 {
+            world.later(TimeDelta::hours(1));
+            world.poll().await.unwrap();
+        }
+        assert_eq!(world.app.taken(), [late]);
+    });
+}
+
+/// It waited for a destination until it was recent no more. Nobody will see it again, so somebody is told.
+#[test]
+fn what_is_shown_no_more_is_parked_and_not_forgotten() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "import = \"new\"", ..TO_APP }).await;
+        world.poll().await.unwrap();
+        world.app.desk().ways.refuses = Some((503, None));
+        world.put("u12", &received(12, TimeDelta::days(-1)));
+        world.poll().await.unwrap();
+        world.pop3.mailbox().messages.iter_mut().for_each(|kept| kept.is_recent = false);
+        world.app.desk().ways.refuses = None;
+        let parked = "SELECT count(*) FROM deliveries WHERE state = 'parked' AND reason LIKE 'its source does not show it%'";
+        for _ in 0..2 {
+            world.later(TimeDelta::days(2));
+            world.poll().await.unwrap();
+            world.later(TimeDelta::days(2));
+            world.poll().await.unwrap();
+            assert_eq!(world.count(parked).await, 1);
+            world.ledger().expect("it was started").retry(None, None, None, now()).await.unwrap();
+            assert_eq!(world.count(parked).await, 0);
+        }
+    });
+}
+
+/// What is recent may be all that a slice has shown: then the slices still have their turn.
+#[test]
+fn a_mailbox_of_recent_mail_alone_is_polled_as_often_as_it_should_be() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.quirks = Quirks { hides_retrieved: true, ..Quirks::default() };
+        world.pop3.mailbox().ways.capabilities = GMAIL;
+        for n in 0..3 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            world.poll().await.unwrap();
+            waits.push(world.count("SELECT next_poll_at FROM accounts").await - now().timestamp());
+            world.later(TimeDelta::hours(1));
+        }
+        assert_eq!(world.count("SELECT sliced_epoch FROM accounts").await, 1, "{waits:?}");
     });
 }
 

@@ -25,6 +25,8 @@ pub struct Mailbox {
     pub logins: usize,
     pub recent_logins: usize,
     pub retrieved: usize,
+    /// Commands that named a message which is not there.
+    pub misses: usize,
     /// Connections that are not at their end.
     sessions: usize,
     /// Cancelled where [`Ways::hangs_at_quit`] begins.
@@ -65,6 +67,12 @@ pub struct Ways {
     pub refuses_login: bool,
     /// The answer to every RETR, such as `-ERR quota exceeded`.
     pub refuses_retr: Option<&'static str>,
+    /// It hangs up at the RETR of the message with this UIDL.
+    pub breaks_at: Option<&'static str>,
+    /// At QUIT what was retrieved is dropped (EXPIRE 0).
+    pub drops_retrieved: bool,
+    /// What is deleted stays among the recent ones.
+    pub keeps_deleted: bool,
 }
 
 impl Default for Ways {
@@ -79,6 +87,9 @@ impl Default for Ways {
             shows_at_a_time: None,
             refuses_login: false,
             refuses_retr: None,
+            breaks_at: None,
+            drops_retrieved: false,
+            keeps_deleted: false,
         }
     }
 }
@@ -240,9 +251,20 @@ impl Session {
         (at < self.messages.len() && !self.marked.contains(&at)).then_some(at)
     }
 
+    async fn miss(&mut self) -> Option<()> {
+        self.mailbox.lock().unwrap().misses += 1;
+        self.conversation.say("-ERR no such message").await
+    }
+
     async fn retr(&mut self, number: &str) -> Option<()> {
-        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
-        let refusal = self.mailbox.lock().unwrap().ways.refuses_retr;
+        let Some(at) = self.find(number) else { return self.miss().await };
+        let (refusal, breaks_at) = {
+            let ways = &self.mailbox.lock().unwrap().ways;
+            (ways.refuses_retr, ways.breaks_at)
+        };
+        if breaks_at.is_some_and(|uidl| uidl.as_bytes() == self.messages[at].uidl) {
+            return None;
+        }
         if let Some(refusal) = refusal {
             return self.conversation.say(refusal).await;
         }
@@ -257,7 +279,7 @@ impl Session {
 
     async fn top(&mut self, argument: &str) -> Option<()> {
         let number = argument.strip_suffix(" 0").unwrap_or_default();
-        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        let Some(at) = self.find(number) else { return self.miss().await };
         self.conversation.say("+OK").await?;
         let bytes = &self.messages[at].bytes;
         let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
@@ -267,7 +289,7 @@ impl Session {
     }
 
     async fn dele(&mut self, number: &str) -> Option<()> {
-        let Some(at) = self.find(number) else { return self.conversation.say("-ERR no such message").await };
+        let Some(at) = self.find(number) else { return self.miss().await };
         self.marked.insert(at);
         self.conversation.say("+OK").await
     }
@@ -277,7 +299,15 @@ impl Session {
             let mut mailbox = self.mailbox.lock().unwrap();
             if !mailbox.ways.ignores_dele && !mailbox.ways.forgets_deletions {
                 let gone: BTreeSet<u64> = self.marked.iter().map(|at| self.messages[*at].serial).collect();
-                mailbox.messages.retain(|kept| !gone.contains(&kept.serial));
+                if mailbox.ways.keeps_deleted {
+                    let deleted = |kept: &&mut Kept| gone.contains(&kept.serial);
+                    mailbox.messages.iter_mut().filter(deleted).for_each(|kept| kept.is_listed = false);
+                } else {
+                    mailbox.messages.retain(|kept| !gone.contains(&kept.serial));
+                }
+            }
+            if mailbox.ways.drops_retrieved {
+                mailbox.messages.retain(|kept| !self.retrieved.contains(&kept.serial));
             }
             if mailbox.ways.shows_at_a_time.is_some() {
                 let hidden = |kept: &&mut Kept| self.retrieved.contains(&kept.serial);
