@@ -3,6 +3,7 @@
 mod header;
 mod junk;
 mod listing;
+pub mod parsed;
 mod spool;
 mod subject;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use header::{field, fields, header_digest, parse_date, received_at};
+pub use header::{field, fields, header_digest, parse_date, raw_fields, received_at};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
@@ -114,6 +115,8 @@ pub struct Route {
     /// Folder of an IMAP destination, in Unicode with `/` between the levels.
     pub folder: String,
     pub mark_read: bool,
+    /// Who a webhook is told that they are for; `None`: whoever the messages say.
+    pub recipient: Option<String>,
     /// What bears one of these signs goes to the folder for junk ([`JUNK`]); none: nothing does.
     pub junk: Vec<SpamSign>,
 }

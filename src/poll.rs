@@ -494,7 +494,7 @@ impl Poll<'_> {
             && error.class() == pop3::Class::Network
         {
             // What a server had still to send is lost with the connection, so that it may have been at a later one.
-            if outcome.messages.is_empty() && items.len() > 1 {
+            if outcome.messages.is_empty() && !outcome.begun && items.len() > 1 {
                 ledger.go_alone(&opened).await?;
             } else {
                 not_arrived.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);

@@ -55,7 +55,7 @@ pub async fn mail(
     let message = message(&bytes).await.map_err(|e| e.to_string())?;
     let destination = &mailbox.destination;
     let (to, folder) = (destination.name().clone(), "INBOX".into());
-    let route = Route { to, folder, mark_read: false, junk: Vec::new() };
+    let route = Route { to, folder, mark_read: false, recipient: None, junk: Vec::new() };
     let marks = destination.prepare(&route, &[&message]).await;
     let mark = marks.map_err(Verdict::into_reason)?.pop().unwrap_or_default();
     let account = AccountName::new("mailferry").ok_or("it has no name")?;

@@ -197,6 +197,7 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
         .read("folder", |value| value::folder(value::text(value)?).map(str::to_owned))
         .unwrap_or_else(|| keys::FOLDER.to_owned());
     let mark_read = entry.flag("mark_read");
+    let recipient = entry.read("recipient", value::line).map(str::to_owned);
     let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
     let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
         let name = value::text(value)?;
@@ -209,7 +210,13 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
             format!("is for IMAP only, and {} is a webhook; take it out", quoted(to.name.as_str())),
         );
     }
-    Some(Route { to: to.name.clone(), folder, mark_read, junk })
+    if !to.is_webhook && entry.has("recipient") {
+        entry.fault(
+            "recipient",
+            format!("is for webhooks only, and {} is none; take it out", quoted(to.name.as_str())),
+        );
+    }
+    Some(Route { to: to.name.clone(), folder, mark_read, recipient, junk })
 }
 
 fn spam_headers(value: &DeValue<'_>) -> value::Read<Vec<SpamSign>> {

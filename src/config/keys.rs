@@ -17,7 +17,7 @@ pub const PEER: &[&str] =
 /// Beside those of [`PEER`].
 pub const ACCOUNT: &[&str] =
     &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "spam_headers", "deliver", "paused"];
-pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk"];
+pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk", "recipient"];
 /// Beside those of [`PEER`].
 pub const IMAP: &[&str] = &["kind"];
 pub const WEBHOOK: &[&str] = &[
@@ -25,7 +25,16 @@ pub const WEBHOOK: &[&str] = &[
     "url",
     "format",
     "secret",
+    "user",
+    "password",
+    "bearer",
+    "headers",
+    "fields",
+    "recipient_headers",
     "max_bytes",
+    "oversize",
+    "expect",
+    "follow_redirects",
     "max_in_flight",
     "connect_timeout",
     "timeout",
@@ -69,7 +78,6 @@ pub const FOLDER: &str = "INBOX";
 pub const SPAM_HEADERS: &[&str] = &["X-Spam-Flag: YES", "X-Spam-Status: Yes"];
 pub use crate::pop3::MAX_SIZE;
 
-pub const MAX_BYTES: u64 = 25 << 20;
 pub const MAX_IN_FLIGHT: usize = 8;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const TIMEOUT: Duration = Duration::from_secs(30);

@@ -16,8 +16,9 @@ use super::raw::{self, AccountsDir, RawConfig};
 use super::secret::Secret;
 use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
+use super::webhook::RawWebhook;
 use super::{Account, Broken, Config, Destination, Kind, file};
-use crate::destination::{imap_folder, notifier, webhook};
+use crate::destination::{imap_folder, notifier};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
 
@@ -106,7 +107,7 @@ impl Safe<'_> {
         Safe { env: self.env, secrets }
     }
 
-    async fn fetch_all(&self, secrets: &[Secret]) -> Result<Vec<SecretString>, Fault> {
+    async fn fetch_all(&self, secrets: impl Iterator<Item = &Secret>) -> Result<Vec<SecretString>, Fault> {
         let fetched: Vec<_> = stream::iter(secrets).then(|secret| self.fetch(secret)).collect().await;
         fetched.into_iter().collect()
     }
@@ -323,9 +324,10 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
                 |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
             ("imap", unless_at_fault(password, trust).map(settings))
         }
-        RawKind::Webhook { settings, secrets, place, ca_file } => {
-            let settings = safe.fetch_all(&secrets).await.and_then(|fetched| {
-                let settings = webhook::Settings { secrets: fetched, ..settings };
+        RawKind::Webhook(RawWebhook { settings, secrets, place, ca_file }) => {
+            let fetched = safe.fetch_all(secrets.all()).await;
+            let settings = fetched.and_then(|fetched| {
+                let settings = secrets.fill(settings, fetched);
                 match safe.secrets {
                     Secrets::Fetch => settings.check_secrets().map_err(|text| Fault { text, ..place })?,
                     Secrets::OfAccount(_) | Secrets::OfDestination(_) | Secrets::Leave => {}

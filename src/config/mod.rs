@@ -21,6 +21,7 @@ mod section;
 mod surroundings;
 mod value;
 mod web;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -32,7 +33,8 @@ pub use load::{load, load_destination, load_with_secret_of, load_without_secrets
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 
-use crate::destination::{imap_folder, webhook};
+use crate::destination::imap_folder;
+use crate::destination::webhook::Settings as WebhookSettings;
 use crate::message::{AccountName, DestinationName, Quirks};
 use crate::providers::Network;
 use crate::schedule::Schedule;
@@ -90,7 +92,7 @@ pub struct Destination {
 #[derive(Clone, Debug)]
 pub enum Kind {
     Imap(imap_folder::Settings),
-    Webhook(webhook::Settings),
+    Webhook(WebhookSettings),
 }
 
 #[derive(Clone, Debug)]

@@ -152,6 +152,11 @@ impl<'d> Section<'d> {
         Some(self.inner(key, self.line_of(key), table))
     }
 
+    /// The keys that are there.
+    pub fn names(&self) -> Vec<&'d str> {
+        self.table.keys().map(|name| -> &'d str { name.get_ref() }).collect()
+    }
+
     /// The tables under `key`, each with the name that its user gave it: `[account.NAME]`.
     pub fn named_tables(&self, key: &str) -> Vec<(&'d str, Section<'d>)> {
         let Some(outer) = self.table(key) else { return Vec::new() };

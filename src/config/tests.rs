@@ -113,6 +113,10 @@ fn uncommented(with_examples: bool) -> String {
 
 #[test]
 fn the_reference_shows_every_key() {
+    // Not all can go together.
+    let others = ["fields", "bearer"];
+    let of_app = keys::WEBHOOK.iter().copied().filter(|key| !others.contains(key)).collect();
+    let of_desk = ["kind", "url", "format", "secret", "max_bytes"].into_iter().chain(others).collect();
     let sections = [
         ("", keys::TOP[..2].to_vec()),
         ("[web]", keys::WEB.to_vec()),
@@ -120,7 +124,8 @@ fn the_reference_shows_every_key() {
         ("[alerts]", keys::ALERTS.to_vec()),
         ("[lookup]", keys::LOOKUP.to_vec()),
         ("[destination.home]", [keys::IMAP, keys::PEER].concat()),
-        ("[destination.app]", keys::WEBHOOK.to_vec()),
+        ("[destination.app]", of_app),
+        ("[destination.desk]", of_desk),
         ("[account.work]", [keys::PEER, keys::ACCOUNT].concat()),
     ];
     for (header, known) in sections {
@@ -142,13 +147,14 @@ fn the_reference_shows_every_key() {
 /// All that a file says, to be compared; the settings of a webhook do not show themselves.
 fn shown(config: &RawConfig) -> String {
     let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
-        RawKind::Webhook { settings, .. } => Some(settings),
+        RawKind::Webhook(raw) => Some(&raw.settings),
         RawKind::Imap(_) => None,
     });
     let webhooks: Vec<_> = webhooks
         .map(|hook| {
             let limits = (hook.max_bytes, hook.max_in_flight, hook.connect_timeout, hook.timeout);
-            (&hook.url, hook.format, limits, &hook.ca_file, hook.pin, hook.allow_plaintext)
+            let kind = (hook.format, hook.oversize, hook.follow_redirects, &hook.recipient_headers);
+            (&hook.url, kind, limits, &hook.ca_file, hook.pin, hook.allow_plaintext)
         })
         .collect();
     format!("{config:#?}\n{webhooks:#?}")

@@ -30,6 +30,15 @@ fn one_line(line: &str) -> Read<&str> {
     Ok(line)
 }
 
+/// The name of a field of a message's header (RFC 5322 section 3.6.8).
+pub fn header_field<'a>(value: &'a DeValue<'_>) -> Read<&'a str> {
+    let name = text(value)?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    is_name.then_some(name).ok_or_else(|| {
+        format!("{} is not the name of a header field; write it like \"Delivered-To\"", quoted(name))
+    })
+}
+
 /// An IMAP folder, in Unicode with `/` between the levels.
 pub fn folder(text: &str) -> Read<&str> {
     let folder = one_line(text)?;

@@ -63,7 +63,7 @@ impl Destination {
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.deliver(route, outgoing).await,
-            Kind::Webhook(webhook) => webhook.deliver(outgoing).await,
+            Kind::Webhook(webhook) => webhook.deliver(route.recipient.as_deref(), outgoing).await,
             Kind::Unusable(reason) => {
                 let verdict = Verdict::Unreachable { reason: reason.clone(), retry_after: None };
                 vec![verdict; outgoing.len()]

@@ -7,8 +7,10 @@
 
 mod answer;
 pub(super) mod body;
-pub mod parsed;
-mod payload;
+mod credentials;
+mod envelope;
+mod formats;
+mod seven_bit;
 pub(super) mod signature;
 
 use std::any::Any;
@@ -24,40 +26,55 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, Url, redirect};
-use secrecy::{ExposeSecret, SecretString};
+use regex::Regex;
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::answer::Answer;
+use self::answer::{Answer, Control};
 use self::body::Body;
-use self::signature::Keys;
+use self::credentials::{Credentials, hidden};
+use self::envelope::Envelope;
+use self::formats::{Encoded, LARGEST_PARSED, Letter};
 use super::outage::Outage;
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
 use crate::printable::{printable, without};
 
-/// How a message is posted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `application/json`: parsed, with the message itself in base64 as `data.raw`.
-    Json,
-    /// `message/rfc822`: the message itself.
-    Raw,
-}
+pub use self::envelope::RECIPIENT_HEADERS;
+pub use self::formats::{Credential, Format};
 
 /// The config's `[destination.NAME]` of kind "webhook".
 #[derive(Clone)]
 pub struct Settings {
     /// May hold a user and a password, which are sent as Basic authentication.
     pub url: String,
-    pub format: Format,
-    /// `whsec_` and base64, or any text. Several while one replaces another: each signs.
+    pub format: &'static Format,
+    /// What they are to the endpoint is for the format to say: see [`Credential`]. Several, while one replaces another,
+    /// only where each can sign.
     pub secrets: Vec<SecretString>,
+    /// Whose password the secret is, where the format knows a user.
+    pub user: Option<String>,
+    /// Who else wants to know who is asking: a proxy, say.
+    pub login: Login,
+    /// Header fields that go along.
+    pub headers: Vec<(String, SecretString)>,
+    /// Fields of a form that go along, where the format is one.
+    pub fields: Vec<(String, String)>,
+    /// Header fields of a message that may hold its recipient, the likeliest first.
+    pub recipient_headers: Vec<String>,
     /// The largest message that is posted, in octets of the message.
     pub max_bytes: u64,
+    pub oversize: Oversize,
+    /// What the text of an answer must match, where the status alone says little.
+    pub expect: Option<Regex>,
+    /// Whether 307 and 308 are followed within the origin of `url`.
+    pub follow_redirects: bool,
     /// The most requests at a time, whoever asks for them; at least 1.
     pub max_in_flight: usize,
     /// For TCP and TLS together.
@@ -72,6 +89,52 @@ pub struct Settings {
     pub allow_plaintext: bool,
 }
 
+/// What the config says of an endpoint's own authentication, beside the format's secret.
+#[derive(Clone, Debug, Default)]
+pub enum Login {
+    #[default]
+    None,
+    /// RFC 7617
+    Basic { user: String, password: SecretString },
+    /// RFC 6750
+    Bearer(SecretString),
+}
+
+/// Fields of a request that are not for the config to set.
+const OWN_FIELDS: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "idempotency-key",
+];
+
+/// Whether a request may bear a field of this name, beside its own.
+///
+/// # Errors
+/// A clause that can follow the name.
+pub fn header_name(name: &str) -> Result<(), String> {
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err("is not the name of a header field; write it like \"X-API-Key\"".into());
+    }
+    match OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        true => Err("is for mailferry to set; take it out".into()),
+        false => Ok(()),
+    }
+}
+
+/// What becomes of a message that is larger than `max_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oversize {
+    Park,
+    /// It goes without what its attachments hold.
+    OmitAttachments,
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the URL: it may hold a password.
@@ -83,7 +146,17 @@ impl Settings {
     /// Which endpoint this is: when it changes, the endpoint deserves a new chance. A digest, because the ledger keeps
     /// it, and many services have a token in the path or the query of their URL.
     pub fn identity(&self) -> String {
-        let text = format!("{} {:?} {}", self.url, self.format, self.max_bytes);
+        let (fields, expect) = (&self.fields, self.expect.as_ref().map(Regex::as_str));
+        let text = format!(
+            "{} {:?} {} {:?} {fields:?} {expect:?} {:?} {} {:?}",
+            self.url,
+            self.format,
+            self.max_bytes,
+            self.oversize,
+            self.user,
+            self.follow_redirects,
+            self.recipient_headers
+        );
         STANDARD.encode(Sha256::digest(text))
     }
 
@@ -93,12 +166,12 @@ impl Settings {
         peer.is_some_and(|peer| peer.is_in_the_clear())
     }
 
-    /// Makes sure that requests can be signed with `secrets`.
+    /// Makes sure that requests can be made with these secrets.
     ///
     /// # Errors
     /// A sentence that does not show them.
     pub fn check_secrets(&self) -> Result<(), String> {
-        Keys::new(&self.secrets).map(drop)
+        Credentials::of(self).map(drop)
     }
 }
 
@@ -110,7 +183,7 @@ const LARGE: u64 = 1 << 20;
 
 /// How much of an answer is read, and how much of that is quoted.
 const ANSWER_READ: usize = 64 << 10;
-const ANSWER_QUOTED: usize = 512;
+const ANSWER_QUOTED: usize = 1 << 10;
 
 /// How long the rest of an answer is waited for, once its status is known.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
@@ -118,6 +191,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Room for the bodies that are built in memory, in KiB: one of the largest, or many small ones. A body takes up to
 /// three times its message.
 const ROOM: u32 = 24 << 10;
+
+/// How often a request may be sent on.
+const MOST_REDIRECTS: usize = 3;
 
 /// So many requests in a row without an answer, and the endpoint counts as down: the rest need not wait as long.
 const SILENT: usize = 3;
@@ -160,7 +236,7 @@ pub struct Webhook {
     /// The endpoint's host, for texts: never the URL, which may hold a password.
     peer: String,
     settings: Settings,
-    keys: Keys,
+    credentials: Credentials,
     client: Client,
     connector: Connector,
     in_flight: Semaphore,
@@ -187,7 +263,7 @@ impl Webhook {
     ) -> Result<Webhook, String> {
         let url = Url::parse(&settings.url).map_err(|e| format!("`url` is not a URL ({e})"))?;
         let peer = peer(&url, &settings)?;
-        let keys = Keys::new(&settings.secrets)?;
+        let credentials = Credentials::of(&settings)?;
         let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
         let tls = match peer.tls {
             net::Tls::None => Connectors::http(),
@@ -198,7 +274,7 @@ impl Webhook {
             name: name.clone(),
             url,
             peer: peer.host,
-            keys,
+            credentials,
             client,
             connector,
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
@@ -215,7 +291,7 @@ impl Webhook {
     /// [`Verdict::Deferred`] where a message cannot be read back from its temporary file.
     pub async fn prepare(&self, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
         let marks = messages.iter().map(async |message| {
-            let hash = payload::digest(message).await.map_err(|e| unreadable(&e))?;
+            let hash = formats::digest(message).await.map_err(|e| unreadable(&e))?;
             let message_id = message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned());
             Ok(Mark { octets: message.octets(), hash, message_id, ..Mark::default() })
         });
@@ -223,10 +299,31 @@ impl Webhook {
     }
 
     /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
-    /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict.
-    pub async fn deliver(&self, outgoing: &[Outgoing]) -> Vec<Verdict> {
+    /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict. `recipient` is
+    /// who they are for, whatever they say.
+    pub async fn deliver(&self, recipient: Option<&str>, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let endpoint = Endpoint { asked: Instant::now(), fault: OnceLock::new() };
-        join_all(outgoing.iter().map(|one| self.deliver_one(one, &endpoint))).await
+        join_all(outgoing.iter().map(|one| self.deliver_one(recipient, one, &endpoint))).await
+    }
+
+    /// The request that would be made now, without making it.
+    ///
+    /// # Errors
+    /// One sentence on why there would be none.
+    pub async fn preview(&self, recipient: Option<&str>, outgoing: &Outgoing) -> Result<Preview, String> {
+        let octets = outgoing.message.octets();
+        if octets > self.settings.max_bytes && self.settings.oversize == Oversize::Park {
+            return Err(too_large(octets, self.settings.max_bytes).into_reason());
+        }
+        let request =
+            self.request(recipient, outgoing).await.map_err(|fault| unreadable(&fault).into_reason())?;
+        let shown = |(name, value): (&HeaderName, &HeaderValue)| {
+            let value =
+                if value.is_sensitive() { "(hidden)".to_owned() } else { printable(value.as_bytes()) };
+            (name.to_string(), value)
+        };
+        let fields = request.fields.iter().map(shown).collect();
+        Ok(Preview { url: without_login(&self.url), fields, body: request.body })
     }
 
     /// Reaches the endpoint without posting anything. Returns what was seen, in one line for a person.
@@ -248,16 +345,21 @@ impl Webhook {
         Ok(format!("{host}:{port}: {seen}; nothing was posted"))
     }
 
-    async fn deliver_one(&self, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
+    async fn deliver_one(
+        &self,
+        recipient: Option<&str>,
+        outgoing: &Outgoing,
+        endpoint: &Endpoint,
+    ) -> Verdict {
         let octets = outgoing.message.octets();
-        if octets > self.settings.max_bytes {
+        if octets > self.settings.max_bytes && self.settings.oversize == Oversize::Park {
             return too_large(octets, self.settings.max_bytes);
         }
         let _turn = self.in_flight.acquire().await.expect("never closed");
         if let Some(verdict) = endpoint.fault.get().cloned().or_else(|| self.outage.since(endpoint.asked)) {
             return verdict;
         }
-        let verdict = self.post(outgoing, endpoint).await;
+        let verdict = self.post(recipient, outgoing, endpoint).await;
         self.outage.note(endpoint.fault.get().unwrap_or(&verdict));
         if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
         {
@@ -267,36 +369,16 @@ impl Webhook {
         verdict
     }
 
-    async fn post(&self, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
+    async fn post(&self, recipient: Option<&str>, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
         let room = self.room_for(&outgoing.message);
         let _room = self.room.acquire_many(room).await.expect("never closed");
-        let id = id(&self.name, outgoing);
-        let timestamp = Utc::now().timestamp();
-        let signed = async {
-            let body = self.body(outgoing, &id).await?;
-            let signature = self.keys.sign(&id, timestamp, &body).await?;
-            Ok((body, signature))
-        };
-        let (body, signature) = match signed.await {
-            Ok(signed) => signed,
+        let request = match self.request(recipient, outgoing).await {
+            Ok(request) => request,
             Err(fault) => return unreadable(&fault),
         };
-        let octets = body.octets();
+        let octets = request.body.octets();
         let timeout = self.settings.timeout + Duration::from_secs(octets / SLOWEST);
-        let request = self
-            .client
-            .post(self.url.clone())
-            .timeout(timeout)
-            .header(CONTENT_TYPE, self.settings.format.content_type())
-            .header(CONTENT_LENGTH, octets)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            // draft-ietf-httpapi-idempotency-key-header-07: a string of structured fields, hence the quotes.
-            .header("Idempotency-Key", format!("\"{id}\""))
-            .header("webhook-id", id)
-            .header("X-Mailferry-Attempt", u64::from(outgoing.attempts) + 1)
-            .body(body.into_request());
-        match request.send().await {
+        match self.send(request, timeout).await {
             Ok(response) => {
                 self.silences.end();
                 self.answer(response).await.verdict(&self.peer, Utc::now())
@@ -311,36 +393,90 @@ impl Webhook {
 
     /// What a body takes of [`ROOM`]; one that is streamed takes nothing worth counting.
     fn room_for(&self, message: &Message) -> u32 {
-        let is_built = self.settings.format == Format::Json && message.octets() <= payload::LARGEST_PARSED;
+        let is_built = *self.settings.format != *Format::RAW && message.octets() <= LARGEST_PARSED;
         let kib = if is_built { 1 + message.octets() * 3 / 1024 } else { 0 };
         u32::try_from(kib).unwrap_or(ROOM).min(ROOM)
     }
 
-    async fn body(&self, outgoing: &Outgoing, id: &str) -> io::Result<Body> {
-        match self.settings.format {
-            Format::Json => payload::json(outgoing, id).await,
-            Format::Raw => Ok(Body::raw(&outgoing.message)),
+    async fn request(&self, recipient: Option<&str>, outgoing: &Outgoing) -> io::Result<Request> {
+        let (id, timestamp) = (id(&self.name, outgoing), Utc::now().timestamp());
+        let letter = Letter {
+            outgoing,
+            id: &id,
+            envelope: Envelope::of(outgoing.message.head(), &self.settings.recipient_headers, recipient),
+            settings: &self.settings,
+            is_bare: outgoing.message.octets() > self.settings.max_bytes,
+            timestamp,
+        };
+        let Encoded { content_type, body } = self.settings.format.encode(&letter).await?;
+        let mut fields = self.credentials.fields(&id, timestamp, &body).await?;
+        let own = [
+            (CONTENT_TYPE, content_type.into_owned()),
+            (CONTENT_LENGTH, body.octets().to_string()),
+            (HeaderName::from_static("webhook-timestamp"), timestamp.to_string()),
+            // draft-ietf-httpapi-idempotency-key-header-07: a string of structured fields, hence the quotes.
+            (HeaderName::from_static("idempotency-key"), format!("\"{id}\"")),
+            (HeaderName::from_static("x-mailferry-attempt"), (u64::from(outgoing.attempts) + 1).to_string()),
+            (HeaderName::from_static("webhook-id"), id),
+        ];
+        for (name, value) in own {
+            fields.insert(name, HeaderValue::try_from(value).map_err(io::Error::other)?);
+        }
+        Ok(Request { fields, body })
+    }
+
+    /// Sends it, and on where the endpoint points to another place of its own, if that is wanted.
+    async fn send(&self, request: Request, timeout: Duration) -> Result<Response, reqwest::Error> {
+        let (mut url, mut hops) = (self.url.clone(), 0);
+        loop {
+            let sent = self.client.post(url.clone()).timeout(timeout).headers(request.fields.clone());
+            let response = sent.body(request.body.clone().into_request()).send().await?;
+            match self.redirect(&url, &response) {
+                Some(next) if hops < MOST_REDIRECTS => (url, hops) = (next, hops + 1),
+                _ => return Ok(response),
+            }
         }
     }
 
-    async fn answer(&self, response: Response) -> Answer {
-        let field = |name| response.headers().get(name).map(|value| value.as_bytes().to_owned());
-        let location = field(LOCATION).and_then(|location| without_secrets(&self.url, &location));
-        Answer {
-            status: response.status().as_u16(),
-            retry_after: field(RETRY_AFTER),
-            location,
-            text: self.hushed(printable(beginning(response).await.trim_ascii())),
+    /// RFC 9110 sections 15.4.8 and 15.4.9: the others do not say that the same request may be made again.
+    fn redirect(&self, url: &Url, response: &Response) -> Option<Url> {
+        let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
+        if !self.settings.follow_redirects || !keeps.contains(&response.status()) {
+            return None;
         }
+        let location = String::from_utf8_lossy(response.headers().get(LOCATION)?.as_bytes()).into_owned();
+        let mut next = url.join(&location).ok()?;
+        if next.origin() != url.origin() {
+            return None;
+        }
+        // Either fails only where a URL cannot have a user at all.
+        let _ = next.set_username(url.username());
+        let _ = next.set_password(url.password());
+        Some(next)
+    }
+
+    async fn answer(&self, response: Response) -> Answer {
+        let field = |name: &str| response.headers().get(name).map(|value| value.as_bytes().to_owned());
+        let location = field(LOCATION.as_str()).and_then(|location| without_secrets(&self.url, &location));
+        let (status, retry_after) = (response.status().as_u16(), field(RETRY_AFTER.as_str()));
+        let control = Control::of(field("webhook-delivery").as_deref());
+        let beginning = beginning(response).await;
+        let is_expected = self
+            .settings
+            .expect
+            .as_ref()
+            .is_none_or(|expect| expect.is_match(&String::from_utf8_lossy(&beginning)));
+        let text = self.hushed(printable(beginning.trim_ascii()));
+        Answer { status, retry_after, control, location, is_expected, text }
     }
 
     /// An endpoint may quote the request that it refuses, or know the secret and say it.
     fn hushed(&self, text: String) -> String {
         let login = self.url.password().map(|password| format!("{}:{password}", self.url.username()));
         let login = login.map(|login| STANDARD.encode(login));
-        let secrets = self.settings.secrets.iter().map(ExposeSecret::expose_secret);
-        let secrets = secrets.chain(self.url.password()).chain(login.as_deref());
-        secrets.fold(text, |text, secret| without(&text, secret))
+        let hidden = hidden(&self.settings);
+        let hidden = hidden.iter().map(String::as_str).chain(self.url.password()).chain(login.as_deref());
+        hidden.fold(text, |text, secret| without(&text, secret))
     }
 
     /// Why no answer came within `timeout` to a request of so many octets.
@@ -370,12 +506,35 @@ impl Webhook {
     }
 }
 
-impl Format {
-    fn content_type(self) -> &'static str {
-        match self {
-            Format::Json => "application/json",
-            Format::Raw => "message/rfc822",
+/// A request, ready to be made.
+struct Request {
+    fields: HeaderMap,
+    body: Body,
+}
+
+/// A request, fit to be shown.
+#[derive(Debug)]
+pub struct Preview {
+    pub url: String,
+    /// Name and value, without secrets.
+    pub fields: Vec<(String, String)>,
+    body: Body,
+}
+
+impl Preview {
+    /// What the body begins with, and how many octets it has.
+    ///
+    /// # Errors
+    /// Where the message cannot be read back.
+    pub async fn body(&self, octets: usize) -> io::Result<(Vec<u8>, u64)> {
+        let (mut beginning, mut pieces) = (Vec::new(), self.body.pieces());
+        while beginning.len() < octets
+            && let Some(piece) = pieces.next().await?
+        {
+            beginning.extend_from_slice(&piece);
         }
+        beginning.truncate(octets);
+        Ok((beginning, self.body.octets()))
     }
 }
 
@@ -452,11 +611,16 @@ fn unreadable(fault: &io::Error) -> Verdict {
 /// `None` where it is no address.
 fn without_secrets(url: &Url, location: &[u8]) -> Option<String> {
     let mut target = url.join(&String::from_utf8_lossy(location)).ok()?;
-    // Either fails only where a URL cannot have a user at all.
-    let _ = target.set_username("");
-    let _ = target.set_password(None);
     target.set_query(None);
-    Some(target.into())
+    Some(without_login(&target))
+}
+
+fn without_login(url: &Url) -> String {
+    let mut url = url.clone();
+    // Either fails only where a URL cannot have a user at all.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 /// The first [`ANSWER_QUOTED`] octets of an answer. More is read, up to [`ANSWER_READ`], so that the connection can be

@@ -49,6 +49,12 @@ pub(super) fn ends_header(message: &[u8]) -> bool {
     matches!(message[..end].rsplit(|&byte| byte == b'\n').nth(1), Some(b"" | b"\r"))
 }
 
+/// The fields of a message's header as they stand, each with its continuation lines (RFC 5322 section 2.2.3) and line ends,
+/// one behind the other; not the empty line that ends the header.
+pub fn raw_fields(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Fields(&message[..header_len(message)]).filter(|field| !matches!(*field, b"\r\n" | b"\n"))
+}
+
 /// The fields of a header, each with its continuation lines (RFC 5322 section 2.2.3) and line ends.
 struct Fields<'a>(&'a [u8]);
 

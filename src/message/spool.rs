@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, FixedOffset};
 use sha2::{Digest, Sha256};
 
@@ -76,6 +76,32 @@ impl Message {
     /// Reads it from the start, in chunks.
     pub fn chunks(&self) -> Chunks {
         Chunks { body: self.body.clone(), at: 0 }
+    }
+
+    /// All of it in memory.
+    ///
+    /// # Errors
+    /// Where the temporary file cannot be read back.
+    pub async fn whole(&self) -> io::Result<Bytes> {
+        self.beginning(u64::MAX).await
+    }
+
+    /// At least `octets` of it, or all, in memory.
+    ///
+    /// # Errors
+    /// As [`Message::whole`].
+    pub async fn beginning(&self, octets: u64) -> io::Result<Bytes> {
+        if let Some(bytes) = self.bytes() {
+            return Ok(bytes.clone());
+        }
+        let length = usize::try_from(self.octets().min(octets)).map_err(io::Error::other)?;
+        let (mut beginning, mut chunks) = (BytesMut::with_capacity(length + CHUNK), self.chunks());
+        while beginning.len() < length
+            && let Some(chunk) = chunks.next().await?
+        {
+            beginning.extend_from_slice(&chunk);
+        }
+        Ok(beginning.freeze())
     }
 
     /// The value of the topmost header field of that name, unfolded, as it stands in the message.

@@ -18,6 +18,8 @@ use crate::net::{self, within};
 pub struct Retrieved {
     /// By message-number, in the order asked for; all of them where `error` is `None`.
     pub messages: Vec<(u32, Retrieval)>,
+    /// The one at which the session ended had begun to arrive.
+    pub begun: bool,
     /// Why the session ended before all was retrieved. What is in `messages` is complete all the same.
     pub error: Option<Error>,
 }
@@ -67,16 +69,16 @@ impl Session {
         memory: u64,
         too_slow: impl Future<Output = ()>,
     ) -> Retrieved {
-        let mut messages = Vec::with_capacity(numbers.len());
+        let (mut messages, mut begun) = (Vec::with_capacity(numbers.len()), false);
         let outcome = tokio::select! {
             biased;
-            outcome = self.retrieve_into(&mut messages, numbers, spool_folder, memory) => outcome,
+            outcome = self.retrieve_into(&mut messages, &mut begun, numbers, spool_folder, memory) => outcome,
             () = too_slow => Err(Error::TooSlow),
         };
         if matches!(outcome, Err(Error::OutOfStep { .. })) {
             self.doubt_last(&mut messages);
         }
-        Retrieved { messages, error: outcome.err() }
+        Retrieved { messages, begun, error: outcome.err() }
     }
 
     /// RETR for each of `numbers`, and lets go of what comes, whatever `max_size` is. [`Error::TooLong`] is a message beyond
@@ -131,6 +133,7 @@ impl Session {
     async fn retrieve_into(
         &mut self,
         messages: &mut Vec<(u32, Retrieval)>,
+        begun: &mut bool,
         numbers: &[u32],
         spool_folder: &Path,
         mut memory: u64,
@@ -140,7 +143,8 @@ impl Session {
         for &number in numbers {
             self.keep_busy(&mut window).await?;
             let room = usize::try_from(memory).unwrap_or(IN_MEMORY);
-            let retrieval = self.read_message(Spool::within(spool_folder, room)).await?;
+            *begun = false;
+            let retrieval = self.read_message(Spool::within(spool_folder, room), begun).await?;
             if let Retrieval::Message(message) = &retrieval {
                 memory = memory.saturating_sub(message.bytes().map_or(0, |bytes| bytes.len() as u64));
             }
@@ -164,11 +168,12 @@ impl Session {
         }
     }
 
-    async fn read_message(&mut self, mut spool: Spool) -> Result<Retrieval, Error> {
+    async fn read_message(&mut self, mut spool: Spool, begun: &mut bool) -> Result<Retrieval, Error> {
         let status = self.channel.status("RETR", RETRIEVING);
         if let Err(refused) = within(self.deadlines.reply, RETRIEVING, status).await? {
             return Ok(Retrieval::Refused(refused));
         }
+        *begun = true;
         let mut body = Body::new(&self.channel, self.deadlines.pace);
         while body.next(&mut self.channel).await? {
             let octets_seen = spool.octets() + body.piece.len() as u64;

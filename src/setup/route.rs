@@ -31,6 +31,7 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
     Ok(Route {
         folder: answers.folder.unwrap_or(&before.folder).trim().to_owned(),
         mark_read: answers.mark_read.unwrap_or(before.mark_read),
+        recipient: before.recipient.clone(),
         junk: match answers.junk {
             Some(false) => Vec::new(),
             Some(true) if before.junk.is_empty() => config::usual_spam_signs(),
@@ -41,5 +42,5 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
 }
 
 fn plain(to: DestinationName) -> Route {
-    Route { to, folder: "INBOX".into(), mark_read: false, junk: Vec::new() }
+    Route { to, folder: "INBOX".into(), mark_read: false, recipient: None, junk: Vec::new() }
 }

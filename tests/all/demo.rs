@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use mailferry::demo::demo;
 use mailferry::destination::webhook::{Format, Settings, Webhook};
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ferry::{Ferry, Running};
 use crate::web::browser::{Browser, PASSWORD, client};
+use crate::webhook::settings;
 
 /// What the bridge does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +49,10 @@ fn webhook(config: &toml::Table, fault: Fault) -> Webhook {
     let app = &config["destination"]["app"];
     let secret = if fault == Fault::Forges { "another secret" } else { app["secret"].as_str().unwrap() };
     let settings = Settings {
-        url: app["url"].as_str().unwrap().to_owned(),
-        format: Format::Json,
         secrets: vec![secret.into()],
         max_bytes: 64 << 20,
         max_in_flight: 4,
-        connect_timeout: Duration::from_secs(5),
-        timeout: Duration::from_secs(30),
-        ca_file: None,
-        pin: None,
-        allow_plaintext: false,
+        ..settings(app["url"].as_str().unwrap(), Format::JSON)
     };
     Webhook::new(&DestinationName::new("app").unwrap(), settings, &mut Connectors::default()).unwrap()
 }
@@ -94,7 +88,7 @@ async fn deliver(webhook: &Webhook, uidl: Uidl, message: Message, fault: Fault) 
     let account = AccountName::new("demo").unwrap();
     let outgoing = [Outgoing { message, account, uidl, mark: Mark::default(), attempts: 0 }];
     for _ in 0..if fault == Fault::SendsTwice { 2 } else { 1 } {
-        let verdicts = webhook.deliver(&outgoing).await;
+        let verdicts = webhook.deliver(None, &outgoing).await;
         let delivered = [Verdict::Delivered { receipt: Receipt::Http(204) }];
         assert_eq!(verdicts == delivered, fault != Fault::Forges, "{verdicts:?}");
     }

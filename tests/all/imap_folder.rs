@@ -40,6 +40,7 @@ fn folders_at(peer: net::Settings, user: &str, password: &str) -> ImapFolder {
 
 fn route(folder: &str) -> Route {
     Route {
+        recipient: None,
         to: DestinationName::new("home").unwrap(),
         folder: folder.into(),
         mark_read: false,

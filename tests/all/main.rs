@@ -14,6 +14,7 @@ mod dialogs;
 mod dovecot;
 mod faults;
 mod ferry;
+mod formats;
 mod fuzz;
 mod imap_folder;
 mod import_state;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mailferry::destination::webhook::{Format, Settings, Webhook};
+use mailferry::destination::webhook::{Format, Login, Oversize, RECIPIENT_HEADERS, Settings, Webhook};
 use mailferry::message::{
     AccountName, DestinationName, IN_MEMORY, Mark, Message, Outgoing, Receipt, Spool, Uidl, Verdict,
 };
@@ -19,14 +19,23 @@ use tokio::net::TcpListener;
 use crate::ca::Ca;
 use crate::receiver::{Arrival, Receiver, status};
 
-const SECRET: &str = "a secret that is long enough";
+pub const SECRET: &str = "a secret that is long enough";
 
-fn settings(url: &str, format: Format) -> Settings {
+/// As the config has them where it says no more.
+pub fn settings(url: &str, format: &'static Format) -> Settings {
     Settings {
         url: url.to_owned(),
         format,
         secrets: vec![SECRET.into()],
+        user: None,
+        login: Login::None,
+        headers: Vec::new(),
+        fields: Vec::new(),
+        recipient_headers: RECIPIENT_HEADERS.iter().copied().map(str::to_owned).collect(),
         max_bytes: 25 << 20,
+        oversize: Oversize::Park,
+        expect: None,
+        follow_redirects: false,
         max_in_flight: 16,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(30),
@@ -36,11 +45,11 @@ fn settings(url: &str, format: Format) -> Settings {
     }
 }
 
-fn build(settings: Settings) -> Result<Webhook, String> {
+pub fn build(settings: Settings) -> Result<Webhook, String> {
     Webhook::new(&DestinationName::new("app").unwrap(), settings, &mut Connectors::default())
 }
 
-fn webhook(url: &str, format: Format) -> Webhook {
+fn webhook(url: &str, format: &'static Format) -> Webhook {
     build(settings(url, format)).unwrap()
 }
 
@@ -50,7 +59,7 @@ async fn message(bytes: &[u8]) -> Message {
     spool.finish().await.unwrap()
 }
 
-async fn outgoing(bytes: &[u8]) -> Outgoing {
+pub async fn outgoing(bytes: &[u8]) -> Outgoing {
     Outgoing {
         message: message(bytes).await,
         account: AccountName::new("work").unwrap(),
@@ -61,17 +70,17 @@ async fn outgoing(bytes: &[u8]) -> Outgoing {
 }
 
 /// Delivers one message and says what became of it.
-async fn deliver(webhook: &Webhook, bytes: &[u8]) -> Verdict {
-    let [verdict] = webhook.deliver(&[outgoing(bytes).await]).await.try_into().unwrap();
+pub async fn deliver(webhook: &Webhook, bytes: &[u8]) -> Verdict {
+    let [verdict] = webhook.deliver(None, &[outgoing(bytes).await]).await.try_into().unwrap();
     verdict
 }
 
-const DELIVERED: Verdict = Verdict::Delivered { receipt: Receipt::Http(200) };
+pub const DELIVERED: Verdict = Verdict::Delivered { receipt: Receipt::Http(200) };
 
 /// The one payload that arrives when `bytes` are delivered as JSON; its `raw` is proven to be those bytes.
 async fn payload(bytes: &[u8]) -> Value {
     let receiver = Receiver::start().await;
-    assert_eq!(deliver(&webhook(&receiver.url, Format::Json), bytes).await, DELIVERED);
+    assert_eq!(deliver(&webhook(&receiver.url, Format::JSON), bytes).await, DELIVERED);
     let [arrival] = receiver.arrivals().try_into().unwrap();
     let payload: Value = serde_json::from_slice(&arrival.body).unwrap();
     let data = &payload["data"];
@@ -276,7 +285,7 @@ async fn a_large_message_is_streamed_whole() {
 #[tokio::test]
 async fn raw_is_the_message_to_the_byte() {
     let receiver = Receiver::start().await;
-    let webhook = webhook(&receiver.url, Format::Raw);
+    let webhook = webhook(&receiver.url, Format::RAW);
     let long: Vec<u8> = (0..=255u8).cycle().take(3 * IN_MEMORY + 1).collect();
     let mails = [&b""[..], b"Subject: bare\n\n.\n..\nNUL \0 8-bit \xff no final newline", &long];
     for mail in mails {
@@ -296,7 +305,7 @@ async fn raw_is_the_message_to_the_byte() {
 async fn every_secret_signs_while_one_replaces_another() {
     let receiver = Receiver::start().await;
     let key = b"\x00\x01\xff of 24 bytes or more..";
-    let mut settings = settings(&receiver.url, Format::Json);
+    let mut settings = settings(&receiver.url, Format::JSON);
     settings.secrets = vec![format!("whsec_{}", STANDARD.encode(key)).into(), SECRET.into()];
     let webhook = build(settings).unwrap();
     // Both the one in memory and the streamed one.
@@ -311,15 +320,15 @@ async fn every_secret_signs_while_one_replaces_another() {
 #[tokio::test]
 async fn a_retry_is_the_same_message_again() {
     let receiver = Receiver::start().await;
-    let webhook = webhook(&receiver.url, Format::Json);
+    let webhook = webhook(&receiver.url, Format::JSON);
     let mut first = outgoing(b"Subject: \r\nMessage-ID: <a@b>\r\n\r\nhello").await;
     let again = Outgoing { attempts: 4, ..first.clone() };
     let other_uidl = Outgoing { uidl: Uidl::new(b"2"), ..first.clone() };
-    webhook.deliver(&[first.clone()]).await;
-    webhook.deliver(&[again]).await;
-    webhook.deliver(&[other_uidl]).await;
+    webhook.deliver(None, &[first.clone()]).await;
+    webhook.deliver(None, &[again]).await;
+    webhook.deliver(None, &[other_uidl]).await;
     first.account = AccountName::new("other").unwrap();
-    webhook.deliver(&[first]).await;
+    webhook.deliver(None, &[first]).await;
 
     let arrivals = receiver.arrivals();
     let ids: Vec<&str> = arrivals.iter().map(|arrival| arrival.header("webhook-id")).collect();
@@ -349,7 +358,7 @@ async fn what_the_endpoint_says_is_obeyed() {
         answer.body(Body::from("said \x1b[31m so")).unwrap()
     })
     .await;
-    let webhook = webhook(&receiver.url, Format::Raw);
+    let webhook = webhook(&receiver.url, Format::RAW);
     for (status, _, expected) in answers {
         let verdict = format!("{:?}", deliver(&webhook, b"x").await);
         assert!(verdict.contains(expected), "{status}: {verdict}");
@@ -368,7 +377,7 @@ async fn a_redirect_takes_no_mail_elsewhere() {
             Response::builder().status(code).header("location", &target).body(Body::empty()).unwrap()
         })
         .await;
-        let verdict = deliver(&webhook(&receiver.url, Format::Raw), b"x").await;
+        let verdict = deliver(&webhook(&receiver.url, Format::RAW), b"x").await;
         let Verdict::Paused { reason, .. } = verdict else { panic!("{code}: {verdict:?}") };
         assert!(reason.contains(&elsewhere.url) && !reason.contains("hunter2"), "{reason}");
     }
@@ -378,11 +387,11 @@ async fn a_redirect_takes_no_mail_elsewhere() {
 #[tokio::test]
 async fn an_endpoint_that_takes_nothing_is_not_asked_for_each_message() {
     let receiver = Receiver::answering(|_, _| status(401)).await;
-    let mut settings = settings(&receiver.url, Format::Raw);
+    let mut settings = settings(&receiver.url, Format::RAW);
     settings.max_in_flight = 2;
     let webhook = build(settings).unwrap();
     let batch = vec![outgoing(b"x").await; 20];
-    let verdicts = webhook.deliver(&batch).await;
+    let verdicts = webhook.deliver(None, &batch).await;
     assert_eq!(verdicts.len(), 20);
     assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Paused { .. })), "{verdicts:?}");
     assert!(receiver.arrivals().len() <= 2, "{} were posted", receiver.arrivals().len());
@@ -393,9 +402,9 @@ async fn one_bad_message_holds_up_no_other() {
     let receiver =
         Receiver::answering(|arrival, _| status(if arrival.body.starts_with(b"bad") { 422 } else { 200 }))
             .await;
-    let webhook = webhook(&receiver.url, Format::Raw);
+    let webhook = webhook(&receiver.url, Format::RAW);
     let batch = [outgoing(b"a").await, outgoing(b"bad").await, outgoing(b"c").await];
-    let verdicts = webhook.deliver(&batch).await;
+    let verdicts = webhook.deliver(None, &batch).await;
     assert_eq!((&verdicts[0], &verdicts[2]), (&DELIVERED, &DELIVERED));
     assert!(matches!(verdicts[1], Verdict::Rejected { park_after: 3, .. }), "{verdicts:?}");
 }
@@ -403,7 +412,7 @@ async fn one_bad_message_holds_up_no_other() {
 #[tokio::test]
 async fn no_more_in_flight_than_allowed_and_connections_are_used_again() {
     let receiver = Receiver::holding().await;
-    let mut settings = settings(&receiver.url, Format::Json);
+    let mut settings = settings(&receiver.url, Format::JSON);
     settings.max_in_flight = 5;
     let webhook = build(settings).unwrap();
     let batch = vec![outgoing(b"Subject: x\r\n\r\n").await; 20];
@@ -412,7 +421,8 @@ async fn no_more_in_flight_than_allowed_and_connections_are_used_again() {
         receiver.let_answer(40);
     };
     // Two callers share the bound.
-    let (one, other, ()) = tokio::join!(webhook.deliver(&batch), webhook.deliver(&batch), release);
+    let (one, other, ()) =
+        tokio::join!(webhook.deliver(None, &batch), webhook.deliver(None, &batch), release);
     assert!(one.iter().chain(&other).all(|verdict| *verdict == DELIVERED));
     assert_eq!(receiver.arrivals().len(), 40);
     assert_eq!(receiver.most_at_once(), 5);
@@ -422,7 +432,7 @@ async fn no_more_in_flight_than_allowed_and_connections_are_used_again() {
 #[tokio::test]
 async fn a_message_over_max_bytes_is_not_posted() {
     let receiver = Receiver::start().await;
-    let mut settings = settings(&receiver.url, Format::Raw);
+    let mut settings = settings(&receiver.url, Format::RAW);
     settings.max_bytes = 10;
     let webhook = build(settings).unwrap();
     assert_eq!(deliver(&webhook, b"ten bytes.").await, DELIVERED);
@@ -443,19 +453,19 @@ fn settings_that_cannot_work_are_refused() {
         ("app.example.org/in", "URL"),
         ("", "URL"),
     ] {
-        let fault = build(settings(url, Format::Json)).unwrap_err();
+        let fault = build(settings(url, Format::JSON)).unwrap_err();
         assert!(fault.contains(expected), "{url}: {fault}");
     }
     let url = "https://app.example.org/in";
     for secrets in [vec![], vec![""], vec!["whsec_"], vec!["whsec_???"], vec!["good", ""]] {
         let secrets: Vec<_> = secrets.into_iter().map(Into::into).collect();
-        let fault = build(Settings { secrets, ..settings(url, Format::Json) }).unwrap_err();
+        let fault = build(Settings { secrets, ..settings(url, Format::JSON) }).unwrap_err();
         assert!(fault.contains("`secret`") && !fault.contains("???"), "{fault}");
     }
     for url in ["http://localhost/in", "http://[::1]:8080/in", "https://app.example.org"] {
-        build(settings(url, Format::Json)).unwrap();
+        build(settings(url, Format::JSON)).unwrap();
     }
-    build(Settings { allow_plaintext: true, ..settings("http://app.lan/in", Format::Json) }).unwrap();
+    build(Settings { allow_plaintext: true, ..settings("http://app.lan/in", Format::JSON) }).unwrap();
 }
 
 /// An endpoint that reads a whole small request, sends `answer` and closes.
@@ -485,14 +495,14 @@ async fn an_answer_that_breaks_off_is_no_delivery() {
         b"220 mail ESMTP\r\n",
     ] {
         let url = scripted(cut).await;
-        let verdict = deliver(&webhook(&url, Format::Raw), b"end of mail").await;
+        let verdict = deliver(&webhook(&url, Format::RAW), b"end of mail").await;
         assert!(matches!(verdict, Verdict::Deferred { .. }), "{:?}: {verdict:?}", cut.escape_ascii());
     }
     // The status is the answer: what breaks off behind it is only its text.
     let url = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthanks").await;
-    assert_eq!(deliver(&webhook(&url, Format::Raw), b"end of mail").await, DELIVERED);
+    assert_eq!(deliver(&webhook(&url, Format::RAW), b"end of mail").await, DELIVERED);
     let url = scripted(b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nthe disk").await;
-    let verdict = deliver(&webhook(&url, Format::Raw), b"end of mail").await;
+    let verdict = deliver(&webhook(&url, Format::RAW), b"end of mail").await;
     let Verdict::Deferred { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("the disk"), "{reason}");
 }
@@ -515,11 +525,11 @@ async fn refusing(lingers: bool) -> String {
 #[tokio::test]
 async fn a_refusal_is_heard_while_the_message_is_still_going_out() {
     let large = vec![b'x'; 20 << 20];
-    let verdict = deliver(&webhook(&refusing(true).await, Format::Raw), &large).await;
+    let verdict = deliver(&webhook(&refusing(true).await, Format::RAW), &large).await;
     let Verdict::Rejected { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.starts_with("HTTP 413"), "{reason}");
 
-    let verdict = deliver(&webhook(&refusing(false).await, Format::Raw), &large).await;
+    let verdict = deliver(&webhook(&refusing(false).await, Format::RAW), &large).await;
     let (Verdict::Rejected { reason, .. } | Verdict::Deferred { reason, .. }) = verdict else {
         panic!("{verdict:?}")
     };
@@ -552,7 +562,7 @@ async fn an_answer_without_end_is_cut_short() {
     ] {
         let url = endless(beginning, more).await;
         let timeout = Duration::from_secs(2);
-        let webhook = build(Settings { timeout, ..settings(&url, Format::Raw) }).unwrap();
+        let webhook = build(Settings { timeout, ..settings(&url, Format::RAW) }).unwrap();
         let started = Instant::now();
         let verdict = format!("{:?}", deliver(&webhook, b"x").await);
         assert!(verdict.contains(expected), "{verdict}");
@@ -565,7 +575,7 @@ async fn an_answer_without_end_is_cut_short() {
 async fn an_endpoint_that_never_answers_is_given_up() {
     let receiver = Receiver::holding().await;
     let timeout = Duration::from_millis(300);
-    let webhook = build(Settings { timeout, ..settings(&receiver.url, Format::Raw) }).unwrap();
+    let webhook = build(Settings { timeout, ..settings(&receiver.url, Format::RAW) }).unwrap();
     let verdict = deliver(&webhook, b"x").await;
     let Verdict::Deferred { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("no answer"), "{reason}");
@@ -575,7 +585,7 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 async fn an_endpoint_that_is_not_there_rests() {
     // Bound and dropped: nobody listens there.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let webhook = webhook(&format!("http://user:hunter2@{free}/"), Format::Raw);
+    let webhook = webhook(&format!("http://user:hunter2@{free}/"), Format::RAW);
     let verdict = deliver(&webhook, b"x").await;
     let Verdict::Unreachable { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("refused") && reason.starts_with("127.0.0.1: "), "{reason}");
@@ -589,7 +599,7 @@ async fn an_endpoint_that_is_not_there_rests() {
 async fn a_password_in_the_url_is_sent_as_basic_authentication() {
     let receiver = Receiver::start().await;
     let url = receiver.url.replace("http://", "http://me:p%40ss@");
-    assert_eq!(deliver(&webhook(&url, Format::Raw), b"x").await, DELIVERED);
+    assert_eq!(deliver(&webhook(&url, Format::RAW), b"x").await, DELIVERED);
     let basic = format!("Basic {}", STANDARD.encode("me:p@ss"));
     assert_eq!(receiver.arrivals()[0].header("authorization"), basic);
 }
@@ -601,7 +611,7 @@ async fn mail_goes_only_to_a_certificate_that_is_trusted() {
     let files = ca.issue(&["localhost"]);
     let receiver = Receiver::with_tls(&files).await;
     let trusting =
-        |ca_file, pin| build(Settings { ca_file, pin, ..settings(&receiver.url, Format::Json) }).unwrap();
+        |ca_file, pin| build(Settings { ca_file, pin, ..settings(&receiver.url, Format::JSON) }).unwrap();
 
     let strange = trusting(None, None);
     let verdict = deliver(&strange, b"x").await;
@@ -615,7 +625,7 @@ async fn mail_goes_only_to_a_certificate_that_is_trusted() {
     assert!(reason.contains("`pin`"), "{reason}");
 
     let numeric = receiver.url.replace("localhost", "127.0.0.1");
-    let other_name = Settings { ca_file: Some(ca.file()), ..settings(&numeric, Format::Json) };
+    let other_name = Settings { ca_file: Some(ca.file()), ..settings(&numeric, Format::JSON) };
     let verdict = deliver(&build(other_name).unwrap(), b"x").await;
     let Verdict::Unreachable { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("not for `127.0.0.1`") && reason.contains("`url`"), "{reason}");
@@ -630,7 +640,7 @@ async fn mail_goes_only_to_a_certificate_that_is_trusted() {
 
 #[tokio::test]
 async fn a_mark_is_of_the_bytes() {
-    let webhook = webhook("https://app.example.org/", Format::Json);
+    let webhook = webhook("https://app.example.org/", Format::JSON);
     let (one, other) =
         (message(b"Message-ID: <a@b>\r\n\r\n").await, message(&vec![b'x'; 2 * IN_MEMORY]).await);
     let marks = webhook.prepare(&[&one, &other]).await.unwrap();

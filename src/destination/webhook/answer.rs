@@ -8,14 +8,38 @@ use crate::message::{Receipt, Verdict};
 use crate::printable::printable;
 
 /// An answer, as far as a verdict depends on it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     /// The fields as they came. `location` is already without its user, password and query.
     pub retry_after: Option<Vec<u8>>,
     pub location: Option<String>,
+    pub control: Control,
+    /// Its text is what the config expects of a success.
+    pub is_expected: bool,
     /// The beginning of the body, fit to be shown.
     pub text: String,
+}
+
+/// What an endpoint wishes beside its status: the field `webhook-delivery`, <https://docs.svix.com/receiving/delivery-control>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    #[default]
+    None,
+    /// Nothing more is to come.
+    Disable,
+    /// This message is not to come again.
+    Abort,
+}
+
+impl Control {
+    pub fn of(field: Option<&[u8]>) -> Control {
+        match field.map(|value| value.trim_ascii().to_ascii_lowercase()).as_deref() {
+            Some(b"disable") => Control::Disable,
+            Some(b"abort-message") => Control::Abort,
+            _ => Control::None,
+        }
+    }
 }
 
 /// How often a message may be refused before it is parked.
@@ -30,7 +54,19 @@ impl Answer {
         let retry_after = self.retry_after.as_deref().and_then(|value| wait(value, now));
         let reason = |next: &str| self.reason(peer, next);
         match self.status {
+            200..=299 if !self.is_expected => Verdict::Deferred {
+                reason: reason("`expect` wants another answer; it will be tried again"),
+                retry_after,
+            },
             200..=299 => Verdict::Delivered { receipt: Receipt::Http(self.status) },
+            _ if self.control == Control::Disable => Verdict::Disabled {
+                reason: reason("the endpoint wants no more; `mailferry retry` if that has changed"),
+            },
+            _ if self.control == Control::Abort => Verdict::Rejected {
+                reason: reason("the endpoint does not want this message again"),
+                park_after: 1,
+                counts_for_destination: false,
+            },
             300..=399 => Verdict::Paused { reason: self.redirect(peer), retry_after },
             401 | 403 | 407 => {
                 Verdict::Paused { reason: reason("check `secret` and any password in `url`"), retry_after }
@@ -102,8 +138,36 @@ mod tests {
         DateTime::parse_from_rfc3339("2026-11-24T20:00:00Z").unwrap().to_utc()
     }
 
+    fn answer(status: u16) -> Answer {
+        let (retry_after, location, text) = (None, None, String::new());
+        Answer { status, retry_after, location, control: Control::None, is_expected: true, text }
+    }
+
     fn verdict(status: u16) -> Verdict {
-        Answer { status, ..Answer::default() }.verdict("app.example.org", now())
+        answer(status).verdict("app.example.org", now())
+    }
+
+    #[test]
+    fn an_endpoint_may_say_more_than_its_status() {
+        let control = |status, control| Answer { control, ..answer(status) }.verdict("h", now());
+        for (status, wish, expected) in [
+            (500, Control::Disable, "Disabled"),
+            (400, Control::Disable, "Disabled"),
+            (503, Control::Abort, "Rejected"),
+            (200, Control::Disable, "Delivered"),
+            (500, Control::of(Some(b"later")), "Deferred"),
+        ] {
+            assert!(format!("{:?}", control(status, wish)).starts_with(expected), "{status} {wish:?}");
+        }
+        assert_eq!(Control::of(Some(b" Disable ")), Control::Disable);
+        assert_eq!(Control::of(Some(b"abort-message")), Control::Abort);
+    }
+
+    #[test]
+    fn a_success_may_have_to_say_so() {
+        let verdict = Answer { is_expected: false, text: "not ok".into(), ..answer(200) }.verdict("h", now());
+        let Verdict::Deferred { reason, .. } = verdict else { panic!("{verdict:?}") };
+        assert!(reason.contains("not ok") && reason.contains("`expect`"), "{reason}");
     }
 
     #[test]
@@ -149,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_reason_never_carries_what_a_terminal_would_obey() {
-        let answer = Answer { status: 308, location: Some("/a\r\nb".into()), ..Answer::default() };
+        let answer = Answer { location: Some("/a\r\nb".into()), ..answer(308) };
         let Verdict::Paused { reason, .. } = answer.verdict("h", now()) else { panic!("{answer:?}") };
         assert!(reason.contains("/a\\x0D\\x0Ab"), "{reason}");
     }

@@ -32,7 +32,13 @@ fn draft(name: &str, host: &str) -> AccountDraft {
         peer: PeerDraft { host: host.into(), port: 995, tls: Tls::Implicit, user: name.into() },
         leave_copy: LeaveCopy::Forever,
         import: Import::All,
-        routes: vec![Route { to, folder: "INBOX".into(), mark_read: false, junk: Vec::new() }],
+        routes: vec![Route {
+            to,
+            folder: "INBOX".into(),
+            mark_read: false,
+            recipient: None,
+            junk: Vec::new(),
+        }],
         paused: false,
     }
 }

@@ -1,7 +1,7 @@
 //! A message's header: what identifies it, when it came, and what a webhook tells of it.
 
 use futures_util::FutureExt;
-use mailferry::destination::webhook::parsed;
+use mailferry::message::parsed;
 use mailferry::message::{Content, Message, Spool, field, fields, header_digest, received_at};
 
 /// The input is a message.

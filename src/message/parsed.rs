@@ -1,6 +1,7 @@
 //! A message taken apart: the only module that knows mail-parser.
 
 use std::borrow::Cow;
+use std::panic::catch_unwind;
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -12,7 +13,7 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Address, HeaderName, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
 use serde::Serialize;
 
-use crate::message;
+use super::{field, parse_date};
 
 /// The fields of a header that have a meaning of their own, as RFC 8621 section 4.1.3 names and parses them.
 #[derive(Debug, Default, Serialize)]
@@ -65,8 +66,8 @@ pub struct Attachment {
     pub size: usize,
     pub cid: Option<String>,
     pub disposition: Option<String>,
-    /// In base64.
-    pub content: String,
+    /// In base64; null where it was left out.
+    pub content: Option<String>,
 }
 
 impl Default for Content {
@@ -89,6 +90,9 @@ fn is_false(value: &bool) -> bool {
 
 /// Longest [`Content::preview`], in characters.
 const PREVIEW: usize = 256;
+
+/// Octets of a field that [`mailboxes_in`] looks at.
+const LONGEST_FIELD: usize = 16 << 10;
 
 static HEADER: LazyLock<MessageParser> = LazyLock::new(|| {
     MessageParser::new().with_address_headers().with_message_ids().header_text(HeaderName::Subject)
@@ -114,10 +118,17 @@ pub fn header(head: &[u8]) -> Header {
         bcc: mailboxes(parsed.bcc()),
         reply_to: mailboxes(parsed.reply_to()),
         subject: parsed.subject().map(str::to_owned),
-        sent_at: message::field(head, "Date")
-            .and_then(|date| message::parse_date(&date))
-            .map(|date| date.to_rfc3339()),
+        sent_at: field(head, "Date").and_then(|date| parse_date(&date)).map(|date| date.to_rfc3339()),
     }
+}
+
+/// The mailboxes in a field of addresses; none where it cannot be read.
+pub fn mailboxes_in(head: &[u8], name: &str) -> Vec<Mailbox> {
+    let mut text = b"From: ".to_vec();
+    text.extend(field(head, name).unwrap_or_default().into_iter().take(LONGEST_FIELD));
+    text.extend(b"\r\n\r\n");
+    // The parser is not ours, and a stranger wrote this.
+    catch_unwind(|| header(&text).from).unwrap_or_default()
 }
 
 /// Reads a whole message. May panic where the parser does.
@@ -247,7 +258,7 @@ fn attachment(id: u32, part: &MessagePart<'_>, message: &[u8]) -> Attachment {
         size: content.len(),
         cid: part.content_id().map(str::to_owned),
         disposition: part.content_disposition().map(|kind| kind.ctype().to_ascii_lowercase()),
-        content: STANDARD.encode(&content),
+        content: Some(STANDARD.encode(&content)),
     }
 }
 
