@@ -187,38 +187,37 @@ pub async fn log_in(
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, Refusal> {
-    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     let config = page.config().await?;
     let mut complaints = Complaints::default();
-    let name = form.account_name(&config, &mut complaints);
-    let peer = form.peer(&POP3_PORTS, &mut complaints);
-    let password = form.password_or(draft.password.take(), &mut complaints);
-    if let (Some(name), Some(peer), Some(password)) = (&name, &peer, &password) {
-        complaints_of_login(&config, name, peer, password, &mut complaints);
-    }
-    let has_password = password.is_some();
-    let (Some(peer), Some(password), true) = (peer, password.clone(), complaints.is_empty()) else {
-        let told = draft.told.clone();
-        page.drafts.put(&owner, &id, Draft { password, ..draft });
-        return Ok(complain(&login_step(&form, told, has_password, &complaints)));
+    let Some(Login { name, peer, password }) = form.login(&config, &draft, &mut complaints) else {
+        // The draft stays as it was: what was typed now may be for another server than what is known.
+        return Ok(complain(&login_step(&form, draft.told, draft.password.is_some(), &complaints)));
     };
     let outcome = setup::log_in_account(peer.net(), &peer.user, &password).await;
     let host = peer.host.clone();
-    draft = Draft { name, peer, password: Some(password), ..draft };
-    match outcome {
-        Ok(mailbox) => {
-            page.drafts.put(&owner, &id, Draft { mailbox: Some(mailbox), ..draft });
-            // Where there is no destination yet, that comes first.
-            let next = if config.destinations.is_empty() { "home" } else { "mail" };
-            Ok(go(&format!("/add/{id}/{next}")))
-        }
-        Err(reason) => {
-            let told = draft.told.clone();
-            page.drafts.put(&owner, &id, Draft { mailbox: None, ..draft });
-            let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
-            Ok(complain(&login_step(&form, told, true, &complaints)))
-        }
+    let (mailbox, refused) = match outcome {
+        Ok(mailbox) => (Some(mailbox), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    page.drafts.change(&owner, &id, |draft| {
+        (draft.name, draft.peer, draft.password) = (Some(name), peer, Some(password));
+        draft.mailbox = mailbox;
+    });
+    if let Some(reason) = refused {
+        let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
+        return Ok(complain(&login_step(&form, draft.told, true, &complaints)));
     }
+    // Where there is no destination yet, that comes first.
+    let next = if config.destinations.is_empty() { "home" } else { "mail" };
+    Ok(go(&format!("/add/{id}/{next}")))
+}
+
+/// What the second step has been answered with.
+struct Login {
+    name: AccountName,
+    peer: PeerDraft,
+    password: SecretString,
 }
 
 /// What a file would be refused for is said before anybody logs in.
@@ -250,6 +249,17 @@ fn complaints_of_login(
 }
 
 impl LoginForm {
+    /// `None` where there are complaints.
+    fn login(&self, config: &Config, draft: &Draft, complaints: &mut Complaints) -> Option<Login> {
+        let name = self.account_name(config, complaints);
+        let peer = self.peer(&POP3_PORTS, complaints);
+        let known = draft.password.as_ref().map(|password| (password, &draft.peer));
+        let password = self.password_or(known, peer.as_ref(), complaints);
+        let (name, peer, password) = (name?, peer?, password?);
+        complaints_of_login(config, &name, &peer, &password, complaints);
+        complaints.is_empty().then_some(Login { name, peer, password })
+    }
+
     /// The usual port is left out, so that it follows when another encryption is chosen.
     pub fn of(name: &str, peer: &PeerDraft, ports: &Ports) -> LoginForm {
         LoginForm {
@@ -302,23 +312,31 @@ impl LoginForm {
         Some(PeerDraft { host: host.to_owned(), port: port?, tls, user: user.to_owned() })
     }
 
-    /// The password that was typed, or else the one that is known.
-    fn password_or(&self, known: Option<SecretString>, complaints: &mut Complaints) -> Option<SecretString> {
-        match self.typed_password(complaints) {
-            None => {
-                if known.is_none() {
-                    complaints.add("password", "Type the password.");
-                }
-                known
-            }
-            typed => typed,
+    /// The password that was typed, or else the one that is known, where it was typed for this very `peer`: it goes to no
+    /// other.
+    fn password_or(
+        &self,
+        known: Option<(&SecretString, &PeerDraft)>,
+        peer: Option<&PeerDraft>,
+        complaints: &mut Complaints,
+    ) -> Option<SecretString> {
+        if !self.password.expose_secret().is_empty() {
+            return self.typed_password(complaints);
         }
+        match known {
+            None => complaints.add("password", "Type the password."),
+            Some((password, of)) if Some(of) == peer => return Some(password.clone()),
+            Some(_) => complaints_of(setup::Error::PasswordNeeded, complaints),
+        }
+        None
     }
 
+    /// `None` where there is none, or one that cannot be.
     pub fn typed_password(&self, complaints: &mut Complaints) -> Option<SecretString> {
         let typed = self.password.expose_secret();
         if typed.contains(char::is_control) {
             complaints.add("password", "It holds a control character, which no password can.");
+            return None;
         }
         (!typed.is_empty()).then(|| self.password.clone())
     }
@@ -418,7 +436,7 @@ pub async fn save(
 ) -> Result<Response, Refusal> {
     let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     if form.to == ANOTHER {
-        page.drafts.put(&owner, &id, Draft { mail: Some(form), ..draft });
+        page.drafts.change(&owner, &id, |draft| draft.mail = Some(form));
         return Ok(go(&format!("/add/{id}/home")));
     }
     let _changing = page.changing.lock().await;
@@ -569,11 +587,11 @@ pub async fn add_home(
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, Refusal> {
-    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
     let mut complaints = Complaints::default();
     let name = form.destination_name(&page.config().await?, &mut complaints);
     let peer = form.peer(&IMAP_PORTS, &mut complaints);
-    let password = form.password_or(None, &mut complaints);
+    let password = form.password_or(None, peer.as_ref(), &mut complaints);
     let (Some(name), Some(peer), Some(password), true) = (name, peer, password, complaints.is_empty()) else {
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     };
@@ -584,12 +602,11 @@ pub async fn add_home(
     }
     let _changing = page.changing.lock().await;
     let config = page.config().await?;
-    draft.home = Some(home.name.to_string());
     if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
         complaints_of(error, &mut complaints);
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
-    page.drafts.put(&owner, &id, draft);
+    page.drafts.change(&owner, &id, |draft| draft.home = Some(home.name.to_string()));
     page.take_up().await?;
     Ok(go(&format!("/add/{id}/mail")))
 }

@@ -67,10 +67,10 @@ impl Drafts {
         Some(owned.draft.clone())
     }
 
-    /// Puts a draft in the place of what it was before, if that is still there.
-    pub fn put(&self, owner: &Token, id: &str, draft: Draft) {
+    /// Changes a draft as it is by now, if it is still there: somebody may have answered in two windows.
+    pub fn change(&self, owner: &Token, id: &str, change: impl FnOnce(&mut Draft)) {
         if let Some(owned) = self.lock().get_mut(id).filter(|owned| owned.owner == *owner) {
-            owned.draft = draft;
+            change(&mut owned.draft);
         }
     }
 

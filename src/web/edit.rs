@@ -149,14 +149,7 @@ impl EditForm {
     ) -> Option<(AccountDraft, Option<SecretString>)> {
         let after = self.applied_to(account, config, complaints);
         let password = self.login.typed_password(complaints);
-        let after = after.filter(|_| complaints.is_empty())?;
-        if after.peer != AccountDraft::of(account).peer && password.is_none() {
-            // A password that is known goes to no other server, whoever is signed in.
-            let text = "Type the password again, as the server or the user is another one now.";
-            complaints.add("password", text);
-            return None;
-        }
-        Some((after, password))
+        Some((after.filter(|_| complaints.is_empty())?, password))
     }
 
     /// The account as it is to be; `None` where something is missing.

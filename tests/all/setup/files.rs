@@ -67,6 +67,22 @@ async fn a_password_that_is_there_stays() {
 }
 
 #[tokio::test]
+async fn a_password_that_no_file_can_hold_is_not_saved() {
+    let server = Dovecot::start();
+    let ferry = house(&server);
+    let main = ferry.folder().join("mailferry.toml");
+    let before = read(&ferry, "mailferry.toml");
+    for password in ["a\u{1}b", "a\nb", "a\n", "a\r", ""] {
+        let error = setup::add(&main, draft("you", "pop.example.com"), password.into()).await.unwrap_err();
+        assert!(error.to_string().contains(": password: "), "{password:?}: {error}");
+        let error = setup::add_home(&main, home("away"), password.into()).await.unwrap_err();
+        assert!(error.to_string().contains(": password: "), "{password:?}: {error}");
+    }
+    assert_eq!(read(&ferry, "mailferry.toml"), before);
+    assert!(!ferry.folder().join("accounts.d").exists() && !ferry.folder().join("secrets").exists());
+}
+
+#[tokio::test]
 async fn a_renamed_account_keeps_its_password() {
     let server = Dovecot::start();
     let ferry = house(&server);

@@ -1,12 +1,14 @@
 //! Adding an account on the page, from the first visit to the first delivered message; and changing one.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use super::browser::{Browser, House, Seen};
 use super::html::Html;
 use crate::dovecot::{Dovecot, PASSWORD};
-use crate::ferry::{Ferry, imap_destination, message};
+use crate::ferry::{Ferry, account, imap_destination, message};
 
 /// What is typed of a server of the test.
 struct Typed {
@@ -156,6 +158,55 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     }
     // The draft has ended, and with it the password.
     assert_eq!(browser.get(&mail).await.goes_to(), "/add");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_password_goes_to_no_server_but_the_one_it_was_typed_for() {
+    let server = Dovecot::start();
+    let taken = account("taken", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"home\" }]");
+    let config = imap_destination("home", &server, "me") + &taken;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let there = Typed { port: other.local_addr().unwrap().port().to_string() };
+    let here = Typed { port: server.pop3.to_string() };
+    let house = House::start(&config).await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let (login, mail) = (format!("{draft}/login"), format!("{draft}/mail"));
+    assert_eq!(browser.post(&login, &here.form("you", "you", PASSWORD)).await.goes_to(), mail);
+
+    // What is known stays here.
+    let seen = browser.post(&login, &there.form("you", "you", "")).await;
+    assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
+    let seen = browser.post(&login, &here.form("you", "they", "")).await;
+    assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
+    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    // And what is typed for there is not taken for here.
+    let seen = browser.post(&login, &there.form("taken", "you", "for the other")).await;
+    assert!(complaint(&seen, "name").contains("There is an account taken already"), "{seen:?}");
+    let terms =
+        [("leave_copy", "yes"), ("days", "14"), ("import", "all"), ("to", "home"), ("folder", "INBOX")];
+    assert_eq!(browser.post(&mail, &terms).await.goes_to(), "/");
+    let read = |file: &str| fs::read_to_string(house.ferry.folder().join("accounts.d").join(file)).unwrap();
+    assert!(read("you.toml").contains(&format!("port = {}", server.pop3)), "{}", read("you.toml"));
+    assert_eq!(read("you.password"), format!("{PASSWORD}\n"));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_refused_is_not_kept() {
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let login = format!("{draft}/login");
+    let nobody = Typed { port: "1".into() };
+    for password in ["a\u{1}b", "a\r\nQUIT"] {
+        let seen = browser.post(&login, &nobody.form("you", "you", password)).await;
+        assert!(complaint(&seen, "password").contains("holds a control character"), "{seen:?}");
+        let seen = browser.post(&login, &nobody.form("you", "you", "")).await;
+        assert_eq!(complaint(&seen, "password"), "Type the password.");
+    }
     house.end().await;
 }
 
