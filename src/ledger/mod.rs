@@ -47,7 +47,7 @@
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 //! | `page` | the password of the page, and who is signed in |
-//! | `alerts` | what people are told without asking, and whether they have been |
+//! | `alerts`, `notices` | what people are told without asking, and whether they have been; notices on their way by mail |
 
 mod adopt;
 mod alerts;
@@ -63,6 +63,7 @@ mod ids;
 mod intake;
 mod lock;
 mod look_ups;
+mod notices;
 mod open;
 mod page;
 mod parts;
@@ -102,6 +103,7 @@ pub use ids::{MessageIds, MessageNumbers};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;
+pub use notices::{LookedUp, NoticeAttempt};
 pub use page::Token;
 pub use polls::{Agenda, Past, PollRecord};
 pub use report::{
