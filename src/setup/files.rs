@@ -97,17 +97,26 @@ pub fn must_be_free(config: &Config, name: &AccountName) -> Result<(), Error> {
 }
 
 /// # Errors
-/// [`Error::SameMailbox`], where another account than `name` polls this one.
+/// [`Error::SameMailbox`], where another account than `name` polls this one, or will once its config is mended.
 pub fn must_be_another(config: &Config, name: &AccountName, peer: &PeerDraft) -> Result<(), Error> {
-    let is_same = |account: &&Account| {
-        let net = &account.pop3.peer;
-        let is_host = net.host.eq_ignore_ascii_case(&peer.host) && net.port == peer.port;
-        account.name != *name && is_host && account.pop3.user == peer.user
-    };
-    match config.accounts.iter().find(is_same) {
-        Some(account) => Err(Error::SameMailbox(account.name.clone())),
+    let usable = config.accounts.iter();
+    let usable = usable.map(|account| (&account.name, &account.pop3.peer, &account.pop3.user));
+    let broken = config.broken.iter().filter_map(|broken| {
+        let (net, user) = broken.mailbox.as_ref()?;
+        Some((&broken.name, net, user))
+    });
+    let mut others = usable.chain(broken).filter(|(known, ..)| *known != name);
+    match others.find(|(_, net, user)| is_same_mailbox(net, user, peer)) {
+        Some((known, ..)) => Err(Error::SameMailbox(known.clone())),
         None => Ok(()),
     }
+}
+
+/// A server shows the same mailbox at each of its ports; only on this machine others may stand behind them, in tunnels.
+fn is_same_mailbox(net: &net::Settings, user: &str, peer: &PeerDraft) -> bool {
+    let is_host = net.host.eq_ignore_ascii_case(&peer.host);
+    let is_port = net.port == peer.port || !net::is_loopback(&peer.host);
+    is_host && is_port && user.to_lowercase() == peer.user.to_lowercase()
 }
 
 /// Whether an account could be saved as it is, without saving it.
