@@ -26,8 +26,8 @@ pub use trial::{
 
 /// What an account is configured with, as the page needs it too.
 pub use crate::config::draft::{
-    AT_ONCE, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, parse_folder,
-    parse_leave_copy, parse_secret, tls_word,
+    AT_ONCE, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS, PeerDraft, Ports,
+    is_number, parse_folder, parse_leave_copy, parse_secret, tls_word,
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_with_secret_of, load_without_secrets};
 pub use crate::net::Tls;

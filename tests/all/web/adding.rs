@@ -130,6 +130,8 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     };
     let seen = browser.post(&mail, &with("many", "Mine", "home")).await;
     assert_eq!(complaint(&seen, "days"), "Type a number of days.");
+    let seen = browser.post(&mail, &with("99999", "Mine", "home")).await;
+    assert_eq!(complaint(&seen, "days"), "Type at most 36600, or choose Yes above.");
     for none in ["0", "00"] {
         let seen = browser.post(&mail, &with(none, "Mine", "home")).await;
         assert!(complaint(&seen, "days").starts_with("Type at least 1"), "{seen:?}");
@@ -156,8 +158,8 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     for file in ["accounts.d/you@example.com.password", "secrets/home"] {
         assert_eq!(fs::metadata(folder.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // The draft has ended, and with it the password.
-    assert_eq!(browser.get(&mail).await.goes_to(), "/add");
+    // The draft has ended, and with it the password. Whoever goes back to it finds what came of it.
+    assert_eq!(browser.get(&mail).await.goes_to(), "/");
     house.end().await;
 }
 
@@ -195,6 +197,34 @@ async fn a_password_goes_to_no_server_but_the_one_it_was_typed_for() {
 }
 
 #[tokio::test]
+async fn a_button_that_is_pressed_twice_does_its_work_once() {
+    let server = Dovecot::start();
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let mut again = house.browser();
+    again.cookie = browser.cookie.clone();
+    let draft = begin(&mut browser, "you@example.com").await;
+    let (login, mail) = (format!("{draft}/login"), format!("{draft}/mail"));
+    let home = format!("{draft}/home");
+    let pop3 = Typed { port: server.pop3.to_string() };
+    assert_eq!(browser.post(&login, &pop3.form("you", "you", PASSWORD)).await.goes_to(), home);
+    let imap = Typed { port: server.imap.to_string() };
+    let form = imap.form("home", "me", PASSWORD);
+    let (one, other) = tokio::join!(browser.post(&home, &form), again.post(&home, &form));
+    assert_eq!((one.goes_to(), other.goes_to()), (mail.as_str(), mail.as_str()));
+
+    // What was answered stays when somebody goes back for something else.
+    let terms = [("leave_copy", "days"), ("days", "9"), ("import", "new"), ("to", "home"), ("folder", "Old")];
+    let back = [&terms[..], &[("back", "yes")]].concat();
+    assert_eq!(browser.post(&mail, &back).await.goes_to(), login);
+    let html = browser.submit(&login, &pop3.form("you", "you", "")).await.html();
+    assert_eq!((value(&html, "days"), value(&html, "folder")), ("9", "Old"));
+    let (one, other) = tokio::join!(browser.post(&mail, &terms), again.post(&mail, &terms));
+    assert_eq!((one.goes_to(), other.goes_to()), ("/", "/"));
+    house.end().await;
+}
+
+#[tokio::test]
 async fn a_password_that_was_refused_is_not_kept() {
     let house = House::start("").await;
     let mut browser = house.first_browser().await;
@@ -218,12 +248,15 @@ async fn a_draft_belongs_to_who_began_it() {
     let mut other = house.browser();
     other.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
     for step in ["login", "mail", "home"] {
-        assert_eq!(other.get(&format!("{draft}/{step}")).await.goes_to(), "/add", "{step}");
+        assert_eq!(other.get(&format!("{draft}/{step}")).await.goes_to(), "/add?lost=yes", "{step}");
     }
     assert_eq!(owner.get(&format!("{draft}/login")).await.status, 200);
     owner.post("/sign-out", &[]).await;
     owner.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
-    assert_eq!(owner.get(&format!("{draft}/login")).await.goes_to(), "/add", "signing out forgets it");
+    let seen = owner.get(&format!("{draft}/login")).await;
+    assert_eq!(seen.goes_to(), "/add?lost=yes", "signing out forgets it");
+    let html = owner.get("/add?lost=yes").await.html();
+    assert!(html.text.contains("What you had answered is no longer there"), "{}", html.text);
     house.end().await;
 }
 
@@ -307,7 +340,16 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
         form
     };
     let edit = "/accounts/you/edit";
-    assert_eq!(browser.post(edit, &form("you", "", "Work")).await.goes_to(), "/");
+    let opened = browser.get(edit).await.html();
+    assert_eq!(browser.edit(edit, &form("you", "", "Work")).await.goes_to(), "/");
+    // A form that was open before that says what is no longer true.
+    let seen = opened.with("name", "seen").unwrap().get("value").unwrap();
+    let seen = browser.post(edit, &[&form("you", "", "INBOX")[..], &[("seen", seen)]].concat()).await;
+    assert!(
+        seen.status == 422 && seen.html().text.contains("was changed while this form was open"),
+        "{seen:?}"
+    );
+    assert_eq!(value(&seen.html(), "folder"), "Work");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("leave_copy = false") && text.contains("folder = \"Work\""), "{text}");
 
@@ -320,12 +362,12 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
     fs::write(&file, &text).unwrap();
 
     // What is known goes to nobody else.
-    let seen = browser.post(edit, &form("they", "", "Work")).await;
+    let seen = browser.edit(edit, &form("they", "", "Work")).await;
     assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
-    let seen = browser.post(edit, &form("they", "wrong", "Work")).await;
+    let seen = browser.edit(edit, &form("they", "wrong", "Work")).await;
     assert!(seen.status == 422 && seen.html().text.contains("the login was refused"), "{seen:?}");
     assert_eq!(fs::read_to_string(&file).unwrap(), text, "nothing is saved");
-    assert_eq!(browser.post(edit, &form("they", PASSWORD, "Work")).await.goes_to(), "/");
+    assert_eq!(browser.edit(edit, &form("they", PASSWORD, "Work")).await.goes_to(), "/");
     assert!(fs::read_to_string(&file).unwrap().contains("user = \"they\""));
     server.put("they", &[message(1)]);
     browser.submit("/accounts/you/check", &[]).await;
