@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
 use super::trial::log_in_account;
+use super::words::LoginFault;
 use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
 use crate::message::{AccountName, DestinationName};
@@ -38,7 +39,7 @@ pub enum Error {
     #[error("the server or the user is another one now; give the password again")]
     PasswordNeeded,
     #[error("{host}: {reason}")]
-    LoginFailed { host: String, reason: String },
+    LoginFailed { host: String, reason: LoginFault },
     #[error(transparent)]
     Config(#[from] Faults),
     #[error("{path} {reason}")]

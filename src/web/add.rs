@@ -223,7 +223,7 @@ pub async fn log_in(
         draft.mailbox = mailbox;
     });
     if let Some(reason) = refused {
-        let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
+        let complaints = Complaints::one("", format!("That did not work. {host}: {}", reason.on_page()));
         return Ok(complain(&login_step(&form, draft.told, true, &complaints)));
     }
     // Where there is no destination yet, that comes first.
@@ -258,7 +258,7 @@ fn complaints_of_login(
         Err(setup::Error::Config(faults)) => {
             // Where the mail goes is asked later.
             let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
-            faults.for_each(|fault| complaints.add(&fault.key, format!("It {}.", fault.text)));
+            faults.for_each(|fault| complaints.add(&fault.key, setup::on_page(&fault)));
         }
         // That stands at its field.
         Ok(()) | Err(setup::Error::Taken(_)) => {}
@@ -315,6 +315,12 @@ impl LoginForm {
             if text.is_empty() {
                 complaints.add(field, what);
             }
+        }
+        if let Some((name, port)) = host.rsplit_once(':')
+            && !name.contains(':')
+            && setup::is_number(port)
+        {
+            complaints.add("host", format!("It holds a port: type {name} here, and {port} at Port."));
         }
         let tls = match self.tls.as_str() {
             "none" => Tls::None,
@@ -513,7 +519,7 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
                     "deliver.junk" => "junk",
                     key => key,
                 };
-                complaints.add(field, format!("It {}.", fault.text));
+                complaints.add(field, setup::on_page(&fault));
             }
         }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
@@ -521,7 +527,9 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
             let text = "Type the password again, as the server or the user is another one now.";
             complaints.add("password", text);
         }
-        setup::Error::LoginFailed { .. } => complaints.add("", format!("That did not work. {error}")),
+        setup::Error::LoginFailed { host, reason } => {
+            complaints.add("", format!("That did not work. {host}: {}", reason.on_page()));
+        }
         error => complaints.add("", format!("{}.", capitalised(&error.to_string()))),
     }
 }
@@ -626,7 +634,8 @@ pub async fn add_home(
     };
     let home = HomeDraft { name, peer };
     if let Err(reason) = setup::log_in_home(&home, &password).await {
-        let complaints = Complaints::one("", format!("That did not work. {reason}"));
+        let text = format!("That did not work. {}: {}", home.peer.host, reason.on_page());
+        let complaints = Complaints::one("", text);
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
     let _changing = page.changing.lock().await;

@@ -283,9 +283,9 @@ async fn what_is_wrong_is_said_at_its_field_before_anybody_logs_in() {
         ("user", "a\nb", "holds a control character"),
         ("password", "a\r\nQUIT", "holds a control character"),
         ("host", "", "Type the name of the server."),
-        ("host", "a b", "is not a host"),
-        ("host", "pop.example.com:995", "holds a port"),
-        ("host", "<script>alert(1)</script>", "is not a host"),
+        ("host", "a b", "This is no host: type the name"),
+        ("host", "pop.example.com:995", "type pop.example.com here, and 995 at Port"),
+        ("host", "<script>alert(1)</script>", "This is no host"),
         ("port", "0", "A port is a number from 1 to 65535."),
         ("port", "65536", "A port is a number from 1 to 65535."),
         ("port", "pop3", "A port is a number from 1 to 65535."),
@@ -298,7 +298,11 @@ async fn what_is_wrong_is_said_at_its_field_before_anybody_logs_in() {
     // No encryption is for this machine alone.
     let form = good.map(|(name, value)| (name, if name == "host" { "pop.example.com" } else { value }));
     let seen = browser.post(&login, &form).await;
-    assert!(complaint(&seen, "tls").contains("unencrypted"), "{seen:?}");
+    assert!(complaint(&seen, "tls").contains("unencrypted; choose TLS or STARTTLS"), "{seen:?}");
+    // What this page has labels for is called by them.
+    let seen = browser.post(&login, &good).await;
+    let html = seen.html();
+    assert!(seen.status == 422 && html.text.contains("check POP3 server and Port"), "{}", html.text);
     assert!(house.ferry.json(&["status", "--json"]).await["accounts"].as_array().unwrap().is_empty());
     house.end().await;
 }
