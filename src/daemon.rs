@@ -62,9 +62,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let page = Page::open(&config, &show, &stop).await?;
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
-    let (polled, told) = (Arc::clone(&show.polled), stop.child_token());
     let (plan, under_way) = (show.plan.subscribe(), show.under_way.subscribe());
-    let alerts = alerts::run(Arc::clone(&ledger), plan, under_way, polled, told.clone());
+    let alerts = alerts::run(Arc::clone(&ledger), plan, under_way, Arc::clone(&show.polled), stop.clone());
     let alerts = tokio::spawn(alerts);
     info!(config = %bridge.file().display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -74,7 +73,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     stop.cancel();
     daemon.page.end().await;
     drop(daemon);
-    told.cancel();
     end(alerts).await;
     let closed = match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await,
@@ -442,7 +440,8 @@ impl Daemon {
     }
 }
 
-/// Lets what is being told be told, for a while: what works with the ledger would keep it from being closed.
+/// Lets what is being told be told, for a while: what works with the ledger would keep it from being closed. A mail that is
+/// broken off is looked for at the next start.
 async fn end(mut alerts: JoinHandle<()>) {
     if tokio::time::timeout(LAST_WORDS, &mut alerts).await.is_err() {
         alerts.abort();

@@ -80,14 +80,37 @@ pub enum Error {
     Connect(io::Error),
     #[error("no answer within {} s while {phase}", .after.as_secs())]
     Timeout { phase: &'static str, after: Duration },
-    #[error("{0}")]
-    Certificate(String),
+    #[error("{what}{remedy}")]
+    Certificate { what: String, remedy: Remedy },
     #[error("TLS failed ({0}); check that `port` and `tls` fit together")]
     Tls(String),
     #[error("`ca_file` {path}: {reason}")]
     CaFile { path: PathBuf, reason: String },
     #[error("the connection broke ({0})")]
     Io(#[from] io::Error),
+}
+
+/// What to do about a certificate, as the end of the sentence that says what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    Nothing,
+    /// Plain advice.
+    Advice(&'static str),
+    /// To use a name that it bears, and how the one who asked is told that.
+    OtherName(String),
+    /// To say in the config whom to trust.
+    Trust,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::Nothing => Ok(()),
+            Remedy::Advice(advice) => write!(f, "; {advice}"),
+            Remedy::OtherName(advice) => write!(f, "; {advice}"),
+            Remedy::Trust => f.write_str("; if it is your own server, set `ca_file` or `pin`"),
+        }
+    }
 }
 
 /// Waits for `work`, but at most `after`.
@@ -310,41 +333,35 @@ pub fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError +
 }
 
 fn certificate_fault(fault: &CertificateError, name: &str, other_name: &str) -> Error {
-    Error::Certificate(match fault {
+    let (what, remedy) = match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired; its owner must renew it".into()
+            ("has expired".into(), Remedy::Advice("its owner must renew it"))
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet; check the clock of this machine".into()
+            ("is not valid yet".into(), Remedy::Advice("check the clock of this machine"))
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("the server's certificate is not for `{name}`; {other_name}")
+            (format!("is not for `{name}`"), Remedy::OtherName(other_name.to_owned()))
         }
-        CertificateError::UnknownIssuer => {
-            "the server's certificate is from an unknown issuer; \
-             if it is your own server, set `ca_file` or `pin`"
-                .into()
-        }
+        CertificateError::UnknownIssuer => ("is from an unknown issuer".into(), Remedy::Trust),
         CertificateError::ApplicationVerificationFailure => {
-            "the server's certificate is not the one in `pin`; \
-             if the server got a new one, check it and set the new fingerprint"
-                .into()
+            let advice = "if the server got a new one, check it and set the new fingerprint";
+            ("is not the one in `pin`".into(), Remedy::Advice(advice))
         }
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "the server's certificate is its own issuer; set `pin` to its fingerprint instead of `ca_file`"
-                .into()
+            ("is its own issuer".into(), Remedy::Advice("set `pin` to its fingerprint instead of `ca_file`"))
         }
         // That of an authority of a known name but with another key, or that of a server without the certificate's key.
         CertificateError::BadSignature => {
-            "the server's certificate is from an unknown issuer, or it is somebody else's (a signature is wrong); \
-             if it is your own server, set `ca_file` or `pin`"
-                .into()
+            let what = "is from an unknown issuer, or it is somebody else's (a signature is wrong)";
+            (what.into(), Remedy::Trust)
         }
         CertificateError::Other(other) if format!("{other:?}").contains("NameConstraintViolation") => {
-            format!("the server's certificate is for `{name}`, which its issuer may not vouch for")
+            (format!("is for `{name}`, which its issuer may not vouch for"), Remedy::Nothing)
         }
-        other => format!("the server's certificate was refused ({})", printable(other.to_string())),
-    })
+        other => (format!("was refused ({})", printable(other.to_string())), Remedy::Nothing),
+    };
+    Error::Certificate { what: format!("the server's certificate {what}"), remedy }
 }
 
 /// Whether `host` is this machine by its very name, without a look-up that somebody else could answer.

@@ -99,7 +99,6 @@ mod tests {
             name: name.into(),
             failing_since: None,
             last_success: Some(now - TimeDelta::minutes(minutes)),
-            last_poll: Some(now - TimeDelta::minutes(minutes)),
             next_poll: now,
             refused_logins: 0,
             error: String::new(),

@@ -58,7 +58,15 @@ pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(T
         let lasted = (now - since).to_std().unwrap_or_default();
         let is_ripe = trouble.told_after.is_some_and(|after| lasted >= after);
         let change = match known {
-            Some(known) if known.told || !is_ripe => continue,
+            Some(known) if known.told => {
+                let untold = sight.health.untold.get(&(trouble.subject, trouble.name.clone()));
+                let told = (trouble.say)(since);
+                match untold.is_some_and(|title| *title != told.title) {
+                    true => Change::Turned(told),
+                    false => continue,
+                }
+            }
+            Some(_) if !is_ripe => continue,
             _ if is_ripe => Change::Begun((trouble.say)(since)),
             _ => Change::Noted,
         };
@@ -71,11 +79,33 @@ pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(T
         is_unseen && is_polled(sight.configured, &known.name) || current.iter().any(is_same)
     };
     for known in sight.health.known.iter().filter(|known| !goes_on(known)) {
-        // What was taken out of the config is not right again, only gone.
-        let told = (known.told && is_configured(sight.configured, known)).then(|| texts::over(known, now));
-        changes.push((known.clone(), Change::Over(told)));
+        let change = match known.told && is_configured(sight.configured, known) {
+            // What was taken out of the config is not right again, only gone.
+            false => Change::Over(None),
+            true if is_over(sight.health, known) => Change::Over(Some(texts::over(known, now))),
+            true if sight.health.untold.contains_key(&(known.subject, known.name.clone())) => Change::Hidden,
+            true => continue,
+        };
+        changes.push((known.clone(), change));
     }
     changes
+}
+
+/// Whether something has been well since. That nothing is wrong at present shows nothing: a person may only have said that
+/// it is worth another try, or nothing may have come by.
+fn is_over(health: &Health, trouble: &Trouble) -> bool {
+    let worked = match trouble.subject {
+        Subject::Account => {
+            let account = health.accounts.iter().find(|account| account.name == trouble.name);
+            account.and_then(|account| account.last_success)
+        }
+        Subject::Destination => {
+            let mut all = health.destinations.iter();
+            all.find(|known| known.name == trouble.name).and_then(|known| known.last_delivery)
+        }
+        Subject::Mailbox => return true,
+    };
+    worked.is_some_and(|at| at >= trouble.since)
 }
 
 /// What was parked since people were last told.
@@ -160,7 +190,7 @@ fn is_configured(configured: &Configured, trouble: &Trouble) -> bool {
         Subject::Destination => {
             configured.destinations.iter().any(|known| known.name.as_str() == trouble.name)
         }
-        Subject::Account | Subject::Mailbox | Subject::Parked => is_polled(configured, &trouble.name),
+        Subject::Account | Subject::Mailbox => is_polled(configured, &trouble.name),
     }
 }
 
@@ -204,7 +234,6 @@ mod tests {
             name: "work".into(),
             failing_since,
             last_success: None,
-            last_poll: failing_since,
             next_poll: now(),
             refused_logins,
             error: "pop.example.com:995: the login was refused".into(),
@@ -222,6 +251,8 @@ mod tests {
             let change = match change {
                 Change::Noted => "noted",
                 Change::Begun(_) => "begun",
+                Change::Turned(_) => "turned",
+                Change::Hidden => "hidden",
                 Change::Over(Some(_)) => "over",
                 Change::Over(None) => "gone",
             };
@@ -233,6 +264,7 @@ mod tests {
     #[test]
     fn an_account_is_told_of_once_after_an_hour_or_two_refused_logins() {
         let on = configured(Polling::On);
+        let well = |minutes| AccountHealth { last_success: Some(minutes_ago(minutes)), ..work(None, 0) };
         let health = |account, known| Health { accounts: vec![account], known, ..Health::default() };
         let noted = vec![trouble(Subject::Account, "work", 59, false)];
         let known = vec![trouble(Subject::Account, "work", 61, true)];
@@ -247,7 +279,9 @@ mod tests {
         assert_eq!(told(&health(work(Some(minutes_ago(1)), 1), vec![]), None, &on), ["account work noted"]);
         assert_eq!(told(&health(work(Some(minutes_ago(1)), 2), vec![]), None, &on), ["account work begun"]);
         assert_eq!(told(&health(work(Some(minutes_ago(999)), 9), known.clone()), None, &on), nothing);
-        assert_eq!(told(&health(work(None, 0), known.clone()), None, &on), ["account work over"]);
+        assert_eq!(told(&health(well(61), known.clone()), None, &on), ["account work over"]);
+        assert_eq!(told(&health(well(62), known.clone()), None, &on), nothing, "nobody has logged in since");
+        assert_eq!(told(&health(work(None, 0), known.clone()), None, &on), nothing);
         assert_eq!(told(&health(work(None, 0), noted), None, &on), ["account work gone"], "nobody knew");
         let paused = configured(Polling::Paused);
         assert_eq!(
@@ -273,14 +307,46 @@ mod tests {
     #[test]
     fn a_disabled_destination_is_told_of_at_once_others_after_an_hour() {
         let on = configured(Polling::On);
-        let home =
-            |state: &str| DestinationHealth { name: "home".into(), state: state.into(), error: "x".into() };
-        let health = |state, known| Health { destinations: vec![home(state)], known, ..Health::default() };
+        let home = |state: &str, last_delivery| DestinationHealth {
+            name: "home".into(),
+            state: state.into(),
+            error: "x".into(),
+            last_delivery,
+        };
+        let at = |state, minutes: i64, known| {
+            let destinations = vec![home(state, Some(minutes_ago(minutes)))];
+            Health { destinations, known, ..Health::default() }
+        };
+        let health = |state, known| at(state, 99, known);
+        let nothing: [&str; 0] = [];
         let seen = |minutes, told| vec![trouble(Subject::Destination, "home", minutes, told)];
         assert_eq!(told(&health("disabled", vec![]), None, &on), ["destination home begun"]);
         assert_eq!(told(&health("failing", vec![]), None, &on), ["destination home noted"]);
         assert_eq!(told(&health("paused", seen(61, false)), None, &on), ["destination home begun"]);
-        assert_eq!(told(&health("ok", seen(61, true)), None, &on), ["destination home over"]);
+        assert_eq!(told(&at("ok", 61, seen(61, true)), None, &on), ["destination home over"]);
+        // A person said `retry`, or nothing waits for it any more: it has taken nothing since.
+        assert_eq!(told(&at("ok", 62, seen(61, true)), None, &on), nothing);
+        assert_eq!(told(&at("disabled", 60, seen(61, true)), None, &on), nothing);
+        assert_eq!(told(&health("ok", seen(61, false)), None, &on), ["destination home gone"]);
+    }
+
+    #[test]
+    fn what_has_changed_before_it_was_told_is_told_as_it_is() {
+        let known = vec![trouble(Subject::Account, "work", 61, true)];
+        let untold = |title: &str| {
+            let untold = [((Subject::Account, "work".to_owned()), title.to_owned())];
+            Health { known: known.clone(), untold: untold.into(), ..Health::default() }
+        };
+        let broken = configured(Polling::Broken("work.toml:1: host: is missing".into()));
+        let title = "The account work is not polled: its config is broken";
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&untold(title), None, &broken), nothing);
+        let on = configured(Polling::On);
+        let failing = vec![work(Some(minutes_ago(61)), 2)];
+        let refused = Health { accounts: failing.clone(), ..untold(title) };
+        assert_eq!(told(&refused, None, &on), ["account work turned"]);
+        let mended = Health { accounts: vec![work(None, 0)], ..untold(title) };
+        assert_eq!(told(&mended, None, &on), ["account work hidden"]);
     }
 
     #[test]

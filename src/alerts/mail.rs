@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 
+use super::texts::together;
+use super::ways::{Outcome, id};
 use crate::destination::Destination;
-use crate::ledger::{Notice, Subject, Told};
-use crate::message::{AccountName, DestinationName, Message, NOTICE, Outgoing, Route, Spool, Uidl, Verdict};
+use crate::ledger::{self, Ledger, LookedUp, Notice, NoticeAttempt, Subject, Told};
+use crate::message::{
+    AccountName, DestinationName, Found, Message, NOTICE, Outgoing, Route, Spool, Uidl, Verdict,
+};
 
 /// An IMAP destination that takes notices.
 #[derive(Clone, Debug)]
@@ -30,40 +35,90 @@ pub struct Mailboxes {
 }
 
 impl Mailboxes {
-    /// The one that a notice goes to: that of the account's mail, or of the destination itself, which then learns of it
-    /// when it is well again. What has none of its own goes to the first.
+    /// The one that a notice goes to: that of the account's mail. What is told of a destination goes to another, if there
+    /// is one: in itself nobody would find it before it is well again. What has none of its own goes to the first.
     pub fn of(&self, notice: &Notice) -> Option<&Mailbox> {
-        let own = if notice.kind == Subject::Destination.as_str() {
-            Some(notice.name.as_str())
-        } else {
-            AccountName::new(&notice.name).and_then(|name| self.own.get(&name)).map(DestinationName::as_str)
-        };
+        let is = |mailbox: &&Mailbox, name: &str| mailbox.destination.name().as_str() == name;
         let mut all = self.all.iter();
-        all.find(|mailbox| own == Some(mailbox.destination.name().as_str())).or(self.all.first())
+        let own = if notice.kind == Subject::Destination.as_str() {
+            all.find(|mailbox| !is(mailbox, &notice.name))
+        } else {
+            let own = AccountName::new(&notice.name).and_then(|name| self.own.get(&name));
+            own.and_then(|own| all.find(|mailbox| is(mailbox, own.as_str())))
+        };
+        own.or(self.all.first())
+    }
+
+    pub fn named(&self, destination: &str) -> Option<&Mailbox> {
+        self.all.iter().find(|mailbox| mailbox.destination.name().as_str() == destination)
     }
 }
 
-/// Delivers a notice; `id` and `mark` say which it is, and whose.
-pub async fn mail(
-    mailbox: &Mailbox,
-    told: &Told,
-    id: &str,
-    mark: &str,
-    now: DateTime<Utc>,
-) -> Result<(), String> {
-    let bytes = compose(&mailbox.address, told, id, mark, now).map_err(|e| e.to_string())?;
-    let message = message(&bytes).await.map_err(|e| e.to_string())?;
+/// Delivers notices as one mail. One whose answer was lost is looked for first, and nothing is sent before that is over.
+///
+/// # Errors
+/// Only the ledger's.
+pub async fn mail(mailbox: &Mailbox, notices: &[Notice], ledger: &Ledger) -> Result<Outcome, ledger::Error> {
+    if let Some(attempt) = ledger.notice_attempt(mailbox.destination.name()).await? {
+        return look_up(&mailbox.destination, &attempt, ledger).await;
+    }
+    match prepare(mailbox, notices, ledger.notice_mark()).await {
+        Ok((route, outgoing)) => deliver(&mailbox.destination, &route, outgoing, notices, ledger).await,
+        Err(reason) => Ok(Outcome::Failed(reason)),
+    }
+}
+
+async fn look_up(
+    destination: &Destination,
+    attempt: &NoticeAttempt,
+    ledger: &Ledger,
+) -> Result<Outcome, ledger::Error> {
+    let found = destination.look_up(std::slice::from_ref(&attempt.mark), &attempt.taken).await.pop();
+    let found = found.unwrap_or(Found::Absent);
+    if let Found::Unreachable { reason } = found {
+        return Ok(Outcome::Failed(reason));
+    }
+    Ok(match ledger.settle_notice_look_up(destination.name(), &found, Utc::now()).await? {
+        LookedUp::Stored(notices) => Outcome::Told(notices),
+        LookedUp::Over => Outcome::Later(Duration::ZERO),
+        LookedUp::Again(after) => Outcome::Later(after),
+    })
+}
+
+/// How soon after its answer was lost a mail is looked for.
+const LOOK_UP: Duration = Duration::from_secs(1);
+
+async fn deliver(
+    destination: &Destination,
+    route: &Route,
+    outgoing: Outgoing,
+    notices: &[Notice],
+    ledger: &Ledger,
+) -> Result<Outcome, ledger::Error> {
+    let (name, ids) = (destination.name(), notices.iter().map(|notice| notice.id).collect::<Vec<i64>>());
+    ledger.attempting_notices(name, &ids, outgoing.mark.clone(), Utc::now()).await?;
+    let verdict = destination.deliver(route, &[outgoing]).await.pop();
+    let verdict = verdict.unwrap_or(Verdict::Unknown { reason: "there is no verdict".into() });
+    ledger.settle_notices(name, &verdict, Utc::now()).await?;
+    Ok(match verdict {
+        Verdict::Delivered { .. } => Outcome::Told(notices.len()),
+        Verdict::Unknown { reason } => Outcome::Lost { reason, look_up: LOOK_UP },
+        refused => Outcome::Failed(refused.into_reason()),
+    })
+}
+
+/// `mark` says whose notices they are.
+async fn prepare(mailbox: &Mailbox, notices: &[Notice], mark: &str) -> Result<(Route, Outgoing), String> {
+    let id = id(notices, mark);
+    let composed = compose(&mailbox.address, &together(notices), &id, mark, Utc::now());
+    let message = message(&composed.map_err(|e| e.to_string())?).await.map_err(|e| e.to_string())?;
     let destination = &mailbox.destination;
     let (to, folder) = (destination.name().clone(), "INBOX".into());
     let route = Route { to, folder, mark_read: false, recipient: None, junk: Vec::new() };
     let marks = destination.prepare(&route, &[&message]).await;
     let mark = marks.map_err(Verdict::into_reason)?.pop().unwrap_or_default();
     let account = AccountName::new("mailferry").ok_or("it has no name")?;
-    let outgoing = Outgoing { message, account, uidl: Uidl::new(id.as_bytes()), mark, attempts: 0 };
-    match destination.deliver(&route, &[outgoing]).await.pop() {
-        Some(Verdict::Delivered { .. }) => Ok(()),
-        verdict => Err(verdict.map_or("there is no verdict".into(), Verdict::into_reason)),
-    }
+    Ok((route, Outgoing { message, account, uidl: Uidl::new(id.as_bytes()), mark, attempts: 0 }))
 }
 
 /// From and to its reader, whose address is the one that is known to be real: spam filters look at that.
@@ -123,8 +178,10 @@ mod tests {
             assert_eq!(goes(&each, kind, "gone"), "alice@example.org");
             assert_eq!(goes(&one, kind, "work"), "alice@example.org");
         }
-        assert_eq!(goes(&each, "destination", "bob"), "bob@example.org");
+        assert_eq!(goes(&each, "destination", "alice"), "bob@example.org", "alice's cannot be read");
+        assert_eq!(goes(&each, "destination", "bob"), "alice@example.org");
         assert_eq!(goes(&each, "destination", "work"), "alice@example.org", "no account is meant");
+        assert_eq!(goes(&one, "destination", "alice"), "alice@example.org", "there is no other");
         assert_eq!(goes(&Mailboxes::default(), "account", "work"), "");
     }
 

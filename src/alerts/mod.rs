@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `judge` | what is wrong, and since when people must know: no I/O |
 //! | `texts` | what they read, in plain words |
+//! | `outlets` | when they are told: each way by itself, and not all the time |
 //! | `ways` | how they are told: as mail, to a URL, by a command |
 //! | `mail` | notices as mail: into which mailbox, and what they look like there |
 //! | `heartbeat` | the call to a monitor that misses us when we are silent |
@@ -13,17 +14,19 @@
 mod heartbeat;
 mod judge;
 mod mail;
+mod outlets;
 mod texts;
 mod ways;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +34,9 @@ use tracing::warn;
 
 use self::heartbeat::Heartbeat;
 use self::judge::Sight;
-use self::ways::{Outlet, Tellers};
+use self::ways::Tellers;
 use crate::destination::notifier;
-use crate::ledger::{self, Configured, Ledger};
+use crate::ledger::{self, Configured, Health, Ledger, Way};
 use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 
@@ -116,8 +119,8 @@ const LOOK: Duration = Duration::from_secs(15);
 /// The accounts whose polls are under way.
 pub type UnderWay = BTreeSet<AccountName>;
 
-/// Looks after each poll and now and then, until `stop` is cancelled or the ledger cannot be used any more. What is
-/// being told then is told to its end, so that it is not told again.
+/// Looks what is wrong and tells it, until `stop` is cancelled or the ledger cannot be used any more: two tasks, so that who
+/// is slow to be told holds up no look. What is being told then is told to its end, so that it is not told again.
 pub async fn run(
     ledger: Arc<Ledger>,
     plan: watch::Receiver<Arc<Plan>>,
@@ -125,18 +128,34 @@ pub async fn run(
     polled: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let (mut alerts, mut is_failing) = (Alerts::default(), false);
+    let news = Notify::new();
+    let looking = look(&ledger, &plan, &under_way, &polled, &news, &stop);
+    tokio::join!(looking, outlets::run(&ledger, plan.clone(), &news, &stop));
+}
+
+/// Looks after each poll and now and then.
+async fn look(
+    ledger: &Ledger,
+    plan: &watch::Receiver<Arc<Plan>>,
+    under_way: &watch::Receiver<UnderWay>,
+    polled: &Notify,
+    news: &Notify,
+    stop: &CancellationToken,
+) {
+    let (mut sentry, mut is_failing) = (Sentry::default(), false);
     while !stop.is_cancelled() {
         let (planned, running) = (plan.borrow().clone(), under_way.borrow().clone());
-        match alerts.turn(&ledger, &planned, &running, Utc::now()).await {
-            Ok(()) => is_failing = false,
+        let turn = sentry.turn(ledger, &planned, &running, news, Utc::now());
+        let reason = match AssertUnwindSafe(turn).catch_unwind().await {
+            Ok(Ok(())) => None,
             // Whoever runs the polls will say so.
-            Err(_) if ledger.failed().now_or_never().is_some() => return,
-            Err(error) => {
-                if !mem::replace(&mut is_failing, true) {
-                    warn!(%error, "nobody can be told what is wrong at present; it is tried again");
-                }
-            }
+            Ok(Err(_)) if ledger.failed().now_or_never().is_some() => return,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("a fault in mailferry; please report it".to_owned()),
+        };
+        let was_failing = mem::replace(&mut is_failing, reason.is_some());
+        if let Some(error) = reason.filter(|_| !was_failing) {
+            warn!(%error, "what is wrong cannot be seen at present; it is tried again");
         }
         let pause = async {
             tokio::time::sleep(BREATH).await;
@@ -149,27 +168,24 @@ pub async fn run(
 /// How often mailboxes are looked at: they fill up slowly, and it reads much of the ledger.
 const MAILBOXES: Duration = Duration::from_secs(24 * 3600);
 
-/// Most tellers that are used at the same time: each may need a connection.
-const AT_ONCE: usize = 16;
-
 /// What is remembered from one look to the next; what must outlive the process is in the ledger.
 #[derive(Debug, Default)]
-pub struct Alerts {
-    outlets: BTreeMap<ways::Address, Outlet>,
+struct Sentry {
     heartbeat: Heartbeat,
     mailboxes_at: Option<Instant>,
 }
 
-impl Alerts {
-    /// Looks how everything is, notes what has changed, and tells what is to be told.
+impl Sentry {
+    /// Looks how everything is, notes what has changed, and says so to who tells it.
     ///
     /// # Errors
     /// Only the ledger's.
-    pub async fn turn(
+    async fn turn(
         &mut self,
         ledger: &Ledger,
         plan: &Plan,
         under_way: &UnderWay,
+        news: &Notify,
         now: DateTime<Utc>,
     ) -> Result<(), ledger::Error> {
         let ways = plan.tellers.ways();
@@ -177,40 +193,38 @@ impl Alerts {
             return Ok(());
         }
         let health = ledger.health().await?;
-        let beat = self.heartbeat.beat(plan.heartbeat.as_ref(), &health, &plan.configured, under_way, now);
-        let told = async {
-            if ways.is_empty() {
-                return Ok(());
+        let noted = async {
+            if !ways.is_empty() {
+                note(&mut self.mailboxes_at, ledger, plan, ways, &health, now).await?;
+                news.notify_one();
             }
-            self.mailboxes_at = self.mailboxes_at.filter(|at| at.elapsed() < MAILBOXES);
-            let hoards = match self.mailboxes_at {
-                Some(_) => None,
-                None => Some(judge::hoards(ledger).await?),
-            };
-            self.mailboxes_at.get_or_insert_with(Instant::now);
-            let sight = Sight { health: &health, hoards: hoards.as_deref(), configured: &plan.configured };
-            let (changes, parked) = (judge::changes(&sight, plan.after, now), judge::parked(&sight));
-            if !changes.is_empty() || !parked.is_empty() {
-                ledger.note_troubles(changes, parked, ways, now).await?;
-            }
-            let waiting = plan.tellers.waiting(ledger, now).await?;
-            let mut telling = Vec::with_capacity(waiting.len());
-            for (address, (teller, notices)) in waiting {
-                let mut outlet = self.outlets.remove(&address).unwrap_or_default();
-                telling.push(async move {
-                    let told = outlet.empty(address.0, teller, notices, ledger, now).await;
-                    (address, outlet, told)
-                });
-            }
-            let mut told = Ok(());
-            let mut telling = stream::iter(telling).buffer_unordered(AT_ONCE);
-            while let Some((address, outlet, outcome)) = telling.next().await {
-                self.outlets.insert(address, outlet);
-                told = told.and(outcome);
-            }
-            told
+            Ok(())
         };
-        let ((), told) = tokio::join!(beat, told);
-        told
+        let beat = self.heartbeat.beat(plan.heartbeat.as_ref(), &health, &plan.configured, under_way, now);
+        let ((), noted) = tokio::join!(beat, noted);
+        noted
     }
+}
+
+/// Notes what has changed.
+async fn note(
+    mailboxes_at: &mut Option<Instant>,
+    ledger: &Ledger,
+    plan: &Plan,
+    ways: Vec<Way>,
+    health: &Health,
+    now: DateTime<Utc>,
+) -> Result<(), ledger::Error> {
+    *mailboxes_at = mailboxes_at.filter(|at| at.elapsed() < MAILBOXES);
+    let hoards = match mailboxes_at {
+        Some(_) => None,
+        None => Some(judge::hoards(ledger).await?),
+    };
+    mailboxes_at.get_or_insert_with(Instant::now);
+    let sight = Sight { health, hoards: hoards.as_deref(), configured: &plan.configured };
+    let (changes, parked) = (judge::changes(&sight, plan.after, now), judge::parked(&sight));
+    if changes.is_empty() && parked.is_empty() {
+        return Ok(());
+    }
+    ledger.note_troubles(changes, parked, ways, now).await
 }

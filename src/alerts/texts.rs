@@ -45,7 +45,7 @@ pub fn broken_account(name: &str, reason: &str) -> impl Fn(DateTime<Utc>) -> Tol
 }
 
 pub fn destination(destination: &DestinationHealth, since: DateTime<Utc>) -> Told {
-    let DestinationHealth { name, state, error } = destination;
+    let DestinationHealth { name, state, error, .. } = destination;
     let advice = match state.as_str() {
         "disabled" => {
             "It is not tried any more until you have mended what is wrong and said `mailferry retry`, or changed its \
@@ -115,7 +115,7 @@ pub fn over(trouble: &Trouble, now: DateTime<Utc>) -> Told {
     let title = match trouble.subject {
         Subject::Account => format!("Mail is retrieved from the account {name} again"),
         Subject::Destination => format!("The destination {name} takes mail again"),
-        Subject::Mailbox | Subject::Parked => format!("The mailbox of the account {name} has room again"),
+        Subject::Mailbox => format!("The mailbox of the account {name} has room again"),
     };
     let (from, to) = (local(trouble.since), local(now));
     Told { title, text: format!("It was not so from {from} to {to}. There is nothing left to do.") }

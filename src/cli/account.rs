@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::draft::{self, AccountDraft, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports};
+use crate::config::draft::{
+    self, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports,
+};
 use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
@@ -305,11 +307,7 @@ async fn log_in(
 fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: &Ports) -> anyhow::Result<()> {
     let known = Some(peer.host.as_str()).filter(|host| !host.is_empty());
     peer.host = person.line(Question { text, option: "--host" }, known)?;
-    let mut ways = vec![
-        ("TLS from the first byte".to_owned(), Tls::Implicit),
-        ("STARTTLS, on the plaintext port".to_owned(), Tls::StartTls),
-        ("none, for a server on this machine".to_owned(), Tls::None),
-    ];
+    let mut ways = ENCRYPTIONS.map(|(text, tls)| (text.to_owned(), tls));
     // What was answered before comes first.
     ways.sort_by_key(|(_, tls)| *tls != peer.tls);
     let tls = person.choose(Question { text: "Encryption", option: "--tls" }, &ways)?;
@@ -371,6 +369,9 @@ fn ask_leave_copy(person: &Person, given: Option<LeaveCopy>) -> anyhow::Result<L
         let days = person.line(Question { text: "For how many days", ..question }, Some("14"))?;
         match draft::parse_leave_copy(&format!("{days}d")) {
             Ok(leave_copy) => return Ok(leave_copy),
+            Err(_) if draft::is_number(&days) => {
+                print(&format!("Type at most {}.\n", draft::MOST_DAYS));
+            }
             Err(_) => print("Type a number of days.\n"),
         }
     }

@@ -180,6 +180,13 @@ pub fn tls_word(tls: Tls) -> &'static str {
     }
 }
 
+/// How a connection may be encrypted, the best first, as people read it.
+pub const ENCRYPTIONS: [(&str, Tls); 3] = [
+    ("TLS from the first byte", Tls::Implicit),
+    ("STARTTLS, on the plaintext port", Tls::StartTls),
+    ("none, for a server on this machine only", Tls::None),
+];
+
 /// `leave_copy = false`: deleted as soon as it is delivered.
 pub const AT_ONCE: LeaveCopy = LeaveCopy::For(Duration::ZERO);
 
@@ -196,6 +203,15 @@ pub fn parse_leave_copy(text: &str) -> Result<LeaveCopy, String> {
             None => Err("answer yes, no, or for how long, such as 14d".into()),
         },
     }
+}
+
+/// The longest `leave_copy`, in days.
+pub const MOST_DAYS: u64 = keys::LONGEST_COPY.as_secs() / DAY;
+
+/// Whether a person has typed a number, however large.
+pub fn is_number(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
 }
 
 /// An IMAP folder as people write it: in Unicode, with `/` between the levels.

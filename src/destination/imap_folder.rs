@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
+pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
 use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
 use crate::message::{JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
@@ -276,7 +277,15 @@ impl ImapFolder {
     /// # Errors
     /// What is wrong, and what to do about it.
     pub async fn probe(&self) -> Result<String, String> {
-        let session = self.sessions.open().await.map_err(|fault| self.sessions.explain(&fault))?;
+        self.log_in().await.map_err(|fault| self.sessions.explain(&fault))
+    }
+
+    /// As [`ImapFolder::probe`], for who has words of their own for what is wrong.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn log_in(&self) -> Result<String, Fault> {
+        let session = self.sessions.open().await?;
         let able = session.capabilities();
         let storing = match (able.literal_plus, able.multi_append) {
             (true, true) => "many messages at a time (MULTIAPPEND, LITERAL+)",

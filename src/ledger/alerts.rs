@@ -1,5 +1,7 @@
 //! What people are told: what is wrong, since when, whether they know, and what is still on its way to them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
@@ -14,9 +16,11 @@ pub enum Subject {
     Destination,
     /// An account's mailbox at its source.
     Mailbox,
-    /// Messages of an account. It is told of and then forgotten: only a person ends it.
-    Parked,
 }
+
+/// The kind of a notice about messages of an account that were parked. They are told of and then forgotten: only a person
+/// ends that.
+const PARKED: &str = "parked";
 
 /// How people are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +41,8 @@ pub struct Health {
     pub parked: Vec<NewlyParked>,
     /// What was wrong when [`Ledger::note_troubles`] was last called.
     pub known: Vec<Trouble>,
+    /// Beginnings of troubles that are still on their way to somebody, by the title that they bear.
+    pub untold: BTreeMap<(Subject, String), String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +50,6 @@ pub struct AccountHealth {
     pub name: String,
     pub failing_since: Option<DateTime<Utc>>,
     pub last_success: Option<DateTime<Utc>>,
-    pub last_poll: Option<DateTime<Utc>>,
     pub next_poll: DateTime<Utc>,
     /// Polls in a row whose login was refused.
     pub refused_logins: u32,
@@ -57,6 +62,8 @@ pub struct DestinationHealth {
     /// ok, failing, paused or disabled; failing or paused only where listed mail waits for it.
     pub state: String,
     pub error: String,
+    /// When it last took a message.
+    pub last_delivery: Option<DateTime<Utc>>,
 }
 
 /// Deliveries of one account to one destination that have been given up for now.
@@ -97,6 +104,10 @@ pub enum Change {
     Noted,
     /// It is told now.
     Begun(Told),
+    /// It is another one than those know who have not been told yet: they are told this.
+    Turned(Told),
+    /// It is no longer to be seen, and nothing shows that it is over: who has not been told yet need not be.
+    Hidden,
     /// It is over. Told where its beginning was.
     Over(Option<Told>),
 }
@@ -125,18 +136,18 @@ pub struct Notice {
 /// Most notices that wait for one way: the oldest make room.
 const MOST_NOTICES: i64 = 10_000;
 
-/// After so many seconds a notice is no news any more.
+/// After so many seconds it is no news any more that something is right again. What is still wrong is.
 const STALE: i64 = 3 * DAY;
 
 impl Ledger {
     /// How everything is, of accounts and destinations in the config or not.
     pub async fn health(&self) -> Result<Health, Error> {
         let accounts = "
-            SELECT name, failing_since, last_success_at, last_poll_at, next_poll_at, refused_logins, error_text
+            SELECT name, failing_since, last_success_at, next_poll_at, refused_logins, error_text
             FROM accounts ORDER BY name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        // One that nobody needs cannot show that it is well again, and nobody misses it.
+        // Nobody misses one that nothing waits for.
         let destinations = "
             SELECT t.name, iif(t.state = 'disabled' OR EXISTS (
                 SELECT 1 FROM routes r
@@ -144,12 +155,13 @@ impl Ledger {
                 JOIN messages m ON m.id = d.message
                 WHERE r.destination = t.id AND d.state IN ('due', 'attempting', 'deferred')
                     AND m.last_listing IS NULL
-            ), t.state, 'ok'), t.error
+            ), t.state, 'ok'), t.error, t.delivered_at
             FROM destinations t ORDER BY t.name";
-        let destinations: Vec<(String, String, String)> =
+        let destinations: Vec<(String, String, String, Option<i64>)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        let destinations =
-            destinations.into_iter().map(|(name, state, error)| DestinationHealth { name, state, error });
+        let destinations = destinations.into_iter().map(|(name, state, error, delivered_at)| {
+            DestinationHealth { name, state, error, last_delivery: delivered_at.map(moment) }
+        });
         let known = "SELECT kind, name, since, told FROM troubles ORDER BY kind, name";
         let known: Vec<(String, String, i64, bool)> =
             sqlx::query_as(known).fetch_all(&self.readers).await.map_err(self.sql_error())?;
@@ -161,7 +173,19 @@ impl Ledger {
             destinations: destinations.collect(),
             parked: self.newly_parked().await?,
             known: known.collect(),
+            untold: self.untold().await?,
         })
+    }
+
+    async fn untold(&self) -> Result<BTreeMap<(Subject, String), String>, Error> {
+        let sql = "
+            SELECT kind, name, max(title) FROM notices WHERE state = 'begun' AND kind <> 'parked'
+            GROUP BY kind, name";
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let untold =
+            rows.into_iter().filter_map(|(kind, name, title)| Some(((Subject::parse(&kind)?, name), title)));
+        Ok(untold.collect())
     }
 
     async fn newly_parked(&self) -> Result<Vec<NewlyParked>, Error> {
@@ -207,8 +231,8 @@ impl Ledger {
         Ok(rows.into_iter().map(Hoard::from).collect())
     }
 
-    /// Keeps what has changed, and puts what is to be told on its way by each of `ways`, all or nothing. `parked` are
-    /// told of in `news`.
+    /// Keeps what has changed, and puts what is to be told on its way by each of `ways`, all or nothing: of a trouble
+    /// the texts in `changes`, of what was parked those in `parked`.
     pub async fn note_troubles(
         &self,
         changes: Vec<(Trouble, Change)>,
@@ -225,7 +249,7 @@ impl Ledger {
                     let sql = "UPDATE deliveries SET told = 1 WHERE id IN (SELECT value FROM json_each($1))";
                     let ids = list(parked.deliveries.iter().copied());
                     sqlx::query(sql).bind(ids).execute(&mut *connection).await?;
-                    tell(connection, Subject::Parked, &parked.account, "begun", told, &ways, now).await?;
+                    tell(connection, PARKED, &parked.account, "begun", told, &ways, now).await?;
                 }
                 Ok(())
             })
@@ -233,11 +257,11 @@ impl Ledger {
         .await
     }
 
-    /// What is still to be told that way, the oldest first. What is no news any more is dropped.
+    /// What is still to be told that way, the oldest first. What is no news any more is left out.
     pub async fn notices(&self, way: Way, now: DateTime<Utc>) -> Result<Vec<Notice>, Error> {
         let sql = "
             SELECT id, made_at, kind, name, state, title, text FROM notices
-            WHERE way = $1 AND made_at >= $2 ORDER BY id";
+            WHERE way = $1 AND (state = 'begun' OR made_at >= $2) ORDER BY id";
         let rows: Vec<NoticeRow> = sqlx::query_as(sql)
             .bind(way.as_str())
             .bind(unix(now) - STALE)
@@ -272,39 +296,66 @@ async fn note(
     ways: &[Way],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let Trouble { subject, name, since, .. } = trouble;
-    let keep = "
-        INSERT INTO troubles (kind, name, since, told) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (kind, name) DO UPDATE SET told = excluded.told";
-    let end = "DELETE FROM troubles WHERE kind = $1 AND name = $2";
-    let sql = if matches!(change, Change::Over(_)) { end } else { keep };
-    sqlx::query(sql)
-        .bind(subject.as_str())
-        .bind(name)
-        .bind(unix(*since))
-        .bind(matches!(change, Change::Begun(_)))
-        .execute(&mut *connection)
-        .await?;
+    let (kind, name) = (trouble.subject.as_str(), &trouble.name);
     match change {
-        Change::Begun(told) => tell(connection, *subject, name, "begun", told, ways, now).await,
-        Change::Over(Some(told)) => tell(connection, *subject, name, "over", told, ways, now).await,
-        Change::Over(None) | Change::Noted => Ok(()),
+        Change::Noted | Change::Begun(_) => {
+            let keep = "
+                INSERT INTO troubles (kind, name, since, told) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (kind, name) DO UPDATE SET told = excluded.told";
+            let is_told = matches!(change, Change::Begun(_));
+            let keep = sqlx::query(keep).bind(kind).bind(name).bind(unix(trouble.since)).bind(is_told);
+            keep.execute(&mut *connection).await?;
+        }
+        Change::Over(_) => end(connection, kind, name).await?,
+        Change::Turned(_) | Change::Hidden => {}
     }
+    match change {
+        Change::Noted => Ok(()),
+        Change::Begun(told) => tell(connection, kind, name, "begun", told, ways, now).await,
+        Change::Over(Some(told)) => tell(connection, kind, name, "over", told, ways, now).await,
+        Change::Over(None) => withdraw(connection, kind, name).await.map(drop),
+        Change::Turned(told) => {
+            // Under new ids: what the old ones said may be on its way.
+            let untold = withdraw(connection, kind, name).await?;
+            tell(connection, kind, name, "begun", told, &untold, now).await
+        }
+        Change::Hidden => {
+            let untold = withdraw(connection, kind, name).await?;
+            match ways.iter().all(|way| untold.contains(way)) {
+                true => end(connection, kind, name).await,
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+async fn end(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<()> {
+    let sql = "DELETE FROM troubles WHERE kind = $1 AND name = $2";
+    sqlx::query(sql).bind(kind).bind(name).execute(connection).await?;
+    Ok(())
+}
+
+/// Takes back what has not been told of a trouble. Returns the ways by which it has not.
+async fn withdraw(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Vec<Way>> {
+    let sql = "DELETE FROM notices WHERE kind = $1 AND name = $2 RETURNING way";
+    let untold: Vec<String> = sqlx::query_scalar(sql).bind(kind).bind(name).fetch_all(connection).await?;
+    Ok(Way::ALL.into_iter().filter(|way| untold.iter().any(|word| word == way.as_str())).collect())
 }
 
 /// A trouble that is over before its beginning could be told is told of once: that text says all.
 async fn tell(
     connection: &mut SqliteConnection,
-    subject: Subject,
+    kind: &str,
     name: &str,
     state: &str,
     told: &Told,
     ways: &[Way],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let overtaken = "DELETE FROM notices WHERE kind = $1 AND name = $2 AND kind <> 'parked'";
-    sqlx::query(overtaken).bind(subject.as_str()).bind(name).execute(&mut *connection).await?;
-    let stale = "DELETE FROM notices WHERE made_at < $1";
+    if kind != PARKED {
+        withdraw(connection, kind, name).await?;
+    }
+    let stale = "DELETE FROM notices WHERE state = 'over' AND made_at < $1";
     sqlx::query(stale).bind(unix(now) - STALE).execute(&mut *connection).await?;
     for way in ways {
         let put = "
@@ -313,7 +364,7 @@ async fn tell(
         sqlx::query(put)
             .bind(way.as_str())
             .bind(unix(now))
-            .bind(subject.as_str())
+            .bind(kind)
             .bind(name)
             .bind(state)
             .bind(&told.title)
@@ -335,7 +386,6 @@ impl Subject {
             Subject::Account => "account",
             Subject::Destination => "destination",
             Subject::Mailbox => "mailbox",
-            Subject::Parked => "parked",
         }
     }
 
@@ -345,6 +395,8 @@ impl Subject {
 }
 
 impl Way {
+    pub const ALL: [Way; 3] = [Way::Mail, Way::Url, Way::Command];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Way::Mail => "mail",
@@ -359,7 +411,6 @@ struct AccountRow {
     name: String,
     failing_since: Option<i64>,
     last_success_at: Option<i64>,
-    last_poll_at: Option<i64>,
     next_poll_at: i64,
     refused_logins: i64,
     error_text: String,
@@ -371,7 +422,6 @@ impl From<AccountRow> for AccountHealth {
             name: row.name,
             failing_since: row.failing_since.map(moment),
             last_success: row.last_success_at.map(moment),
-            last_poll: row.last_poll_at.map(moment),
             next_poll: moment(row.next_poll_at),
             refused_logins: small(row.refused_logins),
             error: row.error_text,

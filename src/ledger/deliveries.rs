@@ -186,7 +186,7 @@ async fn settle(
             }
         } else {
             delivered(connection, &receipts, leave_copy, now).await?;
-            recovered(connection, destination.id).await?;
+            recovered(connection, destination.id, now).await?;
         }
     }
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")

@@ -94,8 +94,14 @@ pub(super) fn asked_until(retry_after: Option<Duration>, now: DateTime<Utc>) -> 
     retry_after.map(|wait| unix(now) + int(wait.min(LONGEST_ASKED).as_secs()))
 }
 
-/// One success ends failing and pausing, and what led there. A disabled one waits for a person.
-pub(super) async fn recovered(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
+/// It has taken a message. One success ends failing and pausing, and what led there; a disabled one waits for a person.
+pub(super) async fn recovered(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let taken = "UPDATE destinations SET delivered_at = $2 WHERE id = $1";
+    sqlx::query(taken).bind(destination).bind(unix(now)).execute(&mut *connection).await?;
     let state = "
         UPDATE destinations
         SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL
@@ -104,7 +110,7 @@ pub(super) async fn recovered(connection: &mut SqliteConnection, destination: i6
     forget_failures(connection, destination).await
 }
 
-/// A person, or a changed config, says that it is worth another try.
+/// A person, or a changed config, says that it is worth another try. That shows nothing: see `delivered_at`.
 pub(super) async fn enable(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
     let state = "
         UPDATE destinations

@@ -66,7 +66,7 @@ impl Ledger {
 
     /// Receipts of deliveries to the mark's folder from the mark on; where UIDVALIDITY has changed since, also those that
     /// bear the new one.
-    async fn taken_since(
+    pub(super) async fn taken_since(
         &self,
         destination: &DestinationName,
         mark: &Mark,

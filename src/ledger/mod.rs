@@ -48,7 +48,7 @@
 //! | `slices` | a mailbox that is shown a slice at a time |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 //! | `page`, `subjects` | the password of the page, and who is signed in; what it calls a parked message |
-//! | `alerts` | what people are told without asking, and whether they have been |
+//! | `alerts`, `notices` | what people are told without asking, and whether they have been; notices on their way by mail |
 
 mod adopt;
 mod alerts;
@@ -64,6 +64,7 @@ mod ids;
 mod intake;
 mod lock;
 mod look_ups;
+mod notices;
 mod open;
 mod page;
 mod parts;
@@ -103,6 +104,7 @@ pub use ids::{MessageIds, MessageNumbers};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;
+pub use notices::{LookedUp, NoticeAttempt};
 pub use page::Token;
 pub use polls::{Agenda, Past, PollRecord};
 pub use report::{

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::deliveries::{ENDED_BY_IT, defer};
 use super::lock::private_file;
+use super::notices::answer_lost;
 use super::{DeliveryId, Error, Terms};
 use crate::message::unix;
 
@@ -155,6 +156,7 @@ pub(super) async fn recover(
     interrupted(&mut transaction, None, now).await?;
     crashed(&mut transaction, None, terms, now).await?;
     doubt(&mut transaction).await?;
+    answer_lost(&mut transaction, None, now).await?;
     end_impossible_waits(&mut transaction, now).await?;
     transaction.commit().await
 }

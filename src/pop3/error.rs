@@ -59,6 +59,9 @@ pub enum Error {
     /// Going on would have shown a secret, or believed a stranger.
     #[error("{0}")]
     Insecure(String),
+    /// TLS was asked for, and none is to be had there that could be believed.
+    #[error("{0}; no password was sent; try `tls = \"implicit\"` with port 995")]
+    NoTls(String),
     #[error(
         "the server does not know UIDL, without which mail cannot be left on it and told apart; \
          ask its owner for a POP3 server that does (RFC 1939 section 7)"
@@ -89,7 +92,9 @@ pub enum Class {
 impl Error {
     pub fn class(&self) -> Class {
         match self {
-            Error::Net(net::Error::Certificate(_) | net::Error::Tls(_)) | Error::Insecure(_) => Class::Trust,
+            Error::Net(net::Error::Certificate { .. } | net::Error::Tls(_))
+            | Error::Insecure(_)
+            | Error::NoTls(_) => Class::Trust,
             Error::Net(net::Error::CaFile { .. }) | Error::Disk(_) => Class::Local,
             Error::Net(_) | Error::NoGreeting { .. } | Error::Closed { .. } | Error::TooSlow => {
                 Class::Network

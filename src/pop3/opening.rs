@@ -65,18 +65,13 @@ async fn start_tls(
         channel.reply("STLS", during).await
     };
     within(deadlines.reply, during, go_ahead).await?.map_err(|Refused { text, .. }| {
-        Error::Insecure(format!(
-            "the server does not offer TLS on this port (STLS: `{text}`); no password was sent; \
-             try `tls = \"implicit\"` with port 995"
-        ))
+        Error::NoTls(format!("the server does not offer TLS on this port (STLS: `{text}`)"))
     })?;
     // What came in the clear behind the go-ahead would be taken for an answer inside TLS.
     let stream = channel.into_stream().ok_or_else(|| {
-        Error::Insecure(
-            "something was sent in the clear after TLS had been agreed on, which is how passwords are stolen; \
-             no password was sent; try `tls = \"implicit\"` with port 995"
-                .into(),
-        )
+        let what =
+            "something was sent in the clear after TLS had been agreed on, which is how passwords are stolen";
+        Error::NoTls(what.into())
     })?;
     Ok(Channel::new(connector.start_tls(stream, deadlines.connect).await?))
 }

@@ -87,7 +87,7 @@ fn why(error: &reqwest::Error) -> String {
         return innermost.to_string();
     }
     match net::tls_fault(error, "", "") {
-        Some(net::Error::Certificate(_)) => "has no certificate that can be trusted".into(),
+        Some(net::Error::Certificate { .. }) => "has no certificate that can be trusted".into(),
         Some(_) => "does not speak TLS as it should".into(),
         None if error.is_timeout() => "cannot be reached in time".into(),
         None => format!("cannot be read ({})", printable(innermost.to_string())),

@@ -12,8 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
 use super::trial::log_in_account;
+use super::words::LoginFault;
 use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
-use crate::config::{self, Account, Config, Faults};
+use crate::config::{self, Account, Config, Fault, Faults};
 use crate::message::{AccountName, DestinationName};
 use crate::net;
 
@@ -38,7 +39,7 @@ pub enum Error {
     #[error("the server or the user is another one now; give the password again")]
     PasswordNeeded,
     #[error("{host}: {reason}")]
-    LoginFailed { host: String, reason: String },
+    LoginFailed { host: String, reason: LoginFault },
     #[error(transparent)]
     Config(#[from] Faults),
     #[error("{path} {reason}")]
@@ -97,17 +98,26 @@ pub fn must_be_free(config: &Config, name: &AccountName) -> Result<(), Error> {
 }
 
 /// # Errors
-/// [`Error::SameMailbox`], where another account than `name` polls this one.
+/// [`Error::SameMailbox`], where another account than `name` polls this one, or will once its config is mended.
 pub fn must_be_another(config: &Config, name: &AccountName, peer: &PeerDraft) -> Result<(), Error> {
-    let is_same = |account: &&Account| {
-        let net = &account.pop3.peer;
-        let is_host = net.host.eq_ignore_ascii_case(&peer.host) && net.port == peer.port;
-        account.name != *name && is_host && account.pop3.user == peer.user
-    };
-    match config.accounts.iter().find(is_same) {
-        Some(account) => Err(Error::SameMailbox(account.name.clone())),
+    let usable = config.accounts.iter();
+    let usable = usable.map(|account| (&account.name, &account.pop3.peer, &account.pop3.user));
+    let broken = config.broken.iter().filter_map(|broken| {
+        let (net, user) = broken.mailbox.as_ref()?;
+        Some((&broken.name, net, user))
+    });
+    let mut others = usable.chain(broken).filter(|(known, ..)| *known != name);
+    match others.find(|(_, net, user)| is_same_mailbox(net, user, peer)) {
+        Some((known, ..)) => Err(Error::SameMailbox(known.clone())),
         None => Ok(()),
     }
+}
+
+/// A server shows the same mailbox at each of its ports; only on this machine others may stand behind them, in tunnels.
+fn is_same_mailbox(net: &net::Settings, user: &str, peer: &PeerDraft) -> bool {
+    let is_host = net.host.eq_ignore_ascii_case(&peer.host);
+    let is_port = net.port == peer.port || !net::is_loopback(&peer.host);
+    is_host && is_port && user.to_lowercase() == peer.user.to_lowercase()
 }
 
 /// Whether an account could be saved as it is, without saving it.
@@ -126,6 +136,7 @@ fn checked(
     let name = &account.name;
     must_be_free(config, name)?;
     must_be_another(config, name, &account.peer)?;
+    must_be_readable(&config.file, password)?;
     let folder = match &config.accounts_dir {
         Some(folder) => folder.clone(),
         None => folder_of(&absolute(&config.file)).join(draft::ACCOUNTS_DIR),
@@ -176,6 +187,9 @@ pub async fn change(
         must_be_another(config, &before.name, &after.peer)?;
     }
     // Before anybody logs in: what a file would be refused for.
+    if let Some(password) = &password {
+        must_be_readable(&before.file, password)?;
+    }
     rewritten(config, before, &after, password.as_ref())?;
     match &password {
         None if is_moved => return Err(Error::PasswordNeeded),
@@ -286,6 +300,7 @@ pub async fn add_home(main: &Path, home: HomeDraft, password: SecretString) -> R
 fn add_home_to(config: &Config, home: &HomeDraft, password: &SecretString) -> Result<(), Error> {
     let main = main_file(config);
     let folder = folder_of(&absolute(&config.file)).join("secrets");
+    must_be_readable(&main, password)?;
     must_be_of_use(config, &folder)?;
     let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
     let with = |secret: &Path| {
@@ -368,6 +383,21 @@ fn must_be_of_use(config: &Config, folder: &Path) -> Result<(), Error> {
     }
 }
 
+/// A password must be read from its file as it was typed. `file` is that of the account or destination that it is for.
+fn must_be_readable(file: &Path, password: &SecretString) -> Result<(), Faults> {
+    let text = match draft::parse_secret(line_of(password).into_bytes()) {
+        Ok(read) if read.expose_secret() == password.expose_secret() => return Ok(()),
+        Ok(_) => "ends with a control character, which no secret can".to_owned(),
+        Err(reason) => reason,
+    };
+    Err(Faults(vec![Fault { file: file.to_owned(), line: None, key: "password".into(), text }]))
+}
+
+/// A password as its file has it.
+fn line_of(password: &SecretString) -> String {
+    format!("{}\n", password.expose_secret())
+}
+
 /// Writes a password into a file of its own that nobody names yet. `pattern` is its name, with a `%` where a number goes if
 /// that is taken.
 fn write_password(
@@ -376,7 +406,7 @@ fn write_password(
     pattern: &str,
     password: &SecretString,
 ) -> Result<PathBuf, Error> {
-    let line = format!("{}\n", password.expose_secret());
+    let line = line_of(password);
     let named = named(config).unwrap_or_default();
     let mut count = 1;
     loop {

@@ -7,6 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use secrecy::SecretString;
 use tracing::warn;
 
+use super::words::LoginFault;
 use crate::config;
 use crate::config::draft::HomeDraft;
 use crate::destination::imap_folder::{self, ImapFolder};
@@ -65,25 +66,24 @@ pub async fn log_in_account(
     peer: net::Settings,
     user: &str,
     password: &SecretString,
-) -> Result<Mailbox, String> {
+) -> Result<Mailbox, LoginFault> {
     let source = pop3::Settings::new(peer, user, password.clone());
-    let connector = Connectors::default().connector(&source.peer).map_err(|error| error.to_string())?;
-    log_in(&source, &connector).await.map_err(|error| error.to_string())
+    let connector = Connectors::default().connector(&source.peer).map_err(pop3::Error::from)?;
+    Ok(log_in(&source, &connector).await?)
 }
 
 /// Logs in to an IMAP server that is to be a destination, and says what a person may want to know of it.
 ///
 /// # Errors
-/// What is wrong, and what to do about it.
-pub async fn log_in_home(home: &HomeDraft, password: &SecretString) -> Result<String, String> {
+/// What is wrong, as a clause that can follow the host's name.
+pub async fn log_in_home(home: &HomeDraft, password: &SecretString) -> Result<String, LoginFault> {
     let settings = imap_folder::Settings {
         peer: home.peer.net(),
         user: home.peer.user.clone(),
         password: password.clone(),
     };
-    let kind = Ok(config::Kind::Imap(settings));
-    let destination = config::Destination { name: home.name.clone(), word: "imap", kind };
-    build_destination(destination, &mut Connectors::default()).probe().await
+    let connector = Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
+    Ok(ImapFolder::new(settings, connector).log_in().await?)
 }
 
 /// Why a destination of the config was not logged in to.

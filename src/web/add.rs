@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,8 +15,8 @@ use super::sign_in::SignedIn;
 use super::{Page, Shared};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
-    self, AT_ONCE, AccountDraft, Config, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports, RouteAnswers,
-    Saved, Tls, Told, Unusable, tls_word,
+    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS,
+    PeerDraft, Ports, RouteAnswers, Saved, Tls, Told, Unusable, tls_word,
 };
 
 #[derive(Template)]
@@ -33,7 +33,14 @@ struct Step {
     button: &'static str,
     /// What the button says while one waits.
     busy: &'static str,
-    back: String,
+    back: Back,
+}
+
+/// The way to the step before.
+enum Back {
+    To(String),
+    /// With the form, so that what it says is kept.
+    Sent,
 }
 
 /// The first question.
@@ -70,13 +77,29 @@ pub struct MailForm {
     pub mark_read: String,
     #[serde(default)]
     pub junk: String,
+    /// The button that leads back was pressed.
+    #[serde(default)]
+    pub back: String,
 }
 
 /// The value of the choice that adds a destination.
 const ANOTHER: &str = "+";
 
-pub async fn start() -> Response {
-    html(&address_step("", &Complaints::default()))
+#[derive(Deserialize)]
+pub struct Start {
+    /// Somebody is back here because what was answered is no longer there.
+    #[serde(default)]
+    lost: String,
+}
+
+pub async fn start(Query(start): Query<Start>) -> Response {
+    let mut step = address_step("", &Complaints::default());
+    if !start.lost.is_empty() {
+        let text = "What you had answered is no longer there: it is kept for an hour, until you sign out or \
+                    mailferry starts anew. Please begin again.";
+        step.told.push(text.to_owned().into());
+    }
+    html(&step)
 }
 
 fn address_step(address: &str, complaints: &Complaints) -> Step {
@@ -93,7 +116,7 @@ fn address_step(address: &str, complaints: &Complaints) -> Step {
         fields,
         button: "Next",
         busy: "Looking for its settings ...",
-        back: "/".into(),
+        back: Back::To("/".into()),
     }
 }
 
@@ -132,11 +155,11 @@ pub async fn login(
     State(page): Shared,
     Extension(SignedIn(owner)): Extension<SignedIn>,
     Path(id): Path<String>,
-) -> Response {
-    let Some(draft) = page.drafts.get(&owner, &id) else { return go("/add") };
+) -> Result<Response, Refusal> {
+    let draft = page.drafts.get(&owner, &id)?;
     let name = draft.name.as_ref().map(AccountName::as_str).unwrap_or_default();
     let form = LoginForm::of(name, &draft.peer, &POP3_PORTS);
-    html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default()))
+    Ok(html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default())))
 }
 
 fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints: &Complaints) -> Step {
@@ -151,7 +174,7 @@ fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints:
         fields,
         button: "Log in",
         busy: "Logging in ...",
-        back: "/add".into(),
+        back: Back::To("/add".into()),
     }
 }
 
@@ -164,12 +187,7 @@ fn capitalised(text: &str) -> String {
 /// The fields that each server needs.
 pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str, example: &str) -> Vec<Field> {
     let kept = if has_password { "Leave it empty to keep the one that is known." } else { "" };
-    let ways = [
-        ("implicit", "TLS from the first byte"),
-        ("starttls", "STARTTLS, on the plaintext port"),
-        ("none", "none, for a server on this machine only"),
-    ];
-    let ways = ways.map(|(value, label)| (value.to_owned(), label.to_owned()));
+    let ways = ENCRYPTIONS.map(|(label, tls)| (tls_word(tls).to_owned(), label.to_owned()));
     vec![
         Field::text("user", "User name", &form.user),
         // Not the one of this page, which a browser would fill in.
@@ -187,38 +205,37 @@ pub async fn log_in(
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, Refusal> {
-    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
     let mut complaints = Complaints::default();
-    let name = form.account_name(&config, &mut complaints);
-    let peer = form.peer(&POP3_PORTS, &mut complaints);
-    let password = form.password_or(draft.password.take(), &mut complaints);
-    if let (Some(name), Some(peer), Some(password)) = (&name, &peer, &password) {
-        complaints_of_login(&config, name, peer, password, &mut complaints);
-    }
-    let has_password = password.is_some();
-    let (Some(peer), Some(password), true) = (peer, password.clone(), complaints.is_empty()) else {
-        let told = draft.told.clone();
-        page.drafts.put(&owner, &id, Draft { password, ..draft });
-        return Ok(complain(&login_step(&form, told, has_password, &complaints)));
+    let Some(Login { name, peer, password }) = form.login(&config, &draft, &mut complaints) else {
+        // The draft stays as it was: what was typed now may be for another server than what is known.
+        return Ok(complain(&login_step(&form, draft.told, draft.password.is_some(), &complaints)));
     };
     let outcome = setup::log_in_account(peer.net(), &peer.user, &password).await;
     let host = peer.host.clone();
-    draft = Draft { name, peer, password: Some(password), ..draft };
-    match outcome {
-        Ok(mailbox) => {
-            page.drafts.put(&owner, &id, Draft { mailbox: Some(mailbox), ..draft });
-            // Where there is no destination yet, that comes first.
-            let next = if config.destinations.is_empty() { "home" } else { "mail" };
-            Ok(go(&format!("/add/{id}/{next}")))
-        }
-        Err(reason) => {
-            let told = draft.told.clone();
-            page.drafts.put(&owner, &id, Draft { mailbox: None, ..draft });
-            let complaints = Complaints::one("", format!("That did not work. {host}: {reason}"));
-            Ok(complain(&login_step(&form, told, true, &complaints)))
-        }
+    let (mailbox, refused) = match outcome {
+        Ok(mailbox) => (Some(mailbox), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    page.drafts.change(&owner, &id, |draft| {
+        (draft.name, draft.peer, draft.password) = (Some(name), peer, Some(password));
+        draft.mailbox = mailbox;
+    });
+    if let Some(reason) = refused {
+        let complaints = Complaints::one("", format!("That did not work. {host}: {}", reason.on_page()));
+        return Ok(complain(&login_step(&form, draft.told, true, &complaints)));
     }
+    // Where there is no destination yet, that comes first.
+    let next = if config.destinations.is_empty() { "home" } else { "mail" };
+    Ok(go(&format!("/add/{id}/{next}")))
+}
+
+/// What the second step has been answered with.
+struct Login {
+    name: AccountName,
+    peer: PeerDraft,
+    password: SecretString,
 }
 
 /// What a file would be refused for is said before anybody logs in.
@@ -241,7 +258,7 @@ fn complaints_of_login(
         Err(setup::Error::Config(faults)) => {
             // Where the mail goes is asked later.
             let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
-            faults.for_each(|fault| complaints.add(&fault.key, format!("It {}.", fault.text)));
+            faults.for_each(|fault| complaints.add(&fault.key, setup::on_page(&fault)));
         }
         // That stands at its field.
         Ok(()) | Err(setup::Error::Taken(_)) => {}
@@ -250,6 +267,19 @@ fn complaints_of_login(
 }
 
 impl LoginForm {
+    /// `None` where there are complaints.
+    fn login(&self, config: &Config, draft: &Draft, complaints: &mut Complaints) -> Option<Login> {
+        let name = self.account_name(config, complaints);
+        let peer = self.peer(&POP3_PORTS, complaints);
+        let known = draft.password.as_ref().map(|password| (password, &draft.peer));
+        let password = self.password_or(known, peer.as_ref(), complaints);
+        let (name, peer, password) = (name?, peer?, password?);
+        if complaints.is_empty() {
+            complaints_of_login(config, &name, &peer, &password, complaints);
+        }
+        complaints.is_empty().then_some(Login { name, peer, password })
+    }
+
     /// The usual port is left out, so that it follows when another encryption is chosen.
     pub fn of(name: &str, peer: &PeerDraft, ports: &Ports) -> LoginForm {
         LoginForm {
@@ -286,6 +316,12 @@ impl LoginForm {
                 complaints.add(field, what);
             }
         }
+        if let Some((name, port)) = host.rsplit_once(':')
+            && !name.contains(':')
+            && setup::is_number(port)
+        {
+            complaints.add("host", format!("It holds a port: type {name} here, and {port} at Port."));
+        }
         let tls = match self.tls.as_str() {
             "none" => Tls::None,
             "starttls" => Tls::StartTls,
@@ -302,23 +338,33 @@ impl LoginForm {
         Some(PeerDraft { host: host.to_owned(), port: port?, tls, user: user.to_owned() })
     }
 
-    /// The password that was typed, or else the one that is known.
-    fn password_or(&self, known: Option<SecretString>, complaints: &mut Complaints) -> Option<SecretString> {
-        match self.typed_password(complaints) {
-            None => {
-                if known.is_none() {
-                    complaints.add("password", "Type the password.");
-                }
-                known
-            }
-            typed => typed,
+    /// The password that was typed, or else the one that is known, where it was typed for this very `peer`: it goes to no
+    /// other.
+    fn password_or(
+        &self,
+        known: Option<(&SecretString, &PeerDraft)>,
+        peer: Option<&PeerDraft>,
+        complaints: &mut Complaints,
+    ) -> Option<SecretString> {
+        if !self.password.expose_secret().is_empty() {
+            return self.typed_password(complaints);
         }
+        match (known, peer) {
+            (None, _) => complaints.add("password", "Type the password."),
+            (Some((password, of)), Some(peer)) if of == peer => return Some(password.clone()),
+            (Some(_), Some(_)) => complaints_of(setup::Error::PasswordNeeded, complaints),
+            // That it says too little is said already.
+            (Some(_), None) => {}
+        }
+        None
     }
 
+    /// `None` where there is none, or one that cannot be.
     pub fn typed_password(&self, complaints: &mut Complaints) -> Option<SecretString> {
         let typed = self.password.expose_secret();
         if typed.contains(char::is_control) {
             complaints.add("password", "It holds a control character, which no password can.");
+            return None;
         }
         (!typed.is_empty()).then(|| self.password.clone())
     }
@@ -329,24 +375,17 @@ pub async fn mail(
     Extension(SignedIn(owner)): Extension<SignedIn>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
-    let usual = MailForm { days: "14".into(), folder: "INBOX".into(), ..MailForm::default() };
-    let form = MailForm { to: draft.home.clone().unwrap_or_default(), ..draft.mail.clone().unwrap_or(usual) };
-    Ok(match mail_step(&config, &draft, &id, &form, &Complaints::default()) {
+    let form = draft.mail.clone().unwrap_or_else(MailForm::usual);
+    Ok(match mail_step(&config, &draft, &form, &Complaints::default()) {
         Some(step) => html(&step),
         None => go(&format!("/add/{id}/login")),
     })
 }
 
 /// `None` before the server has let us in.
-fn mail_step(
-    config: &Config,
-    draft: &Draft,
-    id: &str,
-    form: &MailForm,
-    complaints: &Complaints,
-) -> Option<Step> {
+fn mail_step(config: &Config, draft: &Draft, form: &MailForm, complaints: &Complaints) -> Option<Step> {
     let mailbox = draft.mailbox.as_ref()?;
     let mut fields = mail_fields(form);
     let all = format!("all mail: {} now", mailbox.amount());
@@ -356,7 +395,8 @@ fn mail_step(
     let complaints = complaints.at(&mut fields);
     let mut told = login_told(draft);
     told.extend(draft.home.as_ref().map(|home| {
-        format!("{home} was added to the destinations. The account is not there yet: look through this, and add it.").into()
+        let name = &home.name;
+        format!("{name} was added to the destinations. The account is not there yet: look through this, and add it.").into()
     }));
     Some(Step {
         title: "What is to become of its mail",
@@ -366,7 +406,7 @@ fn mail_step(
         fields,
         button: "Add account",
         busy: "Saving ...",
-        back: format!("/add/{id}/login"),
+        back: Back::Sent,
     })
 }
 
@@ -409,19 +449,21 @@ pub fn route_fields(config: &Config, form: &MailForm, with_another: bool) -> Vec
     ]
 }
 
-/// Saves the account, or asks for another destination first.
+/// Saves the account, or asks for another destination first, or for what came before.
 pub async fn save(
     State(page): Shared,
     Extension(SignedIn(owner)): Extension<SignedIn>,
     Path(id): Path<String>,
     Form(form): Form<MailForm>,
 ) -> Result<Response, Refusal> {
-    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
-    if form.to == ANOTHER {
-        page.drafts.put(&owner, &id, Draft { mail: Some(form), ..draft });
-        return Ok(go(&format!("/add/{id}/home")));
+    if !form.back.is_empty() || form.to == ANOTHER {
+        let next = if form.back.is_empty() { "home" } else { "login" };
+        page.drafts.change(&owner, &id, |draft| draft.mail = Some(MailForm { back: String::new(), ..form }));
+        return Ok(go(&format!("/add/{id}/{next}")));
     }
+    // Who presses the button twice waits here, and finds it saved.
     let _changing = page.changing.lock().await;
+    let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
     let mut complaints = Complaints::default();
     let terms = form.leave_copy(&mut complaints).zip(form.route(&config, None, &mut complaints));
@@ -445,7 +487,7 @@ pub async fn save(
             }
         }
     }
-    Ok(match mail_step(&config, &draft, &id, &form, &complaints) {
+    Ok(match mail_step(&config, &draft, &form, &complaints) {
         Some(step) => complain(&step),
         None => go(&format!("/add/{id}/login")),
     })
@@ -477,7 +519,7 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
                     "deliver.junk" => "junk",
                     key => key,
                 };
-                complaints.add(field, format!("It {}.", fault.text));
+                complaints.add(field, setup::on_page(&fault));
             }
         }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
@@ -485,12 +527,18 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
             let text = "Type the password again, as the server or the user is another one now.";
             complaints.add("password", text);
         }
-        setup::Error::LoginFailed { .. } => complaints.add("", format!("That did not work. {error}")),
+        setup::Error::LoginFailed { host, reason } => {
+            complaints.add("", format!("That did not work. {host}: {}", reason.on_page()));
+        }
         error => complaints.add("", format!("{}.", capitalised(&error.to_string()))),
     }
 }
 
 impl MailForm {
+    fn usual() -> MailForm {
+        MailForm { days: "14".into(), folder: "INBOX".into(), ..MailForm::default() }
+    }
+
     pub fn leave_copy(&self, complaints: &mut Complaints) -> Option<LeaveCopy> {
         let (field, text) = match self.leave_copy.as_str() {
             "days" => ("days", format!("{}d", self.days.trim())),
@@ -504,6 +552,10 @@ impl MailForm {
                 None
             }
             Ok(leave_copy) => Some(leave_copy),
+            Err(_) if field == "days" && setup::is_number(&self.days) => {
+                complaints.add(field, format!("Type at most {MOST_DAYS}, or choose Yes above."));
+                None
+            }
             Err(_) => {
                 complaints.add(field, "Type a number of days.");
                 None
@@ -530,7 +582,7 @@ pub async fn home(
     Extension(SignedIn(owner)): Extension<SignedIn>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    let Some(draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
     let is_free = config.destinations.iter().all(|known| known.name.as_str() != "home");
     let peer = PeerDraft {
@@ -558,7 +610,7 @@ fn home_step(form: &LoginForm, draft: &Draft, id: &str, complaints: &Complaints)
         fields,
         button: "Log in and add it",
         busy: "Logging in ...",
-        back: format!("/add/{id}/{}", if draft.mail.is_some() { "mail" } else { "login" }),
+        back: Back::To(format!("/add/{id}/{}", if draft.mail.is_some() { "mail" } else { "login" })),
     }
 }
 
@@ -569,32 +621,46 @@ pub async fn add_home(
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, Refusal> {
-    let Some(mut draft) = page.drafts.get(&owner, &id) else { return Ok(go("/add")) };
+    let draft = page.drafts.get(&owner, &id)?;
     let mut complaints = Complaints::default();
-    let name = form.destination_name(&page.config().await?, &mut complaints);
     let peer = form.peer(&IMAP_PORTS, &mut complaints);
-    let password = form.password_or(None, &mut complaints);
+    if peer.as_ref().is_some_and(|peer| form.has_added(peer, &draft)) {
+        return Ok(go(&format!("/add/{id}/mail")));
+    }
+    let name = form.destination_name(&page.config().await?, &mut complaints);
+    let password = form.password_or(None, peer.as_ref(), &mut complaints);
     let (Some(name), Some(peer), Some(password), true) = (name, peer, password, complaints.is_empty()) else {
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     };
     let home = HomeDraft { name, peer };
     if let Err(reason) = setup::log_in_home(&home, &password).await {
-        let complaints = Complaints::one("", format!("That did not work. {reason}"));
+        let text = format!("That did not work. {}: {}", home.peer.host, reason.on_page());
+        let complaints = Complaints::one("", text);
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
     let _changing = page.changing.lock().await;
+    if page.drafts.get(&owner, &id).is_ok_and(|draft| form.has_added(&home.peer, &draft)) {
+        return Ok(go(&format!("/add/{id}/mail")));
+    }
     let config = page.config().await?;
-    draft.home = Some(home.name.to_string());
     if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
         complaints_of(error, &mut complaints);
         return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
     }
-    page.drafts.put(&owner, &id, draft);
+    page.drafts.change(&owner, &id, |draft| {
+        draft.mail.get_or_insert_with(MailForm::usual).to = home.name.to_string();
+        draft.home = Some(home);
+    });
     page.take_up().await?;
     Ok(go(&format!("/add/{id}/mail")))
 }
 
 impl LoginForm {
+    /// Whether this very destination has been added already: the button was pressed twice.
+    fn has_added(&self, peer: &PeerDraft, draft: &Draft) -> bool {
+        draft.home.as_ref().is_some_and(|home| home.name.as_str() == self.name.trim() && home.peer == *peer)
+    }
+
     fn destination_name(&self, config: &Config, complaints: &mut Complaints) -> Option<DestinationName> {
         let name = DestinationName::new(self.name.trim());
         match &name {

@@ -47,12 +47,19 @@ pub struct Refusal {
     status: StatusCode,
     text: String,
     retry_after: Option<u64>,
+    /// Where to go on instead.
+    elsewhere: Option<&'static str>,
 }
 
 impl Refusal {
     /// `text` is a sentence without its full stop.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Refusal {
-        Refusal { status, text: text.into(), retry_after: None }
+        Refusal { status, text: text.into(), retry_after: None, elsewhere: None }
+    }
+
+    /// There is nothing to say here: who asks goes on at another page.
+    pub fn elsewhere(to: &'static str) -> Refusal {
+        Refusal { elsewhere: Some(to), ..Refusal::new(StatusCode::SEE_OTHER, "") }
     }
 
     pub fn not_found(text: impl Into<String>) -> Refusal {
@@ -70,7 +77,7 @@ impl Refusal {
     /// Too many attempts; `seconds` until another one counts.
     pub fn later(seconds: u64) -> Refusal {
         let text = format!("These were too many attempts; try again in {seconds} seconds");
-        Refusal { status: StatusCode::TOO_MANY_REQUESTS, text, retry_after: Some(seconds) }
+        Refusal { retry_after: Some(seconds), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, text) }
     }
 }
 
@@ -90,6 +97,9 @@ struct RefusalPage {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        if let Some(to) = self.elsewhere {
+            return go(to);
+        }
         let title = match self.status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",

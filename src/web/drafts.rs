@@ -7,15 +7,25 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 
 use super::add::MailForm;
+use super::answers::Refusal;
 use crate::ledger::Token;
 use crate::message::AccountName;
-use crate::setup::{Mailbox, PeerDraft, Told};
+use crate::setup::{HomeDraft, Mailbox, PeerDraft, Told};
 
 /// How long a draft is kept.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// How many are.
 const MOST: usize = 64;
+
+/// Why there is no draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Its account has been added: the same form was sent twice.
+    Saved,
+    /// It was kept long enough, or never there.
+    Lost,
+}
 
 /// What was answered so far.
 #[derive(Clone, Debug)]
@@ -31,7 +41,7 @@ pub struct Draft {
     /// What is to become of the mail, as far as that was answered before another destination was asked for.
     pub mail: Option<MailForm>,
     /// The destination that was added last.
-    pub home: Option<String>,
+    pub home: Option<HomeDraft>,
 }
 
 /// The drafts of all who are signed in.
@@ -41,7 +51,17 @@ pub struct Drafts(Mutex<HashMap<String, Owned>>);
 struct Owned {
     owner: Token,
     made: Instant,
-    draft: Draft,
+    /// `None` once its account has been added.
+    draft: Option<Draft>,
+}
+
+impl From<Gone> for Refusal {
+    fn from(gone: Gone) -> Refusal {
+        Refusal::elsewhere(match gone {
+            Gone::Saved => "/",
+            Gone::Lost => "/add?lost=yes",
+        })
+    }
 }
 
 impl Drafts {
@@ -56,26 +76,32 @@ impl Drafts {
         {
             drafts.remove(&oldest);
         }
-        drafts.insert(id.clone(), Owned { owner, made: Instant::now(), draft });
+        drafts.insert(id.clone(), Owned { owner, made: Instant::now(), draft: Some(draft) });
         Some(id)
     }
 
-    /// `None` where it has ended, or is somebody else's.
-    pub fn get(&self, owner: &Token, id: &str) -> Option<Draft> {
+    /// # Errors
+    /// Why it is not there. Somebody else's was never there.
+    pub fn get(&self, owner: &Token, id: &str) -> Result<Draft, Gone> {
         let drafts = self.lock();
-        let owned = drafts.get(id).filter(|owned| owned.owner == *owner)?;
-        Some(owned.draft.clone())
+        let owned = drafts.get(id).filter(|owned| owned.owner == *owner).ok_or(Gone::Lost)?;
+        owned.draft.clone().ok_or(Gone::Saved)
     }
 
-    /// Puts a draft in the place of what it was before, if that is still there.
-    pub fn put(&self, owner: &Token, id: &str, draft: Draft) {
-        if let Some(owned) = self.lock().get_mut(id).filter(|owned| owned.owner == *owner) {
-            owned.draft = draft;
+    /// Changes a draft as it is by now, if it is still there: somebody may have answered in two windows.
+    pub fn change(&self, owner: &Token, id: &str, change: impl FnOnce(&mut Draft)) {
+        let mut drafts = self.lock();
+        let owned = drafts.get_mut(id).filter(|owned| owned.owner == *owner);
+        if let Some(draft) = owned.and_then(|owned| owned.draft.as_mut()) {
+            change(draft);
         }
     }
 
+    /// Its account has been added: all of it is forgotten but that.
     pub fn end(&self, id: &str) {
-        self.lock().remove(id);
+        if let Some(owned) = self.lock().get_mut(id) {
+            owned.draft = None;
+        }
     }
 
     /// Forgets all that somebody has answered.

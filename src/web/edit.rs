@@ -1,5 +1,7 @@
 //! Changing, pausing and deleting an account that has a file of its own.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use askama::Template;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
@@ -21,6 +23,8 @@ use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 #[template(path = "edit.html")]
 struct EditPage {
     name: String,
+    /// See [`EditForm::seen`].
+    seen: String,
     complaints: Vec<String>,
     fields: Vec<Field>,
 }
@@ -38,6 +42,9 @@ pub struct EditForm {
     login: LoginForm,
     #[serde(flatten)]
     mail: MailForm,
+    /// What the account was when the form was made: see [`version`].
+    #[serde(default)]
+    seen: String,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +100,14 @@ fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &C
         fields.extend(route_fields(config, &form.mail, false));
     }
     let complaints = complaints.at(&mut fields);
-    EditPage { name: account.name.to_string(), complaints, fields }
+    EditPage { name: account.name.to_string(), seen: version(account), complaints, fields }
+}
+
+/// Another one whenever the account is.
+fn version(account: &Account) -> String {
+    let mut hasher = DefaultHasher::new();
+    format!("{:?}", AccountDraft::of(account)).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Whether it is a time that is not in days.
@@ -136,8 +150,10 @@ impl EditForm {
             folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
             mark_read: yes(route.is_some_and(|route| route.mark_read)),
             junk: yes(route.is_some_and(|route| !route.junk.is_empty())),
+            back: String::new(),
         };
-        EditForm { login: LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS), mail }
+        let login = LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS);
+        EditForm { login, mail, seen: version(account) }
     }
 
     /// The account as it is to be, and its password where there is a new one; `None` where there are complaints.
@@ -149,14 +165,7 @@ impl EditForm {
     ) -> Option<(AccountDraft, Option<SecretString>)> {
         let after = self.applied_to(account, config, complaints);
         let password = self.login.typed_password(complaints);
-        let after = after.filter(|_| complaints.is_empty())?;
-        if after.peer != AccountDraft::of(account).peer && password.is_none() {
-            // A password that is known goes to no other server, whoever is signed in.
-            let text = "Type the password again, as the server or the user is another one now.";
-            complaints.add("password", text);
-            return None;
-        }
-        Some((after, password))
+        Some((after.filter(|_| complaints.is_empty())?, password))
     }
 
     /// The account as it is to be; `None` where something is missing.
@@ -188,6 +197,11 @@ pub async fn change(
     let config = page.config().await?;
     let account = own_account(&config, &name)?;
     let mut complaints = Complaints::default();
+    if form.seen != version(account) {
+        let text = "The account was changed while this form was open. Here is what it is now: change what you want again.";
+        complaints.add("", text);
+        return Ok(complain(&edit_page(&config, account, &EditForm::of(account), &complaints)));
+    }
     // Nobody waits for it, as a server may take its time.
     if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
         match setup::change(&config, account, after, password).await {

@@ -97,25 +97,25 @@ function nameOf(node) {
   return node.id || node.getAttribute?.("action") || node.getAttribute?.("href") || node.className || "";
 }
 
-// The forms whose answer is awaited, with what their button said.
+// The forms whose answer is awaited, with the button that was pressed and what it said.
 const pressed = new Map();
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  const button = form.querySelector("button");
+  const button = event.submitter ?? form.querySelector("button");
   if (!button || form.method !== "post") return;
   // A second press does nothing.
   if (pressed.has(form)) return event.preventDefault();
-  pressed.set(form, button.textContent);
+  pressed.set(form, [button, button.textContent]);
   button.setAttribute("aria-busy", "true");
   if (button.dataset.busy) button.textContent = button.dataset.busy;
 });
 
 function release(form) {
   if (!pressed.has(form)) return;
-  const button = form.querySelector("button");
+  const [button, text] = pressed.get(form);
   button.removeAttribute("aria-busy");
-  button.textContent = pressed.get(form);
+  button.textContent = text;
   pressed.delete(form);
 }
 

@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
 use crate::receiver::{Arrival, Receiver, status};
+use crate::servers::imap::{Imap, Mute};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
 
@@ -152,6 +156,128 @@ async fn a_command_tells_what_cannot_go_by_mail() {
     let notices = server.list("me", "INBOX");
     let notices: Vec<_> = notices.iter().map(|mail| String::from_utf8_lossy(mail)).collect();
     assert!(notices.iter().any(|mail| mail.contains("X-Mailferry-Notice")), "{notices:?}");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+/// The answer was lost, not the notice: it is looked for, as any message is.
+#[tokio::test]
+async fn a_notice_whose_answer_was_lost_is_told_once() {
+    let (server, inbox) = (Dovecot::start(), Imap::start().await);
+    inbox.mail().ways.mute_after = Some((1, Mute::Gone));
+    let home = imap_destination("home", &server, "me")
+        .replace(&format!("port = {}", server.imap), &format!("port = {}", inbox.port));
+    let old = wrong_password(&account("old", &server, "old", TO_HOME));
+    let ferry = Ferry::new(&format!("[alerts]\nto = \"home\"\n\n{home}{old}"));
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("nobody knows whether people were told").await;
+    daemon.wait_for("people were told").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    let mail = inbox.mail();
+    assert_eq!((mail.appended, mail.all().len()), (1, 1));
+    assert!(mail.examined > 0, "it was looked for");
+}
+
+#[tokio::test]
+async fn who_does_not_answer_holds_up_no_other_notice() {
+    let server = Dovecot::start();
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let config = "[alerts]\nto = \"home\"\ncommand = [\"/bin/cat\"]\n\n".to_owned()
+        + &imap_destination("home", &server, "me")
+            .replace(&format!("port = {}", server.imap), &format!("port = {port}"))
+        + &wrong_password(&account("one", &server, "old", TO_HOME))
+        + &wrong_password(&account("other", &server, "old", TO_HOME));
+    let ferry = Ferry::new(&config);
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("started").await;
+    for name in ["one", "other"] {
+        for _ in 0..2 {
+            ferry.run(&["fetch", name]).await.expect_code(75);
+        }
+        daemon.wait_for("way=\"command\" notices=1").await;
+    }
+    daemon.signal(Signal::TERM);
+    let ran = daemon.end().await;
+    assert_eq!(ran.code, 0);
+    let told = ran.stderr.match_indices("people were told").nth(1).unwrap().0;
+    let failed = ran.stderr.find("people could not be told");
+    assert!(failed.is_none_or(|failed| failed > told), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_way_that_was_mended_does_not_rest_on() {
+    let server = Dovecot::start();
+    let (dead, alive) = (Receiver::answering(|_, _| status(500)).await, Receiver::start().await);
+    let config = |url: &str| {
+        format!("[alerts]\nurl = \"{url}\"\n\n")
+            + &imap_destination("home", &server, "me")
+            + &wrong_password(&account("old", &server, "old", TO_HOME))
+    };
+    let ferry = Ferry::new(&config(&dead.url));
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("people could not be told").await;
+    let failed = Instant::now();
+    ferry.configure(&config(&alive.url));
+    daemon.signal(Signal::HUP);
+    assert_eq!(told(&alive.wait_for_arrivals(1).await[0]), ["account old begun"]);
+    assert!(failed.elapsed() < Duration::from_secs(59), "it has rested: {:?}", failed.elapsed());
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+#[tokio::test]
+async fn to_try_again_is_no_sign_that_a_destination_is_well() {
+    let server = Dovecot::start();
+    server.put("old", &[message(0)]);
+    let receiver = Receiver::start().await;
+    let answer = Arc::new(AtomicU16::new(410));
+    let app = {
+        let answer = Arc::clone(&answer);
+        Receiver::answering(move |_, _| status(answer.load(Ordering::SeqCst))).await
+    };
+    let good = format!("[alerts]\nurl = \"{}\"\n\n", receiver.url)
+        + &webhook_destination("app", &app.url, "raw")
+        + &account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]");
+    let ferry = Ferry::new(&good);
+    let mut daemon = ferry.start(&["run"]);
+    let begun = receiver.wait_for_arrivals(1).await;
+    assert_eq!(told(&begun[0]), ["destination app begun"]);
+
+    // While its mail cannot be retrieved nobody knows whether it would take it.
+    ferry.configure(&wrong_password(&good));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    ferry.run(&["retry"]).await.expect_code(0);
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    let begun = receiver.wait_for_arrivals(2).await;
+    assert_eq!(told(&begun[1]), ["account old begun"]);
+
+    answer.store(200, Ordering::SeqCst);
+    ferry.configure(&good);
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let mut over: Vec<String> = Vec::new();
+    for n in 3.. {
+        over.extend(told(&receiver.wait_for_arrivals(n).await[n - 1]));
+        if over.len() >= 2 {
+            break;
+        }
+    }
+    over.sort();
+    assert_eq!(over, ["account old over", "destination app over"]);
+    assert_eq!(app.arrivals().len(), 2);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 }

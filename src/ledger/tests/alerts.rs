@@ -45,13 +45,117 @@ async fn what_is_over_before_it_could_be_told_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn what_nobody_could_be_told_is_no_news_after_three_days() {
+async fn that_it_is_right_again_is_no_news_after_three_days() {
     let mut house = House::new().await;
     house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    house.note(trouble(&house, true), Change::Over(Some(told("over")))).await;
     house.later(3 * 24 * 3600);
-    assert_eq!(house.titles(Way::Mail).await, ["begun"]);
+    assert_eq!(house.titles(Way::Mail).await, ["over"]);
     house.later(1);
     assert_eq!(house.titles(Way::Mail).await, nothing());
+}
+
+#[tokio::test]
+async fn what_is_still_wrong_is_told_however_late() {
+    let mut house = House::new().await;
+    let other = Trouble { name: "other".into(), ..trouble(&house, true) };
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    let park = vec![(parked_by_hand(&house).await, told("parked"))];
+    house.ledger.note_troubles(Vec::new(), park, WAYS.to_vec(), house.now).await.unwrap();
+    house.later(99 * 24 * 3600);
+    house.note(other, Change::Begun(told("another"))).await;
+    assert_eq!(house.titles(Way::Mail).await, ["begun", "parked", "another"]);
+}
+
+/// A message that was parked and not told of.
+async fn parked_by_hand(house: &House) -> NewlyParked {
+    house.list(&vec![("a", 1, "one")]).await;
+    let message = house.due().await[0].id;
+    house.ledger.park(message, "larger than max_size".into(), house.now).await.unwrap();
+    house.ledger.health().await.unwrap().parked.remove(0)
+}
+
+#[tokio::test]
+async fn what_nobody_was_told_yet_is_taken_back_or_told_as_it_is_now() {
+    let house = House::new().await;
+    let title = async |house: &House| house.ledger.health().await.unwrap().untold.into_values().next();
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    assert_eq!(title(&house).await, Some("begun".into()));
+    let first = house.ledger.notices(Way::Url, house.now).await.unwrap();
+    house.ledger.forget_notices(vec![first[0].id]).await.unwrap();
+    house.note(trouble(&house, true), Change::Turned(told("turned"))).await;
+    assert_eq!(house.titles(Way::Mail).await, ["turned"]);
+    assert_eq!(house.titles(Way::Url).await, nothing(), "they know already");
+    house.note(trouble(&house, true), Change::Hidden).await;
+    assert_eq!(house.titles(Way::Mail).await, nothing());
+    assert_eq!(house.ledger.health().await.unwrap().known.len(), 1, "somebody knows");
+    house.note(trouble(&house, true), Change::Over(None)).await;
+
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    house.note(trouble(&house, true), Change::Hidden).await;
+    assert!(house.ledger.health().await.unwrap().known.is_empty(), "nobody knows");
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    house.note(trouble(&house, true), Change::Over(None)).await;
+    assert_eq!(house.titles(Way::Mail).await, nothing(), "it was deleted");
+}
+
+#[tokio::test]
+async fn only_a_delivery_shows_that_a_destination_takes_mail() {
+    let mut house = House::new().await;
+    let mailbox = vec![("a", 1, "one")];
+    house.list(&mailbox).await;
+    let last =
+        async |house: &House| house.ledger.health().await.unwrap().destinations.remove(1).last_delivery;
+    house.send_due_as(&mailbox, |_| unreachable()).await;
+    house.ledger.retry(None, None, None, house.now).await.unwrap();
+    house.fingerprint = "another";
+    house.configure().await;
+    assert_eq!(last(&house).await, None);
+    house.later(60);
+    house.send_due(&mailbox).await;
+    assert_eq!(last(&house).await, Some(house.now));
+}
+
+#[tokio::test]
+async fn a_notice_whose_answer_was_lost_is_absent_at_the_second_look_only() {
+    let mut house = House::new().await;
+    let home = destination("home");
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    let ids: Vec<i64> =
+        house.ledger.notices(Way::Mail, house.now).await.unwrap().iter().map(|notice| notice.id).collect();
+    let attempt = async |house: &House| house.ledger.notice_attempt(&home).await.unwrap();
+    let look = async |house: &House, found: Found| {
+        house.ledger.settle_notice_look_up(&home, &found, house.now).await.unwrap()
+    };
+    assert_eq!(attempt(&house).await, None);
+    let send = async |house: &House, verdict: Option<Verdict>| {
+        house.ledger.attempting_notices(&home, &ids, house.mark(), house.now).await.unwrap();
+        if let Some(verdict) = verdict {
+            house.ledger.settle_notices(&home, &verdict, house.now).await.unwrap();
+        }
+    };
+    send(&house, Some(unreachable())).await;
+    assert_eq!(attempt(&house).await, None, "it was not sent");
+    send(&house, Some(unknown())).await;
+    assert_eq!(attempt(&house).await.unwrap().mark, house.mark());
+    house.later(1);
+    assert_eq!(look(&house, Found::Absent).await, LookedUp::Again(Duration::from_secs(29)));
+    house.later(28);
+    assert_eq!(look(&house, Found::Absent).await, LookedUp::Again(Duration::from_secs(1)));
+    house.later(1);
+    assert_eq!(look(&house, Found::Absent).await, LookedUp::Over);
+    assert_eq!((attempt(&house).await, house.titles(Way::Mail).await.len()), (None, 1), "it is sent again");
+
+    // A crash while it is sent is an answer that was lost then.
+    send(&house, None).await;
+    house.later(600);
+    house = house.crashed().await;
+    assert_eq!(look(&house, Found::Absent).await, LookedUp::Again(Duration::from_secs(30)));
+    house.later(30);
+    let receipt = Receipt::Uid { uid_validity: 7, uid: 1 };
+    assert_eq!(look(&house, Found::Found { receipt }).await, LookedUp::Stored(1));
+    assert_eq!((attempt(&house).await, house.titles(Way::Mail).await), (None, nothing()));
+    assert_eq!(house.titles(Way::Url).await, ["begun"]);
 }
 
 #[tokio::test]

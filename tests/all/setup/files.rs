@@ -73,6 +73,22 @@ async fn a_password_that_is_there_stays() {
 }
 
 #[tokio::test]
+async fn a_password_that_no_file_can_hold_is_not_saved() {
+    let server = Dovecot::start();
+    let ferry = house(&server);
+    let main = ferry.folder().join("mailferry.toml");
+    let before = read(&ferry, "mailferry.toml");
+    for password in ["a\u{1}b", "a\nb", "a\n", "a\r", ""] {
+        let error = setup::add(&main, draft("you", "pop.example.com"), password.into()).await.unwrap_err();
+        assert!(error.to_string().contains(": password: "), "{password:?}: {error}");
+        let error = setup::add_home(&main, home("away"), password.into()).await.unwrap_err();
+        assert!(error.to_string().contains(": password: "), "{password:?}: {error}");
+    }
+    assert_eq!(read(&ferry, "mailferry.toml"), before);
+    assert!(!ferry.folder().join("accounts.d").exists() && !ferry.folder().join("secrets").exists());
+}
+
+#[tokio::test]
 async fn a_renamed_account_keeps_its_password() {
     let server = Dovecot::start();
     let ferry = house(&server);
@@ -197,6 +213,22 @@ async fn the_config_is_read_again_before_an_account_is_saved() {
     let same = AccountDraft { name: AccountName::new("three").unwrap(), ..draft("two", "POP.example.com") };
     let error = setup::add(&main, same, "x".into()).await.unwrap_err();
     assert!(error.to_string().contains("the account two polls this mailbox already"), "{error}");
+    let elsewhere = |port, user: &str, host: &str| {
+        let peer = PeerDraft { port, user: user.into(), ..draft("two", host).peer };
+        AccountDraft { peer, ..draft("three", host) }
+    };
+    // What a broken file polls once it is mended counts as well.
+    fs::remove_file(ferry.folder().join("accounts.d/two.password")).unwrap();
+    for (port, user) in [(110, "two"), (995, "Two")] {
+        let error =
+            setup::add(&main, elsewhere(port, user, "pop.example.com"), "x".into()).await.unwrap_err();
+        assert!(error.to_string().contains("the account two polls this mailbox already"), "{error}");
+    }
+    // On this machine another server may be behind another port.
+    setup::add(&main, elsewhere(1110, "two", "127.0.0.1"), "x".into()).await.unwrap();
+    let four =
+        AccountDraft { name: AccountName::new("four").unwrap(), ..elsewhere(1111, "two", "127.0.0.1") };
+    setup::add(&main, four, "x".into()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! Adding an account on the page, from the first visit to the first delivered message; and changing one.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use super::browser::{Browser, House, Seen};
 use super::html::Html;
 use crate::dovecot::{Dovecot, PASSWORD};
-use crate::ferry::{Ferry, imap_destination, message};
+use crate::ferry::{Ferry, account, imap_destination, message};
 
 /// What is typed of a server of the test.
 struct Typed {
@@ -128,6 +130,8 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     };
     let seen = browser.post(&mail, &with("many", "Mine", "home")).await;
     assert_eq!(complaint(&seen, "days"), "Type a number of days.");
+    let seen = browser.post(&mail, &with("99999", "Mine", "home")).await;
+    assert_eq!(complaint(&seen, "days"), "Type at most 36600, or choose Yes above.");
     for none in ["0", "00"] {
         let seen = browser.post(&mail, &with(none, "Mine", "home")).await;
         assert!(complaint(&seen, "days").starts_with("Type at least 1"), "{seen:?}");
@@ -154,8 +158,85 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     for file in ["accounts.d/you@example.com.password", "secrets/home"] {
         assert_eq!(fs::metadata(folder.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // The draft has ended, and with it the password.
-    assert_eq!(browser.get(&mail).await.goes_to(), "/add");
+    // The draft has ended, and with it the password. Whoever goes back to it finds what came of it.
+    assert_eq!(browser.get(&mail).await.goes_to(), "/");
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_password_goes_to_no_server_but_the_one_it_was_typed_for() {
+    let server = Dovecot::start();
+    let taken = account("taken", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"home\" }]");
+    let config = imap_destination("home", &server, "me") + &taken;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let there = Typed { port: other.local_addr().unwrap().port().to_string() };
+    let here = Typed { port: server.pop3.to_string() };
+    let house = House::start(&config).await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let (login, mail) = (format!("{draft}/login"), format!("{draft}/mail"));
+    assert_eq!(browser.post(&login, &here.form("you", "you", PASSWORD)).await.goes_to(), mail);
+
+    // What is known stays here.
+    let seen = browser.post(&login, &there.form("you", "you", "")).await;
+    assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
+    let seen = browser.post(&login, &here.form("you", "they", "")).await;
+    assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
+    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    // And what is typed for there is not taken for here.
+    let seen = browser.post(&login, &there.form("taken", "you", "for the other")).await;
+    assert!(complaint(&seen, "name").contains("There is an account taken already"), "{seen:?}");
+    let terms =
+        [("leave_copy", "yes"), ("days", "14"), ("import", "all"), ("to", "home"), ("folder", "INBOX")];
+    assert_eq!(browser.post(&mail, &terms).await.goes_to(), "/");
+    let read = |file: &str| fs::read_to_string(house.ferry.folder().join("accounts.d").join(file)).unwrap();
+    assert!(read("you.toml").contains(&format!("port = {}", server.pop3)), "{}", read("you.toml"));
+    assert_eq!(read("you.password"), format!("{PASSWORD}\n"));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_button_that_is_pressed_twice_does_its_work_once() {
+    let server = Dovecot::start();
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let mut again = house.browser();
+    again.cookie = browser.cookie.clone();
+    let draft = begin(&mut browser, "you@example.com").await;
+    let (login, mail) = (format!("{draft}/login"), format!("{draft}/mail"));
+    let home = format!("{draft}/home");
+    let pop3 = Typed { port: server.pop3.to_string() };
+    assert_eq!(browser.post(&login, &pop3.form("you", "you", PASSWORD)).await.goes_to(), home);
+    let imap = Typed { port: server.imap.to_string() };
+    let form = imap.form("home", "me", PASSWORD);
+    let (one, other) = tokio::join!(browser.post(&home, &form), again.post(&home, &form));
+    assert_eq!((one.goes_to(), other.goes_to()), (mail.as_str(), mail.as_str()));
+
+    // What was answered stays when somebody goes back for something else.
+    let terms = [("leave_copy", "days"), ("days", "9"), ("import", "new"), ("to", "home"), ("folder", "Old")];
+    let back = [&terms[..], &[("back", "yes")]].concat();
+    assert_eq!(browser.post(&mail, &back).await.goes_to(), login);
+    let html = browser.submit(&login, &pop3.form("you", "you", "")).await.html();
+    assert_eq!((value(&html, "days"), value(&html, "folder")), ("9", "Old"));
+    let (one, other) = tokio::join!(browser.post(&mail, &terms), again.post(&mail, &terms));
+    assert_eq!((one.goes_to(), other.goes_to()), ("/", "/"));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_refused_is_not_kept() {
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let login = format!("{draft}/login");
+    let nobody = Typed { port: "1".into() };
+    for password in ["a\u{1}b", "a\r\nQUIT"] {
+        let seen = browser.post(&login, &nobody.form("you", "you", password)).await;
+        assert!(complaint(&seen, "password").contains("holds a control character"), "{seen:?}");
+        let seen = browser.post(&login, &nobody.form("you", "you", "")).await;
+        assert_eq!(complaint(&seen, "password"), "Type the password.");
+    }
     house.end().await;
 }
 
@@ -167,12 +248,15 @@ async fn a_draft_belongs_to_who_began_it() {
     let mut other = house.browser();
     other.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
     for step in ["login", "mail", "home"] {
-        assert_eq!(other.get(&format!("{draft}/{step}")).await.goes_to(), "/add", "{step}");
+        assert_eq!(other.get(&format!("{draft}/{step}")).await.goes_to(), "/add?lost=yes", "{step}");
     }
     assert_eq!(owner.get(&format!("{draft}/login")).await.status, 200);
     owner.post("/sign-out", &[]).await;
     owner.post("/sign-in", &[("password", super::browser::PASSWORD)]).await;
-    assert_eq!(owner.get(&format!("{draft}/login")).await.goes_to(), "/add", "signing out forgets it");
+    let seen = owner.get(&format!("{draft}/login")).await;
+    assert_eq!(seen.goes_to(), "/add?lost=yes", "signing out forgets it");
+    let html = owner.get("/add?lost=yes").await.html();
+    assert!(html.text.contains("What you had answered is no longer there"), "{}", html.text);
     house.end().await;
 }
 
@@ -199,9 +283,9 @@ async fn what_is_wrong_is_said_at_its_field_before_anybody_logs_in() {
         ("user", "a\nb", "holds a control character"),
         ("password", "a\r\nQUIT", "holds a control character"),
         ("host", "", "Type the name of the server."),
-        ("host", "a b", "is not a host"),
-        ("host", "pop.example.com:995", "holds a port"),
-        ("host", "<script>alert(1)</script>", "is not a host"),
+        ("host", "a b", "This is no host: type the name"),
+        ("host", "pop.example.com:995", "type pop.example.com here, and 995 at Port"),
+        ("host", "<script>alert(1)</script>", "This is no host"),
         ("port", "0", "A port is a number from 1 to 65535."),
         ("port", "65536", "A port is a number from 1 to 65535."),
         ("port", "pop3", "A port is a number from 1 to 65535."),
@@ -214,7 +298,11 @@ async fn what_is_wrong_is_said_at_its_field_before_anybody_logs_in() {
     // No encryption is for this machine alone.
     let form = good.map(|(name, value)| (name, if name == "host" { "pop.example.com" } else { value }));
     let seen = browser.post(&login, &form).await;
-    assert!(complaint(&seen, "tls").contains("unencrypted"), "{seen:?}");
+    assert!(complaint(&seen, "tls").contains("unencrypted; choose TLS or STARTTLS"), "{seen:?}");
+    // What this page has labels for is called by them.
+    let seen = browser.post(&login, &good).await;
+    let html = seen.html();
+    assert!(seen.status == 422 && html.text.contains("check POP3 server and Port"), "{}", html.text);
     assert!(house.ferry.json(&["status", "--json"]).await["accounts"].as_array().unwrap().is_empty());
     house.end().await;
 }
@@ -256,7 +344,16 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
         form
     };
     let edit = "/accounts/you/edit";
-    assert_eq!(browser.post(edit, &form("you", "", "Work")).await.goes_to(), "/");
+    let opened = browser.get(edit).await.html();
+    assert_eq!(browser.edit(edit, &form("you", "", "Work")).await.goes_to(), "/");
+    // A form that was open before that says what is no longer true.
+    let seen = opened.with("name", "seen").unwrap().get("value").unwrap();
+    let seen = browser.post(edit, &[&form("you", "", "INBOX")[..], &[("seen", seen)]].concat()).await;
+    assert!(
+        seen.status == 422 && seen.html().text.contains("was changed while this form was open"),
+        "{seen:?}"
+    );
+    assert_eq!(value(&seen.html(), "folder"), "Work");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("leave_copy = false") && text.contains("folder = \"Work\""), "{text}");
 
@@ -269,12 +366,12 @@ async fn an_account_is_changed_and_its_password_stays_where_it_is() {
     fs::write(&file, &text).unwrap();
 
     // What is known goes to nobody else.
-    let seen = browser.post(edit, &form("they", "", "Work")).await;
+    let seen = browser.edit(edit, &form("they", "", "Work")).await;
     assert!(complaint(&seen, "password").starts_with("Type the password again"), "{seen:?}");
-    let seen = browser.post(edit, &form("they", "wrong", "Work")).await;
+    let seen = browser.edit(edit, &form("they", "wrong", "Work")).await;
     assert!(seen.status == 422 && seen.html().text.contains("the login was refused"), "{seen:?}");
     assert_eq!(fs::read_to_string(&file).unwrap(), text, "nothing is saved");
-    assert_eq!(browser.post(edit, &form("they", PASSWORD, "Work")).await.goes_to(), "/");
+    assert_eq!(browser.edit(edit, &form("they", PASSWORD, "Work")).await.goes_to(), "/");
     assert!(fs::read_to_string(&file).unwrap().contains("user = \"they\""));
     server.put("they", &[message(1)]);
     browser.submit("/accounts/you/check", &[]).await;

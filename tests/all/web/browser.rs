@@ -100,6 +100,13 @@ impl Browser {
             .await
     }
 
+    /// Sends the form of an account that is changed, with what it has said of itself when it was opened.
+    pub async fn edit(&mut self, path: &str, form: &[(&str, &str)]) -> Seen {
+        let html = self.get(path).await.html();
+        let seen = html.with("name", "seen").and_then(|field| field.get("value")).expect("a form");
+        self.post(path, &[form, &[("seen", seen)]].concat()).await
+    }
+
     /// Sends a form, and follows where that leads.
     pub async fn submit(&mut self, path: &str, form: &[(&str, &str)]) -> Seen {
         let seen = self.post(path, form).await;

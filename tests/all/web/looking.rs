@@ -243,7 +243,7 @@ async fn a_server_that_is_slow_to_let_in_holds_up_no_other_change() {
             ("to", "home"),
             ("folder", "INBOX"),
         ];
-        other.post("/accounts/old/edit", &form).await
+        other.edit("/accounts/old/edit", &form).await
     });
     let (stream, _) = slow.accept().await.unwrap();
     let paused = tokio::time::timeout(Duration::from_secs(10), browser.submit("/accounts/old/pause", &[]));

@@ -53,7 +53,7 @@ async fn an_account_whose_password_is_lost_gets_a_new_one_on_the_page() {
         ("to", "home"),
         ("folder", "INBOX"),
     ];
-    browser.submit("/accounts/lost/edit", &form).await;
+    assert_eq!(browser.edit("/accounts/lost/edit", &form).await.goes_to(), "/");
     browser.look_for("/?find=lost", "ok old at 127.0.0.1").await;
     house.end().await;
 }
