@@ -21,6 +21,7 @@ pub struct Destination {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub enum Kind {
     ImapFolder(imap_folder::ImapFolder),
     Webhook(webhook::Webhook),

@@ -186,9 +186,9 @@ fn parts(body: &[u8], boundary: &[u8], depth: usize) -> Vec<u8> {
         let (content, end) = without_line_end(&body[from..to]);
         // What is before the first part and after the last is for nobody.
         if is_part {
-            entity(content, depth + 1, out)
+            entity(content, depth + 1, out);
         } else {
-            marked(content, out)
+            marked(content, out);
         }
         out.extend_from_slice(end);
     };
@@ -246,9 +246,9 @@ fn quoted(text: &[u8]) -> Vec<u8> {
                 column = 0;
             }
             if is_plain {
-                out.push(*byte)
+                out.push(*byte);
             } else {
-                escape(*byte, &mut out)
+                escape(*byte, &mut out);
             }
             column += width;
         }
@@ -382,7 +382,7 @@ fn with_parameters(value: &[u8], out: &mut Vec<u8>) {
         match parameter {
             Parameter::Plain(piece) => marked(piece, out),
             Parameter::Named { as_it_stands, .. } if !needs(as_it_stands) => {
-                out.extend_from_slice(as_it_stands)
+                out.extend_from_slice(as_it_stands);
             }
             Parameter::Named { name, text, .. } => {
                 let (charset, text) = in_a_charset(text);
@@ -393,9 +393,9 @@ fn with_parameters(value: &[u8], out: &mut Vec<u8>) {
                 for byte in text {
                     let is_plain = byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
                     if is_plain {
-                        out.push(*byte)
+                        out.push(*byte);
                     } else {
-                        out.extend_from_slice(format!("%{byte:02X}").as_bytes())
+                        out.extend_from_slice(format!("%{byte:02X}").as_bytes());
                     }
                 }
             }

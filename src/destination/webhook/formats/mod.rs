@@ -1,6 +1,6 @@
 //! How a message is posted: a file for each kind of receiver, with what it expects and a small encoder.
 //!
-//! To add one: a file beside these with a `FORMAT`, its name here and in [`ALL`], and a page in `deploy/webhooks`.
+//! To add one: a file beside these with a `FORMAT`, its name here and in [`ALL`], and a line in `config/mailferry.toml`.
 
 mod actionmailbox;
 mod discourse;
