@@ -283,7 +283,8 @@ async fn hand_over_probes(
     Ok(())
 }
 
-/// What is listed as `old` is another message: gives it a row of its own.
+/// What is listed as `old` is another message: gives it a row of its own. That is looked for as what is first listed after
+/// a start: nobody knows whether an earlier life of the ledger has met it already.
 async fn replace(
     connection: &mut SqliteConnection,
     old: MessageId,
@@ -297,11 +298,22 @@ async fn replace(
         RETURNING id";
     let new: MessageId = sqlx::query_scalar(new).bind(old).fetch_one(&mut *connection).await?;
     let deliveries = "
-        INSERT INTO deliveries (account, message, destination, state, since)
-        SELECT m.account, m.id, t.id, 'due', $2
-        FROM messages m JOIN destinations t ON t.name IN (SELECT value FROM json_each($3))
+        INSERT INTO deliveries (account, message, destination, state, since, folder, look_validity, look_uid)
+        SELECT m.account, m.id, t.id, 'due', $2, coalesce(d.folder, ''),
+            CASE t.kind WHEN 'imap' THEN coalesce(d.look_validity, f.start_validity, 0) END,
+            CASE t.kind WHEN 'imap' THEN coalesce(d.look_uid, f.start_uid_next, 1) END
+        FROM messages m
+        JOIN destinations t ON t.name IN (SELECT value FROM json_each($3))
+        LEFT JOIN deliveries d ON d.message = $4 AND d.destination = t.id
+        LEFT JOIN folders f ON f.destination = t.id AND f.folder = d.folder
         WHERE m.id = $1";
-    sqlx::query(deliveries).bind(new).bind(unix(now)).bind(names(routes)).execute(&mut *connection).await?;
+    sqlx::query(deliveries)
+        .bind(new)
+        .bind(unix(now))
+        .bind(names(routes))
+        .bind(old)
+        .execute(&mut *connection)
+        .await?;
     let leaves = "
         UPDATE messages SET
             last_listing = (SELECT a.listing - 1 FROM accounts a WHERE a.id = messages.account),

@@ -226,7 +226,7 @@ type ComparedPart = Compared<Vec<MessageId>, Vec<(MessageId, u32)>>;
 enum Look {
     /// Nowhere: it would know.
     Nowhere,
-    /// In what their folder has got since the ledger last knew it.
+    /// In what their folder has got since the ledger last knew it, at the start of this process.
     SinceLast,
     /// In all of their folder.
     Everywhere,
@@ -439,8 +439,8 @@ async fn add_deliveries(
     let sql = "
         INSERT INTO deliveries (account, message, destination, state, since, folder, look_validity, look_uid)
         SELECT m.account, m.id, t.id, $2, $3, r.value ->> 1,
-            CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.uid_validity, 0) END,
-            CASE WHEN $5 AND t.kind = 'imap' THEN CASE WHEN $6 THEN 1 ELSE coalesce(f.uid_next, 1) END END
+            CASE WHEN $5 AND t.kind = 'imap' THEN coalesce(f.start_validity, 0) END,
+            CASE WHEN $5 AND t.kind = 'imap' THEN CASE WHEN $6 THEN 1 ELSE coalesce(f.start_uid_next, 1) END END
         FROM messages m
         JOIN json_each($4) r
         JOIN destinations t ON t.name = r.value ->> 0

@@ -155,17 +155,26 @@ pub(super) async fn recover(
     sqlx::query("UPDATE destinations SET probe = NULL").execute(&mut *transaction).await?;
     interrupted(&mut transaction, None, now).await?;
     crashed(&mut transaction, None, terms, now).await?;
+    note_starts(&mut transaction).await?;
     doubt(&mut transaction).await?;
     answer_lost(&mut transaction, None, now).await?;
     end_impossible_waits(&mut transaction, now).await?;
     transaction.commit().await
 }
 
+/// From here on [`doubt`] and first listings look, whatever has been delivered by then.
+async fn note_starts(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let sql = "UPDATE folders SET start_validity = uid_validity, start_uid_next = uid_next";
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}
+
 /// This may be an old copy of the ledger, and what waits in it may have been delivered since: it is looked for before it
 /// is sent, from the UIDNEXT on that this copy recorded last.
 async fn doubt(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let look = "
-        UPDATE deliveries SET look_validity = coalesce(f.uid_validity, 0), look_uid = coalesce(f.uid_next, 1)
+        UPDATE deliveries SET
+            look_validity = coalesce(f.start_validity, 0), look_uid = coalesce(f.start_uid_next, 1)
         FROM deliveries d
         JOIN destinations t ON t.id = d.destination AND t.kind = 'imap'
         LEFT JOIN folders f ON f.destination = d.destination AND f.folder = d.folder

@@ -32,6 +32,8 @@ pub struct Letter {
     pub is_vague: bool,
     /// Destinations that it must reach: those that the account had at every poll in which it may have been listed first.
     owed: Both<bool>,
+    /// The same, whatever the ledger may have forgotten: an old one may know it again.
+    ever_owed: Both<bool>,
     is_listed: bool,
     /// When it may have been listed for the last time, at the earliest.
     seen: Option<DateTime<Utc>>,
@@ -113,7 +115,7 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
-        let (mut is_vague, mut owed) = (false, [true; 2]);
+        let (mut is_vague, mut owed, mut robbed) = (false, [true; 2], Vec::new());
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
             if other.content != content
@@ -123,8 +125,13 @@ impl Model {
                 (is_vague, other.is_vague) = (true, true);
                 // By the rule "settled" it is taken for the other one.
                 owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
+                // The other one has moved: beside what is taken for it, it is a message of its own, by the rule "renamed".
+                if other.uidls.last().is_some_and(|it| it != uidl) {
+                    robbed.push(other.content);
+                }
             }
         }
+        robbed.into_iter().for_each(|other| self.allow(other, [1, 1]));
         self.letters.push(Letter {
             content,
             serial,
@@ -134,6 +141,7 @@ impl Model {
             was_overlooked: false,
             is_vague,
             owed,
+            ever_owed: owed,
             is_listed: false,
             seen: None,
         });
@@ -226,7 +234,7 @@ impl Model {
         (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
-            (letter.is_listed, letter.was_overlooked) = (false, false);
+            (letter.is_listed, letter.was_overlooked, letter.owed) = (false, false, letter.ever_owed);
             let (content, has_moved) = (letter.content, letter.uidls.len() > 1);
             self.allow(content, [0, usize::from(has_moved)]);
         }
@@ -265,8 +273,8 @@ impl Model {
             let content = letter.content;
             // By the rule "settled" the one that is listed is taken for the one that is not.
             if !letter.is_hidden && !letter.is_listed || letter.is_vague {
-                for (owed, route) in letter.owed.iter_mut().zip(terms.routes) {
-                    *owed &= route;
+                for owed in [&mut letter.owed, &mut letter.ever_owed] {
+                    owed.iter_mut().zip(terms.routes).for_each(|(owed, route)| *owed &= route);
                 }
                 // The rule "baseline".
                 self.contents[content].may_be_skipped |= may_skip;
