@@ -4,6 +4,7 @@ mod header;
 mod junk;
 mod listing;
 pub mod parsed;
+mod routing;
 mod spool;
 mod subject;
 
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 pub use header::{field, fields, header_digest, parse_date, raw_fields, received_at};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
+pub use routing::{Pattern, Takers, Test, When, takers};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
 pub use subject::subject;
 
@@ -119,9 +121,16 @@ pub struct Route {
     pub recipient: Option<String>,
     /// What bears one of these signs goes to the folder for junk ([`JUNK`]); none: nothing does.
     pub junk: Vec<SpamSign>,
+    /// Only messages of which this holds are for it; `None`: all are.
+    pub when: Option<When>,
 }
 
 impl Route {
+    /// All messages, into the inbox, unread.
+    pub fn to(to: DestinationName) -> Route {
+        Route { to, folder: "INBOX".into(), mark_read: false, recipient: None, junk: Vec::new(), when: None }
+    }
+
     /// The folder that a message with this header goes to.
     pub fn folder_of(&self, header: &[u8]) -> &str {
         if self.junk.iter().any(|sign| sign.is_on(header)) { JUNK } else { &self.folder }

@@ -32,7 +32,8 @@ use crate::ledger::{
     self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, Slice, State,
 };
 use crate::message::{
-    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route,
+    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route, Takers,
+    takers,
 };
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
@@ -50,6 +51,7 @@ pub struct Settings {
     pub leave_copy: LeaveCopy,
     pub import: Import,
     pub routes: Vec<Route>,
+    pub takers: Takers,
 }
 
 /// An account, ready to be polled.
@@ -534,7 +536,8 @@ impl Poll<'_> {
                 }
             });
         }
-        let batch = self.identify(opened, arrived, permit).await?;
+        let mut batch = self.identify(opened, arrived, permit).await?;
+        not_arrived.extend(self.route(&mut batch).await?);
         Ok(Fetched { batch: Some(batch), not_arrived, broken: outcome.error })
     }
 
@@ -577,6 +580,40 @@ impl Poll<'_> {
             }
         }
         Ok(batch)
+    }
+
+    /// Takes out of a batch what is not to go where it is due, by the config. Returns what became of that.
+    async fn route(&self, batch: &mut Batch) -> Result<Vec<Settled>, Failure> {
+        let settings = &self.account.settings;
+        if settings.takers == Takers::All && settings.routes.iter().all(|route| route.when.is_none()) {
+            return Ok(Vec::new());
+        }
+        let (mut skipped, mut settled) = (Vec::new(), Vec::new());
+        for parcel in &mut batch.parcels {
+            let takes = match takers(&settings.routes, settings.takers, &parcel.message).await {
+                Ok(takes) => takes,
+                Err(fault) => {
+                    let reason = format!("it could not be read back from its temporary file: {fault}");
+                    settled.extend(self.context.ledger.cut_short(parcel.id, reason, self.now()).await?);
+                    parcel.deliveries.clear();
+                    continue;
+                }
+            };
+            let skips: HashSet<&DestinationName> = settings
+                .routes
+                .iter()
+                .zip(takes)
+                .filter(|(_, takes)| !takes)
+                .map(|(route, _)| &route.to)
+                .collect();
+            let out = parcel.deliveries.extract_if(.., |delivery| skips.contains(&delivery.destination));
+            skipped.extend(out.map(|delivery| delivery.id));
+        }
+        batch.parcels.retain(|parcel| !parcel.deliveries.is_empty());
+        if !skipped.is_empty() {
+            settled.extend(self.context.ledger.not_routed(skipped, self.now()).await?);
+        }
+        Ok(settled)
     }
 
     /// Sends a batch to all its destinations side by side, and hands on what they say. The messages are not needed

@@ -113,8 +113,7 @@ async fn prepare(mailbox: &Mailbox, notices: &[Notice], mark: &str) -> Result<(R
     let composed = compose(&mailbox.address, &together(notices), &id, mark, Utc::now());
     let message = message(&composed.map_err(|e| e.to_string())?).await.map_err(|e| e.to_string())?;
     let destination = &mailbox.destination;
-    let (to, folder) = (destination.name().clone(), "INBOX".into());
-    let route = Route { to, folder, mark_read: false, recipient: None, junk: Vec::new() };
+    let route = Route::to(destination.name().clone());
     let marks = destination.prepare(&route, &[&message]).await;
     let mark = marks.map_err(Verdict::into_reason)?.pop().unwrap_or_default();
     let account = AccountName::new("mailferry").ok_or("it has no name")?;

@@ -3,10 +3,13 @@
 mod account;
 mod check;
 mod demo;
+mod dry_run;
 mod fetch;
 mod import_state;
+mod listen;
 mod log;
 mod page;
+mod payload;
 mod people;
 mod person;
 mod report;
@@ -15,10 +18,12 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use axum::http::StatusCode;
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::destination::webhook;
 use crate::import_state::Program;
 use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
@@ -111,6 +116,9 @@ enum Command {
         /// Only read the config
         #[arg(long)]
         offline: bool,
+        /// Say where this message would go, and show the requests it would make; nothing is sent
+        #[arg(long, value_name = "FILE.eml")]
+        message: Option<PathBuf>,
     },
     /// Add an account: ask for its settings, log in on both sides, and save it in a file of its own
     ///
@@ -259,6 +267,27 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// Show what webhooks get: receive on this machine, verify the signature, print each request
+    ///
+    /// It needs no config, and prints the lines that have mail posted here. `check --message` shows a request without
+    /// sending it.
+    Listen {
+        /// The port; 0 takes any that is free
+        #[arg(long, default_value_t = 8026)]
+        port: u16,
+        /// A file with the secret that requests are signed with [default: one for trying out]
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+        /// The status to answer with, to see what happens then: 503, 400, 410, ...
+        #[arg(long, value_name = "STATUS", default_value = "204", value_parser = status_code)]
+        answer: StatusCode,
+    },
+    /// Print the JSON Schema of what mailferry writes for programs
+    Schema {
+        /// What of it: `webhook` is the body of a request in the format json
+        #[arg(value_name = "WHAT", value_parser = ["webhook"])]
+        what: String,
+    },
     /// Watch mail move, with nothing to set up: a sample mailbox, a receiver, and the real bridge between them
     Demo {
         /// End when all has arrived and is verified
@@ -288,6 +317,11 @@ fn program(name: &str) -> Result<Program, String> {
         let names = Program::ALL.map(Program::name).join(", ");
         format!("it can be one of {names}")
     })
+}
+
+fn status_code(text: &str) -> Result<StatusCode, String> {
+    let code = text.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok());
+    code.filter(|code| code.as_u16() >= 200).ok_or_else(|| "it is a number from 200 to 599".to_owned())
 }
 
 fn message_id(text: &str) -> Result<MessageId, String> {
@@ -329,6 +363,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     if let Command::Add { address, name, answers } = cli.command {
         return account::add(cli.config, address, name, answers).await;
     }
+    if let Command::Schema { .. } = cli.command {
+        print(webhook::SCHEMA);
+        return Ok(exit::OK);
+    }
+    if let Command::Listen { port, secret_file, answer } = cli.command {
+        return listen::listen(port, secret_file.as_deref(), answer).await;
+    }
     let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
     match cli.command {
         Command::Run => {
@@ -337,7 +378,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             daemon::run(config, stop_on_signal()).await.map(|()| exit::OK)
         }
         Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
-        Command::Check { accounts, offline } => check::check(&file, &accounts, offline, &log).await,
+        Command::Check { accounts, message: Some(eml), .. } => dry_run::dry_run(&file, &accounts, &eml).await,
+        Command::Check { accounts, offline, .. } => check::check(&file, &accounts, offline, &log).await,
         Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
         Command::Pause { account } => account::pause(&file, &account, true).await,
         Command::Resume { account } => account::pause(&file, &account, false).await,
@@ -353,7 +395,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Forget { account } => people::forget(&file, &account).await,
         Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
         Command::WebPassword { password_file } => page::web_password(&file, password_file.as_deref()).await,
-        Command::Add { .. } | Command::Demo { .. } => Ok(exit::OK),
+        Command::Add { .. } | Command::Demo { .. } | Command::Listen { .. } | Command::Schema { .. } => {
+            Ok(exit::OK)
+        }
     }
 }
 

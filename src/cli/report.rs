@@ -11,6 +11,7 @@ use crate::config::{self, Config};
 use crate::daemon;
 use crate::ledger::{
     self, AccountStatus, DestinationStatus, Failure, Ledger, ParkedDelivery, Poll, Report, Status, Step,
+    Unrouted,
 };
 use crate::message::AccountName;
 
@@ -102,19 +103,29 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
 pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let parked = match open(&config).await? {
-        Some(report) => Parked { parked: report.parked(None, 0, u32::MAX).await? },
-        None => Parked { parked: Vec::new() },
+        Some(report) => Parked {
+            parked: report.parked(None, 0, u32::MAX).await?,
+            unrouted: report.unrouted(None, u32::MAX).await?,
+        },
+        None => Parked::default(),
     };
     if json {
         return print_json(&parked);
     }
+    let width = terminal_size().map(|size| size.columns);
     if parked.parked.is_empty() {
         print("nothing is parked\n");
-        return Ok(exit::OK);
+    } else {
+        let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
+        print(&table(&heads, parked.parked.iter().map(parked_row), width));
     }
-    let rows = parked.parked.iter().map(parked_row);
-    let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
-    print(&table(&heads, rows, terminal_size().map(|size| size.columns)));
+    if !parked.unrouted.is_empty() {
+        print(
+            "\nno entry of `deliver` takes these; they stay at their source. Once one does, ask anew with `mailferry \
+             retry`:\n",
+        );
+        print(&table(&[">ID", "ACCOUNT", ">SIZE", "SINCE"], parked.unrouted.iter().map(unrouted_row), width));
+    }
     Ok(exit::OK)
 }
 
@@ -125,9 +136,11 @@ struct History {
 }
 
 /// What `parked --json` prints.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Parked {
     parked: Vec<ParkedDelivery>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unrouted: Vec<Unrouted>,
 }
 
 /// `None` where nothing has run yet, so that there is no ledger.
@@ -161,6 +174,11 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         (Some(error), None) => ("failing", Some(error)),
         (None, _) if account.parked > 0 => ("ok", Some("see `mailferry parked`".to_owned())),
         (None, _) => ("ok", None),
+    };
+    let note = match (note, account.unrouted) {
+        (note, 0) => note,
+        (None, count) => Some(format!("{} unrouted; see `mailferry parked`", HumanCount(count))),
+        (Some(note), count) => Some(format!("{note}; {} unrouted", HumanCount(count))),
     };
     let cells = vec![
         account.name.clone(),
@@ -225,6 +243,16 @@ fn parked_row(parked: &ParkedDelivery) -> Row {
         parked.attempts.to_string(),
     ];
     Row { cells, note: Some(parked.reason.clone()), look: Look::Plain }
+}
+
+fn unrouted_row(unrouted: &Unrouted) -> Row {
+    let cells = vec![
+        unrouted.id.to_string(),
+        unrouted.account.clone(),
+        unrouted.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+        unrouted.since.map(local).unwrap_or_default(),
+    ];
+    Row { cells, note: None, look: Look::Plain }
 }
 
 fn local(time: DateTime<Utc>) -> String {

@@ -9,8 +9,8 @@ use super::destination::{Known, octets};
 use super::fault::{nearest, quoted, suggestion};
 use super::peer::{self, Peer};
 use super::section::Section;
-use super::{keys, value};
-use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route, SpamSign};
+use super::{keys, value, when};
+use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route, SpamSign, Takers};
 use crate::poll;
 use crate::providers::{self, Provider};
 use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
@@ -41,11 +41,14 @@ pub fn account(
     let peer = peer::peer(section, &keys::POP3_PORTS);
     let schedule = schedule(section, zone);
     let imports = [("all", Import::All), ("new", Import::New)];
+    let takers = [("all", Takers::All), ("first", Takers::First)];
     let poll = poll::Settings {
         leave_copy: section.read("leave_copy", leave_copy).unwrap_or(LeaveCopy::Forever),
         import: section.read("import", |v| value::choice(v, &imports)).unwrap_or(Import::All),
+        takers: section.read("deliver_to", |v| value::choice(v, &takers)).unwrap_or_default(),
         routes: routes(section, known),
     };
+    warn_of_order(section, &poll);
     let (peer, schedule) = (peer?, schedule?);
     let provider = providers::for_host(&peer.net.host);
     if let Some(provider) = provider {
@@ -61,6 +64,22 @@ pub fn account(
         paused: section.flag("paused"),
         line: section.line_of(""),
     })
+}
+
+/// Behind one that takes all mail, nothing is left for the others.
+fn warn_of_order(section: &Section<'_>, settings: &poll::Settings) {
+    let greedy = settings.routes.iter().position(|route| route.when.is_none());
+    let Some(greedy) = greedy.filter(|_| settings.takers == Takers::First) else { return };
+    if greedy + 1 < settings.routes.len() {
+        let to = quoted(settings.routes[greedy].to.as_str());
+        section.warn(
+            "deliver",
+            format!(
+                "the entry for {to} has no `when` and takes all mail, so that deliver_to = \"first\" leaves none for the \
+                 entries behind it; put it last"
+            ),
+        );
+    }
 }
 
 /// What of the account its provider is known not to let happen.
@@ -199,6 +218,7 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
     let mark_read = entry.flag("mark_read");
     let recipient = entry.read("recipient", value::line).map(str::to_owned);
     let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
+    let when = if entry.has("when") { Some(when::when(entry)?) } else { None };
     let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
         let name = value::text(value)?;
         let found = known.iter().find(|known| known.name.as_str() == name);
@@ -216,7 +236,7 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
             format!("is for webhooks only, and {} is none; take it out", quoted(to.name.as_str())),
         );
     }
-    Some(Route { to: to.name.clone(), folder, mark_read, recipient, junk })
+    Some(Route { to: to.name.clone(), folder, mark_read, recipient, junk, when })
 }
 
 fn spam_headers(value: &DeValue<'_>) -> value::Read<Vec<SpamSign>> {

@@ -18,7 +18,7 @@ use super::section::Document;
 use super::surroundings::local_zone;
 use super::value::{parse_duration, spelled};
 use super::{Account, Config, keys, raw, secret, value};
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
 
 /// A host, how to trust it, and who logs in.
@@ -342,7 +342,36 @@ fn route(route: &Route) -> Value {
     if !route.junk.is_empty() {
         table.insert("junk", true.into());
     }
+    if let Some(recipient) = &route.recipient {
+        table.insert("recipient", recipient.as_str().into());
+    }
+    if let Some(when) = &route.when {
+        table.insert("when", condition(when));
+    }
     table.into()
+}
+
+fn condition(when: &When) -> Value {
+    let all = |parts: &[When]| -> Value { parts.iter().map(condition).collect::<Array>().into() };
+    let octets = |octets: u64| i64::try_from(octets).unwrap_or(i64::MAX).into();
+    let entries: Vec<(&str, Value)> = match when {
+        When::Header { name, test } => {
+            let test: Option<(&str, Value)> = match test {
+                Test::Exists => None,
+                Test::Equals(text) => Some(("equals", text.as_str().into())),
+                Test::Contains(text) => Some(("contains", text.as_str().into())),
+                Test::Matches(pattern) => Some(("matches", pattern.0.as_str().into())),
+            };
+            [("header", name.as_str().into())].into_iter().chain(test).collect()
+        }
+        When::Larger(size) => vec![("larger", octets(*size))],
+        When::Smaller(size) => vec![("smaller", octets(*size))],
+        When::Attachment(wanted) => vec![("attachment", (*wanted).into())],
+        When::All(parts) => vec![("all", all(parts))],
+        When::Any(parts) => vec![("any", all(parts))],
+        When::Not(part) => vec![("not", condition(part))],
+    };
+    entries.into_iter().collect::<InlineTable>().into()
 }
 
 fn leave_copy(leave_copy: LeaveCopy) -> Value {

@@ -15,9 +15,21 @@ pub const LOOKUP: &[&str] = &["enabled", "dns", "database", "allow_private", "ca
 pub const PEER: &[&str] =
     &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
 /// Beside those of [`PEER`].
-pub const ACCOUNT: &[&str] =
-    &["max_size", "every", "cron", "time_zone", "leave_copy", "import", "spam_headers", "deliver", "paused"];
-pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk", "recipient"];
+pub const ACCOUNT: &[&str] = &[
+    "max_size",
+    "every",
+    "cron",
+    "time_zone",
+    "leave_copy",
+    "import",
+    "spam_headers",
+    "deliver",
+    "deliver_to",
+    "paused",
+];
+pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk", "recipient", "when"];
+pub const WHEN: &[&str] =
+    &["header", "equals", "contains", "matches", "larger", "smaller", "attachment", "all", "any", "not"];
 /// Beside those of [`PEER`].
 pub const IMAP: &[&str] = &["kind"];
 pub const WEBHOOK: &[&str] = &[

@@ -22,6 +22,7 @@ mod surroundings;
 mod value;
 mod web;
 mod webhook;
+mod when;
 
 use std::path::PathBuf;
 

@@ -172,15 +172,34 @@ impl<'d> Section<'d> {
             Some(list) => Ok(list),
             None => Err(wrong()),
         });
-        let sections = list.into_iter().flat_map(|list| list.iter()).filter_map(|entry| {
-            let line = self.document.line(entry.span().start);
-            let Some(table) = entry.get_ref().as_table() else {
-                self.document.fault(self.path_of(key), line, wrong());
-                return None;
-            };
-            Some(self.inner(key, line, table))
-        });
-        sections.collect()
+        let entries = list.into_iter().flat_map(|list| list.iter());
+        entries.filter_map(|entry| self.entry(key, entry, wrong)).collect()
+    }
+
+    /// The table under `key`, or those in the list there, at least one. `example` is what to write.
+    pub fn one_or_more(&self, key: &str, example: &str) -> Vec<Section<'d>> {
+        match self.table.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Array(_)) => self.list(key, example),
+            Some(DeValue::Table(_)) => self.table(key).into_iter().collect(),
+            _ => {
+                self.fault(key, format!("must be a table, or a list of tables; write {key} = {example}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn entry(
+        &self,
+        key: &str,
+        entry: &'d Spanned<DeValue<'d>>,
+        wrong: impl Fn() -> String,
+    ) -> Option<Section<'d>> {
+        let line = self.document.line(entry.span().start);
+        let Some(table) = entry.get_ref().as_table() else {
+            self.document.fault(self.path_of(key), line, wrong());
+            return None;
+        };
+        Some(self.inner(key, line, table))
     }
 
     /// A section for a table that is a value, such as that of a secret.

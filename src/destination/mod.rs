@@ -107,6 +107,22 @@ impl Destination {
         }
     }
 
+    /// The request that a webhook would get; `None` where the destination is none.
+    ///
+    /// # Errors
+    /// One sentence on why there would be none.
+    pub async fn preview(
+        &self,
+        route: &Route,
+        outgoing: &Outgoing,
+    ) -> Option<Result<webhook::Preview, String>> {
+        match &self.kind {
+            Kind::ImapFolder(_) => None,
+            Kind::Webhook(webhook) => Some(webhook.preview(route.recipient.as_deref(), outgoing).await),
+            Kind::Unusable(reason) => Some(Err(reason.clone())),
+        }
+    }
+
     /// Lets go of connections that have had nothing to do for a while.
     pub async fn close_idle(&self) {
         if let Kind::ImapFolder(folder) = &self.kind {

@@ -11,7 +11,7 @@ mod credentials;
 mod envelope;
 mod formats;
 mod seven_bit;
-pub(super) mod signature;
+pub mod signature;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ use crate::net::{self, Connector, Connectors};
 use crate::printable::{printable, without};
 
 pub use self::envelope::RECIPIENT_HEADERS;
-pub use self::formats::{Credential, Format};
+pub use self::formats::{Credential, Format, SCHEMA};
 
 /// The config's `[destination.NAME]` of kind "webhook".
 #[derive(Clone)]

@@ -92,7 +92,9 @@ impl Ledger {
         let sql = "
             SELECT EXISTS (
                 SELECT 1 FROM json_each($1) j JOIN deliveries d ON d.message = j.value
-                WHERE d.state IN ('due', 'attempting', 'deferred') OR (d.state = 'parked' AND $2)
+                JOIN messages m ON m.id = d.message
+                WHERE d.state IN ('due', 'attempting', 'deferred')
+                    OR (d.state = 'parked' OR m.unrouted_at IS NOT NULL) AND $2
             )";
         sqlx::query_scalar(sql)
             .bind(list(ids.iter().copied()))

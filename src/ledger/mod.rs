@@ -33,6 +33,8 @@
 //! - **Adopted.** What another program had seen and is listed gets a row of its own, skipped, unless it has one: UIDL and
 //!   size settle it from then on, and what is listed beside it is new. It counts as delivered only where a person says so,
 //!   since when the other program says; it then may go while its header is what it was when that was said.
+//! - **Unrouted.** What no entry of its account's `deliver` takes is skipped at all its destinations, so that it is never
+//!   deleted, and is marked, so that people are shown it. Retried, it is asked anew where it goes.
 //! - **Pruning.** A row is forgotten 400 days after its message was last listed.
 //!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
@@ -45,6 +47,7 @@
 //! | `adopt` | what another program had seen |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
+//! | `unrouted` | what no entry of `deliver` takes |
 //! | `slices` | a mailbox that is shown a slice at a time |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
 //! | `page`, `subjects` | the password of the page, and who is signed in; what it calls a parked message |
@@ -77,6 +80,7 @@ mod slices;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod unrouted;
 mod writer;
 
 use std::collections::HashSet;
@@ -113,6 +117,7 @@ pub use report::{
 pub use requests::{Request, Visitor, answer_of, outcome_of};
 pub use setup::{AccountSetup, DestinationSetup};
 pub use slices::{RestOfSlice, Shown, Slice};
+pub use unrouted::Unrouted;
 
 use crate::message::AccountName;
 use writer::{Outlives, Writer};

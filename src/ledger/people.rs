@@ -5,13 +5,14 @@ use sqlx::SqliteConnection;
 
 use super::columns::unsigned;
 use super::destinations::enable;
+use super::unrouted::{give_up_unrouted, route_again};
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
     /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
-    /// of one account or all, of one message or all, to one destination or all. Returns how many deliveries are due then, those included that
-    /// were due already and waited for their destination.
+    /// of one account or all, of one message or all, to one destination or all. What is unrouted is asked anew where it goes.
+    /// Returns how many deliveries are due then, those included that were due already and waited for their destination.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
@@ -36,7 +37,7 @@ impl Ledger {
     }
 
     /// Ends the parked deliveries of a message, and those to destinations that its account no longer has;
-    /// with `destination` whatever is not delivered there. Returns how many deliveries that is.
+    /// with `destination` whatever is not delivered there. One that is unrouted is shown no more. Returns how many deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchMessage`].
@@ -133,6 +134,7 @@ async fn retry(
         JOIN routes r ON r.account = d.account AND r.destination = d.destination
         WHERE d.state = 'due' AND m.last_listing IS NULL AND t.name = coalesce($3, t.name)
             AND a.name = coalesce($1, a.name) AND d.message = coalesce($2, d.message)";
+    let names = (account, destination);
     let (account, destination) = (account.map(AccountName::as_str), destination.map(DestinationName::as_str));
     let waiting: i64 = sqlx::query_scalar(waiting)
         .bind(account)
@@ -152,7 +154,8 @@ async fn retry(
     let fresh = sqlx::query(fresh).bind(account).bind(id).bind(destination);
     fresh.execute(&mut *connection).await?;
     let due = sqlx::query(due).bind(account).bind(id).bind(destination).bind(unix(now));
-    Ok(unsigned(waiting) + due.execute(connection).await?.rows_affected())
+    let due = due.execute(&mut *connection).await?.rows_affected();
+    Ok(unsigned(waiting) + due + route_again(connection, names.0, id, names.1, now).await?)
 }
 
 /// An attempt whose answer was lost can be given up; one that is under way cannot.
@@ -175,9 +178,10 @@ async fn give_up(
         .bind(id)
         .bind(unix(now))
         .bind(destination.map(DestinationName::as_str))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(ended.rows_affected())
+    let unrouted = if destination.is_none() { give_up_unrouted(connection, id).await? } else { 0 };
+    Ok(ended.rows_affected() + unrouted)
 }
 
 /// Returns whether there was room under the new name.

@@ -36,6 +36,9 @@ pub struct AccountStatus {
     #[serde(serialize_with = "rfc3339")]
     pub failing_since: Option<DateTime<Utc>>,
     pub error: Option<Failure>,
+    /// Among what was listed last, what no entry of `deliver` takes.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unrouted: u64,
     /// The config says that it is not to be polled.
     #[serde(skip)]
     pub paused: bool,
@@ -164,15 +167,20 @@ pub struct Kept {
     pub listed: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 /// RFC 3339 in UTC, whole seconds; null where not yet known.
-fn rfc3339<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
 }
 
 /// Reads the ledger for people.
 #[derive(Clone, Debug)]
 pub struct Report {
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     path: PathBuf,
 }
 
@@ -189,7 +197,9 @@ impl Report {
                 (SELECT count(*) FROM deliveries d JOIN messages m ON m.id = d.message
                     WHERE d.account = a.id AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL) AS pending,
-                (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked
+                (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked,
+                (SELECT count(*) FROM messages m
+                    WHERE m.account = a.id AND m.unrouted_at IS NOT NULL AND m.last_listing IS NULL) AS unrouted
             FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
@@ -367,7 +377,7 @@ impl Report {
         [file, log].into_iter().flatten().map(|file| file.len()).sum()
     }
 
-    fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
+    pub(super) fn fault(&self) -> impl Fn(sqlx::Error) -> Error {
         |e| Error::sql(&self.path, &e)
     }
 }
@@ -381,6 +391,7 @@ struct AccountRow {
     delivered: i64,
     pending: i64,
     parked: i64,
+    unrouted: i64,
     failing_since: Option<i64>,
     error_class: String,
     error_text: String,
@@ -398,6 +409,7 @@ impl From<AccountRow> for AccountStatus {
             delivered: unsigned(row.delivered),
             pending: unsigned(row.pending),
             parked: unsigned(row.parked),
+            unrouted: unsigned(row.unrouted),
             failing_since: row.failing_since.map(moment),
             error: failed.then_some(Failure { class: row.error_class, text: row.error_text, next_try: None }),
             paused: false,

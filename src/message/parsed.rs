@@ -131,6 +131,33 @@ pub fn mailboxes_in(head: &[u8], name: &str) -> Vec<Mailbox> {
     catch_unwind(|| header(&text).from).unwrap_or_default()
 }
 
+/// The longest text of [`text_of_field`], in octets of the field: beyond that nobody reads it.
+const LONGEST_TEXT: usize = 64 << 10;
+
+/// The value of a field as people read it: unfolded, decoded (RFC 2047), trimmed.
+pub fn text_of_field(value: &[u8]) -> String {
+    let value = &value[..value.len().min(LONGEST_TEXT)];
+    let plain = || String::from_utf8_lossy(value).trim().to_owned();
+    if memchr::memmem::find(value, b"=?").is_none() {
+        return plain();
+    }
+    let field = [b"Subject: ", value, b"\r\n\r\n"].concat();
+    // The parser is not ours, and a stranger wrote this.
+    let text = catch_unwind(|| header(&field).subject).ok().flatten();
+    text.map_or_else(plain, |text| text.trim().to_owned())
+}
+
+/// Whether there is something to open in a message, or in its beginning; no, where the parser cannot be trusted with it.
+pub fn has_attachment(message: &[u8]) -> bool {
+    catch_unwind(|| {
+        let parsed = CONTENT.parse(message).filter(|_| is_harmless(message))?;
+        Some(parsed.attachments.iter().filter_map(|&id| parsed.part(id)).any(is_attached))
+    })
+    .ok()
+    .flatten()
+    .unwrap_or(false)
+}
+
 /// Reads a whole message. May panic where the parser does.
 pub fn content(message: &[u8]) -> Content {
     if !is_harmless(message) {
@@ -145,6 +172,7 @@ pub fn content(message: &[u8]) -> Content {
     let text = joined(&parts(&parsed.text_body), is_text, message);
     let html = joined(&parts(&parsed.html_body), is_html, message);
     let attachments = parts(&parsed.attachments);
+    let has_attachment = attachments.iter().any(|(_, part)| is_attached(part));
     // The parser took the encoding of such a part for its text, and may have run on into the next part.
     let is_encoded_message =
         |part: &MessagePart<'_>| part.is_message() && encoding(part, message) != Encoding::None;
@@ -154,17 +182,14 @@ pub fn content(message: &[u8]) -> Content {
         Some(text) => Some(text.chars().take(PREVIEW).collect()),
         None => html.as_deref().map(|html| html_to_text(html).chars().take(PREVIEW).collect()),
     };
-    let has_attachment = attachments.iter().any(Attachment::is_attached);
     Content { text, html, preview, has_attachment, attachments, truncated }
 }
 
-impl Attachment {
-    /// Whether it is something to open, and not a picture within the text.
-    fn is_attached(&self) -> bool {
-        match self.disposition.as_deref() {
-            Some(disposition) => disposition != "inline",
-            None => self.cid.is_none(),
-        }
+/// Whether it is something to open, and not a picture within the text.
+fn is_attached(part: &MessagePart<'_>) -> bool {
+    match part.content_disposition() {
+        Some(disposition) => !disposition.ctype().eq_ignore_ascii_case("inline"),
+        None => part.content_id().is_none(),
     }
 }
 

@@ -1,11 +1,6 @@
 //! What people know a message by.
 
-use std::panic::catch_unwind;
-use std::sync::LazyLock;
-
-use mail_parser::{HeaderName, MessageParser};
-
-use super::field;
+use super::{field, parsed};
 
 /// The longest subject, in characters: beyond that nobody reads it.
 const LONGEST: usize = 200;
@@ -13,18 +8,12 @@ const LONGEST: usize = 200;
 /// Octets of a field that are looked at.
 const OCTETS: usize = 4 << 10;
 
-static PARSER: LazyLock<MessageParser> =
-    LazyLock::new(|| MessageParser::new().header_text(HeaderName::Subject));
-
 /// The subject in a header (RFC 5322 section 3.6.5), decoded (RFC 2047), its first 200 characters. It is a stranger's:
 /// to be shown only as such. `None` where there is none, or none that can be read.
 pub fn subject(header: &[u8]) -> Option<String> {
-    let mut subject = b"Subject: ".to_vec();
-    subject.extend(field(header, "Subject")?.into_iter().take(OCTETS));
-    subject.extend(b"\r\n\r\n");
-    // The parser is not ours, and a stranger wrote this.
-    let text = catch_unwind(|| Some(PARSER.parse_headers(&subject)?.subject()?.to_owned())).ok()??;
-    let text: String = text.trim().chars().take(LONGEST).collect();
+    let mut value = field(header, "Subject")?;
+    value.truncate(OCTETS);
+    let text: String = parsed::text_of_field(&value).chars().take(LONGEST).collect();
     if text.is_empty() { None } else { Some(text) }
 }
 

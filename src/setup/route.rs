@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::config::{self, Config};
-use crate::message::{DestinationName, Route};
+use crate::message::Route;
 
 /// What a person has answered of a route; `None` keeps what it was, or takes the default.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,16 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
         name: answers.to.to_owned(),
         known: config.destinations.iter().map(|known| known.name.clone()).collect(),
     })?;
-    let default = plain(known.name.clone());
-    if known.word != "imap" {
-        return Ok(default);
-    }
+    let default = Route::to(known.name.clone());
     let before = before.unwrap_or(&default);
+    let when = before.when.clone();
+    if known.word != "imap" {
+        return Ok(Route { recipient: before.recipient.clone(), when, ..default });
+    }
     Ok(Route {
         folder: answers.folder.unwrap_or(&before.folder).trim().to_owned(),
         mark_read: answers.mark_read.unwrap_or(before.mark_read),
-        recipient: before.recipient.clone(),
+        when,
         junk: match answers.junk {
             Some(false) => Vec::new(),
             Some(true) if before.junk.is_empty() => config::usual_spam_signs(),
@@ -39,8 +40,4 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
         },
         ..default
     })
-}
-
-fn plain(to: DestinationName) -> Route {
-    Route { to, folder: "INBOX".into(), mark_read: false, recipient: None, junk: Vec::new() }
 }

@@ -84,6 +84,8 @@ struct Card {
     pending: String,
     parked: String,
     has_parked: bool,
+    /// Where there are any.
+    unrouted: Option<String>,
     is_paused: bool,
     is_broken: bool,
     in_the_clear: bool,
@@ -283,6 +285,7 @@ impl Card {
             pending: count(account.pending),
             parked: count(account.parked),
             has_parked: account.parked > 0,
+            unrouted: (account.unrouted > 0).then(|| count(account.unrouted)),
             is_paused: account.paused,
             is_broken,
             in_the_clear: configured.is_some_and(|account| account.in_the_clear),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answers::{Refusal, account_name, address, download_headers, go, html};
 use super::words::{When, counted, octets, shown};
-use crate::ledger::{MessageId, ParkedDelivery, Request};
+use crate::ledger::{MessageId, ParkedDelivery, Request, Unrouted};
 use crate::message::DestinationName;
 use crate::setup;
 
@@ -30,9 +30,10 @@ pub struct Shown {
     page: u32,
 }
 
-/// To which destination.
+/// To which destination; none where it is unrouted.
 #[derive(Deserialize)]
 pub struct To {
+    #[serde(default)]
     destination: String,
 }
 
@@ -45,6 +46,9 @@ struct ParkedPage {
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+    unrouted: Vec<UnroutedRow>,
+    /// There are more.
+    more_unrouted: bool,
 }
 
 #[derive(Template)]
@@ -52,7 +56,7 @@ struct ParkedPage {
 struct GiveUpPage {
     id: i64,
     account: String,
-    destination: String,
+    destination: Option<String>,
     here: String,
     back: String,
 }
@@ -71,6 +75,16 @@ struct Row {
     give_up: String,
 }
 
+/// What no entry of `deliver` takes.
+struct UnroutedRow {
+    id: i64,
+    account: String,
+    uidl: String,
+    size: String,
+    since: Option<When>,
+    give_up: String,
+}
+
 pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
     let account = Some(&shown.account).filter(|account| !account.is_empty());
     let account = account.map(|account| account_name(account)).transpose()?;
@@ -78,6 +92,9 @@ pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Res
     let skipped = u64::from(at - 1) * u64::from(ON_A_PAGE);
     // One more than is shown tells whether there is a next page.
     let parked = page.house.visitor.report().parked(account.as_ref(), skipped, ON_A_PAGE + 1).await?;
+    let mut unrouted = page.house.visitor.report().unrouted(account.as_ref(), ON_A_PAGE + 1).await?;
+    let more_unrouted = unrouted.len() > ON_A_PAGE as usize;
+    unrouted.truncate(ON_A_PAGE as usize);
     let now = Utc::now();
     let to_page = |n: u32, is_there: bool| is_there.then(|| shown.on(n).address("/parked"));
     Ok(html(&ParkedPage {
@@ -85,6 +102,8 @@ pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Res
         here: shown.address(""),
         previous: to_page(at - 1, at > 1),
         next: to_page(at.saturating_add(1), parked.len() > ON_A_PAGE as usize),
+        unrouted: unrouted.iter().map(|unrouted| UnroutedRow::of(unrouted, &shown, now)).collect(),
+        more_unrouted,
         rows: parked.iter().take(ON_A_PAGE as usize).map(|parked| Row::of(parked, &shown, now)).collect(),
     }))
 }
@@ -101,10 +120,10 @@ impl Shown {
     }
 
     /// Where it is asked whether a delivery is to be given up.
-    fn question(&self, parked: &ParkedDelivery) -> String {
+    fn question(&self, id: i64, destination: &str) -> String {
         let page = if self.page > 1 { self.page.to_string() } else { String::new() };
-        let query = [("destination", &parked.destination), ("account", &self.account), ("page", &page)];
-        address(&format!("/parked/{}/give-up", parked.id), &query)
+        let query = [("destination", &destination.to_owned()), ("account", &self.account), ("page", &page)];
+        address(&format!("/parked/{id}/give-up"), &query)
     }
 }
 
@@ -120,7 +139,20 @@ impl Row {
             attempts: counted(parked.attempts, "attempt", "attempts"),
             subject: parked.subject.as_deref().map(shown),
             reason: shown(&parked.reason),
-            give_up: shown_on.question(parked),
+            give_up: shown_on.question(parked.id, &parked.destination),
+        }
+    }
+}
+
+impl UnroutedRow {
+    fn of(unrouted: &Unrouted, shown_on: &Shown, now: DateTime<Utc>) -> UnroutedRow {
+        UnroutedRow {
+            id: unrouted.id,
+            account: unrouted.account.clone(),
+            uidl: shown(&unrouted.uidl),
+            size: unrouted.size.map(octets).unwrap_or_default(),
+            since: unrouted.since.map(|at| When::relative(at, now)),
+            give_up: shown_on.question(unrouted.id, ""),
         }
     }
 }
@@ -131,7 +163,7 @@ pub async fn retry(
     Query(shown): Query<Shown>,
     Form(to): Form<To>,
 ) -> Result<Response, Refusal> {
-    let (id, destination) = (message_id(&id)?, Some(to.destination()?));
+    let (id, destination) = (message_id(&id)?, to.destination()?);
     let answer = page.ask(&Request::Retry { account: None, id: Some(id), destination }).await?;
     done(&answer, id, &shown)
 }
@@ -146,7 +178,7 @@ pub async fn question(
     let (id, destination) = (message_id(&id)?, to.destination()?);
     let known = page.house.visitor.report().find(None, id).await?;
     let known = known.ok_or_else(|| Refusal::not_found(format!("There is no message {id}")))?;
-    let (account, destination) = (known.account.to_string(), destination.to_string());
+    let (account, destination) = (known.account.to_string(), destination.map(|to| to.to_string()));
     let (here, back) = (shown.address(""), shown.address("/parked"));
     Ok(html(&GiveUpPage { id: id.0, account, destination, here, back }))
 }
@@ -157,15 +189,18 @@ pub async fn give_up(
     Query(shown): Query<Shown>,
     Form(to): Form<To>,
 ) -> Result<Response, Refusal> {
-    let (id, destination) = (message_id(&id)?, Some(to.destination()?));
+    let (id, destination) = (message_id(&id)?, to.destination()?);
     let answer = page.ask(&Request::GiveUp { id, destination }).await?;
     done(&answer, id, &shown)
 }
 
 impl To {
-    fn destination(&self) -> Result<DestinationName, Refusal> {
+    fn destination(&self) -> Result<Option<DestinationName>, Refusal> {
+        if self.destination.is_empty() {
+            return Ok(None);
+        }
         let name = DestinationName::new(&self.destination);
-        name.ok_or_else(|| Refusal::not_found("There is no such destination"))
+        name.map(Some).ok_or_else(|| Refusal::not_found("There is no such destination"))
     }
 }
 

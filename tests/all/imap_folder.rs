@@ -39,13 +39,7 @@ fn folders_at(peer: net::Settings, user: &str, password: &str) -> ImapFolder {
 }
 
 fn route(folder: &str) -> Route {
-    Route {
-        recipient: None,
-        to: DestinationName::new("home").unwrap(),
-        folder: folder.into(),
-        mark_read: false,
-        junk: Vec::new(),
-    }
+    Route { folder: folder.into(), ..Route::to(DestinationName::new("home").unwrap()) }
 }
 
 async fn message(bytes: impl AsRef<[u8]>) -> Message {

@@ -45,6 +45,19 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Whether one of `signatures`, the value of `webhook-signature`, is by one of the secrets.
+    pub fn verify(&self, id: &str, timestamp: &str, signatures: &str, body: &[u8]) -> bool {
+        let is_by = |key: &Hmac<Sha256>, signature: &[u8]| {
+            let signed = key.clone().chain_update(format!("{id}.{timestamp}.")).chain_update(body);
+            signed.verify_slice(signature).is_ok()
+        };
+        let signatures = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
+        let mut signatures = signatures.filter_map(|signature| STANDARD.decode(signature).ok());
+        signatures.any(|signature| self.0.iter().any(|key| is_by(key, &signature)))
+    }
+}
+
 fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
     let bytes = match secret.strip_prefix("whsec_") {
         Some(encoded) => STANDARD

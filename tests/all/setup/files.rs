@@ -32,13 +32,7 @@ fn draft(name: &str, host: &str) -> AccountDraft {
         peer: PeerDraft { host: host.into(), port: 995, tls: Tls::Implicit, user: name.into() },
         leave_copy: LeaveCopy::Forever,
         import: Import::All,
-        routes: vec![Route {
-            to,
-            folder: "INBOX".into(),
-            mark_read: false,
-            recipient: None,
-            junk: Vec::new(),
-        }],
+        routes: vec![Route::to(to)],
         paused: false,
     }
 }
@@ -185,6 +179,34 @@ async fn a_route_leads_to_a_webhook_and_back() {
     assert!(ran.stderr.contains("app is a webhook"), "{ran:?}");
     ferry.run(&["edit", "you", "--to", "home", "--folder", "Work"]).await.expect_code(0);
     assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"home\", folder = \"Work\" }]"));
+}
+
+#[tokio::test]
+async fn the_rules_of_a_route_outlive_an_edit() {
+    let server = Dovecot::start();
+    let ferry = house(&server);
+    let main = ferry.folder().join("mailferry.toml");
+    let when = "{ all = [{ header = \"To\", matches = \"a.b\" }, { not = { any = [{ larger = 10 }, { attachment = true }, \
+                { header = \"X-A\" }, { header = \"Cc\", equals = \"b\" }, { smaller = 9, header = \"d\", contains = \"c\" }] } }] }";
+    let text = format!(
+        "host = \"127.0.0.1\"\nuser = \"me\"\npassword = \"x\"\ndeliver = [{{ to = \"home\", when = {when} }}]\n"
+    );
+    ferry.configure(&format!("accounts_dir = \"accounts.d\"\n{}", read(&ferry, "mailferry.toml")));
+    fs::create_dir(ferry.folder().join("accounts.d")).unwrap();
+    let file = ferry.folder().join("accounts.d/ruled.toml");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let account = async || {
+        let config = load(&main).await.unwrap();
+        config.accounts.into_iter().find(|account| account.name.as_str() == "ruled").unwrap()
+    };
+    let before = account().await;
+    let draft = AccountDraft::of(&before);
+    let route = Route { folder: "Elsewhere".into(), ..draft.routes[0].clone() };
+    assert!(route.when.is_some());
+    let changed = AccountDraft { routes: vec![route.clone()], ..draft.clone() };
+    fs::write(&file, changed.rewrite(&fs::read_to_string(&file).unwrap(), &draft).unwrap()).unwrap();
+    assert_eq!(account().await.poll.routes, [route]);
 }
 
 #[tokio::test]

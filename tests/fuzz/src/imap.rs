@@ -57,13 +57,7 @@ async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
     let peer = peer(port, tls);
     let connector = connector(&peer).expect("there is nothing to be had from elsewhere");
     let imap = ImapFolder::new(Settings { peer, user: USER.into(), password: PASSWORD.into() }, connector);
-    let route = Route {
-        recipient: None,
-        to: DestinationName::new("home").expect("a name"),
-        folder: folder.into(),
-        mark_read: false,
-        junk: Vec::new(),
-    };
+    let route = Route { folder: folder.into(), ..Route::to(DestinationName::new("home").expect("a name")) };
     let mut messages = Vec::new();
     for n in 0..number {
         messages.push(message(n).await);

@@ -29,6 +29,9 @@ pub const LARGEST_PARSED: u64 = 8 << 20;
 /// The most header fields that are listed; `raw` has them all.
 pub(super) const MOST_FIELDS: usize = 10_000;
 
+/// The JSON Schema of what is posted.
+pub const SCHEMA: &str = include_str!("json.schema.json");
+
 #[derive(Serialize)]
 struct Event {
     r#type: &'static str,

@@ -13,6 +13,8 @@ mod raw;
 mod redmine;
 mod sendgrid_raw;
 
+pub use json::SCHEMA;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
