@@ -164,6 +164,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
             limit: PAGE,
             regardless,
         },
+        most: batch::most(destinations(context, account).map(Destination::at_once)),
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         handled: Vec::new(),
@@ -184,6 +185,14 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
     poll.conclude(started, outcome).await
 }
 
+/// Those of its routes that there are.
+fn destinations<'c>(
+    context: &'c Context,
+    account: &Account,
+) -> impl Iterator<Item = &'c Destination> + Clone {
+    account.settings.routes.iter().filter_map(|route| Some(&**context.destinations.get(&route.to)?))
+}
+
 /// The folders that a route's messages can go to.
 fn folders_of(route: &Route) -> BTreeMap<String, OnceCell<Vec<u32>>> {
     [route.folder.as_str(), JUNK].map(|folder| (folder.to_owned(), OnceCell::new())).into()
@@ -193,6 +202,8 @@ struct Poll<'a> {
     context: &'a Context,
     account: &'a Account,
     ask: Ask,
+    /// How many messages a batch may have.
+    most: usize,
     /// For each route and folder the UIDs that the ledger knows, asked for once if they are needed.
     taken: BTreeMap<DestinationName, BTreeMap<String, OnceCell<Vec<u32>>>>,
     /// Destinations that turned out, during this poll, to take nothing now.
@@ -381,7 +392,7 @@ impl Poll<'_> {
         let (mut current, mut answered, mut broken) = (None, None, None);
         loop {
             let goes_on = broken.is_none() && !carried.is_full() && !self.is_ending();
-            let items = if goes_on { batch::next(&mut queue, &self.resting) } else { Vec::new() };
+            let items = if goes_on { batch::next(&mut queue, self.most, &self.resting) } else { Vec::new() };
             if items.is_empty() && current.is_none() && answered.is_none() {
                 return broken.map_or(Ok(()), |error: pop3::Error| Err(error.into()));
             }

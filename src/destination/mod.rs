@@ -39,6 +39,14 @@ impl Destination {
         &self.name
     }
 
+    /// How many messages it takes at once; `None`: it takes what it is given together.
+    pub fn at_once(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Webhook(webhook) => Some(webhook.at_once()),
+            Kind::ImapFolder(_) | Kind::Unusable(_) => None,
+        }
+    }
+
     /// Gets ready to take messages, ahead of [`Destination::prepare`]: connects, logs in, makes the folder. Whether it
     /// worked shows there.
     pub async fn reach(&self, route: &Route) {

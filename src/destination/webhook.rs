@@ -298,6 +298,11 @@ impl Webhook {
         join_all(marks).await.into_iter().collect()
     }
 
+    /// Requests at a time, at most.
+    pub fn at_once(&self) -> usize {
+        self.settings.max_in_flight
+    }
+
     /// Posts messages, at most `max_in_flight` at a time. The verdicts are in their order. Once the endpoint has
     /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict. `recipient` is
     /// who they are for, whatever they say.

@@ -12,7 +12,7 @@ use crate::message::{
 };
 use crate::pop3::Retrieval;
 
-/// Most messages in a batch.
+/// Most messages in a batch, but for a destination that takes more at once.
 const MESSAGES: usize = 64;
 
 /// Most octets in a batch, by LIST; a larger message goes alone.
@@ -154,10 +154,21 @@ impl Answered {
     }
 }
 
-/// Takes the next batch off the queue: in the server's order, at most 64 messages and 4 MiB. A message that is
+/// How many messages a batch may have, for an account that delivers to these: `None` is one that takes a batch as it is, a
+/// number one that takes so many messages at once. With whole rounds of those no place there stays empty while others wait.
+pub fn most(at_once: impl Iterator<Item = Option<usize>> + Clone) -> usize {
+    let largest = at_once.clone().flatten().max().unwrap_or(1).max(1);
+    match at_once.clone().all(|at_once| at_once.is_some()) {
+        true if largest > MESSAGES => largest,
+        _ if largest > MESSAGES => MESSAGES,
+        _ => MESSAGES / largest * largest,
+    }
+}
+
+/// Takes the next batch off the queue: in the server's order, at most `most` messages and 4 MiB. A message that is
 /// larger, or that was in a batch that did not end well, goes alone. Messages that are due only at destinations in
 /// `resting` are left out. Empty when the queue is.
-pub fn next(queue: &mut VecDeque<Item>, resting: &[DestinationName]) -> Vec<Item> {
+pub fn next(queue: &mut VecDeque<Item>, most: usize, resting: &[DestinationName]) -> Vec<Item> {
     let (mut items, mut octets) = (Vec::new(), 0);
     while let Some(mut item) = queue.pop_front() {
         item.due.deliveries.retain(|delivery| !resting.contains(&delivery.destination));
@@ -165,7 +176,7 @@ pub fn next(queue: &mut VecDeque<Item>, resting: &[DestinationName]) -> Vec<Item
             continue;
         }
         octets += item.octets();
-        let fits = items.len() < MESSAGES && octets <= OCTETS && !item.due.alone;
+        let fits = items.len() < most && octets <= OCTETS && !item.due.alone;
         if !fits && !items.is_empty() {
             queue.push_front(item);
             break;
@@ -314,33 +325,45 @@ mod tests {
     #[test]
     fn a_batch_ends_at_64_messages_or_4_mib() {
         let mut queue: VecDeque<_> = (1..=100).map(|n| item(n, 1000, &["a"])).collect();
-        assert_eq!(next(&mut queue, &[]).len(), 64);
-        assert_eq!(next(&mut queue, &[]).len(), 36);
-        assert!(next(&mut queue, &[]).is_empty());
+        assert_eq!(next(&mut queue, MESSAGES, &[]).len(), 64);
+        assert_eq!(next(&mut queue, MESSAGES, &[]).len(), 36);
+        assert!(next(&mut queue, MESSAGES, &[]).is_empty());
 
         let mut queue: VecDeque<_> = (1..=3).map(|n| item(n, 2 << 20, &["a"])).collect();
-        assert_eq!(numbers(&next(&mut queue, &[])), [1, 2]);
-        assert_eq!(numbers(&next(&mut queue, &[])), [3]);
+        assert_eq!(numbers(&next(&mut queue, MESSAGES, &[])), [1, 2]);
+        assert_eq!(numbers(&next(&mut queue, MESSAGES, &[])), [3]);
+    }
+
+    #[test]
+    fn a_batch_fills_every_place_of_a_webhook() {
+        let most = |at_once: &[Option<usize>]| most(at_once.iter().copied());
+        for (at_once, wanted) in [(1, 64), (8, 64), (20, 60), (21, 63), (50, 50), (64, 64), (256, 256)] {
+            assert_eq!(most(&[Some(at_once)]), wanted, "{at_once}");
+        }
+        assert_eq!(
+            (most(&[]), most(&[None]), most(&[None, Some(20)]), most(&[None, Some(256)])),
+            (64, 64, 60, 64)
+        );
     }
 
     #[test]
     fn a_large_message_and_a_suspect_go_alone() {
         let mut queue: VecDeque<_> =
             [item(1, 10, &["a"]), item(2, 9 << 20, &["a"]), item(3, 10, &["a"])].into();
-        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, &[]))).collect();
+        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, MESSAGES, &[]))).collect();
         assert_eq!(batches, [[1], [2], [3]]);
 
         let mut suspect = item(2, 10, &["a"]);
         suspect.due.alone = true;
         let mut queue: VecDeque<_> = [item(1, 10, &["a"]), suspect, item(3, 10, &["a"])].into();
-        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, &[]))).collect();
+        let batches: Vec<_> = (0..3).map(|_| numbers(&next(&mut queue, MESSAGES, &[]))).collect();
         assert_eq!(batches, [[1], [2], [3]]);
     }
 
     #[test]
     fn a_resting_destination_holds_up_no_other() {
         let mut queue: VecDeque<_> = [item(1, 10, &["down"]), item(2, 10, &["down", "up"])].into();
-        let batch = next(&mut queue, &[DestinationName::new("down").unwrap()]);
+        let batch = next(&mut queue, MESSAGES, &[DestinationName::new("down").unwrap()]);
         assert_eq!(numbers(&batch), [2]);
         assert_eq!(batch[0].due.deliveries.len(), 1);
     }
@@ -348,7 +371,7 @@ mod tests {
     #[test]
     fn no_batch_outweighs_the_smallest_budget() {
         let mut queue: VecDeque<_> = (1..=64).map(|n| item(n, 65 << 10, &["a"])).collect();
-        let batch = next(&mut queue, &[]);
+        let batch = next(&mut queue, MESSAGES, &[]);
         assert!(weight(&batch) <= LARGEST_WEIGHT);
         assert_eq!(weight(&[item(1, 100 << 20, &["a"])]), 1024);
         assert_eq!(weight(&[item(1, 0, &["a"])]), 1);

@@ -160,6 +160,7 @@ class Mailferry(Program):
     name = "mailferry"
     webhook = None
     format = "raw"
+    max_in_flight = 8
     accounts = None
     every = "1h"
 
@@ -179,6 +180,7 @@ url = "http://127.0.0.1:{self.webhook}/inbound"
 format = "{self.format}"
 secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 max_bytes = "150 MiB"
+max_in_flight = {self.max_in_flight}
 """
         return f"""
 [destination.to]

@@ -1,15 +1,19 @@
 //! A webhook receiver that is never the bottleneck: it prints its port, takes every POST, drops the body and
-//! answers 202. `GET /` answers with two numbers: requests taken and octets of their bodies, since the last GET.
+//! answers 202, after the milliseconds in its argument if there is one. `GET /` answers with two numbers: requests taken and octets of their bodies, since the last GET.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static OCTETS: AtomicU64 = AtomicU64::new(0);
+static WAIT: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> io::Result<()> {
+    let wait = std::env::args().nth(1).map_or(Ok(0), |wait| wait.parse());
+    WAIT.store(wait.map_err(io::Error::other)?, Relaxed);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?.port());
     for client in listener.incoming() {
@@ -34,6 +38,7 @@ fn serve(client: &TcpStream) -> io::Result<()> {
         if head.post {
             REQUESTS.fetch_add(1, Relaxed);
             OCTETS.fetch_add(octets, Relaxed);
+            thread::sleep(Duration::from_millis(WAIT.load(Relaxed)));
             output.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
         } else {
             let counts = format!("{} {}", REQUESTS.swap(0, Relaxed), OCTETS.swap(0, Relaxed));
