@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use mailferry::config::{self, Kind};
+use mailferry::destination::webhook::Format;
+
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
@@ -122,4 +125,60 @@ fn accounts_can_be_saved_where_the_ledger_is() {
         assert!(read(file).contains(place), "{file}");
     }
     assert!(read("Dockerfile").contains("install -d -m 0700 /state /state/accounts\n"));
+}
+
+// The pages of the webhook formats.
+
+/// The blocks of TOML in a page.
+fn configs(page: &str) -> Vec<String> {
+    let blocks = page.split("```toml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_format_has_a_page_with_a_config_that_works() {
+    let index = read("webhooks/README.md");
+    for format in Format::all() {
+        let page = read(&format!("webhooks/{}.md", format.name));
+        assert!(page.starts_with(&format!("# {}\n", format.name)));
+        let row = index.lines().find(|line| line.starts_with(&format!("| [`{}`]", format.name))).unwrap();
+        assert!(row.ends_with(&format!("| {} MiB |", format.max_bytes >> 20)), "{row}");
+        let configs = configs(&page);
+        assert!(!configs.is_empty(), "{}", format.name);
+        for config in configs {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("mailferry.toml");
+            let names =
+                config.lines().filter_map(|line| line.strip_prefix("[destination.")?.strip_suffix("]"));
+            let routes: Vec<String> = names.map(|name| format!("{{ to = \"{name}\" }}")).collect();
+            let account = format!(
+                "\n[account.work]\nhost = \"pop.example.com\"\nuser = \"me\"\npassword = {{ env = \"P\" }}\n\
+                 deliver = [{}]\n",
+                routes.join(", ")
+            );
+            fs::write(&file, config + &account).unwrap();
+            let read = config::load_without_secrets(&file).await.unwrap_or_else(|faults| panic!("{faults}"));
+            assert_eq!((read.destinations.len(), read.broken.len()), (routes.len(), 0));
+            let is_it = |hook: &config::Destination| {
+                let Kind::Webhook(settings) = hook.kind.as_ref().unwrap() else { return false };
+                settings.format.name == format.name
+            };
+            assert!(read.destinations.iter().all(is_it), "{}", format.name);
+        }
+    }
+}
+
+/// Links within the repository lead somewhere.
+#[test]
+fn no_page_links_to_what_is_not_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(deploy("webhooks")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|end| end == "md"));
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            let is_ours = !link.is_empty() && !link.contains("://");
+            assert!(!is_ours || page.parent().unwrap().join(link).exists(), "{}: {link}", page.display());
+        }
+    }
 }

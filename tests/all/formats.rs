@@ -364,3 +364,95 @@ async fn a_message_that_is_too_large_may_go_without_its_attachments() {
     let data: Value = serde_json::from_slice::<Value>(&arrival.body).unwrap()["data"].take();
     assert_eq!((&data["subject"], &data["text"]), (&"Gr\u{fc}\u{df}e".into(), &"Hello".into()));
 }
+
+/// Mail as no program should write it.
+fn bad_mails() -> Vec<(&'static str, Vec<u8>)> {
+    let nested = |depth: usize, head: &str| {
+        let mut mail = b"From: a@example.com\r\n".to_vec();
+        for n in 0..depth {
+            mail.extend(head.replace('N', &n.to_string()).bytes());
+        }
+        [&mail[..], b"Content-Type: text/plain\r\n\r\nAt last.\r\n"].concat()
+    };
+    let in_parts = "Content-Type: multipart/mixed; boundary=bN\r\n\r\n--bN\r\n";
+    let parts =
+        b"--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=x\r\n\r\nx\r\n"
+            .repeat(10_000);
+    vec![
+        ("empty", Vec::new()),
+        ("no header", b"\r\nHello.\r\n".to_vec()),
+        ("no body", b"Subject: x".to_vec()),
+        ("no From, no Message-ID", b"Subject: x\r\n\r\nHello.\r\n".to_vec()),
+        ("a header that is none", b"This is no field\r\n: nor this\r\nSubject\r\n\r\nHello.\r\n".to_vec()),
+        (
+            "a multipart without an end, and without its boundary",
+            b"Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\nHello.".to_vec(),
+        ),
+        (
+            "a multipart that stops within a part",
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/ht".to_vec(),
+        ),
+        ("100 parts deep", nested(100, in_parts)),
+        ("100 messages deep", nested(100, "Content-Type: message/rfc822\r\n\r\n")),
+        (
+            "10,000 parts",
+            [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".as_slice(), &parts, b"--b--\r\n"].concat(),
+        ),
+        (
+            "charsets that are none, and lie",
+            b"Subject: =?no-such?Q?=FF?= =?utf-8?B?/w==?= =?utf-8?Q?\r\nContent-Type: text/plain; charset=\"no such\"\r\n\r\n\xff\xfe\r\n"
+                .to_vec(),
+        ),
+        (
+            "base64 and quoted-printable that are none",
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n!!\xff=\r\n\
+              --b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=ZZ=\xe4=\r\n--b--\r\n"
+                .to_vec(),
+        ),
+        ("NUL", b"Subject: a\0b\r\nX-\0: c\r\n\r\nd\0e\r\n".to_vec()),
+        ("bare CR and LF", b"Subject: a\rb\nFrom: c\n\nd\r\re\n".to_vec()),
+        (
+            "a line of 30 MB in base64",
+            [b"Content-Transfer-Encoding: base64\r\nSubject: x\r\n\r\n".as_slice(), &b"QUJD".repeat(7_500_000), b"\r\n"]
+                .concat(),
+        ),
+        (
+            "a line of 3 MB in 8 bits",
+            [b"Subject: x\r\n\r\n".as_slice(), &"t\u{e4}t".repeat(1_000_000).into_bytes(), b"\r\n"].concat(),
+        ),
+    ]
+}
+
+/// What could be parsed of it is there, and in `json` all of it in `raw`; what follows it is delivered as well.
+#[tokio::test]
+async fn no_mail_is_too_bad_for_any_format() {
+    let mails = bad_mails();
+    for format in Format::all() {
+        let receiver = Receiver::start().await;
+        let secret = STANDARD.encode("0123456789abcdef0123456789abcdef");
+        let settings =
+            Settings { secrets: vec![secret.into()], max_bytes: 64 << 20, ..of(format.name, &receiver.url) };
+        let webhook = build(settings).unwrap();
+        for (what, mail) in &mails {
+            let verdicts = webhook.deliver(None, &[outgoing(mail).await]).await;
+            assert_eq!(verdicts, [DELIVERED], "{what} as {}", format.name);
+        }
+        let arrivals = receiver.arrivals();
+        assert_eq!(arrivals.len(), mails.len());
+        for ((what, mail), arrival) in mails.iter().zip(arrivals) {
+            match format.name {
+                "raw" | "actionmailbox" | "gitlab" => assert_eq!(arrival.body, *mail, "{what}"),
+                "json" => {
+                    let body: Value = serde_json::from_slice(&arrival.body).expect(what);
+                    assert_eq!(
+                        STANDARD.decode(body["data"]["raw"].as_str().unwrap()).unwrap(),
+                        *mail,
+                        "{what}"
+                    );
+                }
+                "postmark" => drop(serde_json::from_slice::<Value>(&arrival.body).expect(what)),
+                _ => assert!(!form(&arrival).is_empty(), "{what}"),
+            }
+        }
+    }
+}

@@ -17,7 +17,8 @@ use crate::message::{Message, raw_fields};
 pub enum Text {
     /// It is ASCII already.
     AsItIs(Message),
-    Converted(Bytes),
+    /// In pieces, so that it takes no more memory than it is long, and gives it back piece by piece.
+    Converted(Vec<Bytes>),
 }
 
 /// Parts within parts, at most: deeper ones are converted as what they are in.
@@ -31,7 +32,8 @@ const QUOTED_LINE: usize = 76;
 const IN_A_WORD: usize = 39;
 
 impl Text {
-    /// Reads it through, and only if there is need, converts it. Then it takes up to 2.4 times the message of memory.
+    /// Reads it through, and only if there is need, converts it. Then it takes up to 2.4 times the message of memory; but 4
+    /// times if all of it is called quoted-printable, and is not.
     ///
     /// # Errors
     /// Where the message cannot be read back from its temporary file.
@@ -46,14 +48,14 @@ impl Text {
         }
         let whole = message.whole().await?;
         let converted = tokio::task::spawn_blocking(move || seven_bit(&whole)).await;
-        Ok(Text::Converted(converted.map_err(io::Error::other)?.into()))
+        Ok(Text::Converted(converted.map_err(io::Error::other)?))
     }
 
     /// `before`, and then the text.
-    pub fn after(&self, before: Body) -> Body {
+    pub fn after(self, before: Body) -> Body {
         match self {
-            Text::AsItIs(message) => before.and_message(message),
-            Text::Converted(bytes) => before.and(bytes.clone()),
+            Text::AsItIs(message) => before.and_message(&message),
+            Text::Converted(pieces) => pieces.into_iter().fold(before, Body::and),
         }
     }
 
@@ -61,10 +63,12 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::of`].
-    pub async fn in_json_after(&self, before: Body) -> io::Result<Body> {
+    pub async fn in_json_after(self, before: Body) -> io::Result<Body> {
         match self {
-            Text::AsItIs(message) => before.and_json_text(message).await,
-            Text::Converted(bytes) => Ok(before.and(json_text(bytes))),
+            Text::AsItIs(message) => before.and_json_text(&message).await,
+            Text::Converted(pieces) => {
+                Ok(pieces.into_iter().fold(before, |before, piece| before.and(json_text(&piece))))
+            }
         }
     }
 }
@@ -74,11 +78,49 @@ fn needs(bytes: &[u8]) -> bool {
     !bytes.is_ascii() || memchr::memchr(0, bytes).is_some()
 }
 
-/// The message in ASCII. The same for the same message, always.
-pub fn seven_bit(message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + message.len() / 4);
+/// The message in ASCII, in pieces. The same for the same message, always.
+fn seven_bit(message: &[u8]) -> Vec<Bytes> {
+    let mut out = Out::default();
     entity(message, 0, &mut out);
-    out
+    out.into_pieces()
+}
+
+/// Octets in a piece, about.
+const PIECE: usize = 1 << 20;
+
+/// What has been written so far: it grows without being copied.
+#[derive(Default)]
+struct Out {
+    pieces: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+impl Out {
+    fn push(&mut self, byte: u8) {
+        self.last.push(byte);
+    }
+
+    fn extend_from_slice(&mut self, bytes: &[u8]) {
+        for bytes in bytes.chunks(PIECE) {
+            if self.last.len() + bytes.len() > PIECE {
+                self.cut();
+            }
+            self.last.extend_from_slice(bytes);
+        }
+    }
+
+    fn cut(&mut self) {
+        self.last.shrink_to_fit();
+        let full = std::mem::take(&mut self.last);
+        self.pieces.push(full.into());
+    }
+
+    fn into_pieces(mut self) -> Vec<Bytes> {
+        if !self.last.is_empty() {
+            self.cut();
+        }
+        self.pieces
+    }
 }
 
 /// What a header says of the body below it.
@@ -96,7 +138,7 @@ enum Encoding {
 }
 
 /// A header and a body: the message, or a part.
-fn entity(entity: &[u8], depth: usize, out: &mut Vec<u8>) {
+fn entity(entity: &[u8], depth: usize, out: &mut Out) {
     if !needs(entity) {
         return out.extend_from_slice(entity);
     }
@@ -104,22 +146,40 @@ fn entity(entity: &[u8], depth: usize, out: &mut Vec<u8>) {
     let (end, body) = after_header(rest);
     let (kind, encoding) = described(&fields);
     let is_identity = encoding == Encoding::Identity;
-    let (encoded, becomes): (Vec<u8>, _) = match kind {
-        Kind::Multipart(boundary) if depth < MOST_DEPTH => (parts(body, &boundary, depth), "7bit"),
-        Kind::Message if depth < MOST_DEPTH && is_identity => {
-            let mut inner = Vec::with_capacity(body.len());
-            self::entity(body, depth + 1, &mut inner);
-            (inner, "7bit")
-        }
-        _ if !needs(body) => (body.to_vec(), ""),
-        Kind::Leaf { .. } if encoding == Encoding::Base64 => (alphabet_only(body), "base64"),
-        Kind::Leaf { .. } if encoding == Encoding::QuotedPrintable => (escaped(body), "quoted-printable"),
-        Kind::Leaf { is_text: true } if is_better_quoted(body) => (quoted(body), "quoted-printable"),
-        _ => (in_base64(body), "base64"),
+    let mut begin = |becomes: &str| {
+        header(&fields, becomes, out);
+        out.extend_from_slice(end);
     };
-    header(&fields, becomes, out);
-    out.extend_from_slice(end);
-    out.extend_from_slice(&encoded);
+    match kind {
+        Kind::Multipart(boundary) if depth < MOST_DEPTH => {
+            begin("7bit");
+            parts(body, &boundary, depth, out);
+        }
+        Kind::Message if depth < MOST_DEPTH && is_identity => {
+            begin("7bit");
+            self::entity(body, depth + 1, out);
+        }
+        _ if !needs(body) => {
+            begin("");
+            out.extend_from_slice(body);
+        }
+        Kind::Leaf { .. } if encoding == Encoding::Base64 => {
+            begin("base64");
+            alphabet_only(body, out);
+        }
+        Kind::Leaf { .. } if encoding == Encoding::QuotedPrintable => {
+            begin("quoted-printable");
+            escaped(body, out);
+        }
+        Kind::Leaf { is_text: true } if is_better_quoted(body) => {
+            begin("quoted-printable");
+            quoted(body, out);
+        }
+        _ => {
+            begin("base64");
+            in_base64(body, out);
+        }
+    }
 }
 
 /// The fields of a header, and what follows them.
@@ -179,10 +239,9 @@ fn boundary(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The body of a multipart: each of its parts in ASCII, between the lines that part them.
-fn parts(body: &[u8], boundary: &[u8], depth: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + body.len() / 4);
+fn parts(body: &[u8], boundary: &[u8], depth: usize, out: &mut Out) {
     let (mut begin, mut at, mut is_part) = (0, 0, false);
-    let close = |from: usize, to: usize, is_part: bool, out: &mut Vec<u8>| {
+    let close = |from: usize, to: usize, is_part: bool, out: &mut Out| {
         let (content, end) = without_line_end(&body[from..to]);
         // What is before the first part and after the last is for nobody.
         if is_part {
@@ -194,14 +253,13 @@ fn parts(body: &[u8], boundary: &[u8], depth: usize) -> Vec<u8> {
     };
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         if let Some(is_last) = parts_at(line, boundary) {
-            close(begin, at, is_part, &mut out);
-            marked(line, &mut out);
+            close(begin, at, is_part, out);
+            marked(line, out);
             (begin, is_part) = (at + line.len(), !is_last);
         }
         at += line.len();
     }
-    close(begin, at, is_part, &mut out);
-    out
+    close(begin, at, is_part, out);
 }
 
 /// Whether this line is between two parts, and if so, whether it is behind the last one.
@@ -221,8 +279,18 @@ fn without_line_end(content: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// With a question mark for what cannot be said.
-fn marked(text: &[u8], out: &mut Vec<u8>) {
-    out.extend(text.iter().map(|byte| if byte.is_ascii() && *byte != 0 { *byte } else { b'?' }));
+fn marked(text: &[u8], out: &mut Out) {
+    each(text, out, |byte, out| out.push(if byte.is_ascii() && byte != 0 { byte } else { b'?' }));
+}
+
+/// Writes what `write` makes of each byte.
+fn each(text: &[u8], out: &mut Out, write: impl Fn(u8, &mut Vec<u8>)) {
+    let mut written = Vec::new();
+    for text in text.chunks(PIECE / 4) {
+        text.iter().for_each(|byte| write(*byte, &mut written));
+        out.extend_from_slice(&written);
+        written.clear();
+    }
 }
 
 fn is_better_quoted(body: &[u8]) -> bool {
@@ -231,8 +299,8 @@ fn is_better_quoted(body: &[u8]) -> bool {
 }
 
 /// RFC 2045 section 6.7, with the line ends of the text.
-fn quoted(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + text.len() / 2);
+fn quoted(text: &[u8], out: &mut Out) {
+    let mut written = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let (content, end) = without_line_end(line);
         let mut column = 0;
@@ -242,19 +310,22 @@ fn quoted(text: &[u8]) -> Vec<u8> {
                 matches!(byte, b'!'..=b'<' | b'>'..=b'~') || matches!(byte, b' ' | b'\t') && !is_last;
             let width = if is_plain { 1 } else { 3 };
             if column + width >= QUOTED_LINE {
-                out.extend_from_slice(b"=\r\n");
+                written.extend_from_slice(b"=\r\n");
+                out.extend_from_slice(&written);
+                written.clear();
                 column = 0;
             }
             if is_plain {
-                out.push(*byte);
+                written.push(*byte);
             } else {
-                escape(*byte, &mut out);
+                escape(*byte, &mut written);
             }
             column += width;
         }
-        out.extend_from_slice(end);
+        written.extend_from_slice(end);
+        out.extend_from_slice(&written);
+        written.clear();
     }
-    out
 }
 
 fn escape(byte: u8, out: &mut Vec<u8>) {
@@ -262,30 +333,28 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// Of what is said to be quoted-printable already, only what cannot stand there.
-fn escaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + text.len() / 4);
-    for byte in text {
-        if byte.is_ascii() && *byte != 0 { out.push(*byte) } else { escape(*byte, &mut out) }
-    }
-    out
+fn escaped(text: &[u8], out: &mut Out) {
+    each(
+        text,
+        out,
+        |byte, out| if byte.is_ascii() && byte != 0 { out.push(byte) } else { escape(byte, out) },
+    );
 }
 
 /// RFC 2045 section 6.8: a decoder passes over whatever else stands in base64.
-fn alphabet_only(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| byte.is_ascii() && *byte != 0).collect()
+fn alphabet_only(text: &[u8], out: &mut Out) {
+    each(text, out, |byte, out| out.extend((byte.is_ascii() && byte != 0).then_some(byte)));
 }
 
-fn in_base64(octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len() * 3 / 2);
+fn in_base64(octets: &[u8], out: &mut Out) {
     for line in octets.chunks(BASE64_LINE) {
         out.extend_from_slice(STANDARD.encode(line).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out
 }
 
 /// The fields in ASCII, and what the transfer encoding has become; empty where it stays.
-fn header(fields: &[&[u8]], becomes: &str, out: &mut Vec<u8>) {
+fn header(fields: &[&[u8]], becomes: &str, out: &mut Out) {
     let mut is_said = becomes.is_empty() || becomes == "7bit";
     for field in fields {
         if !becomes.is_empty() && value_of(field, b"Content-Transfer-Encoding").is_some() {
@@ -302,7 +371,7 @@ fn header(fields: &[&[u8]], becomes: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn field(field: &[u8], out: &mut Vec<u8>) {
+fn field(field: &[u8], out: &mut Out) {
     if !needs(field) {
         return out.extend_from_slice(field);
     }
@@ -373,7 +442,7 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 2231 section 4
-fn with_parameters(value: &[u8], out: &mut Vec<u8>) {
+fn with_parameters(value: &[u8], out: &mut Out) {
     let (_, end) = without_line_end(value);
     for (at, parameter) in parameters(&value[..value.len() - end.len()]).iter().enumerate() {
         if at > 0 {
@@ -411,7 +480,7 @@ fn in_a_charset(text: &[u8]) -> (&'static str, &[u8]) {
 
 /// Words that need it as encoded words, with what is between two of them: nothing between encoded words is shown. In angle
 /// brackets stands an address, which no encoded word can be part of.
-fn with_words(value: &[u8], out: &mut Vec<u8>) {
+fn with_words(value: &[u8], out: &mut Out) {
     let (content, end) = without_line_end(value);
     let tokens = tokens(content);
     let mut at = 0;
@@ -488,7 +557,7 @@ fn closing(text: &[u8], close: u8) -> usize {
 }
 
 /// RFC 2047 section 2
-fn encoded_words(text: &[u8], out: &mut Vec<u8>) {
+fn encoded_words(text: &[u8], out: &mut Out) {
     let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
     let (charset, mut rest) = in_a_charset(&text);
     let mut is_first = true;
@@ -511,6 +580,10 @@ fn encoded_words(text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::message::parsed;
+
+    fn seven_bit(message: &[u8]) -> Vec<u8> {
+        super::seven_bit(message).concat()
+    }
 
     fn converted(message: &[u8]) -> String {
         String::from_utf8(seven_bit(message)).unwrap()

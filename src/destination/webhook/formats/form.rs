@@ -28,7 +28,7 @@ impl Form {
         fields.iter().fold(self, |form, (name, value)| form.field(name, value))
     }
 
-    pub fn text(self, name: &str, text: &Text) -> Form {
+    pub fn text(self, name: &str, text: Text) -> Form {
         let body = text.after(self.body.and(part(&self.boundary, name))).and("\r\n");
         Form { boundary: self.boundary, body }
     }

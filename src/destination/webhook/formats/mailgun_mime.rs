@@ -44,7 +44,7 @@ async fn encode(letter: &Letter<'_>) -> io::Result<Encoded> {
         .field("token", token)
         .field("signature", &signature(letter.secret(), &timestamp, token)?)
         .fields(&letter.settings.fields);
-    Ok(form.text("body-mime", &mime).finish())
+    Ok(form.text("body-mime", mime).finish())
 }
 
 /// <https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>

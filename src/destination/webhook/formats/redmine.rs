@@ -22,5 +22,5 @@ pub const FORMAT: Format = Format {
 async fn encode(letter: &Letter<'_>) -> io::Result<Encoded> {
     let text = Text::of(letter.message()).await?;
     let form = Form::of(letter.message()).field("key", letter.secret()).fields(&letter.settings.fields);
-    Ok(form.text("email", &text).finish())
+    Ok(form.text("email", text).finish())
 }

@@ -33,5 +33,5 @@ async fn encode(letter: &Letter<'_>) -> io::Result<Encoded> {
         .field("subject", &subject)
         .field("envelope", &envelope.to_string())
         .fields(&letter.settings.fields);
-    Ok(form.text("email", &mime).finish())
+    Ok(form.text("email", mime).finish())
 }
