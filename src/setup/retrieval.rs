@@ -8,6 +8,10 @@ use crate::message::{Message, Quirks};
 use crate::net::Connectors;
 use crate::pop3::{Connector, Retrieval, Session, Settings};
 
+/// In octets: more than any mail server takes, and less than fills a disk. What is wanted may be parked because it is larger
+/// than the account's `max_size`.
+const MAX_SIZE: u64 = 4 << 30;
+
 /// Retrieves the message that the ledger knows as `wanted`. What is too large for memory goes to the folder `spool`.
 ///
 /// # Errors
@@ -15,8 +19,9 @@ use crate::pop3::{Connector, Retrieval, Session, Settings};
 pub async fn retrieve(account: &Account, wanted: &Kept, spool: &Path) -> Result<Message, String> {
     let connector = Connectors::default().connector(&account.pop3.peer).map_err(|error| error.to_string())?;
     // Where a server hides what was retrieved, it may show it as recent.
-    let recent = account.quirks.hides_retrieved.then(|| account.pop3.recent());
-    for settings in recent.iter().chain([&account.pop3]) {
+    let pop3 = Settings { max_size: account.pop3.max_size.max(MAX_SIZE), ..account.pop3.clone() };
+    let recent = account.quirks.hides_retrieved.then(|| pop3.recent());
+    for settings in recent.iter().chain([&pop3]) {
         if let Some(message) = find(&connector, settings, wanted, spool).await? {
             return Ok(message);
         }

@@ -506,3 +506,21 @@ async fn twenty_new_messages_at_once_are_not_taken_for_old_ones() {
     ferry.run(&["fetch"]).await.expect_code(75);
     peer.finish().await;
 }
+
+/// What is too large to be carried can still be looked at: a person asked for it.
+#[tokio::test]
+async fn what_is_larger_than_max_size_can_be_exported() {
+    let server = Dovecot::start();
+    let large = [message(1), b"A line of many.\r\n".repeat(200_000)].concat();
+    server.put("old", &[message(0), large.clone()]);
+    let keys = "max_size = \"1 KiB\"\ndeliver = [{ to = \"home\" }]";
+    let ferry =
+        Ferry::new(&(imap_destination("home", &server, "me") + &account("old", &server, "old", keys)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let parked = ferry.json(&["parked", "--json"]).await;
+    assert!(parked["parked"][0]["reason"].as_str().unwrap().contains("larger than max_size"), "{parked}");
+    let id = parked["parked"][0]["id"].to_string();
+    ferry.run(&["export", &id, "-o", "large.eml"]).await.expect_code(0);
+    let exported = fs::read(ferry.folder().join("large.eml")).unwrap();
+    assert!(exported == large, "{} octets of {}", exported.len(), large.len());
+}
