@@ -190,6 +190,7 @@ pub async fn add(
         return Ok(exit::OK);
     }
     let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
+    make_sure_of(&config.file)?;
     let saved = setup::add(&config.file, account, password).await?;
     print(&format!("Saved as {}\n", saved.file.display()));
     warn(&saved);
@@ -265,13 +266,21 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The config, or a first one.
+/// The config, or what a first one will be: until all is answered nothing is written.
 async fn open(file: &Path) -> anyhow::Result<Config> {
+    Ok(match file.exists() {
+        true => config::load_without_secrets(file).await?,
+        false => config::load_text(file, &draft::new_main_file()).await?,
+    })
+}
+
+/// Sees to it that there is a main file to write to.
+fn make_sure_of(file: &Path) -> anyhow::Result<()> {
     if !file.exists() {
         setup::create(file)?;
         print(&format!("There was no config yet: {} is new\n", file.display()));
     }
-    Ok(config::load_without_secrets(file).await?)
+    Ok(())
 }
 
 /// Asks until the source lets us in. Returns its password.
@@ -498,6 +507,7 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
         match setup::log_in_home(&home, &password).await {
             Ok(told) => {
                 print(&format!("Logged in: {told}\n"));
+                make_sure_of(&config.file)?;
                 setup::add_home(&config.file, home, password).await?;
                 let file = &config.file;
                 print(&format!("Added the destination {name} to {}\n", file.display()));

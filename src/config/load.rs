@@ -59,6 +59,20 @@ pub async fn load_destination(path: &Path, name: &DestinationName) -> Result<Opt
     Ok(config.destinations.into_iter().find(|destination| destination.name == *name))
 }
 
+/// The config that a main file with this text would be, without a file and without accounts.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_text(path: &Path, text: &str) -> Result<Config, Faults> {
+    let env: Env<'_> = &|name| std::env::var_os(name);
+    let folder = std::path::absolute(path).map_err(|e| whole_file(path, file::why(&e)))?;
+    let folder = folder.parent().unwrap_or(Path::new("/"));
+    let document = Document::new(path, text, folder, None);
+    let main = raw::config(&document, &local_zone(env)).map_err(Faults)?;
+    let files = Files { main, accounts: Vec::new(), broken: Vec::new(), warnings: Vec::new() };
+    Ok(complete(path, files, &Safe { env, secrets: Secrets::Leave }).await)
+}
+
 /// Which secrets are fetched.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secrets {

@@ -30,7 +30,7 @@ use tracing::Level;
 
 pub use account::usual_spam_signs;
 pub use fault::{Fault, Faults};
-pub use load::{load, load_destination, load_with_secret_of, load_without_secrets};
+pub use load::{load, load_destination, load_text, load_with_secret_of, load_without_secrets};
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 

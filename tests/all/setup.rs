@@ -163,6 +163,23 @@ async fn what_is_wrong_is_said_and_nothing_is_saved() {
 }
 
 #[tokio::test]
+async fn no_first_config_is_written_before_all_is_answered() {
+    let server = Dovecot::start();
+    let ferry = house(&server);
+    fs::remove_file(ferry.folder().join("mailferry.toml")).unwrap();
+    let known = [options(&server), vec!["--password-file".into(), "password".into()]].concat();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let with_address = [&["you@example.com"], known.as_slice()].concat();
+    let words: [&[&str]; 3] = [&[], &["you@example.com", "--host", "127.0.0.1"], &with_address];
+    for (words, said) in words.into_iter().zip(["Mail address: ", "Password: ", "Deliver to: "]) {
+        let words = [&["-c", "new/mailferry.toml", "add"], words].concat();
+        let ran = ferry.run(&words).await.expect_code(64);
+        assert!(ran.stderr.contains(said), "{ran:?}");
+        assert!(!ferry.folder().join("new").exists(), "{words:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_deleted_without_a_word() {
     let server = Dovecot::start();
     let ferry = house(&server);
@@ -272,6 +289,7 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
     terminal.wait_for("into the junk folder?").await;
     terminal.press("n").await;
     terminal.at("Save the account", "y").await;
+    terminal.wait_for("Saved as ").await;
     let (code, shown) = terminal.end().await;
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains(PASSWORD), "{shown}");
