@@ -456,10 +456,10 @@ impl Certificate {
     }
 }
 
-/// Whose it is and until when, for a person.
+/// Who vouches for it and until when, for a person.
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "certificate of {}", printable(&self.issuer))?;
+        write!(f, "certificate by {}", printable(&self.issuer))?;
         match DateTime::from_timestamp(self.not_after, 0) {
             Some(until) => write!(f, " until {}", until.format("%Y-%m-%d")),
             None => Ok(()),

@@ -22,7 +22,6 @@ use crate::imap::line_ends::LineEnds;
 use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
 use crate::message::{JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
 use crate::net::{self, Connector};
-use crate::printable::printable;
 
 /// Where the folders are, and whose.
 #[derive(Clone, Debug)]
@@ -292,10 +291,7 @@ impl ImapFolder {
             (true, false) => "one message after the other without waiting (LITERAL+)",
             (false, _) => "one message at a time (no LITERAL+)",
         };
-        let encrypted = session.certificate().map_or("not encrypted".into(), |certificate| {
-            let until = DateTime::from_timestamp(certificate.not_after, 0).unwrap_or_default();
-            format!("certificate by {} until {}", printable(&certificate.issuer), until.format("%Y-%m-%d"))
-        });
+        let encrypted = session.certificate().as_ref().map_or("not encrypted".into(), ToString::to_string);
         let told = format!("{encrypted}; stores {storing}");
         // It was asked, and it answered: how it says goodbye does not matter.
         let _ = session.logout().await;

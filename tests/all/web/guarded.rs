@@ -392,7 +392,7 @@ async fn is_renewed(ferry: &Ferry, daemon: &mut Running, port: &str) {
     let (certificate, key) = ca.issue(&["localhost", "127.0.0.1"]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let ran = ferry.run(&["check", "--offline"]).await.expect_code(0);
-    assert!(ran.stdout.contains("page: certificate of "), "{ran:?}");
+    assert!(ran.stdout.contains("page: certificate by "), "{ran:?}");
     daemon.signal(rustix::process::Signal::HUP);
     daemon.wait_for("reloaded").await;
     let asks = async || {
