@@ -270,6 +270,7 @@ impl Card {
             _ if account.paused => ("paused", "paused"),
             (Some(_), _) if account.is_failing() => ("failing", "failing"),
             (Some(_), _) => ("waiting", "waiting"),
+            (None, _) if account.parked > 0 => ("waiting", "parked"),
             (None, _) => ("ok", "ok"),
         };
         Card {
@@ -373,6 +374,17 @@ mod tests {
             Trouble::of(&status.accounts[0], Utc::now()).unwrap().steps
         };
         assert_eq!((steps(true), steps(false)), (vec![step], vec![]));
+    }
+
+    #[test]
+    fn no_card_that_needs_attention_looks_well() {
+        let class = |parked| {
+            let known = AccountStatus { name: "old".into(), parked, ..Default::default() };
+            let card = Card::of(&known, None, &Live::default(), Utc::now());
+            (needs_attention(&known), card.class, card.state)
+        };
+        assert_eq!(class(0), (false, "ok", "ok"));
+        assert_eq!(class(1), (true, "waiting", "parked"));
     }
 
     #[test]

@@ -150,6 +150,8 @@ async fn a_parked_message_is_looked_at_tried_again_or_given_up() {
     let mut browser = house.first_browser().await;
     let html = browser.get("/").await.html();
     assert!(html.with("href", "/parked?account=old").is_some(), "{}", html.text);
+    assert!(html.text.contains("One needs your attention."), "{}", html.text);
+    assert_eq!(html.with("id", "account-old").unwrap().get("class"), Some("card waiting"), "{}", html.text);
     let html = browser.get("/parked?account=old").await.html();
     assert!(html.text.contains("HTTP 422") && html.text.contains("after 3 attempts"), "{}", html.text);
     assert!(html.text.contains("message 2") && html.text.contains("message 3"), "{}", html.text);
