@@ -15,6 +15,16 @@ pub enum LoginFault {
 }
 
 impl LoginFault {
+    /// It was the user or the password that was refused.
+    pub fn is_of_credentials(&self) -> bool {
+        match self {
+            LoginFault::Pop3(fault) => matches!(fault, pop3::Error::Auth { .. }),
+            LoginFault::Imap(fault) => {
+                matches!(fault, imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. })
+            }
+        }
+    }
+
     /// The same for somebody who has the page's fields before them.
     pub fn on_page(&self) -> String {
         match self {

@@ -218,13 +218,15 @@ pub async fn log_in(
         Ok(mailbox) => (Some(mailbox), None),
         Err(reason) => (None, Some(reason)),
     };
+    // One that was refused is typed again.
+    let is_good = refused.as_ref().is_none_or(|reason| !reason.is_of_credentials());
     page.drafts.change(&owner, &id, |draft| {
-        (draft.name, draft.peer, draft.password) = (Some(name), peer, Some(password));
+        (draft.name, draft.peer, draft.password) = (Some(name), peer, is_good.then_some(password));
         draft.mailbox = mailbox;
     });
     if let Some(reason) = refused {
         let complaints = Complaints::one("", format!("That did not work. {host}: {}", reason.on_page()));
-        return Ok(complain(&login_step(&form, draft.told, true, &complaints)));
+        return Ok(complain(&login_step(&form, draft.told, is_good, &complaints)));
     }
     // Where there is no destination yet, that comes first.
     let next = if config.destinations.is_empty() { "home" } else { "mail" };

@@ -94,6 +94,9 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     assert!(seen.html().text.contains("the login was refused"), "{seen:?}");
     assert_eq!(value(&seen.html(), "port"), pop3.port, "what was typed is kept");
     assert!(!seen.body.contains("wrong"), "but not the password: {seen:?}");
+    assert!(!seen.body.contains("Leave it empty to keep"), "the one that is known was refused: {seen:?}");
+    let seen = browser.post(&login, &pop3.form("you@example.com", "you@example.com", "")).await;
+    assert_eq!(complaint(&seen, "password"), "Type the password.");
     let html =
         browser.submit(&login, &pop3.form("you@example.com", "you@example.com", PASSWORD)).await.html();
     is_usable(&html);
