@@ -26,7 +26,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Calls if a poll has ended since the last call or is under way, and the last poll of every account went well.
+    /// Calls if a poll has ended since the last call or is under way, and all is well with every account.
     pub async fn beat(
         &mut self,
         notifier: Option<&Notifier>,
@@ -56,8 +56,9 @@ impl Heartbeat {
     }
 }
 
-/// When the latest poll ended, if every account that is to be polled was polled in time, and without an error. A poll under
-/// way is in time, as each of its steps has a limit of its own: a first import takes hours.
+/// When the latest poll ended, if every account that is to be polled was polled in time and without an error, and no
+/// destination that is down holds up its mail. A poll under way is in time, as each of its steps has a limit of its own: a
+/// first import takes hours.
 fn all_well(
     health: &Health,
     configured: &Configured,
@@ -73,7 +74,7 @@ fn all_well(
             true => Some(now),
             false => known.last_success.filter(|_| known.next_poll + LATE >= now),
         };
-        let is_well = account.polling == Polling::On && known.failing_since.is_none();
+        let is_well = account.polling == Polling::On && known.failing_since.is_none() && !known.is_held_up;
         last_polls.push(last_poll.filter(|_| is_well)?);
     }
     last_polls.into_iter().max()
@@ -102,6 +103,7 @@ mod tests {
             next_poll: now,
             refused_logins: 0,
             error: String::new(),
+            is_held_up: false,
         };
         let both = configured(&[("a", Polling::On), ("b", Polling::On)]);
         let mut health = Health { accounts: vec![well("a", 9), well("b", 4)], ..Health::default() };
@@ -113,6 +115,9 @@ mod tests {
         );
         let broken = configured(&[("a", Polling::On), ("b", Polling::Broken("why".into()))]);
         assert_eq!(all_well(&health, &broken, &none, now), None);
+        health.accounts[1].is_held_up = true;
+        assert_eq!(all_well(&health, &both, &none, now), None, "where its mail goes is down");
+        health.accounts[1].is_held_up = false;
         health.accounts[0].next_poll = now - TimeDelta::minutes(16);
         assert_eq!(all_well(&health, &both, &none, now), None, "overdue");
         let first = UnderWay::from([AccountName::new("a").unwrap()]);

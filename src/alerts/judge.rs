@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::texts;
 use crate::ledger::{
-    self, AccountHealth, Change, Configured, DestinationHealth, Health, Hoard, Ledger, NewlyParked, Polling,
-    Subject, Told, Trouble,
+    self, AccountHealth, Change, Configured, DestinationHealth, Emptying, Health, Hoard, Ledger, NewlyParked,
+    Outdated, Polling, Subject, Told, Trouble,
 };
 
 /// What is looked at.
@@ -113,6 +113,12 @@ pub fn parked(sight: &Sight<'_>) -> Vec<(NewlyParked, Told)> {
     sight.health.parked.iter().map(|parked| (parked.clone(), texts::parked(parked))).collect()
 }
 
+/// What is said about messages that are parked no longer: of what still is, that; of others nothing.
+pub fn outdated(sight: &Sight<'_>) -> Vec<(Outdated, Option<Told>)> {
+    let outdated = sight.health.outdated.iter();
+    outdated.map(|outdated| (outdated.clone(), outdated.parked.as_ref().map(texts::parked))).collect()
+}
+
 fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
     let health: HashMap<&str, &AccountHealth> =
         sight.health.accounts.iter().map(|known| (known.name.as_str(), known)).collect();
@@ -129,7 +135,8 @@ fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
         failing_destination(known.find(|known| known.name == destination.name.as_str())?, after)
     });
     let hoards = sight.hoards.unwrap_or_default().iter();
-    let hoards = hoards.filter(|hoard| is_polled(sight.configured, &hoard.account)).map(growing_mailbox);
+    let hoards = hoards.filter(|hoard| is_polled(sight.configured, &hoard.account));
+    let hoards = hoards.map(|hoard| growing_mailbox(hoard, emptying(sight.configured, &hoard.account)));
     accounts.chain(destinations).chain(hoards).collect()
 }
 
@@ -173,7 +180,7 @@ fn failing_destination(destination: &DestinationHealth, after: Duration) -> Opti
     })
 }
 
-fn growing_mailbox(hoard: &Hoard) -> Current {
+fn growing_mailbox(hoard: &Hoard, emptying: Emptying) -> Current {
     let is_much = hoard.undeleted >= UNDELETED || hoard.left >= LEFT_MESSAGES || hoard.octets >= LEFT_OCTETS;
     let hoard = hoard.clone();
     Current {
@@ -181,7 +188,7 @@ fn growing_mailbox(hoard: &Hoard) -> Current {
         name: hoard.account.clone(),
         since: None,
         told_after: is_much.then_some(Duration::ZERO),
-        say: Box::new(move |_| texts::mailbox(&hoard, UNDELETED)),
+        say: Box::new(move |_| texts::mailbox(&hoard, UNDELETED, emptying)),
     }
 }
 
@@ -197,6 +204,11 @@ fn is_configured(configured: &Configured, trouble: &Trouble) -> bool {
 fn is_polled(configured: &Configured, name: &str) -> bool {
     let mut accounts = configured.accounts.iter();
     accounts.any(|known| known.name.as_str() == name && known.polling != Polling::Paused)
+}
+
+fn emptying(configured: &Configured, name: &str) -> Emptying {
+    let account = configured.accounts.iter().find(|known| known.name.as_str() == name);
+    account.map(|account| account.emptying).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -237,6 +249,7 @@ mod tests {
             next_poll: now(),
             refused_logins,
             error: "pop.example.com:995: the login was refused".into(),
+            is_held_up: false,
         }
     }
 

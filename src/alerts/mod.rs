@@ -52,7 +52,7 @@ pub struct Settings {
     /// The error says why nothing can be posted: its secret cannot be had.
     pub url: Option<Result<notifier::Settings, String>>,
     pub command: Option<Command>,
-    /// Called after each round of polls that went well. May hold a token.
+    /// Called after each round of polls that went well, and left nothing to a destination that is down. May hold a token.
     pub heartbeat: Option<Address>,
 }
 
@@ -222,9 +222,10 @@ async fn note(
     };
     mailboxes_at.get_or_insert_with(Instant::now);
     let sight = Sight { health, hoards: hoards.as_deref(), configured: &plan.configured };
-    let (changes, parked) = (judge::changes(&sight, plan.after, now), judge::parked(&sight));
-    if changes.is_empty() && parked.is_empty() {
+    let changes = judge::changes(&sight, plan.after, now);
+    let (parked, outdated) = (judge::parked(&sight), judge::outdated(&sight));
+    if changes.is_empty() && parked.is_empty() && outdated.is_empty() {
         return Ok(());
     }
-    ledger.note_troubles(changes, parked, ways, now).await
+    ledger.note_troubles(changes, parked, outdated, ways, now).await
 }

@@ -114,7 +114,13 @@ impl Outlets {
         ledger: &Ledger,
     ) -> Result<BTreeMap<Address, Vec<Notice>>, ledger::Error> {
         let mut waiting: BTreeMap<Address, Vec<Notice>> = BTreeMap::new();
-        for way in plan.tellers.ways() {
+        let ways = plan.tellers.ways();
+        for (way, title) in ledger.drop_stale_notices(Utc::now()).await? {
+            if ways.contains(&way) {
+                warn!(way = way.as_str(), title, "this could not be told for three days; it is dropped");
+            }
+        }
+        for way in ways {
             let addresses = plan.tellers.addresses(way);
             for address in &addresses {
                 self.look_again(address, ledger).await?;

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Local, Utc};
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::ledger::{AccountHealth, DestinationHealth, Hoard, NewlyParked, Notice, Subject, Told, Trouble};
+use crate::ledger::{
+    AccountHealth, DestinationHealth, Emptying, Hoard, NewlyParked, Notice, Subject, Told, Trouble,
+};
 
 pub fn account(account: &AccountHealth, since: DateTime<Utc>) -> Told {
     let AccountHealth { name, error, last_success, .. } = account;
@@ -68,24 +70,25 @@ pub fn destination(destination: &DestinationHealth, since: DateTime<Utc>) -> Tol
 
 pub fn parked(parked: &NewlyParked) -> Told {
     let NewlyParked { account, destination, reason, deliveries } = parked;
-    let (messages, them) = match deliveries.len() {
-        1 => ("A message of the account".to_owned(), "it"),
-        count => (format!("{} messages of the account", HumanCount(count as u64)), "them"),
+    let is_one = deliveries.len() == 1;
+    let (messages, are) = match deliveries.len() {
+        1 => ("A message of the account".to_owned(), "is"),
+        count => (format!("{} messages of the account", HumanCount(count as u64)), "are"),
     };
-    let are = if deliveries.len() == 1 { "is" } else { "are" };
+    let (they_were, them, one) = if is_one { ("It was", "it", "it") } else { ("They were", "them", "one") };
     Told {
         title: format!("{messages} {account} {are} parked"),
         text: format!(
-            "They were for the destination {destination}, and mailferry has given up for now.\n\nReason: {reason}\n\n\
+            "{they_were} for the destination {destination}, and mailferry has given up for now.\n\nReason: {reason}\n\n\
              `mailferry parked` shows {them}. Once the cause is mended, `mailferry retry {account}` tries again; \
-             `mailferry export ID` saves one as a file, `mailferry give-up ID` ends the matter. Nothing is lost: what \
+             `mailferry export ID` saves {one} as a file, `mailferry give-up ID` ends the matter. Nothing is lost: what \
              is parked stays at its source."
         ),
     }
 }
 
 /// `undeleted` is from where on deletions without effect are the matter.
-pub fn mailbox(hoard: &Hoard, undeleted: u64) -> Told {
+pub fn mailbox(hoard: &Hoard, undeleted: u64, emptying: Emptying) -> Told {
     let Hoard { account, left, octets, .. } = hoard;
     if hoard.undeleted >= undeleted {
         return Told {
@@ -98,12 +101,24 @@ pub fn mailbox(hoard: &Hoard, undeleted: u64) -> Told {
             ),
         };
     }
+    let advice = match emptying {
+        Emptying::Possible => {
+            "Delete old mail at the provider, and set leave_copy = \"30d\", say, for what comes from now on."
+        }
+        Emptying::AtOnceOnly => {
+            "Delete old mail in the provider's web mail, now and then: once it has been retrieved its server does not \
+             show it to POP3 any more, so that no `leave_copy` with a time deletes it."
+        }
+        Emptying::InVain => {
+            "Delete old mail in the provider's web mail, now and then: its server is known to keep what POP3 deletes, \
+             whatever `leave_copy` says."
+        }
+    };
     Told {
         title: format!("The mailbox of the account {account} only grows"),
         text: format!(
             "{} messages ({}) have come since mailferry first saw this mailbox, were delivered, and are still there, \
-             because `leave_copy = true` leaves them.\n\nA full mailbox takes no new mail. Delete old mail at the \
-             provider, and set leave_copy = \"30d\", say, for what comes from now on.",
+             because `leave_copy = true` leaves them.\n\nA full mailbox takes no new mail. {advice}",
             HumanCount(*left),
             HumanBytes(*octets)
         ),
@@ -159,6 +174,32 @@ mod tests {
             state: "begun".into(),
             title: title.into(),
             text: format!("{title}, in full."),
+        }
+    }
+
+    #[test]
+    fn one_parked_message_is_one() {
+        let parked = |count| {
+            let deliveries = (0..count).map(crate::ledger::DeliveryId).collect();
+            let (account, destination) = ("work".into(), "home".into());
+            parked(&NewlyParked { account, destination, deliveries, reason: "552 no".into() })
+        };
+        let (one, many) = (parked(1), parked(1200));
+        assert_eq!(one.title, "A message of the account work is parked");
+        assert!(one.text.starts_with("It was for the destination home, and"), "{}", one.text);
+        assert!(one.text.contains("`mailferry export ID` saves it as a file"), "{}", one.text);
+        assert_eq!(many.title, "1,200 messages of the account work are parked");
+        assert!(many.text.starts_with("They were for the destination home, and"), "{}", many.text);
+    }
+
+    #[test]
+    fn nobody_is_advised_to_do_what_has_no_effect() {
+        let hoard = Hoard { account: "work".into(), undeleted: 0, left: 6000, octets: 9 };
+        let advice = |emptying| mailbox(&hoard, 10, emptying).text;
+        assert!(advice(Emptying::Possible).contains("set leave_copy = \"30d\""));
+        for emptying in [Emptying::AtOnceOnly, Emptying::InVain] {
+            let advice = advice(emptying);
+            assert!(!advice.contains("30d") && advice.contains("in the provider's web mail"), "{advice}");
         }
     }
 

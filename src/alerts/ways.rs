@@ -11,7 +11,7 @@ use tracing::warn;
 use super::mail::{Mailbox, Mailboxes, mail};
 use super::texts::together;
 use super::{Command, Settings};
-use crate::destination::notifier::{Format, Notifier};
+use crate::destination::notifier::{Format, Notifier, Unsent};
 use crate::ledger::{self, Ledger, Notice, Told, Way};
 use crate::net::Connectors;
 
@@ -39,7 +39,7 @@ pub type Address = (Way, String);
 pub enum Outcome {
     /// So many notices are known now.
     Told(usize),
-    /// Nothing has arrived; the reason is a clause.
+    /// Nothing has arrived, or there is no sign of it; the reason is a clause.
     Failed(String),
     /// Nobody knows whether it has arrived: that is to be looked for, so soon.
     Lost { reason: String, look_up: Duration },
@@ -101,20 +101,31 @@ impl Teller<'_> {
     /// # Errors
     /// Only the ledger's.
     pub async fn tell(&self, notices: &[Notice], ledger: &Ledger) -> Result<Outcome, ledger::Error> {
+        if let Teller::Mail(mailbox) = self {
+            return mail(mailbox, notices, ledger).await;
+        }
+        let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
         let (told, now) = (together(notices), Utc::now());
-        let outcome = match self {
-            Teller::Mail(mailbox) => return mail(mailbox, notices, ledger).await,
+        ledger.sending_notices(ids.clone(), now).await?;
+        let sent = match self {
             Teller::Url(format, notifier) => {
                 let id = format!("alert_{}", id(notices, ledger.notice_mark()));
                 notifier.post(*format, &id, body(*format, &told, notices, now), now).await
             }
             Teller::Command(command) => run(command, &told).await,
+            Teller::Mail(_) => Ok(()),
         };
-        if let Err(reason) = outcome {
-            return Ok(Outcome::Failed(reason));
-        }
-        ledger.forget_notices(notices.iter().map(|notice| notice.id).collect()).await?;
-        Ok(Outcome::Told(notices.len()))
+        Ok(match sent {
+            Ok(()) => {
+                ledger.forget_notices(ids).await?;
+                Outcome::Told(notices.len())
+            }
+            Err(Unsent::Certainly(reason)) => {
+                ledger.unsent_notices(ids).await?;
+                Outcome::Failed(reason)
+            }
+            Err(Unsent::Perhaps(reason)) => Outcome::Failed(reason),
+        })
     }
 }
 
@@ -143,7 +154,7 @@ fn body(format: Format, told: &Told, notices: &[Notice], now: DateTime<Utc>) -> 
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
 /// The first line of what it reads is the title. What it complains of goes where our own log goes.
-async fn run(command: &Command, told: &Told) -> Result<(), String> {
+async fn run(command: &Command, told: &Told) -> Result<(), Unsent> {
     let program = command.program.display();
     let mut child = tokio::process::Command::new(&command.program)
         .args(&command.arguments)
@@ -152,7 +163,7 @@ async fn run(command: &Command, told: &Told) -> Result<(), String> {
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| format!("{program} cannot be started ({e})"))?;
+        .map_err(|e| Unsent::Certainly(format!("{program} cannot be started ({e})")))?;
     let text = format!("{}\n\n{}", told.title, told.text);
     let running = async {
         if let Some(mut stdin) = child.stdin.take() {
@@ -161,10 +172,11 @@ async fn run(command: &Command, told: &Told) -> Result<(), String> {
         }
         child.wait().await
     };
-    match tokio::time::timeout(COMMAND_TIME, running).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("{program} failed ({status})")),
-        Ok(Err(e)) => Err(format!("{program} was lost ({e})")),
-        Err(_) => Err(format!("{program} took longer than {} s", COMMAND_TIME.as_secs())),
-    }
+    // It may have failed at what came after the telling.
+    Err(Unsent::Perhaps(match tokio::time::timeout(COMMAND_TIME, running).await {
+        Ok(Ok(status)) if status.success() => return Ok(()),
+        Ok(Ok(status)) => format!("{program} failed ({status})"),
+        Ok(Err(e)) => format!("{program} was lost ({e})"),
+        Err(_) => format!("{program} took longer than {} s", COMMAND_TIME.as_secs()),
+    }))
 }

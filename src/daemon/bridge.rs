@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::destination::Destination;
 use crate::ledger::{
     self, AccountSetup, Class, Configured, ConfiguredAccount, ConfiguredDestination, DestinationSetup,
-    Ledger, PollRecord, Polling, Step,
+    Emptying, Ledger, PollRecord, Polling, Step,
 };
 use crate::message::{AccountName, DestinationName};
 use crate::net::{self, Connectors};
@@ -343,7 +343,13 @@ pub fn configured(config: &Config) -> Configured {
 /// An account at its server.
 fn at(name: &AccountName, peer: &net::Settings, user: &str) -> ConfiguredAccount {
     let steps = providers::steps_for_password(&peer.host).into_iter();
+    let emptying = match providers::for_host(&peer.host) {
+        Some(provider) if provider.ignores_deletion => Emptying::InVain,
+        Some(provider) if provider.quirks.hides_retrieved => Emptying::AtOnceOnly,
+        _ => Emptying::Possible,
+    };
     ConfiguredAccount {
+        emptying,
         source: format!("{user} at {}", peer.host),
         in_the_clear: peer.is_in_the_clear(),
         steps: steps.map(|(text, link)| Step { text, link: link.map(str::to_owned) }).collect(),

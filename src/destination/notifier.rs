@@ -54,6 +54,26 @@ impl Settings {
 /// How long the other side may take, all in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long until there is a connection: less, so that who is not there has certainly not been told.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Why there is no sign that something has arrived, as a clause. Holds no part of the address but the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// It has not.
+    Certainly(String),
+    /// It may have all the same.
+    Perhaps(String),
+}
+
+impl Unsent {
+    pub fn into_reason(self) -> String {
+        match self {
+            Unsent::Certainly(reason) | Unsent::Perhaps(reason) => reason,
+        }
+    }
+}
+
 /// An address, ready to be called.
 pub struct Notifier {
     url: Url,
@@ -83,20 +103,20 @@ impl Notifier {
         let keys = secret.map(|secret| Keys::new(&[secret])).transpose()?;
         let tls = if url.scheme() == "https" { connectors.https(None, None) } else { Connectors::http() };
         let tls = tls.map_err(|e| e.to_string())?;
-        Ok(Notifier { url, peer, keys, client: client(tls, PATIENCE)? })
+        Ok(Notifier { url, peer, keys, client: client(tls, CONNECT)? })
     }
 
     /// Posts a text under an id that is the same when it is posted again.
     ///
     /// # Errors
-    /// Why it may not have arrived, as a clause. Holds no part of the address but the host.
+    /// Why it may not have arrived.
     pub async fn post(
         &self,
         format: Format,
         id: &str,
         text: String,
         now: DateTime<Utc>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unsent> {
         let content_type = match format {
             Format::Json => "application/json",
             Format::Text => "text/plain; charset=utf-8",
@@ -104,8 +124,8 @@ impl Notifier {
         let body = Body::of(text);
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, content_type);
         if let Some(keys) = &self.keys {
-            let signature =
-                keys.sign(id, now.timestamp(), &body).await.map_err(|e| format!("no signature ({e})"))?;
+            let signature = keys.sign(id, now.timestamp(), &body).await;
+            let signature = signature.map_err(|e| Unsent::Certainly(format!("no signature ({e})")))?;
             request = request
                 .header("webhook-id", id)
                 .header("webhook-timestamp", now.timestamp())
@@ -119,24 +139,29 @@ impl Notifier {
     /// # Errors
     /// As [`Notifier::post`].
     pub async fn call(&self) -> Result<(), String> {
-        self.answered(self.client.get(self.url.clone())).await
+        self.answered(self.client.get(self.url.clone())).await.map_err(Unsent::into_reason)
     }
 
-    async fn answered(&self, request: RequestBuilder) -> Result<(), String> {
+    async fn answered(&self, request: RequestBuilder) -> Result<(), Unsent> {
         let peer = &self.peer;
-        match request.timeout(PATIENCE).send().await {
-            Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) if response.status().is_redirection() => {
-                Err(format!("HTTP {} from {peer}: redirects are not followed", response.status().as_u16()))
+        let fault = match request.timeout(PATIENCE).send().await {
+            Ok(response) if response.status().is_success() => return Ok(()),
+            Ok(response) => {
+                let code = response.status().as_u16();
+                let more =
+                    if response.status().is_redirection() { ": redirects are not followed" } else { "" };
+                return Err(Unsent::Certainly(format!("HTTP {code} from {peer}{more}")));
             }
-            Ok(response) => Err(format!("HTTP {} from {peer}", response.status().as_u16())),
-            Err(fault) if fault.is_timeout() => {
-                Err(format!("{peer}: no answer within {} s", PATIENCE.as_secs()))
+            Err(fault) => fault,
+        };
+        let reason = match net::tls_fault(&fault, peer, "use a name it bears") {
+            _ if fault.is_timeout() && fault.is_connect() => {
+                format!("{peer}: no connection within {} s", CONNECT.as_secs())
             }
-            Err(fault) => Err(match net::tls_fault(&fault, peer, "use a name it bears") {
-                Some(tls) => format!("{peer}: {tls}"),
-                None => format!("{peer}: {}", printable(net::innermost(&fault).to_string())),
-            }),
-        }
+            _ if fault.is_timeout() => format!("{peer}: no answer within {} s", PATIENCE.as_secs()),
+            Some(tls) => format!("{peer}: {tls}"),
+            None => format!("{peer}: {}", printable(net::innermost(&fault).to_string())),
+        };
+        Err(if fault.is_connect() { Unsent::Certainly(reason) } else { Unsent::Perhaps(reason) })
     }
 }

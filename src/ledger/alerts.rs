@@ -39,6 +39,8 @@ pub struct Health {
     pub destinations: Vec<DestinationHealth>,
     /// What was parked and has not been told of.
     pub parked: Vec<NewlyParked>,
+    /// Notices on their way about what was parked, and is so no longer, or only in part.
+    pub outdated: Vec<Outdated>,
     /// What was wrong when [`Ledger::note_troubles`] was last called.
     pub known: Vec<Trouble>,
     /// Beginnings of troubles that are still on their way to somebody, by the title that they bear.
@@ -54,6 +56,8 @@ pub struct AccountHealth {
     /// Polls in a row whose login was refused.
     pub refused_logins: u32,
     pub error: String,
+    /// Listed mail of it waits for a destination that is failing, paused or disabled.
+    pub is_held_up: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,15 @@ pub struct NewlyParked {
     pub deliveries: Vec<DeliveryId>,
     /// That of one of them.
     pub reason: String,
+}
+
+/// Notices that say of deliveries that they are parked, while some are no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outdated {
+    /// One for each way.
+    pub notices: Vec<i64>,
+    /// What still is, where anything is.
+    pub parked: Option<NewlyParked>,
 }
 
 /// What a mailbox holds that it need not.
@@ -136,15 +149,25 @@ pub struct Notice {
 /// Most notices that wait for one way: the oldest make room.
 const MOST_NOTICES: i64 = 10_000;
 
-/// After so many seconds it is no news any more that something is right again. What is still wrong is.
+/// What could not be told for so many seconds is no news any more.
 const STALE: i64 = 3 * DAY;
+
+/// After so many seconds a notice is told again that may have been told before; each time after twice as many.
+const DOUBTFUL: i64 = 60;
 
 impl Ledger {
     /// How everything is, of accounts and destinations in the config or not.
     pub async fn health(&self) -> Result<Health, Error> {
         let accounts = "
-            SELECT name, failing_since, last_success_at, next_poll_at, refused_logins, error_text
-            FROM accounts ORDER BY name";
+            SELECT a.name, a.failing_since, a.last_success_at, a.next_poll_at, a.refused_logins, a.error_text,
+                EXISTS (
+                    SELECT 1 FROM routes r JOIN destinations t ON t.id = r.destination
+                    CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
+                    JOIN messages m ON m.id = d.message
+                    WHERE r.account = a.id AND t.state <> 'ok' AND d.state IN ('due', 'attempting', 'deferred')
+                        AND m.last_listing IS NULL
+                ) AS is_held_up
+            FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
         // Nobody misses one that nothing waits for.
@@ -172,9 +195,39 @@ impl Ledger {
             accounts: accounts.into_iter().map(AccountHealth::from).collect(),
             destinations: destinations.collect(),
             parked: self.newly_parked().await?,
+            // After what is newly parked: what is parked anew is told of there, and must not be told of here as well.
+            outdated: self.outdated().await?,
             known: known.collect(),
             untold: self.untold().await?,
         })
+    }
+
+    async fn outdated(&self) -> Result<Vec<Outdated>, Error> {
+        let sql = "
+            SELECT n.deliveries, json_group_array(n.id) FROM notices n
+            WHERE n.deliveries IS NOT NULL AND EXISTS (
+                SELECT 1 FROM json_each(n.deliveries) j LEFT JOIN deliveries d ON d.id = j.value
+                WHERE d.state IS NOT 'parked' OR d.told = 0
+            )
+            GROUP BY n.deliveries ORDER BY min(n.id)";
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let mut outdated = Vec::new();
+        for (deliveries, notices) in rows {
+            let sql = "
+                SELECT a.name AS account, t.name AS destination, d.id, d.reason
+                FROM json_each($1) j JOIN deliveries d ON d.id = j.value
+                JOIN accounts a ON a.id = d.account JOIN destinations t ON t.id = d.destination
+                WHERE d.state = 'parked' AND d.told = 1 ORDER BY d.id";
+            let rows: Vec<ParkedRow> = sqlx::query_as(sql)
+                .bind(deliveries)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(self.sql_error())?;
+            let parked = (!rows.is_empty()).then(|| NewlyParked::of(&rows));
+            outdated.push(Outdated { notices: numbers(&notices), parked });
+        }
+        Ok(outdated)
     }
 
     async fn untold(&self) -> Result<BTreeMap<(Subject, String), String>, Error> {
@@ -232,11 +285,13 @@ impl Ledger {
     }
 
     /// Keeps what has changed, and puts what is to be told on its way by each of `ways`, all or nothing: of a trouble
-    /// the texts in `changes`, of what was parked those in `parked`.
+    /// the texts in `changes`, of what was parked those in `parked`. What is outdated is taken back, and said anew where
+    /// something is left to be said.
     pub async fn note_troubles(
         &self,
         changes: Vec<(Trouble, Change)>,
         parked: Vec<(NewlyParked, Told)>,
+        outdated: Vec<(Outdated, Option<Told>)>,
         ways: Vec<Way>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
@@ -245,11 +300,17 @@ impl Ledger {
                 for (trouble, change) in &changes {
                     note(connection, trouble, change, &ways, now).await?;
                 }
+                for (Outdated { notices, parked }, told) in &outdated {
+                    let untold = take_back(connection, notices).await?;
+                    if let (Some(parked), Some(told)) = (parked, told) {
+                        tell_of_parked(connection, parked, told, &untold, now).await?;
+                    }
+                }
                 for (parked, told) in &parked {
                     let sql = "UPDATE deliveries SET told = 1 WHERE id IN (SELECT value FROM json_each($1))";
                     let ids = list(parked.deliveries.iter().copied());
                     sqlx::query(sql).bind(ids).execute(&mut *connection).await?;
-                    tell(connection, PARKED, &parked.account, "begun", told, &ways, now).await?;
+                    tell_of_parked(connection, parked, told, &ways, now).await?;
                 }
                 Ok(())
             })
@@ -257,18 +318,68 @@ impl Ledger {
         .await
     }
 
-    /// What is still to be told that way, the oldest first. What is no news any more is left out.
+    /// What is to be told that way now, the oldest first. Left out is what is no news any more, what has yet to be said in
+    /// other words, and for a while what may have been told before.
     pub async fn notices(&self, way: Way, now: DateTime<Utc>) -> Result<Vec<Notice>, Error> {
         let sql = "
             SELECT id, made_at, kind, name, state, title, text FROM notices
-            WHERE way = $1 AND (state = 'begun' OR made_at >= $2) ORDER BY id";
+            WHERE way = $1 AND made_at >= $2
+                AND (doubts = 0 OR sent_at + ($3 << min(doubts - 1, 20)) <= $4) ORDER BY id";
         let rows: Vec<NoticeRow> = sqlx::query_as(sql)
             .bind(way.as_str())
             .bind(unix(now) - STALE)
+            .bind(DOUBTFUL)
+            .bind(unix(now))
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;
-        Ok(rows.into_iter().map(Notice::from).collect())
+        let outdated: Vec<i64> =
+            self.outdated().await?.into_iter().flat_map(|outdated| outdated.notices).collect();
+        Ok(rows.into_iter().filter(|row| !outdated.contains(&row.id)).map(Notice::from).collect())
+    }
+
+    /// Drops what could not be told for three days. Returns it: by which way, and the title; the oldest first.
+    pub async fn drop_stale_notices(&self, now: DateTime<Utc>) -> Result<Vec<(Way, String)>, Error> {
+        let before = unix(now) - STALE;
+        let is_there = "SELECT EXISTS (SELECT 1 FROM notices WHERE made_at < $1)";
+        let is_there = sqlx::query_scalar(is_there).bind(before).fetch_one(&self.readers).await;
+        if !is_there.map_err(self.sql_error())? {
+            return Ok(Vec::new());
+        }
+        let dropped: Vec<(i64, String, String)> = self
+            .write(Outlives::Power, move |connection| {
+                Box::pin(async move {
+                    let sql = "DELETE FROM notices WHERE made_at < $1 RETURNING id, way, title";
+                    sqlx::query_as(sql).bind(before).fetch_all(connection).await
+                })
+            })
+            .await?;
+        let dropped: BTreeMap<i64, (String, String)> =
+            dropped.into_iter().map(|(id, way, title)| (id, (way, title))).collect();
+        Ok(dropped.into_values().filter_map(|(way, title)| Some((Way::parse(&way)?, title))).collect())
+    }
+
+    /// They go out now in a way that may tell them without a sign of it. Until they are forgotten, or known to be unsent,
+    /// they count as perhaps told.
+    pub async fn sending_notices(&self, ids: Vec<i64>, now: DateTime<Utc>) -> Result<(), Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move { doubt(connection, &list(ids), now).await })
+        })
+        .await
+    }
+
+    /// They went out, and have certainly not been told.
+    pub async fn unsent_notices(&self, ids: Vec<i64>) -> Result<(), Error> {
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move {
+                let sql = "
+                    UPDATE notices SET doubts = max(doubts - 1, 0)
+                    WHERE id IN (SELECT value FROM json_each($1))";
+                sqlx::query(sql).bind(list(ids)).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// They have been told.
@@ -287,6 +398,10 @@ impl Ledger {
     pub fn notice_mark(&self) -> &str {
         &self.notice_mark
     }
+}
+
+fn numbers(array: &str) -> Vec<i64> {
+    serde_json::from_str(array).unwrap_or_default()
 }
 
 async fn note(
@@ -316,11 +431,12 @@ async fn note(
         Change::Over(None) => withdraw(connection, kind, name).await.map(drop),
         Change::Turned(told) => {
             // Under new ids: what the old ones said may be on its way.
-            let untold = withdraw(connection, kind, name).await?;
-            tell(connection, kind, name, "begun", told, &untold, now).await
+            let Withdrawn { ways, .. } = withdraw(connection, kind, name).await?;
+            tell(connection, kind, name, "begun", told, &ways, now).await
         }
         Change::Hidden => {
-            let untold = withdraw(connection, kind, name).await?;
+            let Withdrawn { untold, .. } = withdraw(connection, kind, name).await?;
+            // Who may have been told is told when it is over.
             match ways.iter().all(|way| untold.contains(way)) {
                 true => end(connection, kind, name).await,
                 false => Ok(()),
@@ -335,11 +451,47 @@ async fn end(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx:
     Ok(())
 }
 
-/// Takes back what has not been told of a trouble. Returns the ways by which it has not.
-async fn withdraw(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Vec<Way>> {
-    let sql = "DELETE FROM notices WHERE kind = $1 AND name = $2 RETURNING way";
-    let untold: Vec<String> = sqlx::query_scalar(sql).bind(kind).bind(name).fetch_all(connection).await?;
-    Ok(Way::ALL.into_iter().filter(|way| untold.iter().any(|word| word == way.as_str())).collect())
+/// Notices that were taken back.
+struct Withdrawn {
+    /// By which they would have been told.
+    ways: Vec<Way>,
+    /// Those of them by which they certainly were not.
+    untold: Vec<Way>,
+}
+
+/// Takes back what is still to be told of a trouble.
+async fn withdraw(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Withdrawn> {
+    let sql = "
+        DELETE FROM notices WHERE kind = $1 AND name = $2
+        RETURNING way, doubts > 0 OR way = 'mail' AND EXISTS (
+            SELECT 1 FROM notice_attempts a, json_each(a.notices) j WHERE j.value = notices.id
+        )";
+    let rows: Vec<(String, bool)> = sqlx::query_as(sql).bind(kind).bind(name).fetch_all(connection).await?;
+    let ways = |only_untold: bool| {
+        let is = |way: &Way| rows.iter().any(|(word, told)| word == way.as_str() && !(only_untold && *told));
+        Way::ALL.into_iter().filter(is).collect()
+    };
+    Ok(Withdrawn { ways: ways(false), untold: ways(true) })
+}
+
+/// Returns the ways by which they would have been told.
+async fn take_back(connection: &mut SqliteConnection, notices: &[i64]) -> sqlx::Result<Vec<Way>> {
+    let sql = "DELETE FROM notices WHERE id IN (SELECT value FROM json_each($1)) RETURNING way";
+    let ways: Vec<String> =
+        sqlx::query_scalar(sql).bind(list(notices.iter().copied())).fetch_all(connection).await?;
+    Ok(Way::ALL.into_iter().filter(|way| ways.iter().any(|word| word == way.as_str())).collect())
+}
+
+/// Nobody knows, or will, whether these `notices` have been told.
+pub(super) async fn doubt(
+    connection: &mut SqliteConnection,
+    notices: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE notices SET doubts = doubts + 1, sent_at = $2 WHERE id IN (SELECT value FROM json_each($1))";
+    sqlx::query(sql).bind(notices).bind(unix(now)).execute(connection).await?;
+    Ok(())
 }
 
 /// A trouble that is over before its beginning could be told is told of once: that text says all.
@@ -352,11 +504,7 @@ async fn tell(
     ways: &[Way],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if kind != PARKED {
-        withdraw(connection, kind, name).await?;
-    }
-    let stale = "DELETE FROM notices WHERE state = 'over' AND made_at < $1";
-    sqlx::query(stale).bind(unix(now) - STALE).execute(&mut *connection).await?;
+    withdraw(connection, kind, name).await?;
     for way in ways {
         let put = "
             INSERT INTO notices (way, made_at, kind, name, state, title, text)
@@ -371,12 +519,43 @@ async fn tell(
             .bind(&told.text)
             .execute(&mut *connection)
             .await?;
-        let make_room = "
-            DELETE FROM notices WHERE way = $1 AND id <= (
-                SELECT id FROM notices WHERE way = $1 ORDER BY id DESC LIMIT 1 OFFSET $2
-            )";
-        sqlx::query(make_room).bind(way.as_str()).bind(MOST_NOTICES).execute(&mut *connection).await?;
+        make_room(connection, *way).await?;
     }
+    Ok(())
+}
+
+async fn tell_of_parked(
+    connection: &mut SqliteConnection,
+    parked: &NewlyParked,
+    told: &Told,
+    ways: &[Way],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for way in ways {
+        let put = "
+            INSERT INTO notices (way, made_at, kind, name, state, title, text, deliveries)
+            VALUES ($1, $2, $3, $4, 'begun', $5, $6, $7)";
+        sqlx::query(put)
+            .bind(way.as_str())
+            .bind(unix(now))
+            .bind(PARKED)
+            .bind(&parked.account)
+            .bind(&told.title)
+            .bind(&told.text)
+            .bind(list(parked.deliveries.iter().copied()))
+            .execute(&mut *connection)
+            .await?;
+        make_room(connection, *way).await?;
+    }
+    Ok(())
+}
+
+async fn make_room(connection: &mut SqliteConnection, way: Way) -> sqlx::Result<()> {
+    let sql = "
+        DELETE FROM notices WHERE way = $1 AND id <= (
+            SELECT id FROM notices WHERE way = $1 ORDER BY id DESC LIMIT 1 OFFSET $2
+        )";
+    sqlx::query(sql).bind(way.as_str()).bind(MOST_NOTICES).execute(connection).await?;
     Ok(())
 }
 
@@ -404,6 +583,10 @@ impl Way {
             Way::Command => "command",
         }
     }
+
+    fn parse(text: &str) -> Option<Way> {
+        Way::ALL.into_iter().find(|way| way.as_str() == text)
+    }
 }
 
 #[derive(FromRow)]
@@ -414,6 +597,7 @@ struct AccountRow {
     next_poll_at: i64,
     refused_logins: i64,
     error_text: String,
+    is_held_up: bool,
 }
 
 impl From<AccountRow> for AccountHealth {
@@ -425,6 +609,7 @@ impl From<AccountRow> for AccountHealth {
             next_poll: moment(row.next_poll_at),
             refused_logins: small(row.refused_logins),
             error: row.error_text,
+            is_held_up: row.is_held_up,
         }
     }
 }

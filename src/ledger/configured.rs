@@ -23,6 +23,7 @@ pub struct ConfiguredAccount {
     pub in_the_clear: bool,
     /// What its provider wants before it accepts a password, where that is known.
     pub steps: Vec<Step>,
+    pub emptying: Emptying,
     pub polling: Polling,
 }
 
@@ -31,6 +32,17 @@ pub struct ConfiguredAccount {
 pub struct Step {
     pub text: String,
     pub link: Option<String>,
+}
+
+/// Whether delivered mail can be deleted at its source by who polls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Emptying {
+    #[default]
+    Possible,
+    /// Not later than it is retrieved: from then on its provider does not show it.
+    AtOnceOnly,
+    /// Its provider takes the order and deletes nothing.
+    InVain,
 }
 
 /// Whether an account is polled.
@@ -76,8 +88,15 @@ impl Status {
 impl ConfiguredAccount {
     /// One of which no more is known.
     pub fn new(name: AccountName, polling: Polling) -> ConfiguredAccount {
-        let (source, steps) = (String::new(), Vec::new());
-        ConfiguredAccount { name, source, has_own_file: false, in_the_clear: false, steps, polling }
+        ConfiguredAccount {
+            name,
+            source: String::new(),
+            has_own_file: false,
+            in_the_clear: false,
+            steps: Vec::new(),
+            emptying: Emptying::default(),
+            polling,
+        }
     }
 
     fn status(&self, known: Option<AccountStatus>) -> AccountStatus {

@@ -96,9 +96,10 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 pub use adopt::{Adopted, Adoption, SeenElsewhere};
 pub use alerts::{
-    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Subject, Told, Trouble, Way,
+    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Outdated, Subject, Told,
+    Trouble, Way,
 };
-pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Polling, Step};
+pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Emptying, Polling, Step};
 pub use deletions::Deletion;
 pub use deliveries::Attempt;
 pub use due::{Ask, Due, DueDelivery};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
+use super::alerts::doubt;
 use super::columns::{digest, int, list, small, unsigned};
 use super::{Error, Ledger, Outlives};
 use crate::message::{DestinationName, Found, Mark, Verdict, unix};
@@ -23,7 +24,7 @@ pub struct NoticeAttempt {
 pub enum LookedUp {
     /// It is there: so many notices have been told.
     Stored(usize),
-    /// It is not there, or nobody will ever know: what waits may be sent.
+    /// It is not there, or nobody will ever know: what waits may be sent, in that case after a while.
     Over,
     /// It is to be looked for again, after so long.
     Again(Duration),
@@ -121,7 +122,7 @@ impl Ledger {
                 match found {
                     Found::Found { .. } => Ok(LookedUp::Stored(stored(connection, &destination).await?)),
                     Found::Absent => absent(connection, &destination, absent_after, now).await,
-                    Found::CannotSay { .. } => cannot_say(connection, &destination).await,
+                    Found::CannotSay { .. } => cannot_say(connection, &destination, now).await,
                     Found::Unreachable { .. } => Ok(LookedUp::Again(BLIND)),
                 }
             })
@@ -218,12 +219,19 @@ async fn absent(
 async fn cannot_say(
     connection: &mut SqliteConnection,
     destination: &DestinationName,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<LookedUp> {
     let sql = "UPDATE notice_attempts SET blind = blind + 1 WHERE destination = $1 RETURNING blind";
     let blind: Option<i64> =
         sqlx::query_scalar(sql).bind(destination.as_str()).fetch_optional(&mut *connection).await?;
     if blind.is_some_and(|blind| blind < MOST_BLIND) {
         return Ok(LookedUp::Again(BLIND));
+    }
+    let notices = "SELECT notices FROM notice_attempts WHERE destination = $1";
+    let notices: Option<String> =
+        sqlx::query_scalar(notices).bind(destination.as_str()).fetch_optional(&mut *connection).await?;
+    if let Some(notices) = notices {
+        doubt(connection, &notices, now).await?;
     }
     end(connection, destination).await?;
     Ok(LookedUp::Over)

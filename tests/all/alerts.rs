@@ -305,3 +305,67 @@ async fn a_notice_that_nobody_takes_harms_no_poll() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 }
+
+/// A monitor that is called while mail waits in vain would never raise the alarm.
+#[tokio::test]
+async fn no_heart_beats_while_the_only_destination_is_down() {
+    let server = Dovecot::start();
+    server.put("old", &[message(0)]);
+    let (receiver, monitor, app) =
+        (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = |url: &str| {
+        let (alerts, heartbeat) = (&receiver.url, &monitor.url);
+        format!("[alerts]\nurl = \"{alerts}\"\nheartbeat = \"{heartbeat}\"\nafter = \"1s\"\n\n")
+            + &webhook_destination("app", url, "raw")
+            + &account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]")
+    };
+    let ferry = Ferry::new(&config(&format!("http://{nobody}/")));
+    ferry.run(&["fetch"]).await.expect_code(75);
+    let mut daemon = ferry.start(&["run"]);
+    let begun = receiver.wait_for_arrivals(1).await;
+    assert_eq!(told(&begun[0]), ["destination app begun"]);
+    assert_eq!(monitor.arrivals().len(), 0, "its mail waits");
+    ferry.configure(&config(&app.url));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("reloaded").await;
+    ferry.run(&["fetch"]).await.expect_code(0);
+    monitor.wait_for_arrivals(1).await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+/// It may have told all the same, so that it is not asked again and again: not even after a restart.
+#[tokio::test]
+async fn a_command_that_fails_is_not_asked_again_at_once() {
+    let server = Dovecot::start();
+    let one = wrong_password(&account("one", &server, "old", TO_HOME));
+    let other = wrong_password(&account("other", &server, "old", TO_HOME));
+    let config = "[alerts]\ncommand = [\"./tell\"]\n\n".to_owned() + &imap_destination("home", &server, "me");
+    let ferry = Ferry::new(&(config.clone() + &one));
+    let script = |code: u8| {
+        let file = ferry.folder().join("tell");
+        fs::write(&file, format!("#!/bin/sh\nhead -n 1 >>told\nexit {code}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    script(1);
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+    }
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("people could not be told").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+
+    script(0);
+    ferry.configure(&(config + &one + &other));
+    for _ in 0..2 {
+        ferry.run(&["fetch", "other"]).await.expect_code(75);
+    }
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("way=\"command\" notices=1").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    let titles = ["one", "other"].map(|name| format!("No mail is retrieved from the account {name}\n"));
+    assert_eq!(fs::read_to_string(ferry.folder().join("told")).unwrap(), titles.concat());
+}

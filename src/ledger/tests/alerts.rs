@@ -15,7 +15,28 @@ fn trouble(house: &House, told: bool) -> Trouble {
 impl House {
     async fn note(&self, trouble: Trouble, change: Change) {
         let changes = vec![(trouble, change)];
-        self.ledger.note_troubles(changes, Vec::new(), WAYS.to_vec(), self.now).await.unwrap();
+        self.ledger.note_troubles(changes, Vec::new(), Vec::new(), WAYS.to_vec(), self.now).await.unwrap();
+    }
+
+    /// Tells what is newly parked, and what is so no longer, as a look does.
+    async fn note_parked(&self) {
+        let say = |parked: &NewlyParked| told(&format!("{} parked", parked.deliveries.len()));
+        let Health { parked, outdated, .. } = self.ledger.health().await.unwrap();
+        let parked = parked.into_iter().map(|parked| (parked.clone(), say(&parked))).collect();
+        let outdated = outdated.into_iter().map(|outdated| {
+            let told = outdated.parked.as_ref().map(say);
+            (outdated, told)
+        });
+        let (outdated, ways) = (outdated.collect(), WAYS.to_vec());
+        self.ledger.note_troubles(Vec::new(), parked, outdated, ways, self.now).await.unwrap();
+    }
+
+    /// Sends what waits that way, and no sign comes of it.
+    async fn tell_in_vain(&self, way: Way) -> usize {
+        let notices = self.ledger.notices(way, self.now).await.unwrap();
+        let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
+        self.ledger.sending_notices(ids, self.now).await.unwrap();
+        notices.len()
     }
 
     async fn titles(&self, way: Way) -> Vec<String> {
@@ -45,34 +66,130 @@ async fn what_is_over_before_it_could_be_told_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn that_it_is_right_again_is_no_news_after_three_days() {
-    let mut house = House::new().await;
-    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
-    house.note(trouble(&house, true), Change::Over(Some(told("over")))).await;
-    house.later(3 * 24 * 3600);
-    assert_eq!(house.titles(Way::Mail).await, ["over"]);
-    house.later(1);
-    assert_eq!(house.titles(Way::Mail).await, nothing());
-}
-
-#[tokio::test]
-async fn what_is_still_wrong_is_told_however_late() {
+async fn what_could_not_be_told_for_three_days_is_dropped_and_said_once() {
     let mut house = House::new().await;
     let other = Trouble { name: "other".into(), ..trouble(&house, true) };
     house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
-    let park = vec![(parked_by_hand(&house).await, told("parked"))];
-    house.ledger.note_troubles(Vec::new(), park, WAYS.to_vec(), house.now).await.unwrap();
-    house.later(99 * 24 * 3600);
+    house.list(&vec![("a", 1, "one")]).await;
+    house.park(0).await;
+    house.note_parked().await;
+    house.later(1);
     house.note(other, Change::Begun(told("another"))).await;
-    assert_eq!(house.titles(Way::Mail).await, ["begun", "parked", "another"]);
+    house.later(3 * 24 * 3600 - 1);
+    assert_eq!(house.titles(Way::Mail).await, ["begun", "1 parked", "another"]);
+    assert!(house.ledger.drop_stale_notices(house.now).await.unwrap().is_empty());
+    house.later(1);
+    assert_eq!(house.titles(Way::Mail).await, ["another"]);
+    let dropped = house.ledger.drop_stale_notices(house.now).await.unwrap();
+    let both = |title: &str| WAYS.map(|way| (way, title.to_owned()));
+    assert_eq!(dropped, [both("begun"), both("1 parked")].concat());
+    assert!(house.ledger.drop_stale_notices(house.now).await.unwrap().is_empty());
+    assert_eq!(house.ledger.health().await.unwrap().known.len(), 2, "it is told when it is over");
 }
 
-/// A message that was parked and not told of.
-async fn parked_by_hand(house: &House) -> NewlyParked {
-    house.list(&vec![("a", 1, "one")]).await;
-    let message = house.due().await[0].id;
-    house.ledger.park(message, "larger than max_size".into(), house.now).await.unwrap();
-    house.ledger.health().await.unwrap().parked.remove(0)
+impl House {
+    /// Parks what is due, from the `nth` message on.
+    async fn park(&self, nth: usize) {
+        for due in &self.due().await[nth..] {
+            self.ledger.park(due.id, "larger than max_size".into(), self.now).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_told_is_told_again_less_and_less_often() {
+    let mut house = House::new().await;
+    house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+    let mut times = 0;
+    for minute in 0..3 * 24 * 60 {
+        let sent = house.tell_in_vain(Way::Url).await;
+        assert!(sent == 0 || (minute + 1_i32).count_ones() == 1, "minute {minute}");
+        times += sent;
+        house.later(60);
+    }
+    assert_eq!(times, 13, "in three days");
+    let new = Trouble { name: "new".into(), ..trouble(&house, true) };
+    house.note(new, Change::Begun(told("new"))).await;
+    assert_eq!(house.titles(Way::Url).await, ["new"], "it waits for no other");
+    let id = house.ledger.notices(Way::Url, house.now).await.unwrap()[0].id;
+    house.ledger.sending_notices(vec![id], house.now).await.unwrap();
+    assert_eq!(house.titles(Way::Url).await, nothing());
+    house.ledger.unsent_notices(vec![id]).await.unwrap();
+    assert_eq!(house.titles(Way::Url).await, ["new"], "nobody has seen it");
+}
+
+#[tokio::test]
+async fn what_is_parked_no_longer_is_not_told() {
+    let house = House::new().await;
+    house.list(&vec![("a", 1, "one"), ("b", 1, "two"), ("c", 1, "three")]).await;
+    house.park(1).await;
+    house.note_parked().await;
+    assert_eq!(house.titles(Way::Mail).await, ["2 parked"]);
+    let url = house.ledger.notices(Way::Url, house.now).await.unwrap();
+    house.ledger.forget_notices(vec![url[0].id]).await.unwrap();
+
+    house.ledger.retry(None, Some(MessageId(2)), None, house.now).await.unwrap();
+    assert_eq!(house.titles(Way::Mail).await, nothing(), "it is to be said in other words");
+    house.note_parked().await;
+    assert_eq!(house.titles(Way::Mail).await, ["1 parked"]);
+    assert_eq!(house.titles(Way::Url).await, nothing(), "they know");
+
+    // What is parked anew is news, also for who knows of the first time.
+    house.park(1).await;
+    house.note_parked().await;
+    assert_eq!(house.titles(Way::Mail).await, ["1 parked", "1 parked"]);
+    assert_eq!(house.titles(Way::Url).await, ["1 parked"]);
+
+    for id in [2, 3] {
+        house.ledger.give_up(MessageId(id), None, house.now).await.unwrap();
+    }
+    assert_eq!(house.titles(Way::Mail).await, nothing());
+    house.note_parked().await;
+    let health = house.ledger.health().await.unwrap();
+    assert!(health.outdated.is_empty() && health.parked.is_empty(), "{health:?}");
+}
+
+#[tokio::test]
+async fn who_may_know_of_the_beginning_is_told_of_the_end() {
+    let house = House::new().await;
+    let known = async |house: &House| house.ledger.health().await.unwrap().known.len();
+    // The answer to a mail was lost, or nobody knows what a command has done.
+    for is_mail in [true, false] {
+        house.note(trouble(&house, true), Change::Begun(told("begun"))).await;
+        if is_mail {
+            let notices = house.ledger.notices(Way::Mail, house.now).await.unwrap();
+            let (home, ids) = (destination("home"), vec![notices[0].id]);
+            house.ledger.attempting_notices(&home, &ids, house.mark(), house.now).await.unwrap();
+            house.ledger.settle_notices(&home, &unknown(), house.now).await.unwrap();
+        } else {
+            house.tell_in_vain(Way::Url).await;
+        }
+        house.note(trouble(&house, true), Change::Hidden).await;
+        assert_eq!((known(&house).await, house.titles(Way::Mail).await), (1, nothing()), "mail: {is_mail}");
+        house.note(trouble(&house, true), Change::Over(Some(told("over")))).await;
+        assert_eq!(house.titles(Way::Mail).await, ["over"]);
+        house.note(trouble(&house, true), Change::Over(None)).await;
+    }
+}
+
+#[tokio::test]
+async fn mail_that_a_destination_does_not_take_is_held_up() {
+    let mut house = House::new().await;
+    let mailbox = vec![("a", 1, "one"), ("b", 1, "two")];
+    let is_held_up = async |house: &House| house.ledger.health().await.unwrap().accounts.remove(0).is_held_up;
+    house.list(&mailbox).await;
+    assert!(!is_held_up(&house).await, "nobody has tried yet");
+    house.send_due_as(&mailbox, |_| unreachable()).await;
+    assert!(is_held_up(&house).await);
+    house.later(3600);
+    house.send_due(&mailbox).await;
+    assert!(!is_held_up(&house).await);
+    house.list(&vec![("c", 1, "three")]).await;
+    let due = house.due().await.remove(0);
+    house.outcome(&due.deliveries[0], Verdict::Disabled { reason: "410".into() }).await;
+    assert!(is_held_up(&house).await);
+    house.list(&vec![]).await;
+    assert!(!is_held_up(&house).await, "it waits no longer");
 }
 
 #[tokio::test]
@@ -165,7 +282,11 @@ async fn the_oldest_notices_make_room() {
         let trouble = Trouble { name: format!("a{n}"), ..trouble(&house, true) };
         (trouble, Change::Begun(told(&n.to_string())))
     });
-    house.ledger.note_troubles(changes.collect(), Vec::new(), WAYS.to_vec(), house.now).await.unwrap();
+    house
+        .ledger
+        .note_troubles(changes.collect(), Vec::new(), Vec::new(), WAYS.to_vec(), house.now)
+        .await
+        .unwrap();
     let titles = house.titles(Way::Url).await;
     assert_eq!((titles.len(), titles[0].as_str()), (10_000, "3"));
 }
@@ -179,8 +300,7 @@ async fn a_message_that_is_parked_again_is_told_of_again() {
     house.ledger.park(message, "larger than max_size".into(), house.now).await.unwrap();
     let parked = house.ledger.health().await.unwrap().parked;
     assert_eq!((parked.len(), parked[0].deliveries.len()), (1, 1));
-    let parked = vec![(parked[0].clone(), told("parked"))];
-    house.ledger.note_troubles(Vec::new(), parked, WAYS.to_vec(), house.now).await.unwrap();
+    house.note_parked().await;
     assert!(house.ledger.health().await.unwrap().parked.is_empty());
     house.ledger.retry(None, None, None, house.now).await.unwrap();
     house.ledger.park(message, "larger than max_size".into(), house.now).await.unwrap();
