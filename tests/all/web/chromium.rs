@@ -187,6 +187,9 @@ impl Chromium {
         let title = self.script("return document.title;", json!([])).await;
         let beyond = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;";
         assert_eq!(self.script(beyond, json!([])).await, 0, "{title} is wider than the window");
+        let cut = "return [...document.querySelectorAll('.wide')].map((it) => it.scrollWidth - it.clientWidth).join();";
+        let cut = self.script(cut, json!([])).await;
+        assert!(["", "0"].contains(&cut.as_str().unwrap()), "{title} has a table that is cut off: {cut}");
         for scheme in ["light", "dark"] {
             self.wear(scheme).await;
             let judge = format!(

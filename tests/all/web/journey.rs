@@ -114,6 +114,10 @@ async fn from_first_to_last(width: u32) {
     window.press(None, "Check mail now").await;
     window.read("the login was refused").await;
     window.is_fit_for_all().await;
+    window.press(None, "View history").await;
+    window.read("the login was refused").await;
+    window.is_fit_for_all().await;
+    window.press(None, "Accounts").await;
     window.press(None, "Edit info").await;
     window.read("Leave it empty to keep the one that is known").await;
     window.is_fit_for_all().await;
