@@ -67,11 +67,11 @@ async fn status_of(config: &Config) -> anyhow::Result<Status> {
 fn shown(status: &Status, config: &Config, width: Option<usize>) -> String {
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
-    let heads = ["ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"];
+    let heads = ["~ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"];
     let destinations = status.destinations.iter().map(destination_row);
     let mut text = table(&heads, accounts, width);
     text.push('\n');
-    text += &table(&["DESTINATION", "KIND", "STATE"], destinations, width);
+    text += &table(&["~DESTINATION", "KIND", "STATE"], destinations, width);
     if !Ledger::is_held(&config.ledger) {
         text += "\nno mailferry is running; start it with `mailferry run`\n";
     }
@@ -95,7 +95,7 @@ pub async fn history(file: &Path, account: Option<&AccountName>, json: bool) -> 
         return print_json(&history);
     }
     let rows = history.polls.iter().map(poll_row);
-    let heads = ["ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE"];
+    let heads = ["~ACCOUNT", "STARTED", ">TOOK", ">NEW", ">DELIVERED", ">DELETED", ">SIZE"];
     print(&table(&heads, rows, terminal_size().map(|size| size.columns)));
     Ok(exit::OK)
 }
@@ -116,7 +116,7 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
     if parked.parked.is_empty() {
         print("nothing is parked\n");
     } else {
-        let heads = [">ID", "ACCOUNT", "DESTINATION", ">SIZE", "SINCE", ">TRIES"];
+        let heads = [">ID", "~ACCOUNT", "~DESTINATION", ">SIZE", "SINCE", ">TRIES"];
         print(&table(&heads, parked.parked.iter().map(parked_row), width));
     }
     if !parked.unrouted.is_empty() {
@@ -124,7 +124,11 @@ pub async fn parked(file: &Path, json: bool) -> anyhow::Result<u8> {
             "\nno entry of `deliver` takes these; they stay at their source. Once one does, ask anew with `mailferry \
              retry`:\n",
         );
-        print(&table(&[">ID", "ACCOUNT", ">SIZE", "SINCE"], parked.unrouted.iter().map(unrouted_row), width));
+        print(&table(
+            &[">ID", "~ACCOUNT", ">SIZE", "SINCE"],
+            parked.unrouted.iter().map(unrouted_row),
+            width,
+        ));
     }
     Ok(exit::OK)
 }

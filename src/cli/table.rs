@@ -34,14 +34,23 @@ impl Look {
 /// What a note begins with.
 const INDENT: &str = "    ";
 
-/// Columns as wide as they must be. A head that begins with `>` is of numbers, which stand at the right of their column.
-/// Notes are wrapped at `width`; without one each is a line.
+/// Columns as wide as they must be. A head that begins with `>` is of numbers, which stand at the right of their column; one
+/// that begins with `~` is of names, which are shortened where the table is wider than `width`. Notes are wrapped there;
+/// without a width each is a line.
 pub fn table(heads: &[&str], rows: impl Iterator<Item = Row>, width: Option<usize>) -> String {
-    let heading = heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
+    let heading = heads.iter().map(|head| head.trim_start_matches(['>', '~']).to_owned()).collect();
     let mut lines = vec![Row { cells: heading, note: None, look: Look::Plain }];
     lines.extend(rows);
     let longest = |column: usize| lines.iter().map(|line| line.cells[column].chars().count()).max();
-    let widths: Vec<usize> = (0..heads.len()).map(|column| longest(column).unwrap_or(0)).collect();
+    let mut widths: Vec<usize> = (0..heads.len()).map(|column| longest(column).unwrap_or(0)).collect();
+    if let Some(width) = width {
+        narrow(&mut widths, heads, width);
+    }
+    for line in &mut lines {
+        for (cell, width) in line.cells.iter_mut().zip(&widths) {
+            *cell = shortened(cell, *width);
+        }
+    }
     let ends_with_word = heads.last().is_some_and(|head| !head.starts_with('>'));
     let mut text = String::new();
     for line in &lines {
@@ -53,6 +62,32 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Row>, width: Option<usiz
         }
     }
     text
+}
+
+/// No name is shortened to fewer letters.
+const SHORTEST: usize = 12;
+
+/// Takes from the widest column of names, until all fit into `width` or none can be narrower.
+fn narrow(widths: &mut [usize], heads: &[&str], width: usize) {
+    loop {
+        let all = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        let names = widths.iter_mut().zip(heads).filter(|(_, head)| head.starts_with('~'));
+        match names.map(|(width, _)| width).max_by_key(|width| **width) {
+            Some(widest) if all > width && *widest > SHORTEST => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// A name with its middle left out: both ends tell names apart.
+fn shortened(name: &str, width: usize) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= width {
+        return name.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    letters[..head].iter().chain(&['\u{2026}']).chain(&letters[letters.len() - tail..]).collect()
 }
 
 /// The last cell is painted, and what is painted needs no blanks behind it: they would not count.
@@ -125,6 +160,26 @@ mod tests {
              work         7  failing\n    the login was refused:\n    check `user` and\n    `password`\n\
              home     1,200  ok\n"
         );
+    }
+
+    #[test]
+    fn a_long_name_makes_no_table_too_wide() {
+        let long = |cells: [&str; 3]| Row {
+            cells: cells.map(str::to_owned).to_vec(),
+            note: None,
+            look: Look::Plain,
+        };
+        let rows = || {
+            [long(["accounts.payable@subsidiary.example.com", "7", "ok"]), long(["work", "7", "ok"])]
+                .into_iter()
+        };
+        let heads = ["~ACCOUNT", ">NEW", "STATE"];
+        let text = table(&heads, rows(), Some(32));
+        assert!(text.contains("\naccounts.p\u{2026}ample.com    7  ok\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 32), "{text}");
+        assert!(table(&heads, rows(), None).contains("subsidiary"), "a script gets whole names");
+        let text = table(&heads, rows(), Some(5));
+        assert!(text.contains("\naccoun\u{2026}e.com    7  ok\n"), "as much as tells names apart: {text}");
     }
 
     #[test]
