@@ -43,7 +43,7 @@ use listing::Mailbox;
 use slices::{Uncovered, View};
 
 pub use budget::Budget;
-pub use news::Progress;
+pub use news::{OUTCOMES, Progress};
 
 /// What the config says of an account, beyond how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use super::{eprint, exit, log, people, plain, print, stop_on_signal};
 
 pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
-    log.start();
+    log.start_beside_outcomes();
     let names = known(&config, accounts)?;
     if let Some(paused) =
         config.accounts.iter().find(|account| account.paused && names.contains(&account.name))

@@ -20,7 +20,7 @@ use crate::ledger::{
 };
 use crate::message::{AccountName, DestinationName};
 use crate::net::{self, Connectors};
-use crate::poll::{self, Account, Budget, Clock, Context, Progress, Summary};
+use crate::poll::{self, Account, Budget, Clock, Context, OUTCOMES, Progress, Summary};
 use crate::setup::build_destination;
 use crate::{providers, schedule};
 
@@ -117,7 +117,7 @@ impl Bridge {
             warn!("{warning}");
         }
         for broken in &config.broken {
-            warn!(account = %broken.name, "{}", broken.reason);
+            warn!(target: OUTCOMES, account = %broken.name, "{}", broken.reason);
         }
         let broken =
             config.broken.iter().map(|broken| (broken.name.clone(), broken.reason.clone())).collect();

@@ -9,7 +9,7 @@ use crate::ledger::{self, Class, Past, PollRecord};
 use crate::pop3;
 use crate::schedule::{self, Recent, Trouble};
 
-use super::{Failure, Poll, Summary};
+use super::{Failure, OUTCOMES, Poll, Summary};
 
 /// How long to wait where a server wants time between logins but does not say how much.
 const LOGIN_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -110,9 +110,9 @@ impl Poll<'_> {
         let summary = &self.summary;
         match &summary.error {
             Some((_, text)) if past.failures_in_a_row == 0 => {
-                warn!(%account, error = %text, "mail of this account cannot be retrieved");
+                warn!(target: OUTCOMES, %account, error = %text, "mail of this account cannot be retrieved");
             }
-            None if past.failures_in_a_row > 0 => warn!(%account, "mail of this account is retrieved again"),
+            None if past.failures_in_a_row > 0 => info!(%account, "mail of this account is retrieved again"),
             _ => {}
         }
         info!(

@@ -8,6 +8,9 @@ use crate::message::{AccountName, DestinationName};
 use super::Poll;
 use super::batch::{Item, Sent};
 
+/// Whose warnings say no more than what a command like `fetch` says of its polls when they have ended.
+pub const OUTCOMES: &str = "mailferry::outcomes";
+
 /// How far a poll has come.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -51,7 +54,12 @@ impl Poll<'_> {
         }
         if let Some(state) = &settlement.turned {
             let reason = settlement.deliveries.last().map(|settled| settled.text.as_str());
-            warn!(%destination, state, reason, "this destination has changed its state");
+            match state.as_str() {
+                "ok" => info!(%destination, state, "this destination has changed its state"),
+                _ => {
+                    warn!(target: OUTCOMES, %destination, state, reason, "this destination has changed its state");
+                }
+            }
         }
     }
 

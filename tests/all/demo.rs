@@ -225,5 +225,7 @@ async fn the_real_demo_has_a_page_to_look_at() {
     let html = browser.look_for("/", "Delivered20").await;
     assert!(html.text.contains("demo at 127.0.0.1") && html.text.contains("All is well."), "{}", html.text);
     demo.signal(Signal::INT);
-    assert_eq!(demo.end().await.code, 0);
+    let ran = demo.end().await;
+    assert_eq!(ran.code, 0);
+    assert!(!ran.stderr.contains("WARN"), "all goes well: {ran:?}");
 }

@@ -90,3 +90,43 @@ async fn a_terminal_shows_what_fails_in_colour_and_shows_it_again() {
     assert!(ran.stderr.contains("--watch is for a terminal"), "{ran:?}");
     ferry.run(&["status", "--watch", "--json"]).await.expect_code(64);
 }
+
+#[tokio::test]
+async fn a_terminal_shows_a_failure_once_and_a_log_that_is_kept_has_it_too() {
+    let server = Dovecot::start();
+    let config = imap_destination("home", &server, "me") + &account("old", &server, "old", TO_HOME);
+    let wrong =
+        config.replacen("user = \"old\"\npassword = \"secret\"", "user = \"old\"\npassword = \"no\"", 1);
+    let ferry = Ferry::new(&wrong);
+    let (code, shown) = Terminal::start(&ferry.command(&["fetch"])).end().await;
+    assert_eq!((code, shown.matches("the login was refused").count()), (75, 1), "{shown}");
+    assert!(!shown.contains("WARN"), "{shown}");
+
+    let ferry = Ferry::new(&wrong);
+    let ran = ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stderr.contains("WARN") && ran.stderr.contains("the login was refused"), "{ran:?}");
+    assert!(ran.stdout.contains("the login was refused"), "{ran:?}");
+    ferry.configure(&config);
+    let ran = ferry.run(&["fetch"]).await.expect_code(0);
+    assert!(!ran.stderr.contains("WARN"), "that it is well again is no warning: {ran:?}");
+}
+
+#[tokio::test]
+async fn a_long_name_fits_into_a_terminal() {
+    let server = Dovecot::start();
+    let name = "accounts.payable.and.receivable@subsidiary.example.com";
+    let home = imap_destination("home", &server, "me");
+    let ferry = Ferry::new(&(home + &account(&format!("\"{name}\""), &server, "old", TO_HOME)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    for report in ["status", "history"] {
+        let mut command = ferry.command(&[report]);
+        command.env("NO_COLOR", "1");
+        let (_, shown) = Terminal::start(&command).end().await;
+        assert!(shown.contains("\u{2026}") && shown.contains("accounts."), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        let ran = ferry.run(&[report]).await.expect_code(0);
+        assert!(ran.stdout.contains(name), "a script gets whole names: {ran:?}");
+        let json = ferry.run(&[report, "--json"]).await.expect_code(0);
+        assert!(json.stdout.contains(name), "{json:?}");
+    }
+}
