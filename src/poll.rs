@@ -324,7 +324,7 @@ impl Poll<'_> {
         if view == View::Slice {
             let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
             let slice = Slice { is_last: uncovered.is_last, hidden };
-            self.context.ledger.note_slice(&self.account.name, past.epoch, slice).await?;
+            self.context.ledger.note_slice(&self.account.name, past.epoch, slice, self.now()).await?;
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.last_view.replace(view) == Some(view) && mailbox.gone == 0;
