@@ -1,6 +1,7 @@
 //! What our formats are to the software that they are made for: genuine receivers, each a program of its own on loopback.
 //! `tests/run` installs them.
 
+mod action_mailbox;
 mod anymail;
 mod standard_webhooks;
 
