@@ -189,7 +189,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
 fn destinations<'c>(
     context: &'c Context,
     account: &Account,
-) -> impl Iterator<Item = &'c Destination> + Clone {
+) -> impl Iterator<Item = &'c Destination> {
     account.settings.routes.iter().filter_map(|route| Some(&**context.destinations.get(&route.to)?))
 }
 
