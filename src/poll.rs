@@ -186,10 +186,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
 }
 
 /// Those of its routes that there are.
-fn destinations<'c>(
-    context: &'c Context,
-    account: &Account,
-) -> impl Iterator<Item = &'c Destination> {
+fn destinations<'c>(context: &'c Context, account: &Account) -> impl Iterator<Item = &'c Destination> {
     account.settings.routes.iter().filter_map(|route| Some(&**context.destinations.get(&route.to)?))
 }
 
