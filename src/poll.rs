@@ -186,10 +186,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
 }
 
 /// Those of its routes that there are.
-fn destinations<'c>(
-    context: &'c Context,
-    account: &Account,
-) -> impl Iterator<Item = &'c Destination> + Clone {
+fn destinations<'c>(context: &'c Context, account: &Account) -> impl Iterator<Item = &'c Destination> {
     account.settings.routes.iter().filter_map(|route| Some(&**context.destinations.get(&route.to)?))
 }
 
@@ -324,7 +321,7 @@ impl Poll<'_> {
         if view == View::Slice {
             let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
             let slice = Slice { is_last: uncovered.is_last, hidden };
-            self.context.ledger.note_slice(&self.account.name, past.epoch, slice).await?;
+            self.context.ledger.note_slice(&self.account.name, past.epoch, slice, self.now()).await?;
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.last_view.replace(view) == Some(view) && mailbox.gone == 0;

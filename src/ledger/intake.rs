@@ -169,12 +169,14 @@ pub(super) struct Account {
     pub epoch: i64,
     pub listing: i64,
     listed_at: Option<i64>,
+    listed_epoch: i64,
     recent_epoch: i64,
 }
 
 impl Account {
     pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
-        let sql = "SELECT id, epoch, listing, listed_at, recent_epoch FROM accounts WHERE name = $1";
+        let sql =
+            "SELECT id, epoch, listing, listed_at, listed_epoch, recent_epoch FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
 
@@ -247,8 +249,12 @@ async fn compare(
     let returning = returning(connection, &account).await?;
     come_back(connection).await?;
     let newest = newest(connection).await?;
-    // Much of what is recent may have been delivered long ago, by a mailferry whose ledger was lost.
-    let look = if intake.past_is_unknown || intake.is_recent && account.recent_epoch != account.epoch {
+    // Much of what is recent may have been delivered long ago, by a mailferry whose ledger was lost; and what an account
+    // begins with, by whoever fetched it before.
+    let look = if intake.past_is_unknown
+        || intake.is_recent && account.recent_epoch != account.epoch
+        || account.listed_epoch != account.epoch
+    {
         Look::Everywhere
     } else if is_first {
         Look::SinceLast

@@ -23,7 +23,8 @@
 //!   are compared just before.
 //! - **Unknown past.** Deliveries made by an account's first listing after a start, those that waited at a start, and those
 //!   of a message that turns up under the UIDL of another one, are looked for in their IMAP folder before they are sent,
-//!   from where that was at the start: a ledger that was lost, restored or cut short may not know of them. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
+//!   from where that was at the start: a ledger that was lost, restored or cut short may not know of them. What an account
+//!   begins with is looked for in all of the folder: another program may have brought it. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
 //! - **Alone.** A batch of which nothing came, whether its connection ended or the process, may hold a message that the
 //!   server or mailferry breaks at: its messages go by themselves from then on. One of which nothing comes then either
 //!   waits as after any failure, and is parked in the end, so that no message stops the others.

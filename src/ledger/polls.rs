@@ -39,6 +39,8 @@ pub struct Past {
     pub slices_carried: bool,
     /// See [`Slice::hidden`](super::Slice::hidden).
     pub sliced_hash: Option<[u8; 32]>,
+    /// Since when that should be hidden.
+    pub sliced_at: Option<DateTime<Utc>>,
     /// What is new to the ledger is new.
     pub is_known: bool,
     /// The last listing was of what is recent.
@@ -111,7 +113,7 @@ impl Ledger {
     pub async fn past(&self, account: &AccountName) -> Result<Past, Error> {
         let sql = "
             SELECT epoch, listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
-                shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, sliced_hash,
+                shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, sliced_hash, sliced_at,
                 known_epoch = epoch AS is_known, recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
@@ -206,6 +208,7 @@ struct PastRow {
     no_pipelining: bool,
     slices_carried: bool,
     sliced_hash: Option<Vec<u8>>,
+    sliced_at: Option<i64>,
     is_known: bool,
     was_recent: bool,
     first_poll_at: Option<i64>,
@@ -229,6 +232,7 @@ impl From<PastRow> for Past {
             no_pipelining: row.no_pipelining,
             slices_carried: row.slices_carried,
             sliced_hash: row.sliced_hash.map(|hash| digest(&hash)),
+            sliced_at: row.sliced_at.map(moment),
             is_known: row.is_known,
             was_recent: row.was_recent,
             first_poll: row.first_poll_at.map(moment),

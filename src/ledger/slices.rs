@@ -45,11 +45,18 @@ const UNSEEN: &str = "its source does not show it any more: it was deleted there
 
 impl Ledger {
     /// A session with a slice is over. `epoch` is the one that it began in.
-    pub async fn note_slice(&self, account: &AccountName, epoch: i64, slice: Slice) -> Result<(), Error> {
+    pub async fn note_slice(
+        &self,
+        account: &AccountName,
+        epoch: i64,
+        slice: Slice,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
         let account = account.clone();
         let sql = "
             UPDATE accounts SET
                 sliced_hash = $3,
+                sliced_at = CASE WHEN sliced_hash = $3 THEN sliced_at ELSE $5 END,
                 sliced_epoch = CASE WHEN $4 THEN epoch ELSE 0 END,
                 known_epoch = CASE WHEN $4 THEN epoch ELSE known_epoch END,
                 waiting_since = CASE WHEN $4 AND sliced_epoch <> epoch THEN NULL ELSE waiting_since END
@@ -58,7 +65,7 @@ impl Ledger {
             Box::pin(async move {
                 let note = sqlx::query(sql).bind(account.as_str()).bind(epoch);
                 let hidden = slice.hidden.map(|hash| hash.to_vec());
-                note.bind(hidden).bind(slice.is_last).execute(connection).await?;
+                note.bind(hidden).bind(slice.is_last).bind(unix(now)).execute(connection).await?;
                 Ok(())
             })
         })

@@ -156,11 +156,12 @@ impl Answered {
 
 /// How many messages a batch may have, for an account that delivers to these: `None` is one that takes a batch as it is, a
 /// number one that takes so many messages at once. With whole rounds of those no place there stays empty while others wait.
-pub fn most(at_once: impl Iterator<Item = Option<usize>> + Clone) -> usize {
-    let largest = at_once.clone().flatten().max().unwrap_or(1).max(1);
-    match at_once.clone().all(|at_once| at_once.is_some()) {
-        true if largest > MESSAGES => largest,
-        _ if largest > MESSAGES => MESSAGES,
+pub fn most(at_once: impl Iterator<Item = Option<usize>>) -> usize {
+    let at_once: Vec<Option<usize>> = at_once.collect();
+    let largest = at_once.iter().copied().flatten().max().unwrap_or(1).max(1);
+    match at_once.contains(&None) {
+        false if largest > MESSAGES => largest,
+        true if largest > MESSAGES => MESSAGES,
         _ => MESSAGES / largest * largest,
     }
 }

@@ -25,6 +25,9 @@ const LOOK_AGAIN_AFTER: TimeDelta = TimeDelta::days(25);
 /// What waits and has not been listed for so long will not be.
 const UNSEEN_FOR: TimeDelta = TimeDelta::days(1);
 
+/// A server is given so long to hide what was retrieved.
+const HIDDEN_AFTER: TimeDelta = TimeDelta::minutes(10);
+
 /// How many messages are uncovered before it is asked whether to go on.
 const AT_A_TIME: usize = 16;
 
@@ -65,8 +68,9 @@ impl Poll<'_> {
         if settings.import == Import::New || self.slices_rest(past).await? {
             return Ok(View::Recent { is_all: true });
         }
-        // In turn: what is recent first, then slices, as far as the server lets us log in again.
-        let is_sliced = self.last_view.is_some() || past.was_recent;
+        // In turn: what is recent first, then slices, as far as the server lets us log in again. Where the last poll failed,
+        // that may have been at the slices, which must not keep what is recent from being seen.
+        let is_sliced = self.last_view.is_some() || past.was_recent && past.failures_in_a_row == 0;
         Ok(if is_sliced { View::Slice } else { View::Recent { is_all: false } })
     }
 
@@ -78,12 +82,17 @@ impl Poll<'_> {
 
     /// What is recent is all that is wanted, and has been listed.
     pub(super) async fn saw_all_recent(&mut self, past: &Past) -> Result<(), Failure> {
-        let (ledger, account, now) = (&self.context.ledger, &self.account.name, self.now());
         if !past.is_known {
-            ledger.note_known(account, past.epoch).await?;
+            self.context.ledger.note_known(&self.account.name, past.epoch).await?;
         }
-        let parked = ledger.park_unseen(account, now - UNSEEN_FOR, now).await?;
-        self.summary.parked += parked;
+        self.park_unseen().await
+    }
+
+    /// All that is shown has been listed. What waits and was not in it for long is hidden for good.
+    async fn park_unseen(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        self.summary.parked +=
+            self.context.ledger.park_unseen(&self.account.name, now - UNSEEN_FOR, now).await?;
         Ok(())
     }
 
@@ -95,9 +104,15 @@ impl Poll<'_> {
         mailbox: &Mailbox,
         past: &Past,
     ) -> Result<Uncovered, Failure> {
-        // What is still shown, although all of it was retrieved before QUIT, hides nothing.
-        if mailbox.listing.is_empty() || past.sliced_hash == Some(mailbox.hash) {
+        let is_seen_again = past.sliced_hash == Some(mailbox.hash);
+        // What is still shown long after all of it was retrieved before QUIT hides nothing.
+        let is_late = past.sliced_at.is_some_and(|since| self.now() - since >= HIDDEN_AFTER);
+        if mailbox.listing.is_empty() || is_seen_again && is_late {
+            self.park_unseen().await?;
             return Ok(Uncovered { is_last: true, some: false, all: true });
+        }
+        if is_seen_again {
+            return Ok(Uncovered { is_last: false, some: false, all: true });
         }
         let rest = self.context.ledger.rest_of_slice(&self.account.name).await?;
         let handled: HashSet<MessageId> = self.handled.iter().map(|(id, _)| *id).collect();

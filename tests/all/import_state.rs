@@ -450,3 +450,22 @@ async fn what_is_wrong_is_said_in_one_sentence_and_an_exit_code() {
     running.signal(Signal::TERM);
     running.end().await.expect_code(0);
 }
+
+/// Gmail's fetcher, say, has put an account's mail into the folder for years: with `import = "all"` it is not there twice.
+#[tokio::test]
+async fn what_another_program_has_put_into_the_folder_is_not_doubled_whichever_account_comes_first() {
+    let server = Dovecot::start();
+    let (of_a, of_b) = ([message(1), message(2)], [message(3), message(4), message(5)]);
+    server.put("a", &of_a);
+    server.put("b", &of_b);
+    server.put("me", &[of_a[0].clone(), of_b[0].clone(), of_b[1].clone()]);
+    let home = imap_destination("home", &server, "me");
+    let accounts = ["a", "b"].map(|name| account(name, &server, name, "deliver = [{ to = \"home\" }]"));
+    let ferry = Ferry::new(&(home.clone() + &accounts[0]));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    ferry.configure(&(home + &accounts.concat()));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let mut stored = server.list("me", "INBOX");
+    stored.sort();
+    assert_eq!(stored, [&of_a[..], &of_b[..]].concat());
+}

@@ -16,6 +16,7 @@ mod faults;
 mod ferry;
 mod formats;
 mod fuzz;
+mod genuine;
 mod imap_folder;
 mod import_state;
 mod internet;

@@ -97,7 +97,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// HMAC-SHA256 as RFC 2104 section 2 writes it, by other code than the one under test.
-fn hmac(key: &[u8], text: &[u8]) -> String {
+pub fn hmac(key: &[u8], text: &[u8]) -> String {
     assert!(key.len() <= 64);
     let pad = |with: u8| (0..64).map(move |at| key.get(at).copied().unwrap_or(0) ^ with).collect::<Vec<u8>>();
     let inner = Sha256::digest([pad(0x36).as_slice(), text].concat());

@@ -38,6 +38,22 @@ impl Text {
     /// # Errors
     /// Where the message cannot be read back from its temporary file.
     pub async fn of(message: &Message) -> io::Result<Text> {
+        Text::read(message, |piece| piece).await
+    }
+
+    /// `before`, and then the text of `message` as the inside of a JSON string.
+    ///
+    /// # Errors
+    /// As [`Text::of`].
+    pub async fn in_json_after(before: Body, message: &Message) -> io::Result<Body> {
+        match Text::read(message, |piece| json_text(&piece)).await? {
+            Text::AsItIs(message) => before.and_json_text(&message).await,
+            escaped @ Text::Converted(_) => Ok(escaped.after(before)),
+        }
+    }
+
+    /// `finish` makes of each piece what is kept of it, so that no piece is there twice for long.
+    async fn read(message: &Message, finish: fn(Vec<u8>) -> Vec<u8>) -> io::Result<Text> {
         let mut chunks = message.chunks();
         let mut is_ascii = true;
         while let Some(chunk) = chunks.next().await? {
@@ -47,7 +63,7 @@ impl Text {
             return Ok(Text::AsItIs(message.clone()));
         }
         let whole = message.whole().await?;
-        let converted = tokio::task::spawn_blocking(move || seven_bit(&whole)).await;
+        let converted = tokio::task::spawn_blocking(move || seven_bit(&whole, finish)).await;
         Ok(Text::Converted(converted.map_err(io::Error::other)?))
     }
 
@@ -58,19 +74,6 @@ impl Text {
             Text::Converted(pieces) => pieces.into_iter().fold(before, Body::and),
         }
     }
-
-    /// `before`, and then the text as the inside of a JSON string.
-    ///
-    /// # Errors
-    /// As [`Text::of`].
-    pub async fn in_json_after(self, before: Body) -> io::Result<Body> {
-        match self {
-            Text::AsItIs(message) => before.and_json_text(&message).await,
-            Text::Converted(pieces) => {
-                Ok(pieces.into_iter().fold(before, |before, piece| before.and(json_text(&piece))))
-            }
-        }
-    }
 }
 
 /// RFC 2045 section 2.7: no octet above 127, and no NUL.
@@ -78,21 +81,22 @@ fn needs(bytes: &[u8]) -> bool {
     !bytes.is_ascii() || memchr::memchr(0, bytes).is_some()
 }
 
-/// The message in ASCII, in pieces. The same for the same message, always.
-fn seven_bit(message: &[u8]) -> Vec<Bytes> {
-    let mut out = Out::default();
+/// The message in ASCII, in pieces of which `finish` has made what is wanted. The same for the same message, always.
+fn seven_bit(message: &[u8], finish: fn(Vec<u8>) -> Vec<u8>) -> Vec<Bytes> {
+    let mut out = Out { pieces: Vec::new(), last: Vec::with_capacity(PIECE), finish };
     entity(message, 0, &mut out);
-    out.into_pieces()
+    out.cut();
+    out.pieces
 }
 
 /// Octets in a piece, about.
 const PIECE: usize = 1 << 20;
 
 /// What has been written so far: it grows without being copied.
-#[derive(Default)]
 struct Out {
     pieces: Vec<Bytes>,
     last: Vec<u8>,
+    finish: fn(Vec<u8>) -> Vec<u8>,
 }
 
 impl Out {
@@ -110,16 +114,10 @@ impl Out {
     }
 
     fn cut(&mut self) {
-        self.last.shrink_to_fit();
-        let full = std::mem::take(&mut self.last);
-        self.pieces.push(full.into());
-    }
-
-    fn into_pieces(mut self) -> Vec<Bytes> {
-        if !self.last.is_empty() {
-            self.cut();
-        }
-        self.pieces
+        let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE));
+        let mut finished = (self.finish)(full);
+        finished.shrink_to_fit();
+        self.pieces.push(finished.into());
     }
 }
 
@@ -582,7 +580,7 @@ mod tests {
     use crate::message::parsed;
 
     fn seven_bit(message: &[u8]) -> Vec<u8> {
-        super::seven_bit(message).concat()
+        super::seven_bit(message, |piece| piece).concat()
     }
 
     fn converted(message: &[u8]) -> String {

@@ -240,3 +240,33 @@ async fn arrivals_are_messages_by_the_quarter_of_an_hour() {
     let seen: Vec<_> = arrivals.iter().map(|it| (it.from.format("%H:%M").to_string(), it.messages)).collect();
     assert_eq!(seen, [("14:00".into(), 2), ("14:15".into(), 1), ("14:30".into(), 5)]);
 }
+
+#[tokio::test]
+async fn what_nothing_takes_never_goes_and_holds_back_a_server_that_drops_what_was_retrieved() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await;
+    let [one, two] = house.identify_all(&[(due[0].id, "one"), (due[1].id, "two")]).await.try_into().unwrap();
+    // To one destination the first is not to go, to none the second.
+    let all = two.deliveries.iter().map(|delivery| delivery.id);
+    let out = [one.deliveries[0].id].into_iter().chain(all).collect();
+    let settled = house.ledger.not_routed(out, house.now).await.unwrap();
+    assert!(settled.len() == 3 && settled.iter().all(|settled| settled.state == State::Skipped));
+    let at_once = LeaveCopy::For(Duration::ZERO);
+    house.leave_copy = at_once;
+    let stored = house.stored();
+    house.outcome(&one.deliveries[1], stored).await;
+    assert_eq!(house.ledger.deletable(&[one.id, two.id], at_once, house.now).await.unwrap(), [one.id]);
+    for (id, dropped, waits) in [(one.id, true, false), (two.id, true, true), (two.id, false, false)] {
+        assert_eq!(house.ledger.any_waits(&[id], dropped).await.unwrap(), waits, "{id} {dropped}");
+    }
+    let unrouted = house.ledger.report().unrouted(None, 9).await.unwrap();
+    assert_eq!(unrouted.iter().map(|unrouted| unrouted.id).collect::<Vec<_>>(), [two.id.0]);
+    assert_eq!(house.ledger.retry(None, None, Some(&destination("home")), house.now).await.unwrap(), 1);
+    let due = house.due().await;
+    assert_eq!((due.len(), due[0].deliveries.len()), (1, 1));
+    assert_eq!(due[0].deliveries[0].destination, destination("home"));
+    assert_eq!(house.ledger.report().unrouted(None, 9).await.unwrap(), []);
+}

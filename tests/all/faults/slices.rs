@@ -183,6 +183,66 @@ fn from_a_server_that_hides_nothing_little_is_retrieved_in_vain() {
     }
 }
 
+/// Some seconds pass until what was retrieved is hidden: to the next login, or to the next two, it is still shown.
+#[test]
+fn a_server_that_hides_late_ends_no_import() {
+    for (leave_copy, hides_late) in
+        [("leave_copy = true", 1), ("leave_copy = \"14d\"", 1), ("leave_copy = true", 2)]
+    {
+        alone(async move || {
+            let mut world = sliced(Plan { account: leave_copy, ..TO_APP }).await;
+            world.pop3.mailbox().ways.hides_late = hides_late;
+            for _ in 0..8 {
+                assert_eq!(world.poll().await.unwrap().error, None);
+                world.later(TimeDelta::minutes(2));
+            }
+            world.evidence().expect_all_delivered(false).await.unwrap();
+        });
+    }
+}
+
+/// It hides at RETR what then could not be delivered, and nobody can have it again: somebody is told.
+#[test]
+fn what_is_hidden_before_it_is_delivered_is_parked() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways.hides_at_once = true;
+        world.app.desk().ways.refuses = Some((503, None));
+        world.poll().await.unwrap();
+        world.app.desk().ways.refuses = None;
+        for _ in 0..8 {
+            world.later(TimeDelta::hours(6));
+            world.poll().await.unwrap();
+        }
+        let parked = world.count("SELECT count(*) FROM deliveries WHERE state = 'parked'").await;
+        let delivered = world.app.taken().len();
+        assert!(parked > 0 && delivered + usize::try_from(parked).unwrap() == 12, "{delivered} and {parked}");
+        assert_eq!(
+            world.count("SELECT count(*) FROM deliveries WHERE state IN ('due', 'deferred')").await,
+            0
+        );
+    });
+}
+
+/// A login that is shown slices is refused, and one that is shown what is recent is not.
+#[test]
+fn slices_that_cannot_be_had_keep_no_recent_mail_away() {
+    alone(async || {
+        let mut world = sliced(TO_APP).await;
+        world.pop3.mailbox().ways.refuses_slices = true;
+        for _ in 0..3 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(2));
+        }
+        world.put("u12", &message(12));
+        for _ in 0..2 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(2));
+        }
+        assert!(world.app.taken().contains(&message(12)));
+    });
+}
+
 /// What is larger than it was listed ends the session in which it is retrieved.
 #[test]
 fn a_message_that_is_too_large_hides_no_slice() {

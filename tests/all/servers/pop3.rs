@@ -47,6 +47,16 @@ pub struct Kept {
     pub size: Option<u64>,
     /// Who it is, whatever its UIDL.
     pub serial: u64,
+    /// It was retrieved, and so many logins later it is hidden.
+    hides_in: Option<usize>,
+}
+
+impl Kept {
+    /// A login passes.
+    fn age(&mut self) {
+        self.is_listed &= self.hides_in != Some(0);
+        self.hides_in = self.hides_in.map(|logins| logins.saturating_sub(1));
+    }
 }
 
 /// How this server differs from the RFC's best.
@@ -63,8 +73,14 @@ pub struct Ways {
     pub hangs_at_quit: bool,
     /// So many messages are listed at a time, and after QUIT those no more that were retrieved.
     pub shows_at_a_time: Option<usize>,
+    /// It hides them at RETR already, whether QUIT comes or not.
+    pub hides_at_once: bool,
+    /// It still shows what was hidden to so many logins.
+    pub hides_late: usize,
     /// No password is right.
     pub refuses_login: bool,
+    /// It lists nothing but what is recent: the session ends at UIDL.
+    pub refuses_slices: bool,
     /// The answer to every RETR, such as `-ERR quota exceeded`.
     pub refuses_retr: Option<&'static str>,
     /// It hangs up at the RETR of the message with this UIDL.
@@ -85,7 +101,10 @@ impl Default for Ways {
             forgets_deletions: false,
             hangs_at_quit: false,
             shows_at_a_time: None,
+            hides_at_once: false,
+            hides_late: 0,
             refuses_login: false,
+            refuses_slices: false,
             refuses_retr: None,
             breaks_at: None,
             drops_retrieved: false,
@@ -106,7 +125,16 @@ impl Mailbox {
             is_recent: true,
             size: None,
             serial: self.serials,
+            hides_in: None,
         });
+    }
+
+    /// To be listed no more, but to whoever asks for what is recent.
+    fn hide(&mut self, retrieved: &BTreeSet<u64>) {
+        let logins = self.ways.hides_late;
+        let hidden =
+            self.messages.iter_mut().filter(|kept| kept.is_listed && retrieved.contains(&kept.serial));
+        hidden.for_each(|kept| kept.hides_in = kept.hides_in.or(Some(logins)));
     }
 
     /// The bytes of all messages, listed or not.
@@ -188,6 +216,7 @@ impl Session {
                     let stat = format!("+OK {} {octets}", self.listed().count());
                     self.conversation.say(stat).await?;
                 }
+                "UIDL" if self.ends_at_uidl() => return None,
                 "UIDL" => self.rows(|kept| kept.uidl.clone()).await?,
                 "LIST" => {
                     let size = |kept: &Kept| kept.size.unwrap_or(kept.bytes.len() as u64);
@@ -201,6 +230,10 @@ impl Session {
                 _ => self.conversation.say("-ERR unknown command").await?,
             }
         }
+    }
+
+    fn ends_at_uidl(&self) -> bool {
+        !self.is_recent && self.mailbox.lock().unwrap().ways.refuses_slices
     }
 
     async fn capa(&mut self) -> Option<()> {
@@ -220,6 +253,7 @@ impl Session {
             let mut mailbox = self.mailbox.lock().unwrap();
             mailbox.logins += 1;
             mailbox.recent_logins += usize::from(self.is_recent);
+            mailbox.messages.iter_mut().for_each(Kept::age);
             let shown = |kept: &&Kept| if self.is_recent { kept.is_recent } else { kept.is_listed };
             let at_a_time = mailbox.ways.shows_at_a_time.filter(|_| !self.is_recent);
             let shown = mailbox.messages.iter().filter(shown);
@@ -273,7 +307,11 @@ impl Session {
         self.conversation.answers.write_all(&body).await.ok()?;
         self.conversation.say(".").await?;
         self.retrieved.insert(self.messages[at].serial);
-        self.mailbox.lock().unwrap().retrieved += 1;
+        let mut mailbox = self.mailbox.lock().unwrap();
+        mailbox.retrieved += 1;
+        if mailbox.ways.hides_at_once {
+            mailbox.hide(&self.retrieved);
+        }
         Some(())
     }
 
@@ -310,8 +348,7 @@ impl Session {
                 mailbox.messages.retain(|kept| !self.retrieved.contains(&kept.serial));
             }
             if mailbox.ways.shows_at_a_time.is_some() {
-                let hidden = |kept: &&mut Kept| self.retrieved.contains(&kept.serial);
-                mailbox.messages.iter_mut().filter(hidden).for_each(|kept| kept.is_listed = false);
+                mailbox.hide(&self.retrieved);
             }
             if mailbox.ways.hangs_at_quit {
                 mailbox.hangs.cancel();

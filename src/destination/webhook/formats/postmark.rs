@@ -83,13 +83,12 @@ struct File {
 const OWN: [&str; 7] = ["From", "To", "Cc", "Bcc", "Reply-To", "Subject", "Date"];
 
 async fn encode(letter: &Letter<'_>) -> io::Result<Encoded> {
-    let mime = Text::of(letter.message()).await?;
     let (header, content) = json::parse(letter.message()).await?;
     let mut before = serde_json::to_vec(&inbound(letter, header, content))?;
     // Reopens the object for the last field.
     before.truncate(before.len() - 1);
     before.extend_from_slice(br#","RawEmail":""#);
-    let body = mime.in_json_after(Body::of(before)).await?.and(&br#""}"#[..]).joined();
+    let body = Text::in_json_after(Body::of(before), letter.message()).await?.and(&br#""}"#[..]).joined();
     Ok(Encoded { content_type: "application/json".into(), body })
 }
 
