@@ -168,15 +168,13 @@ pub(super) struct Account {
     pub id: i64,
     pub epoch: i64,
     pub listing: i64,
-    listed_at: Option<i64>,
     listed_epoch: i64,
     recent_epoch: i64,
 }
 
 impl Account {
     pub async fn of(connection: &mut SqliteConnection, name: &AccountName) -> sqlx::Result<Account> {
-        let sql =
-            "SELECT id, epoch, listing, listed_at, listed_epoch, recent_epoch FROM accounts WHERE name = $1";
+        let sql = "SELECT id, epoch, listing, listed_epoch, recent_epoch FROM accounts WHERE name = $1";
         sqlx::query_as(sql).bind(name.as_str()).fetch_one(connection).await
     }
 
@@ -515,7 +513,7 @@ async fn leave(
         sqlx::query(sql)
             .bind(list(gone.iter().copied()))
             .bind(account.listing)
-            .bind(account.listed_at)
+            .bind(unix(intake.now))
             .execute(connection)
             .await?;
     }

@@ -36,7 +36,8 @@
 //!   since when the other program says; it then may go while its header is what it was when that was said.
 //! - **Unrouted.** What no entry of its account's `deliver` takes is skipped at all its destinations, so that it is never
 //!   deleted, and is marked, so that people are shown it. Retried, it is asked anew where it goes.
-//! - **Pruning.** A row is forgotten 400 days after its message was last listed.
+//! - **Pruning.** A row is forgotten 400 days after its message was first missed: while nobody polls, nothing is forgotten,
+//!   nor while its UIDL is listed, which may stand for it.
 //!
 //! One process holds a ledger ([`Ledger::hold`]); others may read it and leave requests ([`Ledger::visit`]).
 //!

@@ -338,7 +338,15 @@ async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::R
     }
     end_impossible_waits(connection, now).await?;
     for (sql, days) in [
-        ("DELETE FROM messages WHERE last_listing IS NOT NULL AND last_listed_at < $1", 400),
+        (
+            "
+            DELETE FROM messages
+            WHERE last_listing IS NOT NULL AND last_listed_at < $1 AND NOT EXISTS (
+                SELECT 1 FROM messages o
+                WHERE o.account = messages.account AND o.uidl = messages.uidl AND o.last_listing IS NULL
+            )",
+            400,
+        ),
         ("DELETE FROM polls WHERE ended < $1", 90),
         ("DELETE FROM requests WHERE made_at < $1 AND answer IS NOT NULL", 1),
     ] {

@@ -115,7 +115,7 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
-        let (mut is_vague, mut owed, mut robbed) = (false, [true; 2], Vec::new());
+        let (mut is_vague, mut owed, mut given_up, mut robbed) = (false, [true; 2], [false; 2], Vec::new());
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
             if other.content != content
@@ -125,12 +125,19 @@ impl Model {
                 (is_vague, other.is_vague) = (true, true);
                 // By the rule "settled" it is taken for the other one.
                 owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
+                let theirs = [HOME, APP].map(|place| self.contents[other.content].copies[place].is_given_up);
+                given_up = [HOME, APP].map(|place| given_up[place] || theirs[place]);
                 // The other one has moved: beside what is taken for it, it is a message of its own, by the rule "renamed".
                 if other.uidls.last().is_some_and(|it| it != uidl) {
                     robbed.push(other.content);
                 }
             }
         }
+        self.contents[content]
+            .copies
+            .iter_mut()
+            .zip(given_up)
+            .for_each(|(copies, it)| copies.is_given_up |= it);
         robbed.into_iter().for_each(|other| self.allow(other, [1, 1]));
         self.letters.push(Letter {
             content,
@@ -189,7 +196,8 @@ impl Model {
             letter.uidls.push(renumbered(round, letter.serial));
             let content = letter.content;
             let hash = &self.contents[content].hash;
-            if !books.retrieved.contains(hash) {
+            let is_unread = !books.retrieved.contains(hash);
+            if is_unread {
                 letter.is_listed = false;
                 // Of a ledger that was replaced it is not known yet whether it knows.
                 if !self.past_is_unknown {
@@ -201,6 +209,10 @@ impl Model {
             }
             if self.past_is_unknown {
                 self.allow(content, [0, 1]);
+            }
+            // By the rule "baseline" it was skipped by a ledger that does not know what another one has delivered.
+            if is_unread && self.is_blurred {
+                self.allow(content, [1, 1]);
             }
         }
     }
