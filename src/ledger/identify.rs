@@ -264,26 +264,8 @@ async fn take_over(connection: &mut SqliteConnection, row: &Row, old: &Old) -> s
         WHERE messages.id = $1";
     sqlx::query(identify).bind(old.id).bind(row.id).execute(&mut *connection).await?;
     hand_over_probes(connection, row.id, old.id).await?;
-    hand_over_past(connection, row).await?;
     sqlx::query("DELETE FROM messages WHERE id = $1").bind(row.id).execute(connection).await?;
     Ok(Match { id: old.id, elsewhere: old.opened > 0 })
-}
-
-/// A row that vanishes was made for one of several messages under a UIDL, as it turns out for another one of them. That one
-/// has a row that was made later: it is looked for where the first was to be.
-async fn hand_over_past(connection: &mut SqliteConnection, row: &Row) -> sqlx::Result<()> {
-    let sql = "
-        UPDATE deliveries SET look_validity = was.look_validity, look_uid = was.look_uid
-        FROM deliveries was
-        WHERE was.message = $1 AND was.look_uid IS NOT NULL AND deliveries.destination = was.destination
-            AND deliveries.message = (
-                SELECT m.id FROM messages m JOIN deliveries d ON d.message = m.id
-                WHERE m.account = $2 AND m.uidl = $3 AND m.id <> $1 AND d.destination = was.destination
-                    AND d.state IN ('due', 'deferred') AND d.marked = 0 AND d.look_uid IS NULL
-                ORDER BY m.id LIMIT 1
-            )";
-    sqlx::query(sql).bind(row.id).bind(row.account).bind(&row.uidl).execute(connection).await?;
-    Ok(())
 }
 
 /// What was chosen to try a destination has turned out to be `to`.

@@ -260,9 +260,32 @@ async fn compare(
         Look::Nowhere
     };
     let new = add_unknown(connection, &account, intake, look).await?;
+    doubt_alike(connection, &account, newest).await?;
     let listed = listed(connection, newest).await?;
     let vague = vague(connection, &intake.listing, part).await?;
     Ok(Some(Compared { new, returning, listed, vague }))
+}
+
+/// Of messages that only their content tells apart nobody knows yet which of them the row of an earlier listing was made for:
+/// where it is to be looked for, so are those that come beside it, the rows after `newest`.
+async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newest: i64) -> sqlx::Result<()> {
+    // SQLite takes `look_validity` from the row with the least UID: https://sqlite.org/lang_select.html#bareagg
+    let sql = "
+        UPDATE deliveries SET look_validity = known.look_validity, look_uid = known.look_uid
+        FROM (
+            SELECT g.uidl, g.size, d.destination, d.look_validity, min(d.look_uid) AS look_uid
+            FROM (SELECT DISTINCT uidl, size FROM listing WHERE alike IS NOT NULL) g
+            CROSS JOIN messages m
+            JOIN deliveries d ON d.message = m.id
+            WHERE m.account = $1 AND m.uidl = g.uidl AND coalesce(m.size, -1) = coalesce(g.size, -1)
+                AND m.epoch = $2 AND m.id <= $3 AND d.look_uid IS NOT NULL
+            GROUP BY g.uidl, g.size, d.destination
+        ) known
+        JOIN messages n ON n.account = $1 AND n.id > $3 AND n.uidl = known.uidl AND n.size IS known.size
+        WHERE deliveries.message = n.id AND deliveries.destination = known.destination
+            AND deliveries.look_uid IS NULL AND deliveries.state = 'due'";
+    sqlx::query(sql).bind(account.id).bind(account.epoch).bind(newest).execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn fill(connection: &mut SqliteConnection, part: &Part) -> sqlx::Result<()> {
