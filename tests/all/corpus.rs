@@ -8,6 +8,11 @@ pub const CORPUS_SIZE: usize = 6_046;
 
 /// Every message of the corpus, as it lies in its file, ordered by path.
 pub fn corpus() -> Vec<Vec<u8>> {
+    corpus_files().into_iter().map(|(_, message)| message).collect()
+}
+
+/// The same, each with its path in the corpus.
+pub fn corpus_files() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/corpus/messages");
     assert!(
         folder.is_dir(),
@@ -15,9 +20,9 @@ pub fn corpus() -> Vec<Vec<u8>> {
     );
     let mut files = message_files(&folder);
     files.sort();
-    let messages: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
-    assert_eq!(messages.len(), CORPUS_SIZE, "target/corpus is not whole: delete it and run tests/run");
-    messages
+    assert_eq!(files.len(), CORPUS_SIZE, "target/corpus is not whole: delete it and run tests/run");
+    let name = |file: &Path| file.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|file| (name(file), fs::read(file).unwrap())).collect()
 }
 
 /// A message as POP3 hands it out: line ends are CRLF, and there is one at the end.

@@ -3,6 +3,8 @@
 
 mod action_mailbox;
 mod anymail;
+mod real_mail;
+mod schema;
 mod standard_webhooks;
 
 use std::path::{Path, PathBuf};
@@ -11,33 +13,44 @@ use std::process::Stdio;
 use mailferry::destination::webhook::{Format, Settings};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 use crate::webhook::settings;
 
 /// A receiver that runs, and is killed when dropped. It says where it listens, and prints a line of JSON for what it takes.
 struct Genuine {
     url: String,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: mpsc::UnboundedReceiver<String>,
     _process: Child,
+    _folder: TempDir,
 }
 
 impl Genuine {
     /// Runs until it listens.
     async fn start(mut command: Command) -> Genuine {
-        command.env("PORT", "0").stdout(Stdio::piped()).kill_on_drop(true);
+        let folder = tempfile::tempdir().unwrap();
+        command.env("PORT", "0").env("FOLDER", folder.path()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process =
             command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}; tests/run installs it"));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap_or_else(|| panic!("{command:?} ended"));
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Genuine { url, lines, _process: process }
+        // It may print more than a pipe holds before it answers.
+        let (send, receive) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = send.send(line);
+            }
+        });
+        Genuine { url, lines: receive, _process: process, _folder: folder }
     }
 
     /// The next line that it prints.
     async fn printed(&mut self) -> Value {
-        let line = self.lines.next_line().await.unwrap().expect("the receiver ended");
+        let line = self.lines.recv().await.expect("the receiver ended");
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
     }
 }

@@ -1,18 +1,17 @@
 # Rails Action Mailbox, as its guide has it installed, with one mailbox for everything. Prints, for each request, its status
 # and what the mailbox got.
 #
-#     INGRESS=relay PORT=0 RAILS_INBOUND_EMAIL_PASSWORD=... ruby action_mailbox.rb
+#     FOLDER=/tmp/new INGRESS=relay PORT=0 RAILS_INBOUND_EMAIL_PASSWORD=... ruby action_mailbox.rb
 
 require "action_controller/railtie"
 require "active_record/railtie"
 require "active_job/railtie"
 require "active_storage/engine"
 require "action_mailbox/engine"
+require "active_record/connection_adapters/sqlite3_adapter"
 require "puma"
-require "tmpdir"
 
-FOLDER = Dir.mktmpdir("action_mailbox.")
-at_exit { FileUtils.remove_entry(FOLDER) }
+FOLDER = ENV.fetch("FOLDER")
 ENV["DATABASE_URL"] = "sqlite3:#{FOLDER}/mail.sqlite3"
 
 class Application < Rails::Application
@@ -35,6 +34,13 @@ end
 
 Rails.application.initialize!
 
+# What it keeps need not outlive it, and disks are slow.
+ActiveRecord::ConnectionAdapters::SQLite3Adapter.prepend(Module.new do
+  def configure_connection
+    super
+    execute("PRAGMA synchronous = OFF")
+  end
+end)
 ActiveRecord::Migration.verbose = false
 migrations = [ActiveStorage, ActionMailbox].map { |part| part::Engine.root.join("db/migrate").to_s }
 ActiveRecord::MigrationContext.new(migrations, ActiveRecord::SchemaMigration).migrate
@@ -48,17 +54,26 @@ class EverythingMailbox < ApplicationMailbox
     Thread.current[:mails] << {
       from: mail.from,
       recipients: mail.recipients,
-      subject: mail.subject&.scrub,
-      text: text&.scrub,
+      subject: mail.subject,
+      text: text,
       attachments: mail.attachments.map { |part| { name: part.filename, sha256: Digest::SHA256.hexdigest(part.decoded) } },
     }
   end
 
   # What is not multipart has no text part, but may be one.
   def text
-    return mail.text_part&.decoded if mail.multipart?
+    part = mail.multipart? ? mail.text_part : mail
+    part.decoded if part && [nil, "text/plain"].include?(part.mime_type)
+  end
+end
 
-    mail.decoded if mail.text? || !mail.has_content_type?
+# JSON is UTF-8, and mail need not be.
+def scrubbed(value)
+  case value
+  when String then value.encode("UTF-8", invalid: :replace, undef: :replace).scrub
+  when Array then value.map { |each| scrubbed(each) }
+  when Hash then value.transform_values { |each| scrubbed(each) }
+  else value
   end
 end
 
@@ -71,7 +86,7 @@ class Printing
   def call(env)
     Thread.current[:mails] = []
     status, headers, body = @application.call(env)
-    puts JSON.generate({ status: status, mails: Thread.current[:mails] })
+    puts JSON.generate(scrubbed({ status: status, mails: Thread.current[:mails] }))
     $stdout.flush
     [status, headers, body]
   end

@@ -33,16 +33,23 @@ settings.configure(
 urlpatterns = [path("anymail/", include("anymail.urls"))]
 django.setup()
 
-from anymail.signals import inbound  # noqa: E402 (needs the settings)
+from anymail.exceptions import AnymailError  # noqa: E402 (needs the settings)
+from anymail.signals import inbound  # noqa: E402
 
 
 def attachment(part):
-    content = part.get_content_bytes()
-    return {
-        "name": part.get_filename(),
-        "type": part.get_content_type(),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    # A part that holds others has no bytes of its own, which Anymail says with an exception.
+    content = b"" if part.is_multipart() else part.get_content_bytes()
+    return {"name": part.get_filename(), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def tried(read):
+    # Anymail raises where an address is none (`From: <>`), gives a list where there are several, and text in a charset that is
+    # none makes Python raise. An application that does not catch that answers 500.
+    try:
+        return read()
+    except (AnymailError, AttributeError, LookupError) as fault:
+        return {"fault": "unknown charset" if "unknown encoding" in str(fault) else type(fault).__name__}
 
 
 def received(sender, event, esp_name, **kwargs):
@@ -52,10 +59,10 @@ def received(sender, event, esp_name, **kwargs):
         "event": event.event_id,
         "sender": message.envelope_sender,
         "recipient": message.envelope_recipient,
-        "from": message.from_email.addr_spec if message.from_email else None,
+        "from": tried(lambda: message.from_email.addr_spec),
         "subject": message.subject,
-        "text": message.text,
-        "html": message.html,
+        "text": tried(lambda: message.text),
+        "html": tried(lambda: message.html),
         "attachments": [attachment(part) for part in message.attachments],
         "inlines": [attachment(part) for part in message.inlines],
     }
