@@ -233,7 +233,8 @@ enum Command {
     },
     /// Drop what the ledger knows of an account
     ///
-    /// If the account is still configured, all its mail counts as new. The daemon must be stopped.
+    /// If the account is still configured, all its mail counts as new; what an IMAP folder still has is not put there again.
+    /// The daemon must be stopped.
     Forget {
         /// Its name in the ledger
         #[arg(value_parser = account_name)]

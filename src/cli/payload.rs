@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_shown_by_its_first_lines() {
-        assert_eq!(body(b"a\r\n\x1b[31mb", 8), "a\n\\x1B[31mb\n");
+        assert_eq!(body(b"a\r\n\x1b[31mb", 9), "a\n\\x1B[31mb\n");
         let long = b"line\r\n".repeat(100);
         let shown = body(&long, 600);
         assert_eq!((shown.lines().count(), shown.ends_with("\n... (600 octets in all)\n")), (41, true));

@@ -269,6 +269,7 @@ async fn compare(
 /// Of messages that only their content tells apart nobody knows yet which of them the row of an earlier listing was made for:
 /// where it is to be looked for, so are those that come beside it, the rows after `newest`.
 async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newest: i64) -> sqlx::Result<()> {
+    // CROSS JOIN keeps the order: what is known first, which is next to nothing.
     // SQLite takes `look_validity` from the row with the least UID: https://sqlite.org/lang_select.html#bareagg
     let sql = "
         UPDATE deliveries SET look_validity = known.look_validity, look_uid = known.look_uid
@@ -281,8 +282,9 @@ async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newes
                 AND m.epoch = $2 AND m.id <= $3 AND d.look_uid IS NOT NULL
             GROUP BY g.uidl, g.size, d.destination
         ) known
-        JOIN messages n ON n.account = $1 AND n.id > $3 AND n.uidl = known.uidl AND n.size IS known.size
-        WHERE deliveries.message = n.id AND deliveries.destination = known.destination
+        CROSS JOIN messages n
+        WHERE n.account = $1 AND n.id > $3 AND n.uidl = known.uidl AND n.size IS known.size
+            AND deliveries.message = n.id AND deliveries.destination = known.destination
             AND deliveries.look_uid IS NULL AND deliveries.state = 'due'";
     sqlx::query(sql).bind(account.id).bind(account.epoch).bind(newest).execute(connection).await?;
     Ok(())
