@@ -34,6 +34,9 @@ enum Encoding {
     JsonText,
 }
 
+/// In octets: 1 MiB.
+const LARGEST_JOINED: u64 = 1 << 20;
+
 impl Body {
     /// What is no message.
     pub fn of(text: impl Into<Bytes>) -> Body {
@@ -90,10 +93,13 @@ impl Body {
         self
     }
 
-    /// In one piece, where all of it is in memory: `before`, what is between, and `after` of a small request need not be
-    /// sent one by one.
+    /// In one piece, where it is small and all of it in memory, so that its pieces need not be sent one by one.
     #[must_use]
     pub fn joined(self) -> Body {
+        // A copy of what is large would take as much memory again.
+        if self.octets() > LARGEST_JOINED {
+            return self;
+        }
         let bytes = self.pieces.iter().map(|piece| match piece {
             Piece::Bytes(bytes) => Some(bytes.as_ref()),
             Piece::Message { .. } => None,
