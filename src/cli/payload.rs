@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::printable::printable;
+use crate::printable::{is_invisible, printable};
 
 /// Of longer texts in JSON only the beginning is shown, in characters, and so many lines of anything else.
 const LONGEST_TEXT: usize = 160;
@@ -38,7 +38,10 @@ fn shorten(value: &mut Value) {
         Value::String(text) => {
             let octets = text.len();
             let is_long = text.chars().nth(LONGEST_TEXT).is_some();
-            let shown = text.chars().take(LONGEST_TEXT).map(|c| if is_unsafe(c) { '\u{fffd}' } else { c });
+            let shown = text
+                .chars()
+                .take(LONGEST_TEXT)
+                .map(|c| if c >= '\u{7f}' && c.is_control() || is_invisible(c) { '\u{fffd}' } else { c });
             let shown: String = shown.collect();
             *text = if is_long { format!("{shown}... ({octets} octets)") } else { shown };
         }
@@ -46,11 +49,6 @@ fn shorten(value: &mut Value) {
         Value::Object(values) => values.values_mut().for_each(shorten),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// C1 controls, and what changes the direction of text.
-fn is_unsafe(c: char) -> bool {
-    matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

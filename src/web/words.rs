@@ -3,8 +3,10 @@
 use chrono::{DateTime, Local, SecondsFormat, TimeDelta, Utc};
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::printable::is_invisible;
+
 /// The longest text of a stranger that is shown, in characters.
-const LONGEST: usize = 1000;
+const LONGEST: usize = 2000;
 
 /// `text` as it may be shown: the invisible and what turns the direction of writing stand as escapes, and there is an end.
 /// What is markup is the templates' affair.
@@ -13,14 +15,7 @@ pub fn shown(text: &str) -> String {
     for c in text.chars().take(LONGEST) {
         match c {
             '\n' => shown.push(c),
-            // Marks and overrides of direction, and what has no width.
-            '\u{ad}'
-            | '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => shown.extend(c.escape_unicode()),
-            c if c.is_control() => shown.extend(c.escape_unicode()),
+            c if c.is_control() || is_invisible(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
