@@ -131,7 +131,7 @@ impl Notifier {
                 .header("webhook-timestamp", now.timestamp())
                 .header("webhook-signature", signature);
         }
-        self.answered(request.body(body.into_request())).await
+        self.answered(request.body(body.to_request())).await
     }
 
     /// Calls it (GET).

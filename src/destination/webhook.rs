@@ -431,7 +431,7 @@ impl Webhook {
         let (mut url, mut hops) = (self.url.clone(), 0);
         loop {
             let sent = self.client.post(url.clone()).timeout(timeout).headers(request.fields.clone());
-            let response = sent.body(request.body.clone().into_request()).send().await?;
+            let response = sent.body(request.body.to_request()).send().await?;
             match self.redirect(&url, &response) {
                 Some(next) if hops < MOST_REDIRECTS => (url, hops) = (next, hops + 1),
                 _ => return Ok(response),

@@ -125,13 +125,11 @@ impl Body {
     }
 
     /// For an HTTP client: whole where it is in memory.
-    pub fn into_request(mut self) -> reqwest::Body {
-        if let ([Piece::Bytes(_)], Some(Piece::Bytes(bytes))) = (&self.pieces[..], self.pieces.first()) {
-            return bytes.clone().into();
+    pub fn to_request(&self) -> reqwest::Body {
+        match &self.pieces[..] {
+            [Piece::Bytes(bytes)] => bytes.clone().into(),
+            _ => reqwest::Body::wrap_stream(self.pieces().into_stream()),
         }
-        let pieces =
-            Pieces { rest: std::mem::take(&mut self.pieces).into(), streamed: None, left_over: Vec::new() };
-        reqwest::Body::wrap_stream(pieces.into_stream())
     }
 }
 
