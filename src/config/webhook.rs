@@ -13,7 +13,7 @@ use super::secret::{self, Secret};
 use super::section::Section;
 use super::{keys, peer, value};
 use crate::destination::webhook::{
-    Credential, Format, Login, Oversize, RECIPIENT_HEADERS, Settings, header_name,
+    Credential, Format, LOGIN_FIELD, Login, Oversize, RECIPIENT_HEADERS, Settings, header_name,
 };
 
 /// It lacks its secrets.
@@ -82,7 +82,7 @@ pub fn webhook(section: &Section<'_>) -> Option<RawWebhook> {
         user,
         login: Login::None,
         headers: Vec::new(),
-        fields: fields(section),
+        fields: fields(section, format),
         recipient_headers: section
             .read("recipient_headers", header_names)
             .unwrap_or_else(|| RECIPIENT_HEADERS.iter().copied().map(str::to_owned).collect()),
@@ -98,7 +98,8 @@ pub fn webhook(section: &Section<'_>) -> Option<RawWebhook> {
         allow_plaintext: section.flag("allow_plaintext"),
     };
     refuse_idle(section, &settings);
-    let headers = headers(section)?;
+    let has_login = !matches!(login, RawLogin::None) || url.as_ref().is_some_and(|url| url.has_login);
+    let headers = headers(section, format, has_login)?;
     let url = url?;
     if url.has_login {
         secret::refuse_exposure(section, "url");
@@ -156,7 +157,7 @@ fn login(section: &Section<'_>, format: &Format) -> (Option<String>, RawLogin) {
 /// Keys that mean nothing with this format.
 fn refuse_idle(section: &Section<'_>, settings: &Settings) {
     let format = settings.format;
-    if !format.takes_fields && section.has("fields") {
+    if format.form.is_none() && section.has("fields") {
         section.fault(
             "fields",
             format!("is for forms, and the format \"{}\" is none; take it out", format.name),
@@ -171,12 +172,21 @@ fn refuse_idle(section: &Section<'_>, settings: &Settings) {
     }
 }
 
-fn headers(section: &Section<'_>) -> Option<Vec<(String, Secret)>> {
+fn headers(section: &Section<'_>, format: &Format, has_login: bool) -> Option<Vec<(String, Secret)>> {
     let Some(table) = section.table("headers") else { return Some(Vec::new()) };
     let header = |name: &str| {
         if let Err(reason) = header_name(name) {
             table.fault(name, reason);
             return None;
+        }
+        // A request has one of them.
+        if format.credential.fields().any(|own| own.eq_ignore_ascii_case(name)) {
+            table.fault(
+                name,
+                format!("is what `secret` is for in the format \"{}\"; take it out", format.name),
+            );
+        } else if has_login && name.eq_ignore_ascii_case(LOGIN_FIELD) {
+            table.fault(name, "and another login are both given; keep one of them");
         }
         Some((name.to_owned(), secret::one(&table, name)?))
     };
@@ -184,11 +194,14 @@ fn headers(section: &Section<'_>) -> Option<Vec<(String, Secret)>> {
     headers.into_iter().collect()
 }
 
-fn fields(section: &Section<'_>) -> Vec<(String, String)> {
+fn fields(section: &Section<'_>, format: &Format) -> Vec<(String, String)> {
     let Some(table) = section.table("fields") else { return Vec::new() };
     let field = |name: &str| {
         if name.is_empty() || name.contains(|c: char| c.is_control() || c == '"') {
             table.fault(name, "cannot be the name of a form's field");
+        }
+        if format.form.is_some_and(|own| own.contains(&name)) {
+            table.fault(name, "is for mailferry to set; take it out");
         }
         Some((name.to_owned(), table.read(name, value::text)?.to_owned()))
     };

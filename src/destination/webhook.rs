@@ -47,7 +47,7 @@ use crate::net::{self, Connector, Connectors};
 use crate::printable::{printable, without};
 
 pub use self::envelope::RECIPIENT_HEADERS;
-pub use self::formats::{Credential, Format, SCHEMA};
+pub use self::formats::{Credential, Format, LOGIN_FIELD, SCHEMA};
 
 /// The config's `[destination.NAME]` of kind "webhook".
 #[derive(Clone)]
@@ -101,7 +101,7 @@ pub enum Login {
 }
 
 /// Fields of a request that are not for the config to set.
-const OWN_FIELDS: [&str; 9] = [
+const OWN_FIELDS: [&str; 10] = [
     "host",
     "content-length",
     "content-type",
@@ -110,6 +110,7 @@ const OWN_FIELDS: [&str; 9] = [
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
+    "x-mailferry-attempt",
     "idempotency-key",
 ];
 

@@ -55,6 +55,7 @@ const PLAIN: &[&str] = &[
     "Credential",
     "Login",
     "Oversize",
+    "LOGIN_FIELD",
     "RECIPIENT_HEADERS",
     "header_name",
     "MAX_SIZE",

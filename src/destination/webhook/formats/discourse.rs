@@ -13,7 +13,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::Field { name: "Api-Key", user: Some(("Api-Username", "system")) },
     max_bytes: MAX_BYTES,
     can_omit: false,
-    takes_fields: true,
+    form: Some(&["email_encoded"]),
     encode: |letter| Box::pin(encode(letter)),
 };
 

@@ -12,7 +12,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::Token { name: "Gitlab-Mailroom-Api-Request", issuer: "gitlab-mailroom" },
     max_bytes: MAX_BYTES,
     can_omit: false,
-    takes_fields: false,
+    form: None,
     encode: |letter| Box::pin(encode(letter)),
 };
 

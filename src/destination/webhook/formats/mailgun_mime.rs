@@ -21,7 +21,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::InBody,
     max_bytes: MAX_TEXT,
     can_omit: false,
-    takes_fields: true,
+    form: Some(&["recipient", "sender", "from", "subject", "timestamp", "token", "signature", "body-mime"]),
     encode: |letter| Box::pin(encode(letter)),
 };
 

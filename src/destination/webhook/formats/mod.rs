@@ -27,6 +27,9 @@ use super::body::Body;
 use super::envelope::Envelope;
 use crate::message::{Message, Outgoing};
 
+/// Where a login stands in a request (RFC 7617, RFC 6750).
+pub const LOGIN_FIELD: &str = "Authorization";
+
 /// A way to post a message.
 pub struct Format {
     /// The config's `format`.
@@ -37,8 +40,8 @@ pub struct Format {
     pub max_bytes: u64,
     /// Whether it can do without the attachments of a message that is too large.
     pub can_omit: bool,
-    /// Whether `fields` of the config go along.
-    pub takes_fields: bool,
+    /// Where it is a form, so that `fields` of the config can go along: the names of its own fields.
+    pub form: Option<&'static [&'static str]>,
     encode: Encode,
 }
 
@@ -57,6 +60,19 @@ pub enum Credential {
     Token { name: &'static str, issuer: &'static str },
     /// Something that the encoder puts into the body.
     InBody,
+}
+
+impl Credential {
+    /// The header fields that it takes.
+    pub fn fields(self) -> impl Iterator<Item = &'static str> {
+        let (first, second) = match self {
+            Credential::Basic { .. } => (Some(LOGIN_FIELD), None),
+            Credential::Field { name, user } => (Some(name), user.map(|(name, _)| name)),
+            Credential::Token { name, .. } => (Some(name), None),
+            Credential::Signature | Credential::InBody => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 const ALL: [&Format; 9] = [

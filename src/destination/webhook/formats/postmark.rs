@@ -20,7 +20,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::Basic { user: "actionmailbox" },
     max_bytes: MAX_TEXT,
     can_omit: false,
-    takes_fields: false,
+    form: None,
     encode: |letter| Box::pin(encode(letter)),
 };
 

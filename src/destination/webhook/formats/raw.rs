@@ -9,7 +9,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::Signature,
     max_bytes: MAX_BYTES,
     can_omit: false,
-    takes_fields: false,
+    form: None,
     encode: |letter| Box::pin(encode(letter)),
 };
 

@@ -15,7 +15,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::InBody,
     max_bytes: MAX_TEXT,
     can_omit: false,
-    takes_fields: true,
+    form: Some(&["key", "email"]),
     encode: |letter| Box::pin(encode(letter)),
 };
 

@@ -18,7 +18,7 @@ pub const FORMAT: Format = Format {
     credential: Credential::Basic { user: "actionmailbox" },
     max_bytes: MAX_TEXT,
     can_omit: false,
-    takes_fields: true,
+    form: Some(&["to", "from", "subject", "envelope", "email"]),
     encode: |letter| Box::pin(encode(letter)),
 };
 
