@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use chrono::Utc;
 use futures_util::future::join_all;
 use regex::Regex;
@@ -44,7 +43,7 @@ use self::formats::{Encoded, LARGEST_PARSED, Letter};
 use super::outage::Outage;
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
-use crate::printable::{printable, without};
+use crate::printable::{printable, printable_text};
 
 pub use self::envelope::RECIPIENT_HEADERS;
 pub use self::formats::{Credential, Format, LOGIN_FIELD, SCHEMA};
@@ -182,7 +181,7 @@ pub const SLOWEST: u64 = 256 << 10;
 /// From here on, in octets, a request may be too large for an endpoint: the limit of a fresh nginx is 1 MiB.
 const LARGE: u64 = 1 << 20;
 
-/// How much of an answer is read, and how much of that is quoted.
+/// How much of an answer is read, and how much of that is quoted: octets, and characters.
 const ANSWER_READ: usize = 64 << 10;
 const ANSWER_QUOTED: usize = 1 << 10;
 
@@ -329,7 +328,7 @@ impl Webhook {
             (name.to_string(), value)
         };
         let fields = request.fields.iter().map(shown).collect();
-        Ok(Preview { url: without_login(&self.url), fields, body: request.body })
+        Ok(Preview { url: without_login(&self.url), fields, body: request.body, hidden: self.hidden() })
     }
 
     /// Reaches the endpoint without posting anything. Returns what was seen, in one line for a person.
@@ -463,22 +462,31 @@ impl Webhook {
         let (status, retry_after) = (response.status().as_u16(), field(RETRY_AFTER.as_str()));
         let control = Control::of(field("webhook-delivery").as_deref());
         let beginning = beginning(response).await;
-        let is_expected = self
-            .settings
-            .expect
-            .as_ref()
-            .is_none_or(|expect| expect.is_match(&String::from_utf8_lossy(&beginning)));
-        let text = self.hushed(printable(beginning.trim_ascii()));
-        Answer { status, retry_after, control, location, is_expected, text }
+        let said = String::from_utf8_lossy(&beginning);
+        let is_expected = self.settings.expect.as_ref().is_none_or(|expect| expect.is_match(&said));
+        // What is hidden is hidden before anything is cut, so that no part of it is left.
+        let text = printable_text(&self.hushed(said.into_owned()), ANSWER_QUOTED);
+        let follows_others = self.settings.follow_redirects;
+        Answer { status, retry_after, location, follows_others, control, is_expected, text }
     }
 
-    /// An endpoint may quote the request that it refuses, or know the secret and say it.
+    /// An endpoint may quote the request that it refuses, or know the secret and say it. A secret of fewer than four
+    /// characters hides nothing.
     fn hushed(&self, text: String) -> String {
-        let login = self.url.password().map(|password| format!("{}:{password}", self.url.username()));
-        let login = login.map(|login| STANDARD.encode(login));
-        let hidden = hidden(&self.settings);
-        let hidden = hidden.iter().map(String::as_str).chain(self.url.password()).chain(login.as_deref());
-        hidden.fold(text, |text, secret| without(&text, secret))
+        let hidden = self.hidden();
+        let hidden = hidden.iter().filter(|secret| secret.len() >= 4);
+        hidden.fold(text, |text, secret| text.replace(secret, "***"))
+    }
+
+    /// Whatever of the credentials a text might hold.
+    fn hidden(&self) -> Vec<String> {
+        let mut hidden = hidden(&self.settings);
+        if let Some(password) = self.url.password() {
+            let (user, decoded) = (percent_decoded(self.url.username()), percent_decoded(password));
+            let login = STANDARD.encode([user, b":".to_vec(), decoded.clone()].concat());
+            hidden.extend([login, password.to_owned(), String::from_utf8_lossy(&decoded).into_owned()]);
+        }
+        hidden
     }
 
     /// Why no answer came within `timeout` to a request of so many octets.
@@ -515,16 +523,23 @@ struct Request {
 }
 
 /// A request, fit to be shown.
-#[derive(Debug)]
 pub struct Preview {
     pub url: String,
     /// Name and value, without secrets.
     pub fields: Vec<(String, String)>,
     body: Body,
+    /// What the body may hold that is not to be shown.
+    hidden: Vec<String>,
+}
+
+impl fmt::Debug for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preview").field("fields", &self.fields).finish_non_exhaustive()
+    }
 }
 
 impl Preview {
-    /// What the body begins with, and how many octets it has.
+    /// What the body begins with, and how many octets it has. A star stands for each octet of a secret.
     ///
     /// # Errors
     /// Where the message cannot be read back.
@@ -534,6 +549,10 @@ impl Preview {
             && let Some(piece) = pieces.next().await?
         {
             beginning.extend_from_slice(&piece);
+        }
+        for secret in self.hidden.iter().filter(|secret| !secret.is_empty()) {
+            let places: Vec<usize> = memchr::memmem::find_iter(&beginning, secret).collect();
+            places.into_iter().for_each(|at| beginning[at..at + secret.len()].fill(b'*'));
         }
         beginning.truncate(octets);
         Ok((beginning, self.body.octets()))
@@ -597,7 +616,7 @@ fn hex(bytes: &[u8]) -> String {
 fn too_large(octets: u64, max_bytes: u64) -> Verdict {
     Verdict::Rejected {
         reason: format!(
-            "the message has {octets} bytes, `max_bytes` allows {max_bytes}; raise it to have it posted"
+            "the message has {octets} bytes, `max_bytes` allows {max_bytes}; raise it, then `mailferry retry`"
         ),
         park_after: 1,
         counts_for_destination: false,
@@ -617,6 +636,25 @@ fn without_secrets(url: &Url, location: &[u8]) -> Option<String> {
     Some(without_login(&target))
 }
 
+/// RFC 3986 section 2.1
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, after @ ..] = rest {
+        let octet = match rest {
+            [b'%', high, low, ..] => hex_octet(*high, *low),
+            _ => None,
+        };
+        decoded.push(octet.unwrap_or(*first));
+        rest = if octet.is_some() { &after[2..] } else { after };
+    }
+    decoded
+}
+
+fn hex_octet(high: u8, low: u8) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
 fn without_login(url: &Url) -> String {
     let mut url = url.clone();
     // Either fails only where a URL cannot have a user at all.
@@ -625,16 +663,14 @@ fn without_login(url: &Url) -> String {
     url.into()
 }
 
-/// The first [`ANSWER_QUOTED`] octets of an answer. More is read, up to [`ANSWER_READ`], so that the connection can be
-/// used again; an answer that breaks off or does not end costs nothing but the connection.
+/// The first [`ANSWER_READ`] octets of an answer, so that the connection can be used again; an answer that breaks off or
+/// does not end costs nothing but the connection.
 async fn beginning(mut response: Response) -> Vec<u8> {
-    let (mut text, mut read) = (Vec::new(), 0);
+    let mut text = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
-            read += chunk.len();
-            let quoted: Bytes = chunk.slice(..chunk.len().min(ANSWER_QUOTED - text.len()));
-            text.extend_from_slice(&quoted);
-            if read >= ANSWER_READ {
+            text.extend_from_slice(&chunk[..chunk.len().min(ANSWER_READ - text.len())]);
+            if text.len() >= ANSWER_READ {
                 break;
             }
         }

@@ -160,6 +160,14 @@ async fn a_message_in_a_file_tells_where_it_would_go() {
         "{told}"
     );
     assert!(scene.arrived().iter().all(Vec::is_empty), "nothing is sent");
+    // A form may hold the secret itself.
+    let redmine = webhook_destination("books", &scene.books.url, "redmine");
+    let config = redmine.clone() + &account("old", &scene.server, "old", "deliver = [{ to = \"books\" }]\n");
+    ferry.configure(&config);
+    let told = check(&mails()[3]).await;
+    let secret = redmine.split("secret = \"").nth(1).unwrap().split('"').next().unwrap();
+    let hidden = format!("name=\"key\"\n\n{}\n", "*".repeat(secret.len()));
+    assert!(told.contains(&hidden) && !told.contains(secret), "{told}");
     let missing = ferry.run(&["check", "--message", "missing.eml"]).await.expect_code(64);
     assert!(missing.stderr.contains("missing.eml: No such file"), "{missing:?}");
 }

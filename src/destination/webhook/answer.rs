@@ -14,6 +14,8 @@ pub struct Answer {
     /// The fields as they came. `location` is already without its user, password and query.
     pub retry_after: Option<Vec<u8>>,
     pub location: Option<String>,
+    /// Redirects are followed, but not this one.
+    pub follows_others: bool,
     pub control: Control,
     /// Its text is what the config expects of a success.
     pub is_expected: bool,
@@ -86,13 +88,18 @@ impl Answer {
 
     fn redirect(&self, peer: &str) -> String {
         let status = self.status;
+        let why = match self.follows_others {
+            true => "only 307 and 308 within the origin of `url` are followed, three times",
+            false => "redirects are not followed",
+        };
         match &self.location {
-            None => format!("HTTP {status} from {peer}: redirects are not followed; check `url`"),
-            Some(location) => format!(
-                "HTTP {status} from {peer}: redirects are not followed; \
-                 if {} is right, set it as `url`",
-                printable(location)
-            ),
+            None => format!("HTTP {status} from {peer}: {why}; check `url`"),
+            Some(location) => {
+                format!(
+                    "HTTP {status} from {peer}: {why}; if {} is right, set it as `url`",
+                    printable(location)
+                )
+            }
         }
     }
 
@@ -139,8 +146,15 @@ mod tests {
     }
 
     fn answer(status: u16) -> Answer {
-        let (retry_after, location, text) = (None, None, String::new());
-        Answer { status, retry_after, location, control: Control::None, is_expected: true, text }
+        Answer {
+            status,
+            retry_after: None,
+            location: None,
+            follows_others: false,
+            control: Control::None,
+            is_expected: true,
+            text: String::new(),
+        }
     }
 
     fn verdict(status: u16) -> Verdict {
