@@ -211,6 +211,11 @@ pub enum Verdict {
     Delivered {
         receipt: Receipt,
     },
+    /// Delivered, and the destination wants no more: it stops as after [`Verdict::Disabled`].
+    Last {
+        receipt: Receipt,
+        reason: String,
+    },
     /// A fault of this message: parked after `park_after` of them (IMAP 1, webhook 3).
     Rejected {
         reason: String,
@@ -222,6 +227,8 @@ pub enum Verdict {
     Deferred {
         reason: String,
         retry_after: Option<Duration>,
+        /// True where it may be the destination's fault as well: told to several messages in a row, it is.
+        counts_for_destination: bool,
     },
     /// Not now, for any message: this destination rests, others go on.
     Unreachable {
@@ -245,6 +252,20 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What it means for every other message for that destination, if it means anything: nothing more is to be sent now.
+    pub fn for_all(&self) -> Option<Verdict> {
+        match self {
+            Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. } => {
+                Some(self.clone())
+            }
+            Verdict::Last { reason, .. } => Some(Verdict::Disabled { reason: reason.clone() }),
+            Verdict::Delivered { .. }
+            | Verdict::Rejected { .. }
+            | Verdict::Deferred { .. }
+            | Verdict::Unknown { .. } => None,
+        }
+    }
+
     /// What it says beside its kind.
     pub fn into_reason(self) -> String {
         match self {
@@ -253,6 +274,7 @@ impl Verdict {
             | Verdict::Deferred { reason, .. }
             | Verdict::Unreachable { reason, .. }
             | Verdict::Paused { reason, .. }
+            | Verdict::Last { reason, .. }
             | Verdict::Disabled { reason }
             | Verdict::Unknown { reason } => reason,
         }

@@ -14,9 +14,8 @@ pub struct Outage(Mutex<Option<(Instant, Verdict)>>);
 impl Outage {
     /// Remembers a verdict if it holds for any message.
     pub fn note(&self, verdict: &Verdict) {
-        if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
-        {
-            let last = Some((Instant::now(), verdict.clone()));
+        if let Some(verdict) = verdict.for_all() {
+            let last = Some((Instant::now(), verdict));
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
         }
     }

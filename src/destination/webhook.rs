@@ -109,8 +109,8 @@ const OWN_FIELDS: [&str; 10] = [
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
-    "x-mailferry-attempt",
     "idempotency-key",
+    "x-mailferry-attempt",
 ];
 
 /// Whether a request may bear a field of this name, beside its own.
@@ -195,8 +195,8 @@ const ROOM: u32 = 24 << 10;
 /// How often a request may be sent on.
 const MOST_REDIRECTS: usize = 3;
 
-/// So many requests in a row without an answer, and the endpoint counts as down: the rest need not wait as long.
-const SILENT: usize = 3;
+/// So many requests in a row that came to nothing, and the endpoint counts as down: the rest need not be made.
+const SETBACKS: usize = 3;
 
 /// What one call of [`Webhook::deliver`] has learnt of the endpoint.
 struct Endpoint {
@@ -206,25 +206,25 @@ struct Endpoint {
     fault: OnceLock<Verdict>,
 }
 
-/// When requests had no answer, since the last answer: those of all calls, the latest [`SILENT`] of them.
+/// When requests came to nothing (no answer, or one that means later) since the last that did not: those of all calls, the
+/// latest [`SETBACKS`] of them.
 #[derive(Default)]
-struct Silences(Mutex<VecDeque<Instant>>);
+struct Setbacks(Mutex<VecDeque<Instant>>);
 
-impl Silences {
-    fn end(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// One more. That may be its message's fault, until it happens to several who ask at the same time.
+impl Setbacks {
+    /// One may be its message's fault, until it happens to several who ask at the same time.
     fn note(&self, endpoint: &Endpoint, verdict: &Verdict) {
-        let Verdict::Deferred { reason, .. } = verdict else { return };
-        let mut silences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        silences.push_back(Instant::now());
-        let surplus = silences.len().saturating_sub(SILENT);
-        silences.drain(..surplus);
-        if silences.iter().filter(|noted| **noted >= endpoint.asked).count() >= SILENT {
-            let reason = format!("{reason}; {SILENT} requests in a row had no answer");
-            let _ = endpoint.fault.set(Verdict::Unreachable { reason, retry_after: None });
+        let mut setbacks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Verdict::Deferred { reason, retry_after, counts_for_destination: true } = verdict else {
+            return setbacks.clear();
+        };
+        setbacks.push_back(Instant::now());
+        let surplus = setbacks.len().saturating_sub(SETBACKS);
+        setbacks.drain(..surplus);
+        if setbacks.iter().filter(|noted| **noted >= endpoint.asked).count() >= SETBACKS {
+            let cause = reason.rsplit_once("; ").map_or(reason.as_str(), |(cause, _)| cause);
+            let reason = format!("{cause}; {SETBACKS} requests in a row came to nothing");
+            let _ = endpoint.fault.set(Verdict::Unreachable { reason, retry_after: *retry_after });
         }
     }
 }
@@ -241,7 +241,7 @@ pub struct Webhook {
     connector: Connector,
     in_flight: Semaphore,
     room: Semaphore,
-    silences: Silences,
+    setbacks: Setbacks,
     outage: Outage,
 }
 
@@ -279,7 +279,7 @@ impl Webhook {
             connector,
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             room: Semaphore::new(ROOM as usize),
-            silences: Silences::default(),
+            setbacks: Setbacks::default(),
             outage: Outage::default(),
             settings,
         })
@@ -362,10 +362,9 @@ impl Webhook {
         }
         let verdict = self.post(recipient, outgoing, endpoint).await;
         self.outage.note(endpoint.fault.get().unwrap_or(&verdict));
-        if matches!(verdict, Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. })
-        {
+        if let Some(fault) = verdict.for_all() {
             // Another one may have been first; either says the same.
-            let _ = endpoint.fault.set(verdict.clone());
+            let _ = endpoint.fault.set(fault);
         }
         verdict
     }
@@ -379,17 +378,12 @@ impl Webhook {
         };
         let octets = request.body.octets();
         let timeout = self.settings.timeout + Duration::from_secs(octets / SLOWEST);
-        match self.send(request, timeout).await {
-            Ok(response) => {
-                self.silences.end();
-                self.answer(response).await.verdict(&self.peer, Utc::now())
-            }
-            Err(fault) => {
-                let verdict = self.fault(&fault, timeout, octets);
-                self.silences.note(endpoint, &verdict);
-                verdict
-            }
-        }
+        let verdict = match self.send(request, timeout).await {
+            Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
+            Err(fault) => self.fault(&fault, timeout, octets),
+        };
+        self.setbacks.note(endpoint, &verdict);
+        verdict
     }
 
     /// What a body takes of [`ROOM`]; one that is streamed takes nothing worth counting.
@@ -512,7 +506,7 @@ impl Webhook {
             format!("the connection broke before the answer ({why})")
         };
         let reason = format!("{peer}: {why}; the same request will be sent again");
-        Verdict::Deferred { reason, retry_after: None }
+        Verdict::Deferred { reason, retry_after: None, counts_for_destination: true }
     }
 }
 
@@ -625,7 +619,7 @@ fn too_large(octets: u64, max_bytes: u64) -> Verdict {
 
 fn unreadable(fault: &io::Error) -> Verdict {
     let reason = format!("the message could not be read back from its temporary file ({fault})");
-    Verdict::Deferred { reason, retry_after: None }
+    Verdict::Deferred { reason, retry_after: None, counts_for_destination: false }
 }
 
 /// Where a redirect points, less what may be a secret: a user, a password, a query.

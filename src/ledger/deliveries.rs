@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{hex, int, leave_copy as age, list, moment, small};
-use super::destinations::{Destination, asked_until, disable, pause_if_it_refuses_all, recovered, rest};
+use super::destinations::{Destination, asked_until, disable, recovered, rest, rest_if_it_takes_none};
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
 
@@ -174,19 +174,17 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-    let both_delivered = |(_, one): &(_, Verdict), (_, next): &(_, Verdict)| {
-        matches!((one, next), (Verdict::Delivered { .. }, Verdict::Delivered { .. }))
-    };
+    let both_delivered =
+        |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
     for run in verdicts.chunk_by(both_delivered) {
         let receipts: Vec<(DeliveryId, &Receipt)> = run.iter().filter_map(receipt).collect();
-        if receipts.is_empty() {
-            for (id, verdict) in run {
-                settle_failure(connection, &destination, *id, verdict, terms, now).await?;
-            }
-        } else {
+        if !receipts.is_empty() {
             delivered(connection, &receipts, leave_copy, now).await?;
             recovered(connection, destination.id, now).await?;
+        }
+        for (id, verdict) in run {
+            settle_the_rest(connection, &destination, *id, verdict, terms, now).await?;
         }
     }
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")
@@ -195,13 +193,18 @@ async fn settle(
         .await?;
     let ids: Vec<DeliveryId> = verdicts.iter().map(|(id, _)| *id).collect();
     let after = Destination::named(connection, name).await?.into_iter().next();
+    let is_closed = after.as_ref().is_some_and(|after| after.is_closed(now));
     let turned = after.filter(|after| after.state != destination.state).map(|after| after.state);
-    Ok(Settlement { deliveries: settled(connection, &ids).await?, turned })
+    Ok(Settlement { deliveries: settled(connection, &ids).await?, turned, is_closed })
+}
+
+fn is_delivered(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Delivered { .. } | Verdict::Last { .. })
 }
 
 fn receipt((id, verdict): &(DeliveryId, Verdict)) -> Option<(DeliveryId, &Receipt)> {
     match verdict {
-        Verdict::Delivered { receipt } => Some((*id, receipt)),
+        Verdict::Delivered { receipt } | Verdict::Last { receipt, .. } => Some((*id, receipt)),
         _ => None,
     }
 }
@@ -233,7 +236,8 @@ pub(super) async fn delivered(
     note_folders(connection, receipts.iter().filter_map(next)).await
 }
 
-async fn settle_failure(
+/// Whatever a verdict leads to beside a delivery.
+async fn settle_the_rest(
     connection: &mut SqliteConnection,
     destination: &Destination,
     id: DeliveryId,
@@ -247,13 +251,23 @@ async fn settle_failure(
             resolve(connection, id).await?;
             refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
             match counts_for_destination {
-                true => pause_if_it_refuses_all(connection, destination, reason, now).await,
+                true => rest_if_it_takes_none(connection, destination, "paused", reason, None, now).await,
                 false => Ok(()),
             }
         }
-        Verdict::Deferred { reason, retry_after } => {
+        // It was to show whether the destination is well again, and it is not: that is no fault of this message.
+        Verdict::Deferred { reason, retry_after, counts_for_destination: true } if destination.is_tried() => {
+            due_again(connection, id, reason, now).await?;
+            rest(connection, destination.id, &destination.state, reason, *retry_after, now).await
+        }
+        Verdict::Deferred { reason, retry_after, counts_for_destination } => {
             resolve(connection, id).await?;
-            defer(connection, id, reason, *retry_after, terms, now).await
+            defer(connection, id, reason, *retry_after, terms, now).await?;
+            if !counts_for_destination {
+                return Ok(());
+            }
+            in_the_row(connection, id).await?;
+            rest_if_it_takes_none(connection, destination, "failing", reason, *retry_after, now).await
         }
         Verdict::Unreachable { reason, retry_after } => {
             due_again(connection, id, reason, now).await?;
@@ -267,12 +281,19 @@ async fn settle_failure(
             due_again(connection, id, reason, now).await?;
             disable(connection, destination.id, reason).await
         }
+        Verdict::Last { reason, .. } => disable(connection, destination.id, reason).await,
         // A webhook cannot be asked.
         Verdict::Unknown { reason } if destination.kind != "imap" => {
             defer(connection, id, reason, None, terms, now).await
         }
         Verdict::Unknown { reason } => answer_lost(connection, id, reason, now).await,
     }
+}
+
+/// It is one of those that the destination has not taken since it last took any.
+async fn in_the_row(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<()> {
+    sqlx::query("UPDATE deliveries SET streak = 1 WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// A definite no of any kind resolves the mark: the message is not there.

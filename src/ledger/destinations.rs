@@ -42,6 +42,16 @@ impl Destination {
         sqlx::query_as(sql).bind(names(names_wanted)).fetch_all(connection).await
     }
 
+    /// Nothing more is to be sent there for now.
+    pub(super) fn is_closed(&self, now: DateTime<Utc>) -> bool {
+        self.takes(false, unix(now)) == Takes::Nothing
+    }
+
+    /// It is failing or paused, and what it is sent is to show whether it still is.
+    pub(super) fn is_tried(&self) -> bool {
+        !matches!(self.state.as_str(), "ok" | "disabled")
+    }
+
     /// `regardless` overrules our own back-off, not what the destination asked for.
     fn takes(&self, regardless: bool, now: i64) -> Takes {
         let asked = self.asked_until.is_some_and(|until| until > now);
@@ -177,14 +187,17 @@ pub(super) async fn disable(
     Ok(())
 }
 
-/// Different messages refused in a row that are a fault of the endpoint, not of the messages.
+/// Different messages in a row that were not taken: a fault of the destination, not of the messages.
 const STREAK: i64 = 3;
 
-/// Where the endpoint refuses everything: pauses it and takes the refusals back.
-pub(super) async fn pause_if_it_refuses_all(
+/// Where the destination takes nothing: lets it rest, and takes back what that cost the messages. One that was parked
+/// because it waited for too long stays so.
+pub(super) async fn rest_if_it_takes_none(
     connection: &mut SqliteConnection,
     destination: &Destination,
+    state: &str,
     reason: &str,
+    retry_after: Option<Duration>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let Destination { id, kind, .. } = destination;
@@ -193,14 +206,31 @@ pub(super) async fn pause_if_it_refuses_all(
     if streak < STREAK {
         return Ok(());
     }
-    rest(connection, *id, "paused", &refuses_all(kind, reason), None, now).await?;
-    // They stay in the streak: while it lasts, no refusal counts.
+    let told = match state {
+        "paused" => refuses_all(kind, reason),
+        _ => takes_none(reason),
+    };
+    rest(connection, *id, state, &told, retry_after, now).await?;
+    // They stay in the streak: while it lasts, nothing counts.
     let uncount = "
         UPDATE deliveries
-        SET state = 'due', since = $2, attempts = attempts - refusals, refusals = 0, retry_at = NULL
-        WHERE destination = $1 AND streak = 1 AND state IN ('due', 'deferred', 'parked')";
+        SET state = 'due', since = $2, refusals = 0, retry_at = NULL,
+            attempts = CASE
+                WHEN refusals > 0 THEN attempts - refusals
+                WHEN state = 'deferred' THEN max(attempts - 1, 0)
+                ELSE attempts END
+        WHERE destination = $1 AND streak = 1
+            AND (state IN ('due', 'deferred') OR state = 'parked' AND refusals > 0)";
     sqlx::query(uncount).bind(id).bind(unix(now)).execute(connection).await?;
     Ok(())
+}
+
+/// `reason` is that of the last one, which speaks of one message.
+fn takes_none(reason: &str) -> String {
+    let cause = reason.rsplit_once("; ").map_or(reason, |(cause, _)| cause);
+    format!(
+        "{STREAK} messages in a row came to nothing ({cause}); all wait, and one at a time will be tried again"
+    )
 }
 
 /// `reason` is that of the last refusal, which speaks of one message.
@@ -233,6 +263,10 @@ mod tests {
                         check that the endpoint takes what `format` sends, then `mailferry retry`";
         assert_eq!(told, expected);
         assert!(refuses_all("imap", "NO a; b").contains("refused (NO a; b); check what the server"));
+        assert_eq!(
+            takes_none("HTTP 503 from app; it will be tried again"),
+            "3 messages in a row came to nothing (HTTP 503 from app); all wait, and one at a time will be tried again"
+        );
     }
 
     #[test]

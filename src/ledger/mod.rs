@@ -34,6 +34,8 @@
 //! - **Adopted.** What another program had seen and is listed gets a row of its own, skipped, unless it has one: UIDL and
 //!   size settle it from then on, and what is listed beside it is new. It counts as delivered only where a person says so,
 //!   since when the other program says; it then may go while its header is what it was when that was said.
+//! - **Outage.** Different messages that a destination does not take, three in a row and none taken between, are its fault:
+//!   it rests, what that cost them is taken back, and until it takes one they are tried one at a time and pay nothing.
 //! - **Unrouted.** What no entry of its account's `deliver` takes is skipped at all its destinations, so that it is never
 //!   deleted, and is marked, so that people are shown it. Retried, it is asked anew where it goes.
 //! - **Pruning.** A row is forgotten 400 days after its message was first missed: while nobody polls, nothing is forgotten,
@@ -211,6 +213,8 @@ pub struct Settlement {
     pub deliveries: Vec<Settled>,
     /// The destination's new state (ok, failing, paused or disabled), if it has changed: news for a person.
     pub turned: Option<String>,
+    /// Nothing more is to be sent there for now.
+    pub is_closed: bool,
 }
 
 /// The waits that the ledger goes by but does not decide.

@@ -117,7 +117,7 @@ impl Sent {
     /// With what people know it by, where it was not delivered.
     pub fn known_by(self, message: &Message) -> Sent {
         let subject = match self.verdict {
-            Verdict::Delivered { .. } => None,
+            Verdict::Delivered { .. } | Verdict::Last { .. } => None,
             _ => subject(message.head()),
         };
         Sent { subject, ..self }
@@ -143,12 +143,7 @@ pub struct Answered {
 impl Answered {
     /// Destinations that take nothing more for now.
     pub fn resting(&self) -> impl Iterator<Item = DestinationName> {
-        let rests = |sent: &Sent| {
-            matches!(
-                sent.verdict,
-                Verdict::Unreachable { .. } | Verdict::Paused { .. } | Verdict::Disabled { .. }
-            )
-        };
+        let rests = |sent: &Sent| sent.verdict.for_all().is_some();
         let resting = self.sent.iter().filter(move |(_, sent)| sent.iter().any(rests));
         resting.map(|(destination, _)| destination.clone())
     }

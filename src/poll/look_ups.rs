@@ -88,7 +88,8 @@ impl Poll<'_> {
                     sent.push(load.sent(Verdict::Unreachable { reason, retry_after: None }));
                 }
                 Some(Found::CannotSay { reason }) if load.delivery.attempts < BLIND => {
-                    sent.push(load.sent(Verdict::Deferred { reason, retry_after: None }));
+                    let (retry_after, counts_for_destination) = (None, false);
+                    sent.push(load.sent(Verdict::Deferred { reason, retry_after, counts_for_destination }));
                 }
                 Some(Found::CannotSay { .. } | Found::Absent) | None => {
                     rest.push(load);

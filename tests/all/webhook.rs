@@ -367,6 +367,67 @@ async fn what_the_endpoint_says_is_obeyed() {
     }
 }
 
+/// What an endpoint said is kept as far as 1 KiB, legible, with what to do about it behind it, and without a secret.
+#[tokio::test]
+async fn an_answer_is_kept_for_whoever_has_to_mend_it() {
+    let said = format!("{{\n  \"fehler\": \"ung\u{fc}ltig {}\",\n", "x".repeat(970));
+    let said = format!("{said}\"key\": \"{SECRET}\"}}{}", "y".repeat(5000));
+    let receiver = Receiver::answering(move |_, _| {
+        Response::builder().status(422).body(Body::from(said.clone())).unwrap()
+    })
+    .await;
+    let url = receiver.url.replace("http://", "http://me:p%40ssword@");
+    let verdict = deliver(&webhook(&url, Format::RAW), b"x").await;
+    let Verdict::Rejected { reason, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(reason.starts_with("HTTP 422 from 127.0.0.1: \"{ \"fehler\": \"ung\u{fc}ltig xxx"), "{reason}");
+    assert!(
+        reason.contains("\"key\": \"***\"}yyy")
+            && reason.ends_with("y...\"; the endpoint refuses this message"),
+        "{reason}"
+    );
+    assert_eq!(
+        reason.chars().count(),
+        "HTTP 422 from 127.0.0.1: \"...\"; the endpoint refuses this message".len() + 1024
+    );
+    // Neither as it is, nor as it was sent.
+    let quoting = Receiver::answering(|arrival, _| {
+        let said = format!("{} p@ssword {SECRET}", arrival.header("authorization"));
+        Response::builder().status(500).body(Body::from(said)).unwrap()
+    })
+    .await;
+    let url = quoting.url.replace("http://", "http://me:p%40ssword@");
+    let verdict = deliver(&webhook(&url, Format::RAW), b"x").await;
+    let Verdict::Deferred { reason, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(reason.contains("\"Basic *** *** ***\""), "{reason}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_later_to_all_is_not_asked_for_each_message() {
+    let receiver = Receiver::answering(|_, _| status(503)).await;
+    let webhook = build(Settings { max_in_flight: 2, ..settings(&receiver.url, Format::RAW) }).unwrap();
+    let verdicts = webhook.deliver(None, &vec![outgoing(b"x").await; 20]).await;
+    let told_later =
+        |verdict: &&Verdict| matches!(verdict, Verdict::Deferred { counts_for_destination: true, .. });
+    let Some(Verdict::Unreachable { reason, .. }) = verdicts.last() else { panic!("{verdicts:?}") };
+    assert_eq!(reason, "HTTP 503 from 127.0.0.1; 3 requests in a row came to nothing");
+    assert!(receiver.arrivals().len() <= 4, "{} were posted", receiver.arrivals().len());
+    assert_eq!(verdicts.iter().filter(told_later).count(), receiver.arrivals().len());
+}
+
+/// The one that it took is delivered, and nothing more is posted.
+#[tokio::test]
+async fn an_endpoint_that_wants_no_more_gets_no_more() {
+    let receiver = Receiver::answering(|_, _| {
+        Response::builder().status(200).header("webhook-delivery", "disable").body(Body::empty()).unwrap()
+    })
+    .await;
+    let webhook = build(Settings { max_in_flight: 1, ..settings(&receiver.url, Format::RAW) }).unwrap();
+    let verdicts = webhook.deliver(None, &vec![outgoing(b"x").await; 3]).await;
+    assert!(matches!(verdicts[0], Verdict::Last { receipt: Receipt::Http(200), .. }), "{verdicts:?}");
+    assert!(verdicts[1..].iter().all(|verdict| matches!(verdict, Verdict::Disabled { .. })), "{verdicts:?}");
+    assert_eq!(receiver.arrivals().len(), 1);
+}
+
 #[tokio::test]
 async fn a_redirect_takes_no_mail_elsewhere() {
     let elsewhere = Receiver::start().await;

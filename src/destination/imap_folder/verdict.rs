@@ -47,10 +47,10 @@ fn unknown(fault: Option<&Verdict>) -> Verdict {
 pub fn of_error(fault: &Error, reason: String) -> Verdict {
     match fault {
         Error::Source(fault) => of_source(fault),
-        Error::Folder(_) => Verdict::Deferred { reason, retry_after: None },
+        Error::Folder(_) => deferred(reason),
         // A folder that cannot be made is no reason for others to wait.
         Error::Refused { command: "CREATE" | "STATUS", refusal } if !concerns_server(refusal) => {
-            Verdict::Deferred { reason, retry_after: None }
+            deferred(reason)
         }
         Error::Refused { refusal, .. } => {
             Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) }
@@ -61,8 +61,11 @@ pub fn of_error(fault: &Error, reason: String) -> Verdict {
 }
 
 pub fn of_source(fault: &io::Error) -> Verdict {
-    let reason = format!("the message cannot be read back from its temporary file ({fault})");
-    Verdict::Deferred { reason, retry_after: None }
+    deferred(format!("the message cannot be read back from its temporary file ({fault})"))
+}
+
+fn deferred(reason: String) -> Verdict {
+    Verdict::Deferred { reason, retry_after: None, counts_for_destination: false }
 }
 
 /// Whether a batch's refusal holds for each of its messages, so that there is no sense in trying them alone.
@@ -96,7 +99,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
     if refusal.bad || speaks_of_message(refusal) {
         return rejected("the server does not take this message", true);
     }
-    Verdict::Deferred { reason: format!("refused for now: {refusal}"), retry_after: None }
+    deferred(format!("refused for now: {refusal}"))
 }
 
 /// Not the message is at fault, nor its folder.

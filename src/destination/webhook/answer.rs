@@ -44,6 +44,9 @@ impl Control {
     }
 }
 
+/// What follows from [`Control::Disable`].
+const NO_MORE: &str = "the endpoint wants no more; `mailferry retry` if that has changed";
+
 /// How often a message may be refused before it is parked.
 const PARK_AFTER: u8 = 3;
 
@@ -56,18 +59,20 @@ impl Answer {
         let retry_after = self.retry_after.as_deref().and_then(|value| wait(value, now));
         let reason = |next: &str| self.reason(peer, next);
         match self.status {
-            200..=299 if !self.is_expected => Verdict::Deferred {
-                reason: reason("`expect` wants another answer; it will be tried again"),
-                retry_after,
-            },
-            200..=299 => Verdict::Delivered { receipt: Receipt::Http(self.status) },
-            _ if self.control == Control::Disable => Verdict::Disabled {
-                reason: reason("the endpoint wants no more; `mailferry retry` if that has changed"),
-            },
+            200..=299 if self.is_expected && self.control == Control::Disable => {
+                Verdict::Last { receipt: Receipt::Http(self.status), reason: reason(NO_MORE) }
+            }
+            200..=299 if self.is_expected => Verdict::Delivered { receipt: Receipt::Http(self.status) },
+            _ if self.control == Control::Disable => Verdict::Disabled { reason: reason(NO_MORE) },
             _ if self.control == Control::Abort => Verdict::Rejected {
                 reason: reason("the endpoint does not want this message again"),
                 park_after: 1,
                 counts_for_destination: false,
+            },
+            200..=299 => Verdict::Deferred {
+                reason: reason("`expect` wants another answer; it will be tried again"),
+                retry_after,
+                counts_for_destination: true,
             },
             300..=399 => Verdict::Paused { reason: self.redirect(peer), retry_after },
             401 | 403 | 407 => {
@@ -81,8 +86,13 @@ impl Answer {
             },
             413 => refused(reason("let the endpoint take larger requests, or lower `max_bytes`"), false),
             400 | 406 | 415 | 422 => refused(reason("the endpoint refuses this message"), true),
-            // 408, 409, 425, 429, 5xx, and what no one has thought of.
-            _ => Verdict::Deferred { reason: reason("it will be tried again"), retry_after },
+            // 408, 409, 425, 429, 5xx, and what no one has thought of. 409 is a request too many of the same message
+            // (draft-ietf-httpapi-idempotency-key-header-07), and says nothing of others.
+            status => Verdict::Deferred {
+                reason: reason("it will be tried again"),
+                retry_after,
+                counts_for_destination: status != 409,
+            },
         }
     }
 
@@ -168,7 +178,8 @@ mod tests {
             (500, Control::Disable, "Disabled"),
             (400, Control::Disable, "Disabled"),
             (503, Control::Abort, "Rejected"),
-            (200, Control::Disable, "Delivered"),
+            (200, Control::Disable, "Last"),
+            (200, Control::Abort, "Delivered"),
             (500, Control::of(Some(b"later")), "Deferred"),
         ] {
             assert!(format!("{:?}", control(status, wish)).starts_with(expected), "{status} {wish:?}");
@@ -182,6 +193,8 @@ mod tests {
         let verdict = Answer { is_expected: false, text: "not ok".into(), ..answer(200) }.verdict("h", now());
         let Verdict::Deferred { reason, .. } = verdict else { panic!("{verdict:?}") };
         assert!(reason.contains("not ok") && reason.contains("`expect`"), "{reason}");
+        let disabling = Answer { is_expected: false, control: Control::Disable, ..answer(200) };
+        assert!(matches!(disabling.verdict("h", now()), Verdict::Disabled { .. }));
     }
 
     #[test]
@@ -195,6 +208,18 @@ mod tests {
                 _ => "Deferred",
             };
             assert!(format!("{:?}", verdict(status)).starts_with(expected), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_so_for_all_counts_against_the_endpoint() {
+        for (status, counts) in
+            [(408, true), (409, false), (425, true), (429, true), (500, true), (503, true)]
+        {
+            let Verdict::Deferred { counts_for_destination, .. } = verdict(status) else {
+                panic!("{status}")
+            };
+            assert_eq!(counts_for_destination, counts, "{status}");
         }
     }
 

@@ -79,7 +79,12 @@ fn rejected(counts_for_destination: bool) -> Verdict {
 }
 
 fn deferred() -> Verdict {
-    Verdict::Deferred { reason: "451 later".into(), retry_after: None }
+    Verdict::Deferred { reason: "451 later".into(), retry_after: None, counts_for_destination: false }
+}
+
+/// What an endpoint says that is down, or that cannot take this one message.
+fn busy(retry_after: Option<Duration>) -> Verdict {
+    Verdict::Deferred { reason: "HTTP 503; later".into(), retry_after, counts_for_destination: true }
 }
 
 fn unreachable() -> Verdict {

@@ -48,7 +48,7 @@ async fn an_exhausted_schedule_parks() {
 async fn a_retry_after_is_obeyed_even_by_fetch() {
     let mut house = House::new().await;
     let deliveries = identified(&house, 2).await;
-    let asked = Verdict::Deferred { reason: "429".into(), retry_after: Some(Duration::from_secs(60)) };
+    let asked = busy(Some(Duration::from_secs(60)));
     let settled = house.outcome(&deliveries[0].deliveries[0], asked).await;
     assert_eq!(settled.retry_at, Some(house.now + Duration::from_secs(60)));
     house.outcome(&deliveries[1].deliveries[0], deferred()).await;
@@ -65,7 +65,7 @@ async fn a_retry_after_of_one_destination_is_obeyed_beside_another() {
     house.configure().await;
     let deliveries = identified(&house, 1).await.remove(0).deliveries;
     let app = deliveries.iter().find(|delivery| delivery.destination == destination("app")).unwrap();
-    let asked = Verdict::Deferred { reason: "429".into(), retry_after: Some(Duration::from_secs(60)) };
+    let asked = busy(Some(Duration::from_secs(60)));
     house.outcome(app, asked).await;
     let fetch = Ask { regardless: true, ..house.ask() };
     let due = house.ledger.due(&fetch, house.now).await.unwrap();
@@ -117,6 +117,81 @@ async fn the_same_message_refused_three_times_pauses_nothing() {
     house.outcome(&messages[1].deliveries[0], rejected(true)).await;
     let status = house.ledger.report().status().await.unwrap();
     assert_eq!(status.destinations[0].state, "ok");
+}
+
+/// An outage costs no attempt, however the endpoint tells of it.
+#[tokio::test]
+async fn three_different_messages_told_later_in_a_row_are_the_endpoint_s_fault() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 5).await;
+    for message in &messages[..2] {
+        assert_eq!(house.outcome(&message.deliveries[0], busy(None)).await.state, State::Deferred);
+    }
+    let third = house.outcome(&messages[2].deliveries[0], busy(Some(Duration::from_secs(60)))).await;
+    assert_eq!(third.state, State::Due);
+    let status = house.ledger.report().status().await.unwrap();
+    let told = status.destinations[0].error.clone().unwrap();
+    assert_eq!(status.destinations[0].state, "failing");
+    assert!(told.starts_with("3 messages in a row came to nothing (HTTP 503);"), "{told}");
+    assert_eq!(house.value("SELECT sum(attempts) FROM deliveries").await, 0, "all uncounted");
+    assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE state = 'due'").await, 5);
+    house.later(59);
+    let fetch = Ask { regardless: true, ..house.ask() };
+    assert!(house.ledger.due(&fetch, house.now).await.unwrap().is_empty(), "it has asked for a minute");
+    // A day of it: one at a time, each time another, less and less often, and none pays.
+    let (mut tried, end) = (Vec::new(), house.now + Duration::from_secs(86_400));
+    house.later(1);
+    while house.now < end {
+        let due = house.due().await;
+        assert_eq!(due.len(), 1);
+        let delivery = &messages.iter().find(|message| message.id == due[0].id).unwrap().deliveries[0];
+        assert_eq!(house.outcome(delivery, busy(None)).await.state, State::Due);
+        tried.push(due[0].size.unwrap());
+        assert!(house.due().await.is_empty(), "it rests");
+        house.later(900);
+    }
+    assert_eq!((&tried[..5], tried.len()), (&[10, 20, 30, 40, 50][..], 96));
+    assert_eq!(house.value("SELECT sum(attempts) FROM deliveries").await, 0);
+    let due = house.due().await;
+    let delivery = &messages.iter().find(|message| message.id == due[0].id).unwrap().deliveries[0];
+    house.outcome(delivery, Verdict::Delivered { receipt: Receipt::Http(202) }).await;
+    assert_eq!(house.due().await.len(), 4, "one success opens it for all");
+    // And then a later is one of the message again.
+    let delivery = &messages.iter().find(|message| message.id != due[0].id).unwrap().deliveries[0];
+    assert_eq!(house.outcome(delivery, busy(None)).await.state, State::Deferred);
+}
+
+#[tokio::test]
+async fn the_same_message_told_later_pays_and_holds_up_nobody() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 3).await;
+    let delivered = || Verdict::Delivered { receipt: Receipt::Http(202) };
+    for state in [State::Deferred, State::Deferred, State::Parked] {
+        assert_eq!(house.outcome(&messages[0].deliveries[0], busy(None)).await.state, state);
+        house.later(400);
+    }
+    house.outcome(&messages[1].deliveries[0], busy(None)).await;
+    assert_eq!(house.ledger.report().status().await.unwrap().destinations[0].state, "ok");
+    house.outcome(&messages[2].deliveries[0], delivered()).await;
+    assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE streak = 1").await, 0);
+}
+
+/// It has taken its last message.
+#[tokio::test]
+async fn a_destination_may_take_a_message_and_want_no_more() {
+    let mut house = House::new().await;
+    let messages = identified(&house, 2).await;
+    let (receipt, reason) = (Receipt::Http(200), "no more".to_owned());
+    let settled = house.outcome(&messages[0].deliveries[0], Verdict::Last { receipt, reason }).await;
+    assert_eq!(settled.state, State::Delivered);
+    let status = house.ledger.report().status().await.unwrap();
+    let home = status.destinations.iter().find(|destination| destination.name == "home").unwrap();
+    assert_eq!((home.state.as_str(), home.error.as_deref()), ("disabled", Some("no more")));
+    assert!(house.due().await.is_empty());
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl Seen {
             | Verdict::Deferred { reason, .. }
             | Verdict::Unreachable { reason, .. }
             | Verdict::Paused { reason, .. }
+            | Verdict::Last { reason, .. }
             | Verdict::Disabled { reason }
             | Verdict::Unknown { reason } => self.told.push(reason),
         }
