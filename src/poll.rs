@@ -29,7 +29,8 @@ use tracing::debug;
 
 use crate::destination::Destination;
 use crate::ledger::{
-    self, Ask, Class, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled, Slice, State,
+    self, Ask, Class, DeliveryId, DeliveryIds, Identity, Ledger, MessageId, MessageIds, Retrieved, Settled,
+    Slice, State,
 };
 use crate::message::{
     AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route, Takers,
@@ -168,13 +169,14 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         handled: Vec::new(),
-        tried: MessageIds::default(),
+        tried: DeliveryIds::default(),
         summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
         done: 0,
         announced: MessageIds::default(),
         last_view: None,
         more_to_see: false,
+        recovered: false,
         pipelining: false,
         listed: false,
         out_of_step: false,
@@ -208,7 +210,7 @@ struct Poll<'a> {
     /// What this session has retrieved, or was about to delete, with its numbers.
     handled: Vec<(MessageId, u32)>,
     /// What this poll has tried: once is enough, however many sessions it takes.
-    tried: MessageIds,
+    tried: DeliveryIds,
     summary: Summary,
     deliveries: u64,
     done: u64,
@@ -218,6 +220,8 @@ struct Poll<'a> {
     last_view: Option<View>,
     /// The last one has not shown all that the server would show.
     more_to_see: bool,
+    /// A destination has begun to take mail again, so that more may be due of what a session has handled.
+    recovered: bool,
     /// Whether the session under way, or the last one, is pipelining, and whether it came as far as a listing.
     pipelining: bool,
     listed: bool,
@@ -243,6 +247,10 @@ struct Delivered {
     /// Messages that may be deleted at their source, by their numbers in this session.
     deletable: Vec<(MessageId, u32)>,
     bytes: u64,
+    /// Destinations that take nothing more for now.
+    resting: Vec<DestinationName>,
+    /// A destination takes mail again.
+    recovered: bool,
 }
 
 /// What a session has carried so far.
@@ -330,7 +338,16 @@ impl Poll<'_> {
         if is_futile || self.may_log_in_again() == Portion::Done {
             return Ok(Portion::Done);
         }
-        Ok(if self.more_to_see { Portion::More } else { portion })
+        let more_to_send = std::mem::take(&mut self.recovered) && self.more_to_send().await?;
+        Ok(if self.more_to_see || more_to_send { Portion::More } else { portion })
+    }
+
+    /// Whether anything of this account can be sent now.
+    async fn more_to_send(&self) -> Result<bool, Failure> {
+        let now = self.now();
+        let agenda = self.context.ledger.agenda(now).await?;
+        let ours = agenda.iter().find(|entry| entry.account == self.account.name);
+        Ok(ours.and_then(|entry| entry.work_at).is_some_and(|at| at <= now))
     }
 
     /// Returns whether the server has said that it ends the session.
@@ -394,16 +411,19 @@ impl Poll<'_> {
                 return broken.map_or(Ok(()), |error: pop3::Error| Err(error.into()));
             }
             let step = self.step(session, items, current.take(), answered.take()).await?;
-            self.tried.extend(step.delivered.settled.iter().map(|settled| settled.message));
+            self.tried.extend(step.delivered.settled.iter().map(|settled| settled.delivery));
             carried.deletable.extend(self.note(step.delivered));
             let Fetched { batch, not_arrived, broken: ended } = step.fetched;
             // They may be tried again in another session of this poll.
+            let settled: Vec<DeliveryId> = not_arrived.iter().map(|settled| settled.delivery).collect();
             self.note(Delivered { settled: not_arrived, ..Delivered::default() });
             if let Some(batch) = &batch {
                 self.summary.new = self.summary.new.saturating_sub(batch.known);
                 self.handled.extend(batch.retrieved.iter().copied());
                 if ended.is_none() {
-                    self.tried.extend(batch.opened.iter().copied());
+                    let deliveries = batch.parcels.iter().flat_map(|parcel| &parcel.deliveries);
+                    self.tried.extend(deliveries.map(|delivery| delivery.id));
+                    self.tried.extend(settled);
                 }
             }
             (current, answered) = (batch, step.answered);
@@ -422,7 +442,10 @@ impl Poll<'_> {
         let mut ask = self.ask.clone();
         ask.routes.retain(|route| !self.resting.contains(route));
         let mut due = self.context.ledger.due(&ask, self.now()).await?;
-        due.retain(|due| !self.tried.contains(due.id) && seen.insert(due.id));
+        due.retain_mut(|due| {
+            due.deliveries.retain(|delivery| !self.tried.contains(delivery.id));
+            !due.deliveries.is_empty() && seen.insert(due.id)
+        });
         // A large mailbox without news costs nothing.
         if due.is_empty() {
             return Ok(VecDeque::new());
@@ -677,6 +700,10 @@ impl Poll<'_> {
             self.log_settlement(&destination, &sent, &settlement);
             ledger.keep_subjects(batch::subjects(sent, &settlement.deliveries)).await?;
             delivered.settled.extend(settlement.deliveries);
+            delivered.recovered |= settlement.turned.as_deref() == Some("ok");
+            if settlement.is_closed {
+                delivered.resting.push(destination);
+            }
         }
         ledger.close_batch(&answered.opened).await?;
         if leave_copy != LeaveCopy::Forever {
@@ -700,6 +727,8 @@ impl Poll<'_> {
             }
         }
         self.done += delivered.settled.len() as u64;
+        self.resting.extend(delivered.resting);
+        self.recovered |= delivered.recovered;
         self.summary.bytes += delivered.bytes;
         self.report();
         delivered.deletable

@@ -1,35 +1,57 @@
 //! What is known of so many messages as a mailbox has.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
-use super::MessageId;
+use super::{DeliveryId, MessageId};
 
-/// Messages of one account. Their rows were made one after the other, so 64 of them often share a word.
-#[derive(Clone, Debug, Default)]
-pub struct MessageIds(BTreeMap<i64, u64>);
+/// Messages or deliveries of one account. Their rows were made one after the other, so 64 of them often share a word.
+#[derive(Clone, Debug)]
+pub struct Ids<I>(BTreeMap<i64, u64>, PhantomData<I>);
 
-impl MessageIds {
+pub type MessageIds = Ids<MessageId>;
+pub type DeliveryIds = Ids<DeliveryId>;
+
+impl<I> Default for Ids<I> {
+    fn default() -> Self {
+        Ids(BTreeMap::new(), PhantomData)
+    }
+}
+
+impl<I: Into<i64>> Ids<I> {
     /// Whether it was not there yet.
-    pub fn insert(&mut self, id: MessageId) -> bool {
-        let (word, bit) = place(id);
+    pub fn insert(&mut self, id: I) -> bool {
+        let (word, bit) = place(id.into());
         let word = self.0.entry(word).or_default();
         let is_new = *word & bit == 0;
         *word |= bit;
         is_new
     }
 
-    pub fn contains(&self, id: MessageId) -> bool {
-        let (word, bit) = place(id);
+    pub fn contains(&self, id: I) -> bool {
+        let (word, bit) = place(id.into());
         self.0.get(&word).is_some_and(|word| word & bit != 0)
     }
 }
 
-fn place(MessageId(id): MessageId) -> (i64, u64) {
+fn place(id: i64) -> (i64, u64) {
     (id >> 6, 1 << (id & 63))
 }
 
-impl Extend<MessageId> for MessageIds {
-    fn extend<I: IntoIterator<Item = MessageId>>(&mut self, ids: I) {
+impl From<MessageId> for i64 {
+    fn from(MessageId(id): MessageId) -> i64 {
+        id
+    }
+}
+
+impl From<DeliveryId> for i64 {
+    fn from(DeliveryId(id): DeliveryId) -> i64 {
+        id
+    }
+}
+
+impl<I: Into<i64>> Extend<I> for Ids<I> {
+    fn extend<T: IntoIterator<Item = I>>(&mut self, ids: T) {
         for id in ids {
             self.insert(id);
         }

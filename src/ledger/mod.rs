@@ -109,7 +109,7 @@ pub use deliveries::Attempt;
 pub use due::{Ask, Due, DueDelivery};
 pub use error::Error;
 pub use identify::{Identity, Retrieved};
-pub use ids::{MessageIds, MessageNumbers};
+pub use ids::{DeliveryIds, MessageIds, MessageNumbers};
 pub use intake::{Intake, Shortcut, TakenIn};
 pub use lock::check_place;
 pub use look_ups::LookUp;

@@ -25,6 +25,7 @@ mod junk;
 mod layers;
 mod listen;
 mod oracle;
+mod outages;
 mod peer;
 mod pop3;
 mod providers;

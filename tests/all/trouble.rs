@@ -309,15 +309,19 @@ async fn a_destination_that_is_down_holds_up_no_other() {
         );
     let ferry = Ferry::new(&config);
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
-    assert_one_sentence(&ran, &["3 deferred", "app: HTTP 503", "it will be tried again"]);
+    assert_one_sentence(
+        &ran,
+        &["3 deferred", "app: 3 messages in a row came to nothing (HTTP 503", "will be tried again"],
+    );
     assert_eq!(server.count("me", "INBOX"), 3);
     assert_eq!(server.count("old", "INBOX"), 3, "not deleted before the webhook has it, too");
     assert_eq!(receiver.arrivals().len(), 3);
     let status = ferry.json(&["status", "--json"]).await;
     let old = &status["accounts"][0];
     assert_eq!((&old["pending"], &old["failing_since"]), (&3.into(), &serde_json::Value::Null), "{status}");
-    assert_eq!(old["error"]["class"], "message", "{status}");
-    assert!(old["error"]["text"].as_str().unwrap().starts_with("3 waiting: app: HTTP 503"), "{status}");
+    assert_eq!(old["error"]["class"], "destination", "{status}");
+    let told = old["error"]["text"].as_str().unwrap();
+    assert!(told.starts_with("app: 3 messages in a row came to nothing (HTTP 503"), "{status}");
 }
 
 #[tokio::test]
