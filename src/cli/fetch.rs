@@ -193,11 +193,15 @@ fn line(answer: &Answer, waiting: &[Waiting], stopped: bool) -> String {
         line += &format!("; failed: {error}");
     }
     for waiting in waiting.iter().filter(|waiting| waiting.account == answer.account) {
+        // Nothing is said twice.
+        let says = |words| waiting.reason.contains(words);
         let next = match waiting.state.as_str() {
-            "disabled" => "mend that, then `mailferry retry`",
-            _ => "it will be tried again",
+            "disabled" if says("`mailferry retry`") => "",
+            "disabled" => "; mend that, then `mailferry retry`",
+            _ if says("will be tried again") || says("will be sent again") => "",
+            _ => "; it will be tried again",
         };
-        line += &format!("; {}: {}; {next}", waiting.destination, waiting.reason);
+        line += &format!("; {}: {}{next}", waiting.destination, waiting.reason);
     }
     line + "\n"
 }
