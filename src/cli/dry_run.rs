@@ -9,10 +9,13 @@ use crate::config::{self, Account, Config};
 use crate::destination::Destination;
 use crate::message::{AccountName, Message, Outgoing, Route, Spool, Uidl, Verdict, subject, takers};
 use crate::net::Connectors;
-use crate::printable::printable;
+use crate::printable::{printable, printable_text};
 use crate::setup;
 
 use super::{exit, fetch, payload, plain, print};
+
+/// The longest subject or folder that is shown, in characters.
+const LONGEST: usize = 200;
 
 /// Stands for what only the source knows.
 const UIDL: &[u8] = b"UIDL-of-the-source";
@@ -33,6 +36,7 @@ pub async fn dry_run(file: &Path, accounts: &[AccountName], eml: &Path) -> anyho
     }
     let mut connectors = Connectors::default();
     let mut shown: Vec<&Route> = Vec::new();
+    let mut is_usable = config.broken.is_empty();
     for (account, route) in requests {
         if shown.iter().any(|earlier| earlier.to == route.to && earlier.recipient == route.recipient) {
             continue;
@@ -40,6 +44,7 @@ pub async fn dry_run(file: &Path, accounts: &[AccountName], eml: &Path) -> anyho
         shown.push(route);
         let known = config.destinations.iter().find(|known| known.name == route.to);
         let Some(known) = known.filter(|known| known.word == "webhook") else { continue };
+        is_usable &= known.kind.is_ok();
         let destination = setup::build_destination(known.clone(), &mut connectors);
         print(&format!(
             "\nthe request to {}:\n\n{}",
@@ -47,7 +52,7 @@ pub async fn dry_run(file: &Path, accounts: &[AccountName], eml: &Path) -> anyho
             request(&destination, account, route, &message).await
         ));
     }
-    Ok(if config.broken.is_empty() { exit::OK } else { exit::CONFIG })
+    Ok(if is_usable { exit::OK } else { exit::CONFIG })
 }
 
 async fn read(eml: &Path) -> anyhow::Result<Message> {
@@ -128,6 +133,5 @@ async fn request(
 }
 
 fn quoted(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    format!("\"{text}\"")
+    format!("\"{}\"", printable_text(text, LONGEST))
 }

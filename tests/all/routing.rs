@@ -168,6 +168,12 @@ async fn a_message_in_a_file_tells_where_it_would_go() {
     let secret = redmine.split("secret = \"").nth(1).unwrap().split('"').next().unwrap();
     let hidden = format!("name=\"key\"\n\n{}\n", "*".repeat(secret.len()));
     assert!(told.contains(&hidden) && !told.contains(secret), "{told}");
+    // What a stranger wrote is not obeyed, and what cannot be used is told.
+    let told = check(b"Subject: \x1b[31mred\xe2\x80\xae\r\n\r\n").await;
+    assert!(told.contains("\"\\x1B[31mred\\u{202e}\"\n"), "{told}");
+    ferry.configure(&config.replace(&format!("\"{secret}\""), "{ file = \"missing\" }"));
+    let ran = ferry.run(&["check", "--message", "letter.eml"]).await.expect_code(78);
+    assert!(ran.stdout.contains("missing does not exist"), "{ran:?}");
     let missing = ferry.run(&["check", "--message", "missing.eml"]).await.expect_code(64);
     assert!(missing.stderr.contains("missing.eml: No such file"), "{missing:?}");
 }
