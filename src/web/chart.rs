@@ -81,22 +81,29 @@ impl Chart {
             Some(longest) => format!("The longest is that of {}: {}.", longest.at, longest.words),
             None => "There was none.".into(),
         };
-        let title = format!("How long the last {} took", counted(values.len() as u64, "check", "checks"));
+        let title = match values.len() {
+            1 => "How long the last check took".to_owned(),
+            count => format!("How long the last {count} checks took"),
+        };
         Chart::of("durations", title, words, values)
     }
 
     fn of(id: &'static str, title: String, words: String, values: Vec<Value>) -> Chart {
         let highest = values.iter().max_by_key(|value| value.height).filter(|value| value.height > 0);
         let highest = highest.map(|value| value.words.clone()).unwrap_or_default();
-        let ends = values.first().zip(values.last()).map(|(first, last)| (first.at.clone(), last.at.clone()));
+        let ends = values.first().zip(values.last()).filter(|_| values.len() >= FEWEST);
+        let ends = ends.map(|(first, last)| (first.at.clone(), last.at.clone()));
         Chart { id, title, words, highest, ends, columns: columns(values) }
     }
 }
 
+/// Where there are fewer columns than these, they get no broader: they would look like much.
+const FEWEST: usize = 12;
+
 /// The highest fills the drawing, and one that is more than nothing can be seen.
 fn columns(values: Vec<Value>) -> Vec<Column> {
     let highest = values.iter().map(|value| value.height).max().unwrap_or(0).max(1);
-    let room = WIDTH / (values.len().max(1) as u64);
+    let room = WIDTH / (values.len().max(FEWEST) as u64);
     let column = |(n, value): (usize, Value)| {
         let height = u128::from(value.height) * u128::from(HEIGHT) / u128::from(highest);
         let height = u64::try_from(height).unwrap_or(HEIGHT);
