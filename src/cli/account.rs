@@ -1,4 +1,4 @@
-//! `add`, `edit`, `pause`, `resume`, `delete`: accounts that have files of their own.
+//! `add`, `edit`, `pause`, `resume`, `delete`: accounts that have files of their own. `edit-destination`: where their mail goes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,52 @@ use crate::setup::{self, Mailbox, RouteAnswers, Saved, Suggestion, Told, Unusabl
 
 use super::person::{Person, Question};
 use super::{counted, exit, people, plain, print};
+
+/// What of an IMAP server is to be another; what is not said stays.
+#[derive(Args)]
+pub struct ServerAnswers {
+    /// The IMAP server
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Its port [default: 993, or 143 with --tls starttls, where --tls changes it]
+    #[arg(long)]
+    port: Option<u16>,
+    /// How the connection is encrypted
+    #[arg(long, value_enum)]
+    tls: Option<TlsWord>,
+    /// Who logs in
+    #[arg(long)]
+    user: Option<String>,
+    /// A file with the password, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Ask nothing
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl ServerAnswers {
+    fn applied_to(&self, peer: PeerDraft, ports: &Ports) -> PeerDraft {
+        changed(peer, ports, self.host.as_ref(), self.port, self.tls, self.user.as_ref())
+    }
+}
+
+fn changed(
+    mut peer: PeerDraft,
+    ports: &Ports,
+    host: Option<&String>,
+    port: Option<u16>,
+    tls: Option<TlsWord>,
+    user: Option<&String>,
+) -> PeerDraft {
+    if let Some(tls) = tls.map(Tls::from).filter(|tls| *tls != peer.tls) {
+        (peer.tls, peer.port) = (tls, ports.of(tls));
+    }
+    peer.port = port.unwrap_or(peer.port);
+    peer.host = host.cloned().unwrap_or(peer.host);
+    peer.user = user.cloned().unwrap_or(peer.user);
+    peer
+}
 
 /// Answers given beforehand; what is missing is asked for, if somebody is there.
 #[derive(Args, Default)]
@@ -102,6 +148,28 @@ impl From<ImportWord> for Import {
 }
 
 impl Answers {
+    /// Nothing is answered beforehand.
+    fn is_none(&self) -> bool {
+        let Answers {
+            host,
+            port,
+            tls,
+            user,
+            password_file,
+            leave_copy,
+            import,
+            to,
+            folder,
+            mark_read,
+            junk,
+            yes: _,
+        } = self;
+        let server = host.is_none() && port.is_none() && tls.is_none() && user.is_none();
+        let terms = leave_copy.is_none() && import.is_none();
+        let route = to.is_none() && folder.is_none() && mark_read.is_none() && junk.is_none();
+        server && password_file.is_none() && terms && route
+    }
+
     /// `account`, changed as far as there are answers.
     fn applied_to(&self, mut account: AccountDraft, config: &Config) -> anyhow::Result<AccountDraft> {
         account.peer = self.applied_to_peer(account.peer);
@@ -140,14 +208,8 @@ impl Answers {
         Ok(setup::route(config, answers, before)?)
     }
 
-    fn applied_to_peer(&self, mut peer: PeerDraft) -> PeerDraft {
-        if let Some(tls) = self.tls.map(Tls::from).filter(|tls| *tls != peer.tls) {
-            (peer.tls, peer.port) = (tls, POP3_PORTS.of(tls));
-        }
-        peer.port = self.port.unwrap_or(peer.port);
-        peer.host = self.host.clone().unwrap_or(peer.host);
-        peer.user = self.user.clone().unwrap_or(peer.user);
-        peer
+    fn applied_to_peer(&self, peer: PeerDraft) -> PeerDraft {
+        changed(peer, &POP3_PORTS, self.host.as_ref(), self.port, self.tls, self.user.as_ref())
     }
 }
 
@@ -179,9 +241,9 @@ pub async fn add(
     let is_another = |peer: &PeerDraft| setup::must_be_another(&config, &name, peer);
     let (password, mailbox) = log_in(&person, &answers, &mut peer, is_another).await?;
     print(&format!("Logged in: {mailbox}\n"));
-    let leave_copy = ask_leave_copy(&person, answers.leave_copy)?;
+    let leave_copy = ask_leave_copy(&person, answers.leave_copy, None)?;
     let import = ask_import(&person, answers.import, &mailbox)?;
-    let Goal { config, route, is_new } = ask_route(&person, config.clone(), &answers).await?;
+    let Goal { config, route, is_new } = ask_route(&person, config.clone(), &answers, None).await?;
     if !person.confirm(&format!("Save the account {name}?"), true)? {
         print(&match is_new {
             true => format!("The account was not saved; the destination {} stays.\n", route.to),
@@ -364,14 +426,23 @@ fn new_password(person: &Person, text: &str) -> anyhow::Result<SecretString> {
 /// In octets, with room for an OAuth token.
 const LONGEST_PASSWORD: u64 = 16 << 10;
 
-fn ask_leave_copy(person: &Person, given: Option<LeaveCopy>) -> anyhow::Result<LeaveCopy> {
+fn ask_leave_copy(
+    person: &Person,
+    given: Option<LeaveCopy>,
+    before: Option<LeaveCopy>,
+) -> anyhow::Result<LeaveCopy> {
     if let Some(given) = given {
         return Ok(given);
     }
     let question =
         Question { text: "Leave a copy of retrieved messages on the server", option: "--leave-copy" };
+    let as_it_is =
+        before.map(|before| (format!("as it is: {}", draft::leave_copy_word(before)), Some(before)));
     let ways = [("yes", Some(LeaveCopy::Forever)), ("no", Some(draft::AT_ONCE)), ("for some days", None)];
-    if let Some(leave_copy) = person.choose(question, &ways.map(|(text, way)| (text.to_owned(), way)))? {
+    let ways = ways.into_iter().filter(|(_, way)| before.is_none_or(|before| *way != Some(before)));
+    let ways = ways.map(|(text, way)| (text.to_owned(), way));
+    let ways: Vec<(String, Option<LeaveCopy>)> = as_it_is.into_iter().chain(ways).collect();
+    if let Some(leave_copy) = person.choose(question, &ways)? {
         return Ok(leave_copy);
     }
     loop {
@@ -390,6 +461,9 @@ fn ask_import(person: &Person, given: Option<ImportWord>, mailbox: &Mailbox) -> 
     if let Some(given) = given {
         return Ok(given.into());
     }
+    if !person.is_absent() {
+        print(&format!("{}\n", setup::COMPARED));
+    }
     let all = format!("all mail: {} now", mailbox.amount());
     let ways = [(all, Import::All), ("only new mail".to_owned(), Import::New)];
     person.choose(Question { text: "Import", option: "--import" }, &ways)
@@ -404,13 +478,22 @@ struct Goal {
 }
 
 /// A destination of the config, once it has let us in, or a new IMAP server that is added to it.
-async fn ask_route(person: &Person, mut config: Config, answers: &Answers) -> anyhow::Result<Goal> {
+async fn ask_route(
+    person: &Person,
+    mut config: Config,
+    answers: &Answers,
+    before: Option<&Route>,
+) -> anyhow::Result<Goal> {
     let (to, is_new) = loop {
-        let Some(to) = ask_destination(person, &config, answers)? else {
+        let Some(to) = ask_destination(person, &config, answers, before)? else {
             let (with_home, to) = add_home(person, config).await?;
             config = with_home;
             break (to, true);
         };
+        // Whatever is wrong with it, it is where the mail goes.
+        if before.is_some_and(|before| before.to == to) {
+            break (to, false);
+        }
         match setup::log_in_destination(&config.file, &to).await {
             Ok(told) => print(&format!("Logged in to {to}: {told}\n")),
             Err(Unusable::NoSecret(reason)) => print(&format!("{to} was not logged in to: {reason}\n")),
@@ -424,17 +507,22 @@ async fn ask_route(person: &Person, mut config: Config, answers: &Answers) -> an
         }
         break (to, false);
     };
-    let mut route = answers.route(&config, to, None)?;
+    let mut route = answers.route(&config, to, before)?;
     if !is_webhook(&config, &route.to) {
         if answers.folder.is_none() {
             route.folder = ask_folder(person, &route.folder)?;
         }
         if answers.mark_read.is_none() {
-            route.mark_read = person.confirm("Mark as read?", false)?;
+            route.mark_read = person.confirm("Mark as read?", route.mark_read)?;
         }
         let spam = "Put what its provider marks as spam into the junk folder?";
-        if answers.junk.is_none() && person.confirm(spam, false)? {
-            route.junk = config::usual_spam_signs();
+        if answers.junk.is_none() {
+            let is_sorted = !route.junk.is_empty();
+            match person.confirm(spam, is_sorted)? {
+                is_wanted if is_wanted == is_sorted => {}
+                true => route.junk = config::usual_spam_signs(),
+                false => route.junk = Vec::new(),
+            }
         }
     }
     Ok(Goal { config, route, is_new })
@@ -445,6 +533,7 @@ fn ask_destination(
     person: &Person,
     config: &Config,
     answers: &Answers,
+    before: Option<&Route>,
 ) -> anyhow::Result<Option<DestinationName>> {
     if let Some(to) = &answers.to {
         return Ok(Some(to.clone()));
@@ -453,6 +542,8 @@ fn ask_destination(
     for (at, destination) in config.destinations.iter().enumerate() {
         ways.push((format!("{} ({})", destination.name, destination.word), Some(at)));
     }
+    let is_other = |at: usize| before.is_none_or(|before| before.to != config.destinations[at].name);
+    ways.sort_by_key(|(_, at)| at.is_some_and(is_other));
     if !person.is_absent() {
         ways.push(("another IMAP server".to_owned(), None));
     }
@@ -504,7 +595,7 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
         ask_server(person, &mut peer, "IMAP server", &IMAP_PORTS)?;
         let home = HomeDraft { name: name.clone(), peer: peer.clone() };
         print(&format!("Logging in to {} ...\n", peer.host));
-        match setup::log_in_home(&home, &password).await {
+        match setup::log_in_home(peer.net(), &peer.user, &password).await {
             Ok(told) => {
                 print(&format!("Logged in: {told}\n"));
                 make_sure_of(&config.file)?;
@@ -536,24 +627,115 @@ async fn take_up(config: &Config) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Changes an account; what is not answered stays.
+/// What the options say; the rest stays.
+fn given_changes(
+    person: &Person,
+    answers: &Answers,
+    config: &Config,
+    before: &AccountDraft,
+) -> anyhow::Result<(AccountDraft, Option<SecretString>)> {
+    let after = answers.applied_to(before.clone(), config)?;
+    let password = match &answers.password_file {
+        Some(file) => Some(password(person, Some(file))?),
+        None if after.peer != before.peer => Some(new_password(person, FOR_ANOTHER)?),
+        None => None,
+    };
+    Ok((after, password))
+}
+
+const FOR_ANOTHER: &str = "Password for the new server or user";
+
+/// Asks for all that can be changed, and offers what is.
+async fn ask_changes(
+    person: &Person,
+    config: &Config,
+    before: &AccountDraft,
+) -> anyhow::Result<(AccountDraft, Option<SecretString>)> {
+    let mut after = before.clone();
+    after.peer.user =
+        person.line(Question { text: "User name", option: "--user" }, Some(&before.peer.user))?;
+    ask_server(person, &mut after.peer, "POP3 server", &POP3_PORTS)?;
+    let password = match after.peer == before.peer {
+        true => person.password_if_new("New password (empty keeps the one that is known)")?,
+        false => Some(new_password(person, FOR_ANOTHER)?),
+    };
+    after.leave_copy = ask_leave_copy(person, None, Some(before.leave_copy))?;
+    let mut imports = [("all mail", Import::All), ("only new mail", Import::New)]
+        .map(|(text, import)| (text.to_owned(), import));
+    imports.sort_by_key(|(_, import)| *import != before.import);
+    after.import = person.choose(Question { text: "Import", option: "--import" }, &imports)?;
+    match &before.routes[..] {
+        [route] => {
+            let goal = ask_route(person, config.clone(), &Answers::default(), Some(route)).await?;
+            after.routes = vec![goal.route];
+        }
+        routes => print(&format!("It has {} destinations, which are changed in its file.\n", routes.len())),
+    }
+    Ok((after, password))
+}
+
+/// Changes an account; what is not answered stays, and where nothing is, all of it is asked.
 pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow::Result<u8> {
     let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let person = Person::new(answers.yes);
     let before = AccountDraft::of(account);
-    let after = answers.applied_to(before.clone(), &config)?;
-    let password = match &answers.password_file {
-        Some(file) => Some(password(&person, Some(file))?),
-        None if after.peer != before.peer => {
-            Some(new_password(&person, "Password for the new server or user")?)
+    let (after, password) = match answers.is_none() {
+        true if person.is_absent() => {
+            let text = "nothing was said to be changed; mailferry edit --help lists what can be";
+            return Err(plain(exit::USAGE, text));
         }
-        None => None,
+        true => ask_changes(&person, &config, &before).await?,
+        false => given_changes(&person, answers, &config, &before)?,
     };
-    let saved = setup::change(&config, account, after, password).await?;
+    if after == before && password.is_none() {
+        print("Nothing was changed.\n");
+        return Ok(exit::OK);
+    }
+    let is_import_alone = after.import != before.import && after.peer == before.peer;
+    let is_let_in = password.is_some() && !after.paused;
+    // A destination may have been added by now.
+    let config = config::load_without_secrets(file).await?;
+    let saved = setup::change(&config, known(&config, name)?, after, password).await?;
     print(&format!("Changed {}\n", saved.file.display()));
+    if is_import_alone {
+        print(&format!("{}\n", setup::COUNTS_AT_FIRST));
+    }
     warn(&saved);
-    take_up(&config).await
+    let code = take_up(&config).await?;
+    if is_let_in && Ledger::is_held(&config.ledger) {
+        // Whatever failed with the old password may be well now.
+        people::leave(&config, &Request::Poll { account: name.clone() }).await?;
+    }
+    Ok(code)
+}
+
+/// Changes how an IMAP destination is reached, once it has let us in.
+pub async fn edit_destination(
+    file: &Path,
+    name: &DestinationName,
+    server: &ServerAnswers,
+) -> anyhow::Result<u8> {
+    let config = config::load_without_secrets(file).await?;
+    let (before, _) = setup::own_home(&config, name.as_str())?;
+    let peer = server.applied_to(before.peer.clone(), &IMAP_PORTS);
+    let person = Person::new(server.yes);
+    let password = match &server.password_file {
+        Some(file) => password(&person, Some(file))?,
+        None => new_password(&person, "Password there")?,
+    };
+    setup::change_home(&config, HomeDraft { peer, ..before }, Some(password)).await?;
+    print(&format!("Changed the destination {name} in {}\n", file.display()));
+    let code = take_up(&config).await?;
+    if Ledger::is_held(&config.ledger) {
+        let retry = Request::Retry { account: None, id: None, destination: Some(name.clone()) };
+        people::leave(&config, &retry).await?;
+        // A poll that is under way still goes by the old password, and may find the destination failing once more.
+        for account in setup::who_shows(&config, name) {
+            people::leave(&config, &Request::Poll { account }).await?;
+        }
+    }
+    Ok(code)
 }
 
 /// Stops polling an account, or begins again.

@@ -135,19 +135,35 @@ enum Command {
         answers: account::Answers,
     },
     /// Change an account that has a file of its own
+    ///
+    /// What the options do not say stays; without any, all of it is asked. A new password is tried first.
     Edit {
+        /// Its name, as `status` shows it
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: AccountName,
         #[command(flatten)]
         answers: account::Answers,
     },
+    /// Change how an IMAP destination is reached: its server, who logs in, the password
+    ///
+    /// It logs in there first; what waited for the destination is tried again at once. The password has to be in a file,
+    /// as `add` and the page save it; others are changed where they are.
+    EditDestination {
+        /// Its name, as `status` shows it
+        #[arg(value_name = "DESTINATION", value_parser = destination_name)]
+        destination: DestinationName,
+        #[command(flatten)]
+        server: account::ServerAnswers,
+    },
     /// Poll an account no more, until `resume`
     Pause {
+        /// Its name, as `status` shows it
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: AccountName,
     },
     /// Poll a paused account again
     Resume {
+        /// Its name, as `status` shows it
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: AccountName,
     },
@@ -156,6 +172,7 @@ enum Command {
     /// Mail stays where it is. The ledger remembers what it has seen of the account, so that nothing comes twice if it is
     /// added again under this name.
     Delete {
+        /// Its name, as `status` shows it
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: AccountName,
         /// Drop what the ledger remembers, too
@@ -246,6 +263,12 @@ enum Command {
     /// the ledger which of them are there. They will not be delivered; all else in the mailbox is new. Running it again
     /// changes nothing. Do it before the first poll, when the other program has run for the last time. The daemon must
     /// be stopped.
+    ///
+    /// The account has to be in the config, and not to be polled before: add it with `mailferry add` while nothing runs, as a
+    /// daemon would poll it at once.
+    ///
+    /// Gmail's own fetcher leaves no file: take `--import new`, or all mail, which is compared with the IMAP folder first, so
+    /// that what is there byte for byte does not come twice.
     ///
     /// Where the file is, if the program was not told otherwise:{n}
     /// fetchmail: ~/.fetchids, for all accounts; as a service of Debian's /var/lib/fetchmail/.fetchmail-UIDL-cache{n}
@@ -382,6 +405,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Check { accounts, message: Some(eml), .. } => dry_run::dry_run(&file, &accounts, &eml).await,
         Command::Check { accounts, offline, .. } => check::check(&file, &accounts, offline, &log).await,
         Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
+        Command::EditDestination { destination, server } => {
+            account::edit_destination(&file, &destination, &server).await
+        }
         Command::Pause { account } => account::pause(&file, &account, true).await,
         Command::Resume { account } => account::pause(&file, &account, false).await,
         Command::Delete { account, forget, yes } => account::delete(&file, &account, forget, yes).await,

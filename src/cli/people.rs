@@ -96,6 +96,13 @@ async fn ask(config: &Config, request: &Request) -> anyhow::Result<u64> {
     answer.parse().with_context(|| format!("the daemon answered `{answer}`"))
 }
 
+/// Leaves a request with whoever holds the ledger, and waits for nobody.
+pub async fn leave(config: &Config, request: &Request) -> anyhow::Result<()> {
+    let visitor = Ledger::visit(&config.ledger).await?;
+    visitor.request(request, Utc::now()).await?;
+    Ok(())
+}
+
 /// Leaves a request that can be refused with whoever holds the ledger. Returns its answer, or why it was refused; `None`
 /// where the holder has ended without an answer: it was none that runs on, such as a `fetch`.
 pub async fn ask_for(config: &Config, request: &Request) -> anyhow::Result<Option<Result<String, String>>> {

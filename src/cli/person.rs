@@ -84,6 +84,13 @@ impl Person {
         Ok(Password::with_theme(&self.theme).with_prompt(question.text).interact()?.into())
     }
 
+    /// As [`Person::password`], but an empty answer is none.
+    pub fn password_if_new(&self, text: &str) -> anyhow::Result<Option<SecretString>> {
+        let asked = Password::with_theme(&self.theme).with_prompt(text).allow_empty_password(true);
+        let typed = asked.interact()?;
+        Ok(Some(typed).filter(|typed| !typed.is_empty()).map(SecretString::from))
+    }
+
     fn missing(&self, question: Question<'_>) -> anyhow::Error {
         let Question { text, option } = question;
         let absence = self.absence.unwrap_or("there was no answer");

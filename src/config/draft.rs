@@ -18,6 +18,7 @@ use super::section::Document;
 use super::surroundings::local_zone;
 use super::value::{parse_duration, spelled};
 use super::{Account, Config, keys, raw, secret, value};
+use crate::destination::imap_folder;
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
 
@@ -147,6 +148,14 @@ impl PeerDraft {
 }
 
 impl HomeDraft {
+    /// An IMAP destination as the config has it.
+    pub fn of(name: &DestinationName, settings: &imap_folder::Settings) -> HomeDraft {
+        let net = &settings.peer;
+        let peer =
+            PeerDraft { host: net.host.clone(), port: net.port, tls: net.tls, user: settings.user.clone() };
+        HomeDraft { name: name.clone(), peer }
+    }
+
     /// `text`, a main file, with this destination at its end. `password` is as for [`AccountDraft::text`].
     ///
     /// # Errors
@@ -167,6 +176,23 @@ impl HomeDraft {
         self.peer.write(&mut table, None);
         set(&mut table, "password", in_file(password));
         destinations.insert(self.name.as_str(), Item::Table(table));
+        Ok(document.to_string())
+    }
+
+    /// `text`, a main file in which this destination is `before`, changed to mean this. What is the same keeps its wording,
+    /// comments stay. `password` is as for [`AccountDraft::text`].
+    ///
+    /// # Errors
+    /// Where `text` is not TOML, or this destination no table of its own.
+    pub fn rewrite(&self, text: &str, before: &HomeDraft, password: &Path) -> Result<String, String> {
+        let mut document = parse(text)?;
+        let table = document.get_mut("destination").and_then(|all| all.get_mut(self.name.as_str()));
+        let table = table.and_then(Item::as_table_mut);
+        let table = table.ok_or_else(|| {
+            format!("has no table [destination.{}] that could be changed; change it there by hand", self.name)
+        })?;
+        self.peer.write(table, Some(&before.peer));
+        set(table, "password", in_file(password));
         Ok(document.to_string())
     }
 }
@@ -202,6 +228,16 @@ pub fn parse_leave_copy(text: &str) -> Result<LeaveCopy, String> {
             Some(time) => Ok(LeaveCopy::For(time)),
             None => Err("answer yes, no, or for how long, such as 14d".into()),
         },
+    }
+}
+
+/// As [`parse_leave_copy`] reads it.
+pub fn leave_copy_word(leave_copy: LeaveCopy) -> String {
+    match leave_copy {
+        LeaveCopy::Forever => "yes".into(),
+        AT_ONCE => "no".into(),
+        LeaveCopy::For(time) if time.as_secs() % DAY == 0 => format!("{}d", time.as_secs() / DAY),
+        LeaveCopy::For(time) => spelled(time),
     }
 }
 
@@ -265,6 +301,13 @@ pub fn with_password_file(text: &str, password: &Path) -> Result<String, String>
 pub fn password_file(text: &str) -> Option<String> {
     let document = parse(text).ok()?;
     Some(document.get("password")?.get("file")?.as_str()?.to_owned())
+}
+
+/// As [`password_file`], but of the destination of this name in `text`, a main file.
+pub fn home_password_file(text: &str, name: &DestinationName) -> Option<String> {
+    let document = parse(text).ok()?;
+    let home = document.get("destination")?.get(name.as_str())?;
+    Some(home.get("password")?.get("file")?.as_str()?.to_owned())
 }
 
 /// All texts that are values in `text`, any file of a config: whatever it names is among them. `None` where it is not TOML.
@@ -378,7 +421,6 @@ fn leave_copy(leave_copy: LeaveCopy) -> Value {
     match leave_copy {
         LeaveCopy::Forever => true.into(),
         AT_ONCE => false.into(),
-        LeaveCopy::For(time) if time.as_secs() % DAY == 0 => format!("{}d", time.as_secs() / DAY).into(),
-        LeaveCopy::For(time) => spelled(time).into(),
+        LeaveCopy::For(_) => leave_copy_word(leave_copy).into(),
     }
 }

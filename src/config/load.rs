@@ -331,6 +331,7 @@ pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretStri
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let safe = &safe.of_destination(&raw.name);
+    let has_password_file = matches!(&raw.kind, RawKind::Imap(peer) if peer.password.is_in_file());
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
             let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
@@ -352,7 +353,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
             ("webhook", settings.map(Kind::Webhook))
         }
     };
-    Destination { name: raw.name, word, kind: kind.map_err(|faults| in_one_line(&faults)) }
+    Destination { name: raw.name, word, has_password_file, kind: kind.map_err(|faults| in_one_line(&faults)) }
 }
 
 /// Where its secret cannot be had, notices go the other ways.

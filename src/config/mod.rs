@@ -86,6 +86,8 @@ pub struct Destination {
     pub name: DestinationName,
     /// `imap` or `webhook`.
     pub word: &'static str,
+    /// Its password is in a file, which setup may change; IMAP only.
+    pub has_password_file: bool,
     /// The error says why nothing can be delivered there: its secret or its `ca_file` cannot be had.
     pub kind: Result<Kind, String>,
 }

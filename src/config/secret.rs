@@ -34,6 +34,12 @@ enum Source {
     Credential(String),
 }
 
+impl Secret {
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+}
+
 /// The longest secret, and the longest output of a command: 16 KiB, as OAuth tokens need it.
 const LONGEST: u64 = 16 << 10;
 

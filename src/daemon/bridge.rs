@@ -331,6 +331,7 @@ pub fn configured(config: &Config) -> Configured {
         name: destination.name.clone(),
         kind: destination.word,
         broken: destination.kind.as_ref().err().cloned(),
+        can_be_edited: destination.has_password_file,
         in_the_clear: match &destination.kind {
             Ok(config::Kind::Imap(settings)) => settings.peer.is_in_the_clear(),
             Ok(config::Kind::Webhook(settings)) => settings.is_in_the_clear(),

@@ -64,6 +64,8 @@ pub struct ConfiguredDestination {
     pub broken: Option<String>,
     /// Mail crosses a network unencrypted.
     pub in_the_clear: bool,
+    /// mailferry may change how it is reached.
+    pub can_be_edited: bool,
 }
 
 impl Status {

@@ -6,12 +6,13 @@ use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
-use super::trial::log_in_account;
+use super::trial::{log_in_account, log_in_home};
 use super::words::LoginFault;
 use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
@@ -35,6 +36,11 @@ pub enum Error {
     /// It stands in the main file, which belongs to a person.
     #[error("the account {name} was written by hand in {file}; change it there")]
     ByHand { name: AccountName, file: PathBuf },
+    /// Its password is in no file that could be written anew.
+    #[error(
+        "the password of the destination {name} is in no file of its own; change it in {}", .file.display()
+    )]
+    HomeByHand { name: DestinationName, file: PathBuf },
     /// A password that is known goes to no other server and to no other user.
     #[error("the server or the user is another one now; give the password again")]
     PasswordNeeded,
@@ -55,6 +61,7 @@ impl Error {
             | Error::NoAccount { .. }
             | Error::NoDestination { .. }
             | Error::ByHand { .. }
+            | Error::HomeByHand { .. }
             | Error::PasswordNeeded => true,
             Error::LoginFailed { .. } | Error::Config(_) | Error::File { .. } => false,
         }
@@ -318,12 +325,102 @@ fn add_home_to(config: &Config, home: &HomeDraft, password: &SecretString) -> Re
     written
 }
 
+/// The IMAP destination of this name, if it is one that can be changed: how to reach it, and who logs in.
+///
+/// # Errors
+/// [`Error::NoDestination`], [`Error::HomeByHand`].
+pub fn own_home<'c>(config: &'c Config, name: &str) -> Result<(HomeDraft, &'c net::Settings), Error> {
+    let found = config.destinations.iter().find(|known| known.name.as_str() == name);
+    let found = found.ok_or_else(|| Error::NoDestination {
+        name: name.to_owned(),
+        known: config.destinations.iter().map(|known| known.name.clone()).collect(),
+    })?;
+    match &found.kind {
+        Ok(config::Kind::Imap(settings)) if found.has_password_file => {
+            Ok((HomeDraft::of(&found.name, settings), &settings.peer))
+        }
+        Err(reason) => {
+            let reason = format!("must be mended first: {reason}");
+            Err(Error::File { path: config.file.clone(), reason })
+        }
+        Ok(_) => Err(Error::HomeByHand { name: found.name.clone(), file: config.file.clone() }),
+    }
+}
+
+/// Changes an IMAP destination in the main file, and its password, which is tried first. Without a password all must be as it
+/// was.
+///
+/// # Errors
+/// What is wrong, and then the destination is as it was.
+pub async fn change_home(
+    config: &Config,
+    after: HomeDraft,
+    password: Option<SecretString>,
+) -> Result<(), Error> {
+    let (before, trust) = own_home(config, after.name.as_str())?;
+    let Some(password) = password else {
+        return if after == before { Ok(()) } else { Err(Error::PasswordNeeded) };
+    };
+    must_be_readable(&config.file, &password)?;
+    let PeerDraft { host, port, tls, user } = after.peer.clone();
+    let peer = net::Settings { host: host.clone(), port, tls, ..trust.clone() };
+    let outcome = log_in_home(peer, &user, &password).await;
+    outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
+    let (main, config) = (config.file.clone(), config.clone());
+    on_disk(&main, move || write_home_change(&config, &before, &after, &password)).await
+}
+
+/// Accounts whose next poll shows whether a destination that was changed takes mail: a few of those that deliver there.
+pub fn who_shows(config: &Config, destination: &DestinationName) -> Vec<AccountName> {
+    let delivers = |account: &&Account| account.poll.routes.iter().any(|route| route.to == *destination);
+    let accounts = config.accounts.iter().filter(|account| !account.paused).filter(delivers);
+    accounts.take(A_FEW).map(|account| account.name.clone()).collect()
+}
+
+const A_FEW: usize = 10;
+
+/// As [`write_change`]: a new password gets a new file.
+fn write_home_change(
+    config: &Config,
+    before: &HomeDraft,
+    after: &HomeDraft,
+    password: &SecretString,
+) -> Result<(), Error> {
+    let main = main_file(config);
+    let folder = folder_of(&absolute(&config.file)).join("secrets");
+    must_be_of_use(config, &folder)?;
+    let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
+    let with = |secret: &Path| {
+        let changed = after.rewrite(&text, before, &as_in_config(config, secret));
+        changed.map_err(|reason| Error::File { path: main.clone(), reason })
+    };
+    // What is wrong is said before anything is written.
+    with(&folder)?;
+    let old = draft::home_password_file(&text, &after.name);
+    let old = old.and_then(|file| only_named(config, Path::new(&file), &folder));
+    make_folder(&folder)?;
+    let secret = write_password(config, &folder, &format!("{}%", after.name), password)?;
+    let written = with(&secret).and_then(|text| replace(&main, text.as_bytes()));
+    let unused = if written.is_ok() { old } else { Some(secret) };
+    if let Some(unused) = unused {
+        let _ = std::fs::remove_file(unused);
+    }
+    written
+}
+
 /// Runs what writes files where it holds up nobody.
 async fn on_disk<T: Send + 'static>(
     main: &Path,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
+    // What was read of a file is what is replaced.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let alone = || ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = tokio::task::spawn_blocking(move || {
+        let _alone = alone();
+        work()
+    });
+    let done = done.await;
     done.unwrap_or_else(|e| {
         Err(Error::File { path: main.to_owned(), reason: format!("was not finished with ({e})") })
     })
@@ -427,9 +524,14 @@ fn write_password(
 /// The file beside `file`, an account's, that holds its password, if nobody else names it.
 fn own_password(config: &Config, file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).ok()?;
+    only_named(config, Path::new(&draft::password_file(&text)?), folder_of(file))
+}
+
+/// The file that the config names as `file`, if it is in `folder` and is named once.
+fn only_named(config: &Config, file: &Path, folder: &Path) -> Option<PathBuf> {
     let main = absolute(&config.file);
-    let path = true_path(&folder_of(&main).join(draft::password_file(&text)?));
-    let is_beside = folder_of(&path) == true_path(folder_of(file));
+    let path = true_path(&folder_of(&main).join(file));
+    let is_beside = folder_of(&path) == true_path(folder);
     let is_alone = named(config)?.iter().filter(|named| **named == path).count() == 1;
     (is_beside && is_alone && path.is_file()).then_some(path)
 }

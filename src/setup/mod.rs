@@ -17,7 +17,8 @@ mod trial;
 mod words;
 
 pub use files::{
-    Error, Saved, add, add_home, change, check, create, delete, must_be_another, must_be_free, own_file,
+    Error, Saved, add, add_home, change, change_home, check, create, delete, must_be_another, must_be_free,
+    own_file, own_home, who_shows,
 };
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, route};
@@ -35,3 +36,12 @@ pub use crate::config::draft::{
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_with_secret_of, load_without_secrets};
 pub use crate::net::Tls;
+
+/// What becomes of mail that Gmail's own fetcher or another program has brought home before.
+pub const COMPARED: &str = "Was this mailbox fetched by Gmail or another program so far? What the IMAP folder has already, byte for byte, does not \
+     come twice. A copy to which header lines were added is not recognised: then take only new mail. What fetchmail, getmail, \
+     mpop or fdm has seen can be taken over: see mailferry import-state --help.";
+
+/// What a change of `import` does not do.
+pub const COUNTS_AT_FIRST: &str = "Import counts when a mailbox is checked for the first time: also if the server or the user changes. To have what was \
+     left alone then, delete the account, forget its messages, and add it again.";

@@ -9,7 +9,6 @@ use tracing::warn;
 
 use super::words::LoginFault;
 use crate::config;
-use crate::config::draft::HomeDraft;
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
@@ -76,12 +75,12 @@ pub async fn log_in_account(
 ///
 /// # Errors
 /// What is wrong, as a clause that can follow the host's name.
-pub async fn log_in_home(home: &HomeDraft, password: &SecretString) -> Result<String, LoginFault> {
-    let settings = imap_folder::Settings {
-        peer: home.peer.net(),
-        user: home.peer.user.clone(),
-        password: password.clone(),
-    };
+pub async fn log_in_home(
+    peer: net::Settings,
+    user: &str,
+    password: &SecretString,
+) -> Result<String, LoginFault> {
+    let settings = imap_folder::Settings { peer, user: user.to_owned(), password: password.clone() };
     let connector = Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
     Ok(ImapFolder::new(settings, connector).log_in().await?)
 }

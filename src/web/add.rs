@@ -50,7 +50,7 @@ pub struct AddressForm {
 }
 
 /// How to log in somewhere.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct LoginForm {
     pub name: String,
     pub user: String,
@@ -225,7 +225,7 @@ pub async fn log_in(
         draft.mailbox = mailbox;
     });
     if let Some(reason) = refused {
-        let complaints = Complaints::one("", format!("That did not work. {host}: {}", reason.on_page()));
+        let complaints = Complaints::one("", format!("That did not work. {host}: {}.", reason.on_page()));
         return Ok(complain(&login_step(&form, draft.told, is_good, &complaints)));
     }
     // Where there is no destination yet, that comes first.
@@ -392,7 +392,7 @@ fn mail_step(config: &Config, draft: &Draft, form: &MailForm, complaints: &Compl
     let mut fields = mail_fields(form);
     let all = format!("all mail: {} now", mailbox.amount());
     let imports = vec![("all".to_owned(), all), ("new".to_owned(), "only new mail".to_owned())];
-    fields.push(Field::choice("import", "Import", &form.import, imports));
+    fields.push(Field::choice("import", "Import", &form.import, imports).hint(setup::COMPARED));
     fields.extend(route_fields(config, form, true));
     let complaints = complaints.at(&mut fields);
     let mut told = login_told(draft);
@@ -472,7 +472,7 @@ pub async fn save(
     if let (Some((leave_copy, route)), Some(name), Some(password), true) =
         (terms, &draft.name, &draft.password, draft.mailbox.is_some())
     {
-        let import = if form.import == "new" { Import::New } else { Import::All };
+        let import = form.import();
         let (name, peer, to) = (name.clone(), draft.peer.clone(), route.to.clone());
         let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
         match setup::log_in_destination(&config.file, &to).await {
@@ -485,7 +485,7 @@ pub async fn save(
                 Err(error) => complaints_of(error, &mut complaints),
             },
             Err(Unusable::NoSecret(reason) | Unusable::Refused(reason)) => {
-                complaints.add("to", format!("That did not work. {to}: {reason}"));
+                complaints.add("to", format!("That did not work. {to}: {reason}."));
             }
         }
     }
@@ -530,13 +530,17 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
             complaints.add("password", text);
         }
         setup::Error::LoginFailed { host, reason } => {
-            complaints.add("", format!("That did not work. {host}: {}", reason.on_page()));
+            complaints.add("", format!("That did not work. {host}: {}.", reason.on_page()));
         }
         error => complaints.add("", format!("{}.", capitalised(&error.to_string()))),
     }
 }
 
 impl MailForm {
+    pub fn import(&self) -> Import {
+        if self.import == "new" { Import::New } else { Import::All }
+    }
+
     fn usual() -> MailForm {
         MailForm { days: "14".into(), folder: "INBOX".into(), ..MailForm::default() }
     }
@@ -585,7 +589,12 @@ pub async fn home(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     let draft = page.drafts.get(&owner, &id)?;
-    let config = page.config().await?;
+    let form = first_home(&page.config().await?);
+    Ok(html(&home_step(&form, Vec::new(), &draft, &id, &Complaints::default())))
+}
+
+/// What the form of a new IMAP server shows first.
+pub fn first_home(config: &Config) -> LoginForm {
     let is_free = config.destinations.iter().all(|known| known.name.as_str() != "home");
     let peer = PeerDraft {
         host: String::new(),
@@ -593,21 +602,29 @@ pub async fn home(
         tls: Tls::Implicit,
         user: String::new(),
     };
-    let form = LoginForm::of(if is_free { "home" } else { "" }, &peer, &IMAP_PORTS);
-    Ok(html(&home_step(&form, &draft, &id, &Complaints::default())))
+    LoginForm::of(if is_free { "home" } else { "" }, &peer, &IMAP_PORTS)
 }
 
-fn home_step(form: &LoginForm, draft: &Draft, id: &str, complaints: &Complaints) -> Step {
+/// The fields of a new IMAP server.
+pub fn home_fields(form: &LoginForm) -> Vec<Field> {
     let mut fields = login_fields(form, false, "IMAP server", "imap.example.org");
+    for field in fields.iter_mut().filter(|field| field.name == "host") {
+        field.hint += " Leave it empty to have it found by the user name, if that is a mail address.";
+    }
     fields.insert(
         0,
         Field::text("name", "A name for it", &form.name).hint("What the destination is called here."),
     );
+    fields
+}
+
+fn home_step(form: &LoginForm, told: Vec<Told>, draft: &Draft, id: &str, complaints: &Complaints) -> Step {
+    let mut fields = home_fields(form);
     let complaints = complaints.at(&mut fields);
     Step {
         title: "Where the mail goes: an IMAP server",
         place: "Before step 3",
-        told: login_told(draft),
+        told: login_told(draft).into_iter().chain(told).collect(),
         complaints,
         fields,
         button: "Log in and add it",
@@ -625,21 +642,16 @@ pub async fn add_home(
 ) -> Result<Response, Refusal> {
     let draft = page.drafts.get(&owner, &id)?;
     let mut complaints = Complaints::default();
+    if let Some((form, told)) = form.found_home(&page.config().await?, &mut complaints).await {
+        return Ok(complain(&home_step(&form, told, &draft, &id, &complaints)));
+    }
     let peer = form.peer(&IMAP_PORTS, &mut complaints);
     if peer.as_ref().is_some_and(|peer| form.has_added(peer, &draft)) {
         return Ok(go(&format!("/add/{id}/mail")));
     }
-    let name = form.destination_name(&page.config().await?, &mut complaints);
-    let password = form.password_or(None, peer.as_ref(), &mut complaints);
-    let (Some(name), Some(peer), Some(password), true) = (name, peer, password, complaints.is_empty()) else {
-        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
+    let Some((home, password)) = form.tried_home(&page.config().await?, peer, &mut complaints).await else {
+        return Ok(complain(&home_step(&form, Vec::new(), &draft, &id, &complaints)));
     };
-    let home = HomeDraft { name, peer };
-    if let Err(reason) = setup::log_in_home(&home, &password).await {
-        let text = format!("That did not work. {}: {}", home.peer.host, reason.on_page());
-        let complaints = Complaints::one("", text);
-        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
-    }
     let _changing = page.changing.lock().await;
     if page.drafts.get(&owner, &id).is_ok_and(|draft| form.has_added(&home.peer, &draft)) {
         return Ok(go(&format!("/add/{id}/mail")));
@@ -647,7 +659,7 @@ pub async fn add_home(
     let config = page.config().await?;
     if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
         complaints_of(error, &mut complaints);
-        return Ok(complain(&home_step(&form, &draft, &id, &complaints)));
+        return Ok(complain(&home_step(&form, Vec::new(), &draft, &id, &complaints)));
     }
     page.drafts.change(&owner, &id, |draft| {
         draft.mail.get_or_insert_with(MailForm::usual).to = home.name.to_string();
@@ -661,6 +673,49 @@ impl LoginForm {
     /// Whether this very destination has been added already: the button was pressed twice.
     fn has_added(&self, peer: &PeerDraft, draft: &Draft) -> bool {
         draft.home.as_ref().is_some_and(|home| home.name.as_str() == self.name.trim() && home.peer == *peer)
+    }
+
+    /// Where no server is named yet but an address is: the form with what is known of it, for a person to look at.
+    pub async fn found_home(
+        &self,
+        config: &Config,
+        complaints: &mut Complaints,
+    ) -> Option<(LoginForm, Vec<Told>)> {
+        let user = self.user.trim();
+        (self.host.trim().is_empty() && user.contains('@')).then_some(())?;
+        let suggestion = match setup::suggest_home(user, config.lookup.as_ref()).await {
+            Ok(suggestion) => suggestion,
+            Err(reason) => {
+                complaints.add("user", reason);
+                return Some((LoginForm { password: SecretString::default(), ..self.clone() }, Vec::new()));
+            }
+        };
+        if suggestion.peer.host.is_empty() {
+            complaints.add("host", "Type the name of the server.");
+        } else {
+            complaints.add("password", "Type the password for this server.");
+        }
+        let question = suggestion.question.as_deref().map(capitalised);
+        let told = suggestion.told.into_iter().chain(question.map(Told::from)).collect();
+        Some((LoginForm::of(&self.name, &suggestion.peer, &IMAP_PORTS), told))
+    }
+
+    /// A new IMAP server that has let us in, and the password for it; `None` where there are complaints.
+    pub async fn tried_home(
+        &self,
+        config: &Config,
+        peer: Option<PeerDraft>,
+        complaints: &mut Complaints,
+    ) -> Option<(HomeDraft, SecretString)> {
+        let name = self.destination_name(config, complaints);
+        let password = self.password_or(None, peer.as_ref(), complaints);
+        let (name, peer, password) = (name?, peer?, password?);
+        complaints.is_empty().then_some(())?;
+        if let Err(reason) = setup::log_in_home(peer.net(), &peer.user, &password).await {
+            complaints.add("", format!("That did not work. {}: {}.", peer.host, reason.on_page()));
+            return None;
+        }
+        Some((HomeDraft { name, peer }, password))
     }
 
     fn destination_name(&self, config: &Config, complaints: &mut Complaints) -> Option<DestinationName> {

@@ -1,5 +1,6 @@
 //! Changing, pausing and deleting an account that has a file of its own.
 
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use askama::Template;
@@ -12,11 +13,11 @@ use serde::Deserialize;
 use super::add::{LoginForm, MailForm, after_saving, complaints_of, login_fields, mail_fields, route_fields};
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field, Kind};
-use super::overview::Shown;
+use super::overview::{self, Shown};
 use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
-use crate::message::LeaveCopy;
+use crate::message::{Import, LeaveCopy};
 use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 
 #[derive(Template)]
@@ -84,6 +85,11 @@ fn own_account<'c>(config: &'c Config, name: &str) -> Result<&'c Account, Refusa
 fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &Complaints) -> EditPage {
     let mut fields = login_fields(&form.login, true, "POP3 server", "pop.example.com");
     fields.extend(mail_fields(&form.mail));
+    let imports = [("all", "all mail"), ("new", "only new mail")];
+    let imports = imports.map(|(value, label)| (value.to_owned(), label.to_owned()));
+    fields.push(
+        Field::choice("import", "Import", &form.mail.import, imports.into()).hint(setup::COUNTS_AT_FIRST),
+    );
     for field in &mut fields {
         // What a file can say and this form cannot stays as it is.
         if let (Kind::Choice(choices), true) = (&mut field.kind, field.name == "leave_copy") {
@@ -100,13 +106,13 @@ fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &C
         fields.extend(route_fields(config, &form.mail, false));
     }
     let complaints = complaints.at(&mut fields);
-    EditPage { name: account.name.to_string(), seen: version(account), complaints, fields }
+    EditPage { name: account.name.to_string(), seen: version(&AccountDraft::of(account)), complaints, fields }
 }
 
-/// Another one whenever the account is.
-fn version(account: &Account) -> String {
+/// Another one whenever what a form shows is.
+pub fn version(of: &impl Debug) -> String {
     let mut hasher = DefaultHasher::new();
-    format!("{:?}", AccountDraft::of(account)).hash(&mut hasher);
+    format!("{of:?}").hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
@@ -145,7 +151,7 @@ impl EditForm {
         let mail = MailForm {
             leave_copy: leave_copy.into(),
             days: days.to_string(),
-            import: String::new(),
+            import: if draft.import == Import::New { "new".into() } else { "all".into() },
             to: route.map(|route| route.to.to_string()).unwrap_or_default(),
             folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
             mark_read: yes(route.is_some_and(|route| route.mark_read)),
@@ -153,7 +159,7 @@ impl EditForm {
             back: String::new(),
         };
         let login = LoginForm::of(account.name.as_str(), &draft.peer, &POP3_PORTS);
-        EditForm { login, mail, seen: version(account) }
+        EditForm { login, mail, seen: version(&draft) }
     }
 
     /// The account as it is to be, and its password where there is a new one; `None` where there are complaints.
@@ -185,7 +191,8 @@ impl EditForm {
             [old] => self.mail.route(config, Some(old), complaints).map(|new| vec![new]),
             _ => Some(before.routes.clone()),
         };
-        Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, routes: routes?, ..before })
+        let import = self.mail.import();
+        Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, import, routes: routes?, ..before })
     }
 }
 
@@ -197,16 +204,21 @@ pub async fn change(
     let config = page.config().await?;
     let account = own_account(&config, &name)?;
     let mut complaints = Complaints::default();
-    if form.seen != version(account) {
+    if form.seen != version(&AccountDraft::of(account)) {
         let text = "The account was changed while this form was open. Here is what it is now: change what you want again.";
         complaints.add("", text);
         return Ok(complain(&edit_page(&config, account, &EditForm::of(account), &complaints)));
     }
     // Nobody waits for it, as a server may take its time.
     if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
+        let is_let_in = password.is_some() && !after.paused;
         match setup::change(&config, account, after, password).await {
             Ok(saved) => {
                 page.take_up().await?;
+                // Whatever is shown of it may be over.
+                if is_let_in {
+                    overview::check(&page, account.name.clone()).await?;
+                }
                 return Ok(after_saving(saved));
             }
             Err(error) => complaints_of(error, &mut complaints),

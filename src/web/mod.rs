@@ -9,6 +9,7 @@
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
 //! | `add`, `drafts`, `form` | adding an account step by step; what was answered so far; fields and complaints |
 //! | `edit` | changing, pausing and deleting an account |
+//! | `destination` | changing an IMAP destination, and adding one |
 //! | `monitor` | what machines ask: whether all is well, and how much there was |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
@@ -18,6 +19,7 @@
 mod add;
 mod answers;
 mod chart;
+mod destination;
 mod drafts;
 mod edit;
 mod form;
@@ -137,6 +139,8 @@ fn router(page: Arc<Page>) -> Router {
         .route("/add/{draft}/mail", get(add::mail).post(add::save))
         .route("/add/{draft}/home", get(add::home).post(add::add_home))
         .route("/accounts/{account}/check", post(overview::check_now))
+        .route("/destinations/add", get(destination::new_form).post(destination::add))
+        .route("/destinations/{destination}/edit", get(destination::form).post(destination::change))
         .route("/destinations/{destination}/retry", post(overview::retry))
         .route("/accounts/{account}/pause", post(edit::pause))
         .route("/accounts/{account}/resume", post(edit::resume))

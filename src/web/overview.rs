@@ -17,7 +17,7 @@ use crate::ledger::{
     AccountStatus, Configured, ConfiguredAccount, ConfiguredDestination, DestinationStatus, Polling, Request,
     Step,
 };
-use crate::message::DestinationName;
+use crate::message::{AccountName, DestinationName};
 
 /// Accounts on one page.
 const ON_A_PAGE: usize = 50;
@@ -124,6 +124,8 @@ struct DestinationCard {
     in_the_clear: bool,
     /// Another try may help.
     can_retry: bool,
+    /// A form can change how it is reached.
+    can_be_edited: bool,
 }
 
 pub async fn page(State(page): Shared, Query(shown): Query<Shown>) -> Result<Response, Refusal> {
@@ -147,12 +149,18 @@ pub async fn check_now(
     if !is_configured(&page.house.configured.borrow(), account.as_str()) {
         return Err(Refusal::no_account(account.as_str()));
     }
+    check(&page, account).await?;
+    Ok(go(&shown.address("/")))
+}
+
+/// Has an account checked, and waits until that begins.
+pub async fn check(page: &Page, account: AccountName) -> Result<(), Refusal> {
     let mut live = page.house.live.clone();
     page.house.visitor.request(&Request::Poll { account: account.clone() }, Utc::now()).await?;
     let begun = live.wait_for(|live| live.of(account.as_str()).is_some());
     // One that is over sooner than anybody could see it shows as just checked.
     let _ = tokio::time::timeout(UNTIL_IT_BEGINS, begun).await;
-    Ok(go(&shown.address("/")))
+    Ok(())
 }
 
 /// Tries a destination again, with all that waits for it.
@@ -342,6 +350,7 @@ impl DestinationCard {
             error: destination.error.as_deref().map(shown).unwrap_or_default(),
             in_the_clear: configured.is_some_and(|known| known.in_the_clear),
             can_retry: destination.state != "ok" && !is_broken,
+            can_be_edited: configured.is_some_and(|known| known.can_be_edited),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Accounts as people add, change and delete them: the commands, and the files they write.
 
+mod destinations;
+mod editing;
 mod files;
 mod looking_up;
 

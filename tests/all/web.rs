@@ -3,6 +3,7 @@
 mod adding;
 pub mod browser;
 mod chromium;
+mod destinations;
 mod guarded;
 mod hostile;
 mod html;

@@ -214,3 +214,34 @@ async fn the_page_offers_the_same() {
     assert!(html.with("href", "https://myaccount.google.com/apppasswords").is_some(), "{html:?}");
     house.end().await;
 }
+
+#[tokio::test]
+async fn the_page_finds_the_imap_server_of_a_user_that_is_an_address() {
+    let internet = Internet::new().await;
+    internet.srv("_imaps._tcp.example.org", "0 0 993 imap.hoster.example");
+    let house = House::start(&internet.config()).await;
+    let mut browser = house.first_browser().await;
+    let form = |user| {
+        let fixed =
+            [("name", "away"), ("password", PASSWORD), ("host", ""), ("tls", "implicit"), ("port", "")];
+        [&fixed[..], &[("user", user)]].concat()
+    };
+    let add = "/destinations/add";
+    let seen = browser.post(add, &form("fred@gmail.com")).await;
+    assert!(!seen.body.contains(PASSWORD), "{seen:?}");
+    let html = seen.html();
+    assert_eq!(html.attribute("host", "value"), Some("imap.gmail.com"), "{}", html.text);
+    assert!(html.with("href", "https://myaccount.google.com/apppasswords").is_some(), "{html:?}");
+    assert_eq!(html.attribute("name", "value"), Some("away"));
+    // What was typed before there was a server has gone to none.
+    assert!(html.text_from("password-about").contains("Type the password for this server."), "{}", html.text);
+    let html = browser.post(add, &form(FRED)).await.html();
+    assert!(html.text.contains("Your password would go to hoster.example: is that"), "{}", html.text);
+    assert_eq!(html.attribute("host", "value"), Some("imap.hoster.example"));
+    let html = browser.post(add, &form("fred@unknown.example")).await.html();
+    assert!(html.text.contains("No IMAP server was found"), "{}", html.text);
+    assert_eq!(html.attribute("host", "aria-invalid"), Some("true"));
+    let html = browser.post(add, &form("fred")).await.html();
+    assert!(html.text_from("host-about").contains("Type the name of the server."), "{}", html.text);
+    house.end().await;
+}

@@ -19,7 +19,7 @@ use crate::ca::Ca;
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Running, account, imap_destination};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "/",
     "/live",
     "/add",
@@ -27,6 +27,8 @@ const PAGES: [&str; 8] = [
     "/accounts/old/history",
     "/accounts/old/edit",
     "/accounts/old/delete",
+    "/destinations/add",
+    "/destinations/home/edit",
     "/parked/1/message.eml",
 ];
 
@@ -186,7 +188,12 @@ async fn forged_requests_do_nothing() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{n}: {headers:?}: {answer}");
         wanted += i64::from(*status == 303);
         if *status != 303 {
-            for path in ["/accounts/mine/pause", "/accounts/mine/delete", "/destinations/home/retry"] {
+            for path in [
+                "/accounts/mine/pause",
+                "/accounts/mine/delete",
+                "/destinations/home/retry",
+                "/destinations/home/edit",
+            ] {
                 speak(&house, &format!("POST {path} HTTP/1.1"), &lines, "").await;
             }
         }
