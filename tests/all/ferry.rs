@@ -22,6 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(240);
 
 pub struct Ferry {
     folder: Option<TempDir>,
+    /// What its machine trusts instead of all the world.
+    roots: Option<PathBuf>,
 }
 
 /// What a command printed, and how it ended.
@@ -35,8 +37,15 @@ pub struct Ran {
 impl Ferry {
     pub fn new(config: &str) -> Ferry {
         let folder = tempfile::Builder::new().prefix("mailferry.").tempdir().unwrap();
-        let ferry = Ferry { folder: Some(folder) };
+        let ferry = Ferry { folder: Some(folder), roots: None };
         ferry.configure(config);
+        ferry
+    }
+
+    /// On a machine that trusts this certificate authority, and no other.
+    pub fn trusting(self, ca_file: &Path) -> Ferry {
+        let mut ferry = self;
+        ferry.roots = Some(ca_file.to_owned());
         ferry
     }
 
@@ -67,6 +76,9 @@ impl Ferry {
             .args(arguments)
             .env_remove("RUST_LOG")
             .env_remove("MAILFERRY_CONFIG");
+        if let Some(roots) = &self.roots {
+            command.env("SSL_CERT_FILE", roots).env_remove("SSL_CERT_DIR");
+        }
         command
     }
 

@@ -4,6 +4,7 @@ mod destinations;
 mod editing;
 mod files;
 mod looking_up;
+mod trusted;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
