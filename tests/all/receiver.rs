@@ -159,6 +159,11 @@ pub fn status(status: u16) -> Response<Body> {
     Response::builder().status(status).body(Body::empty()).unwrap()
 }
 
+/// An answer that says something.
+pub fn says(status: u16, text: impl Into<Body>) -> Response<Body> {
+    Response::builder().status(status).body(text.into()).unwrap()
+}
+
 fn serve<L>(listener: L, url: String, seen: Arc<Seen>) -> Receiver
 where
     L: Listener,
