@@ -8,6 +8,7 @@ mod guarded;
 mod hostile;
 mod html;
 mod journey;
+mod keyboard;
 mod looking;
 mod mending;
 mod speed;

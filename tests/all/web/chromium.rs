@@ -26,6 +26,10 @@ const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node/node_m
 /// How long a page may take to say what it should.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Keys without a letter.
+pub const TAB: &str = "\u{e004}";
+pub const ENTER: &str = "\u{e007}";
+
 /// Pages are looked at again so soon.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -159,6 +163,47 @@ impl Chromium {
         let element = found[ELEMENT].as_str().unwrap();
         self.ask(Method::POST, &format!("/element/{element}{what}"), body.clone()).await?;
         Ok(())
+    }
+
+    /// Presses these keys one after the other, wherever the focus is. Those without a letter have one in WebDriver
+    /// (W3C WebDriver, section 17.4.2).
+    pub async fn keys(&self, keys: &str) {
+        let press = |key: char| {
+            let act = |what: &str| json!({ "type": what, "value": key.to_string() });
+            [act("keyDown"), act("keyUp")]
+        };
+        let acts: Vec<Value> = keys.chars().flat_map(press).collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": acts });
+        self.ask(Method::POST, "/actions", json!({ "actions": [keyboard] })).await.unwrap();
+    }
+
+    /// What has the focus, by its label or its words; empty where nothing has. Whoever cannot point must see where they are.
+    pub async fn focused(&self) -> String {
+        let script = "
+            const it = document.activeElement;
+            if (!it || it === document.body) return ['', true];
+            const style = getComputedStyle(it), place = it.getBoundingClientRect();
+            const inside = place.top >= 0 && place.bottom <= innerHeight && place.left >= 0 && place.right <= innerWidth;
+            const ringed = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+            return [(it.labels?.[0] ?? it).textContent.trim(), it.matches(':focus-visible') && ringed && inside];";
+        let found = self.script(script, json!([])).await;
+        let name = found[0].as_str().unwrap().to_owned();
+        assert_eq!(found[1], true, "nobody sees that {name:?} has the focus");
+        name
+    }
+
+    /// Goes on with the Tab key until what bears this name has the focus.
+    pub async fn tab_to(&self, name: &str) {
+        let mut passed = Vec::new();
+        while passed.len() < 60 {
+            self.keys(TAB).await;
+            let focused = self.focused().await;
+            if focused == name {
+                return;
+            }
+            passed.push(focused);
+        }
+        panic!("no Tab leads to {name:?}, only to {passed:?}");
     }
 
     /// What can be read on the page.
