@@ -191,7 +191,7 @@ impl EditForm {
             [old] => self.mail.route(config, Some(old), complaints).map(|new| vec![new]),
             _ => Some(before.routes.clone()),
         };
-        let import = self.mail.import();
+        let import = if self.mail.import.is_empty() { before.import } else { self.mail.import() };
         Some(AccountDraft { peer: peer?, leave_copy: leave_copy?, import, routes: routes?, ..before })
     }
 }
