@@ -49,20 +49,9 @@ impl Chromium {
     pub async fn open(width: u32) -> Chromium {
         let axe = fs::read_to_string(AXE).expect("tests/run --only-install fetches axe-core");
         let folder = tempfile::Builder::new().prefix("chromium.").tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the Debian package chromium-driver is installed");
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines
-            .filter_map(|line| {
-                let (_, port) = line.split_once("started successfully on port ")?;
-                Some(port.trim_end_matches('.').to_owned())
-            })
-            .next()
-            .unwrap();
+        // Somebody else may take its port before it does, by IPv4 or by IPv6: then it starts with another.
+        let started = (0..5).find_map(|_| start_driver());
+        let (driver, port) = started.expect("a chromedriver that starts");
         let mut chromium = Chromium {
             session: format!("http://127.0.0.1:{port}/session"),
             client: client(),
@@ -262,6 +251,27 @@ impl Chromium {
         let picture = self.ask(Method::GET, "/screenshot", Value::Null).await.unwrap();
         fs::write(file, STANDARD.decode(picture.as_str().unwrap()).unwrap()).unwrap();
     }
+}
+
+/// A chromedriver, and its port; `None` where it ends at once.
+fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the Debian package chromium-driver is installed");
+    let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines
+        .filter_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        })
+        .next();
+    if port.is_none() {
+        driver.wait().unwrap();
+    }
+    Some((driver, port?))
 }
 
 impl Drop for Chromium {
