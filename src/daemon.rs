@@ -24,7 +24,7 @@ use crate::ledger::{self, Configured, Ledger, Terms, answer_of};
 use crate::message::AccountName;
 use crate::metrics::{Counts, Metrics};
 use crate::poll::Summary;
-use crate::{alerts, poll, schedule, web};
+use crate::{alerts, poll, schedule, setup, web};
 
 pub use bridge::{Bridge, Polled, account_setup, configured, destination_setup};
 use page::Page;
@@ -197,7 +197,7 @@ impl Reload {
             return;
         }
         let file = file.to_owned();
-        self.reading = Some(tokio::spawn(async move { config::load(&file).await }));
+        self.reading = Some(tokio::spawn(async move { setup::load(&file).await }));
         self.waiting = requests;
     }
 

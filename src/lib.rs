@@ -45,6 +45,7 @@
 //! Who may import whom is kept by `tests/all/layers.rs`.
 
 pub mod alerts;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::config::{self, Config};
-use crate::message::AccountName;
+use crate::config::Config;
+use crate::message::{AccountName, DestinationName};
 use crate::net::Connectors;
 use crate::setup;
 use crate::{daemon, ledger};
@@ -20,7 +20,7 @@ pub async fn check(
     offline: bool,
     log: &log::Wish,
 ) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = setup::load(file).await?;
     log.start();
     let names = fetch::known(&config, accounts)?;
     for warning in &config.warnings {
@@ -38,7 +38,7 @@ pub async fn check(
     if let Err(error) = &ledger {
         print(&format!("{error}\n"));
     }
-    let good = offline || probe(config, &names, accounts.is_empty()).await;
+    let good = offline || probe(config, &names, |_| accounts.is_empty()).await;
     Ok(match (faulty, ledger, good) {
         (true, ..) => exit::CONFIG,
         (_, Err(_), _) => exit::LEDGER,
@@ -81,9 +81,18 @@ async fn check_page(config: &Config) -> bool {
     }
 }
 
-/// Logs in to the accounts of these names, and to the destinations as well where all is asked for. Says what came of
-/// it, and whether all went well.
-async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
+/// Logs in to this account, or to this destination. Says what came of it, and whether it went well.
+pub async fn probe_one(
+    config: Config,
+    (account, home): (Option<AccountName>, Option<DestinationName>),
+) -> bool {
+    let accounts: Vec<AccountName> = account.into_iter().collect();
+    probe(config, &accounts, |name| Some(name) == home.as_ref()).await
+}
+
+/// Logs in to the accounts of these names, and to the destinations that are `wanted`. Says what came of it, and whether all
+/// went well.
+async fn probe(config: Config, names: &[AccountName], wanted: impl Fn(&DestinationName) -> bool) -> bool {
     let mut connectors = Connectors::default();
     let mut probes: FuturesUnordered<LocalBoxFuture<'_, (String, Result<String, String>)>> =
         FuturesUnordered::new();
@@ -99,7 +108,7 @@ async fn probe(config: Config, names: &[AccountName], all: bool) -> bool {
             (format!("account {}", account.name), outcome.map(|mailbox| mailbox.to_string()))
         }));
     }
-    for destination in config.destinations.into_iter().filter(|d| all && d.kind.is_ok()) {
+    for destination in config.destinations.into_iter().filter(|d| wanted(&d.name) && d.kind.is_ok()) {
         let destination = setup::build_destination(destination, &mut connectors);
         probes.push(Box::pin(async move {
             (format!("destination {}", destination.name()), destination.probe().await)

@@ -12,16 +12,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::daemon::{self, Answer, Bridge};
 use crate::ledger::{self, Ledger, Request, Waiting};
 use crate::message::AccountName;
 use crate::poll::Progress;
+use crate::setup;
 
 use super::{eprint, exit, log, people, plain, print, stop_on_signal};
 
 pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> anyhow::Result<u8> {
-    let config = config::load(file).await?;
+    let config = setup::load(file).await?;
     log.start_beside_outcomes();
     let names = known(&config, accounts)?;
     if let Some(paused) =

@@ -11,11 +11,12 @@ use chrono::Utc;
 use clap::Args;
 use indicatif::HumanCount;
 
-use crate::config::{self, Account, Config, Destination};
+use crate::config::{Account, Config, Destination};
 use crate::daemon;
 use crate::import_state::{Mailboxes, Owner, Program, Seen, State};
 use crate::ledger::{Adopted, Adoption, Ledger};
 use crate::message::{AccountName, LeaveCopy};
+use crate::setup;
 
 use super::{counted, exit, fetch, log, plain, print};
 use look::{SeenHere, look};
@@ -49,7 +50,7 @@ pub struct Wish {
 const LARGEST: u64 = 80 << 20;
 
 pub async fn import_state(file: &Path, wish: &Wish, log: &log::Wish) -> anyhow::Result<u8> {
-    let config = config::load_with_secret_of(file, &wish.account).await?;
+    let config = setup::load_with_secret_of(file, &wish.account).await?;
     log.start();
     let account = account(&config, wish)?;
     let state = read(wish)?;

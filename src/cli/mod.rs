@@ -8,6 +8,7 @@ mod fetch;
 mod import_state;
 mod listen;
 mod log;
+mod login;
 mod page;
 mod payload;
 mod people;
@@ -119,6 +120,24 @@ enum Command {
         /// Say where this message would go, and show the requests it would make; nothing is sent
         #[arg(long, value_name = "FILE.eml")]
         message: Option<PathBuf>,
+    },
+    /// Sign in to an account by OAuth, as its provider wants it
+    ///
+    /// For an account, or an IMAP destination, that has `oauth = "NAME"` in the place of a password. The tokens are kept in
+    /// the ledger, encrypted by a key beside it; mailferry renews them by itself. Exit code 75: the provider refused.
+    Login {
+        /// The account
+        #[arg(value_name = "ACCOUNT", value_parser = account_name, required_unless_present = "destination")]
+        account: Option<AccountName>,
+        /// An IMAP destination, in the place of an account
+        #[arg(long, value_name = "NAME", value_parser = destination_name, conflicts_with = "account")]
+        destination: Option<DestinationName>,
+        /// With a code that is typed in on any device
+        #[arg(long)]
+        code: bool,
+        /// At an address that is opened in a browser
+        #[arg(long, conflicts_with = "code")]
+        browser: bool,
     },
     /// Add an account: ask for its settings, log in on both sides, and save it in a file of its own
     ///
@@ -397,13 +416,26 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
     match cli.command {
         Command::Run => {
-            let config = config::load(&file).await?;
+            let config = setup::load(&file).await?;
             log.start_daemon(&config);
             daemon::run(config, stop_on_signal()).await.map(|()| exit::OK)
         }
         Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
         Command::Check { accounts, message: Some(eml), .. } => dry_run::dry_run(&file, &accounts, &eml).await,
         Command::Check { accounts, offline, .. } => check::check(&file, &accounts, offline, &log).await,
+        Command::Login { account, destination, code, browser } => {
+            let way = match (code, browser) {
+                (true, _) => login::Way::Code,
+                (_, true) => login::Way::Browser,
+                _ => login::Way::Any,
+            };
+            let whom = match (account, destination) {
+                (_, Some(name)) => login::Whom::Destination(name),
+                (Some(name), None) => login::Whom::Account(name),
+                (None, None) => return Err(plain(exit::USAGE, "name an account")),
+            };
+            login::login(&file, &whom, way).await
+        }
         Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
         Command::EditDestination { destination, server } => {
             account::edit_destination(&file, &destination, &server).await

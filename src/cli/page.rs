@@ -27,13 +27,13 @@ pub async fn web_password(file: &Path, password_file: Option<&Path>) -> anyhow::
         }
     }
     let hash = web::hash_password(&chosen).map_err(|text| plain(exit::FAILED, text))?;
-    open(&config.ledger).await?.set_page_password(&hash).await?;
+    open_ledger(&config.ledger).await?.set_page_password(&hash).await?;
     print("The page has a new password. Whoever was signed in has to do so again.\n");
     Ok(exit::OK)
 }
 
 /// The ledger, made or brought up to date where nothing has done so yet.
-async fn open(ledger: &Path) -> Result<Visitor, ledger::Error> {
+pub async fn open_ledger(ledger: &Path) -> Result<Visitor, ledger::Error> {
     match Ledger::visit(ledger).await {
         Err(ledger::Error::Missing(_) | ledger::Error::Older(_)) => {
             daemon::hold(ledger).await?.close().await?;

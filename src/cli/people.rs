@@ -175,7 +175,7 @@ pub async fn export(file: &Path, id: MessageId, output: Option<&Path>) -> anyhow
             format!("there is no message {id} in the ledger; see `mailferry parked`"),
         ));
     };
-    let config = config::load_with_secret_of(file, &wanted.account).await?;
+    let config = setup::load_with_secret_of(file, &wanted.account).await?;
     let account = config.accounts.into_iter().find(|account| account.name == wanted.account);
     let Some(account) = account else {
         let broken = config.broken.into_iter().find(|broken| broken.name == wanted.account);

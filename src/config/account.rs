@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::destination::{Known, octets};
 use super::fault::{nearest, quoted, suggestion};
+use super::oauth::OAuth;
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::{keys, value, when};
@@ -31,14 +32,18 @@ pub struct RawAccount {
     pub line: usize,
 }
 
-pub fn account(
-    name: &AccountName,
-    section: &Section<'_>,
-    known: &[Known],
-    zone: &LocalZone,
-) -> Option<RawAccount> {
+/// What an account is read with.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    pub known: &'a [Known],
+    pub oauth: &'a [OAuth],
+    pub zone: &'a LocalZone,
+}
+
+pub fn account(name: &AccountName, section: &Section<'_>, around: &Around<'_>) -> Option<RawAccount> {
+    let Around { known, oauth, zone } = *around;
     section.only(&[keys::PEER, keys::ACCOUNT]);
-    let peer = peer::peer(section, &keys::POP3_PORTS);
+    let peer = peer::peer(section, &keys::POP3_PORTS, oauth);
     let schedule = schedule(section, zone);
     let imports = [("all", Import::All), ("new", Import::New)];
     let takers = [("all", Takers::All), ("first", Takers::First)];

@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::oauth::OAuth;
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::webhook::{self, RawWebhook};
@@ -41,12 +42,12 @@ enum Kind {
     Webhook,
 }
 
-pub fn destination(name: &DestinationName, section: &Section<'_>) -> Option<RawDestination> {
+pub fn destination(name: &DestinationName, section: &Section<'_>, oauth: &[OAuth]) -> Option<RawDestination> {
     let kinds = [("imap", Kind::Imap), ("webhook", Kind::Webhook)];
     let kind = match section.need("kind", "\"imap\" or \"webhook\"", |v| value::choice(v, &kinds))? {
         Kind::Imap => {
             section.only(&[keys::IMAP, keys::PEER]);
-            RawKind::Imap(peer::peer(section, &keys::IMAP_PORTS)?)
+            RawKind::Imap(peer::peer(section, &keys::IMAP_PORTS, oauth)?)
         }
         Kind::Webhook => {
             section.only(&[keys::WEBHOOK]);

@@ -10,14 +10,18 @@ use secrecy::SecretString;
 use toml_edit::visit::Visit;
 use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
+use super::account::Around;
 use super::destination::Known;
 use super::fault::Faults;
 pub use super::keys::{ACCOUNTS_DIR, IMAP_PORTS, POP3_PORTS, Ports};
-use super::load::with_password;
+use super::load::with_login;
+use super::oauth::Service;
+use super::peer::RawLogin;
 use super::section::Document;
 use super::surroundings::local_zone;
 use super::value::{parse_duration, spelled};
 use super::{Account, Config, keys, raw, secret, value};
+use crate::auth::{Holder, Login};
 use crate::destination::imap_folder;
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
@@ -326,7 +330,7 @@ impl<'d> Visit<'d> for Texts {
     }
 }
 
-/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names. Beside the
+/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names, if it names one. Beside the
 /// account there is what is right but unwise: a sentence each, with its place.
 ///
 /// # Errors
@@ -347,8 +351,13 @@ pub fn read(
     let folder = folder.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
     let zone = local_zone(&|name| std::env::var_os(name));
     let document = Document::new(file, text, folder, None);
-    let (raw, warnings) = raw::drop_in(&document, name, &known, &zone).map_err(Faults)?;
-    Ok((with_password(file.to_owned(), raw, password), warnings))
+    let around = Around { known: &known, oauth: &config.oauth, zone: &zone };
+    let (raw, warnings) = raw::drop_in(&document, name, &around).map_err(Faults)?;
+    let login = match &raw.peer.login {
+        RawLogin::Password(_) => Login::Password(password),
+        RawLogin::OAuth(oauth) => oauth.login(Service::Pop3, Holder::account(name), &raw.peer.user, None),
+    };
+    Ok((with_login(file.to_owned(), raw, login), warnings))
 }
 
 fn parse(text: &str) -> Result<DocumentMut, String> {

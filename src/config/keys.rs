@@ -4,16 +4,38 @@ use std::time::Duration;
 
 use crate::net::Tls;
 
-pub const TOP: &[&str] =
-    &["ledger", "accounts_dir", "web", "log", "alerts", "lookup", "destination", "account"];
+pub const TOP: &[&str] = &[
+    "ledger",
+    "accounts_dir",
+    "token_key",
+    "web",
+    "log",
+    "alerts",
+    "lookup",
+    "oauth",
+    "destination",
+    "account",
+];
 pub const WEB: &[&str] = &["listen", "certificate", "key", "trusted_proxy", "names", "subjects"];
 pub const LOG: &[&str] = &["format", "level"];
 pub const ALERTS: &[&str] =
     &["to", "url", "format", "secret", "command", "after", "heartbeat", "allow_plaintext"];
+/// Of `[oauth.NAME]`.
+pub const OAUTH: &[&str] = &[
+    "provider",
+    "client_id",
+    "client_secret",
+    "tenant",
+    "authorize_url",
+    "token_url",
+    "device_url",
+    "scopes",
+    "ca_file",
+];
 pub const LOOKUP: &[&str] = &["enabled", "dns", "database", "allow_private", "ca_file"];
 /// The keys of a peer, which `[account.NAME]` and an IMAP `[destination.NAME]` share.
 pub const PEER: &[&str] =
-    &["host", "port", "tls", "user", "password", "ca_file", "server_name", "pin", "allow_plaintext"];
+    &["host", "port", "tls", "user", "password", "oauth", "ca_file", "server_name", "pin", "allow_plaintext"];
 /// Beside those of [`PEER`].
 pub const ACCOUNT: &[&str] = &[
     "max_size",
@@ -59,6 +81,8 @@ pub const SECRET: &[&str] = &["file", "env", "command", "credential"];
 pub const LEDGER: &str = "mailferry.db";
 /// There is none by default: this is what setup writes.
 pub const ACCOUNTS_DIR: &str = "accounts.d";
+/// What the file of the key for tokens is called, beside the ledger: its name with this in the place of `db`.
+pub const TOKEN_KEY: &str = "key";
 pub const LISTEN: &str = "127.0.0.1:8025";
 
 /// Ports for TLS from the first byte, and for the plaintext that STARTTLS begins with.

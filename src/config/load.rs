@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 use secrecy::SecretString;
 
-use super::account::{LocalZone, RawAccount};
+use super::account::{Around, LocalZone, RawAccount};
 use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
 use super::destination::{Known, RawDestination, RawKind};
 use super::fault::{Fault, Faults};
+use super::oauth::{OAuth, Service};
+use super::peer::{Peer, RawLogin};
 use super::raw::{self, AccountsDir, RawConfig};
 use super::secret::Secret;
 use super::section::Document;
 use super::surroundings::{Env, credentials_folder, local_zone};
 use super::webhook::RawWebhook;
-use super::{Account, Broken, Config, Destination, Kind, file};
+use super::{Account, Broken, Config, Destination, Kind, TokenKey, file, keys};
+use crate::auth::{Holder, Login};
 use crate::destination::{imap_folder, notifier};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
@@ -48,15 +51,12 @@ pub async fn load_with_secret_of(path: &Path, account: &AccountName) -> Result<C
     load_in(path, &|name| std::env::var_os(name), Secrets::OfAccount(account.clone())).await
 }
 
-/// The destination of this name in the config at `path`, with its secret, and no other secret is asked for. `None` where
-/// there is none.
+/// As [`load_without_secrets`], but for what one destination needs.
 ///
 /// # Errors
 /// As [`load`].
-pub async fn load_destination(path: &Path, name: &DestinationName) -> Result<Option<Destination>, Faults> {
-    let secrets = Secrets::OfDestination(name.clone());
-    let config = load_in(path, &|name| std::env::var_os(name), secrets).await?;
-    Ok(config.destinations.into_iter().find(|destination| destination.name == *name))
+pub async fn load_with_secret_of_destination(path: &Path, name: &DestinationName) -> Result<Config, Faults> {
+    load_in(path, &|name| std::env::var_os(name), Secrets::OfDestination(name.clone())).await
 }
 
 /// The config that a main file with this text would be, without a file and without accounts.
@@ -194,6 +194,7 @@ fn add_drop_ins(
     let reader = DropIns {
         folder,
         known: files.main.destinations.iter().map(known).collect(),
+        oauth: files.main.oauth.clone(),
         taken: files.accounts.iter().map(|(_, account)| place(account)).collect(),
         surroundings,
     };
@@ -235,6 +236,7 @@ fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, String> {
 struct DropIns<'a> {
     folder: &'a Path,
     known: Vec<Known>,
+    oauth: Vec<OAuth>,
     /// The accounts of the main file, and where they stand in it.
     taken: HashMap<AccountName, String>,
     surroundings: &'a Surroundings,
@@ -249,7 +251,8 @@ impl DropIns<'_> {
         let text = read_text(path, self.surroundings).map_err(|reason| whole_file(path, reason).0);
         let (text, exposed) = text?;
         let document = Document::new(path, &text, self.folder, exposed);
-        raw::drop_in(&document, name, &self.known, &self.surroundings.zone)
+        let around = Around { known: &self.known, oauth: &self.oauth, zone: &self.surroundings.zone };
+        raw::drop_in(&document, name, &around)
     }
 }
 
@@ -286,9 +289,12 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
         Some(raw) => Some(alerts(raw, safe).await),
         None => None,
     };
+    let token_key = token_key(files.main.token_key.as_ref(), &files.main.ledger, safe).await;
     let mut config = Config {
         file: path.to_owned(),
         ledger: files.main.ledger,
+        token_key,
+        oauth: files.main.oauth,
         accounts_dir: files.main.accounts_dir.map(|dir| dir.path),
         web: files.main.web,
         log: files.main.log,
@@ -308,22 +314,52 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
     config
 }
 
+async fn token_key(secret: Option<&Secret>, ledger: &Path, safe: &Safe<'_>) -> TokenKey {
+    let Some(secret) = secret else { return TokenKey::File(ledger.with_extension(keys::TOKEN_KEY)) };
+    if safe.secrets == Secrets::Leave {
+        return TokenKey::Missing("it was not asked for".into());
+    }
+    match secret.fetch(safe.env).await {
+        Ok(key) => TokenKey::Given(key),
+        Err(fault) => TokenKey::Missing(fault.to_string()),
+    }
+}
+
 async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Account, Broken> {
     let safe = safe.of_account(&raw.name);
-    let (password, trust) = tokio::join!(safe.fetch(&raw.peer.password), check(raw.peer.ca_file.as_ref()));
-    let password = match unless_at_fault(password, trust) {
-        Ok(password) => password,
+    let holder = Holder::account(&raw.name);
+    let (login, trust) =
+        tokio::join!(login(&raw.peer, Service::Pop3, holder, &safe), check(raw.peer.ca_file.as_ref()));
+    let login = match unless_at_fault(login, trust) {
+        Ok(login) => login,
         Err(faults) => {
             let mailbox = Some((raw.peer.net, raw.peer.user));
             let routes = raw.poll.routes.into_iter().map(|route| route.to).collect();
             return Err(Broken { name: raw.name, file, reason: in_one_line(&faults), mailbox, routes });
         }
     };
-    Ok(with_password(file, raw, password))
+    Ok(with_login(file, raw, login))
 }
 
-pub(super) fn with_password(file: PathBuf, raw: RawAccount, password: SecretString) -> Account {
-    let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, password);
+/// How a peer is logged in to: its password, or the secret of the application that signs in.
+async fn login(peer: &Peer, service: Service, holder: Holder, safe: &Safe<'_>) -> Result<Login, Fault> {
+    match &peer.login {
+        RawLogin::Password(password) => safe.fetch(password).await.map(Login::Password),
+        RawLogin::OAuth(oauth) => {
+            if let Some(ca_file) = &oauth.ca_file {
+                ca_file.check().await?;
+            }
+            let secret = match &oauth.secret {
+                Some(secret) => Some(safe.fetch(secret).await?),
+                None => None,
+            };
+            Ok(oauth.login(service, holder, &peer.user, secret))
+        }
+    }
+}
+
+pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Account {
+    let mut pop3 = pop3::Settings::new(raw.peer.net, &raw.peer.user, login);
     pop3.max_size = raw.max_size;
     let RawAccount { name, poll, schedule, quirks, paused, .. } = raw;
     Account { name, file, pop3, poll, schedule, quirks, paused }
@@ -334,10 +370,12 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let has_password_file = matches!(&raw.kind, RawKind::Imap(peer) if peer.password.is_in_file());
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
-            let (password, trust) = tokio::join!(safe.fetch(&peer.password), check(peer.ca_file.as_ref()));
+            let holder = Holder::destination(&raw.name);
+            let (login, trust) =
+                tokio::join!(login(&peer, Service::Imap, holder, safe), check(peer.ca_file.as_ref()));
             let settings =
-                |password| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, password });
-            ("imap", unless_at_fault(password, trust).map(settings))
+                |login| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, login });
+            ("imap", unless_at_fault(login, trust).map(settings))
         }
         RawKind::Webhook(RawWebhook { settings, secrets, place, ca_file }) => {
             let fetched = safe.fetch_all(secrets.all()).await;

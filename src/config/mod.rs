@@ -14,6 +14,7 @@ mod file;
 mod keys;
 mod load;
 mod lookup;
+mod oauth;
 mod peer;
 mod raw;
 mod secret;
@@ -26,11 +27,14 @@ mod when;
 
 use std::path::PathBuf;
 
+use secrecy::SecretString;
 use tracing::Level;
 
 pub use account::usual_spam_signs;
 pub use fault::{Fault, Faults};
-pub use load::{load, load_destination, load_text, load_with_secret_of, load_without_secrets};
+pub use load::{load, load_text, load_with_secret_of, load_with_secret_of_destination, load_without_secrets};
+pub use oauth::OAuth;
+pub use secret::in_file as secret_in;
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 
@@ -48,6 +52,10 @@ pub struct Config {
     pub ledger: PathBuf,
     /// Where the accounts have files of their own.
     pub accounts_dir: Option<PathBuf>,
+    /// What tokens of OAuth are encrypted with.
+    pub token_key: TokenKey,
+    /// The applications that people can sign in by.
+    pub oauth: Vec<OAuth>,
     /// `None`: there is no page.
     pub web: Option<Web>,
     pub log: Log,
@@ -61,6 +69,16 @@ pub struct Config {
     pub broken: Vec<Broken>,
     /// What is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
+}
+
+/// Where the key is that tokens are encrypted with.
+#[derive(Clone, Debug)]
+pub enum TokenKey {
+    /// A file beside the ledger, which the first sign-in makes.
+    File(PathBuf),
+    Given(SecretString),
+    /// It cannot be had, for this reason.
+    Missing(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

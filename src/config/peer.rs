@@ -2,6 +2,7 @@
 
 use super::ca_file::{CaFile, ca_file};
 use super::keys::Ports;
+use super::oauth::{self, OAuth};
 use super::secret::{self, Secret};
 use super::section::Section;
 use super::value;
@@ -11,15 +12,23 @@ use crate::net::{self, Tls, is_loopback};
 pub struct Peer {
     pub net: net::Settings,
     pub user: String,
-    pub password: Secret,
+    pub login: RawLogin,
     /// That of `net`, with its place.
     pub ca_file: Option<CaFile>,
 }
 
-pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
+/// How to log in.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "as many as there are accounts")]
+pub enum RawLogin {
+    Password(Secret),
+    OAuth(OAuth),
+}
+
+pub fn peer(section: &Section<'_>, ports: &Ports, known: &[OAuth]) -> Option<Peer> {
     let host = section.need("host", "\"mail.example.com\"", value::host);
     let user = section.need("user", "\"me@example.com\"", value::line).map(str::to_owned);
-    let password = secret::one(section, "password");
+    let login = login(section, known);
     let tls = section.read("tls", value::tls).unwrap_or(Tls::Implicit);
     let port = section.read("port", value::port).unwrap_or(ports.of(tls));
     let ca_file = ca_file(section);
@@ -36,7 +45,18 @@ pub fn peer(section: &Section<'_>, ports: &Ports) -> Option<Peer> {
         plaintext(section, "tls", &net.host, net.allow_plaintext, &["ca_file", "server_name", "pin"]);
     }
     (!net.host.is_empty()).then_some(())?;
-    Some(Peer { net, user: user?, password: password?, ca_file })
+    Some(Peer { net, user: user?, login: login?, ca_file })
+}
+
+fn login(section: &Section<'_>, known: &[OAuth]) -> Option<RawLogin> {
+    if !section.has("oauth") {
+        return secret::one(section, "password").map(RawLogin::Password);
+    }
+    if section.has("password") {
+        section.fault("oauth", "and password are both given; keep one of them");
+        return None;
+    }
+    oauth::named(section, known).cloned().map(RawLogin::OAuth)
 }
 
 /// Unencrypted, as `key` says: only on this machine, or where the user insists, and then with a warning.

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use tracing::Level;
 
-use super::account::{self, RawAccount};
+use super::account::{self, Around, RawAccount};
 use super::alerts::{self, RawAlerts};
 use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
+use super::oauth::{self, OAuth};
+use super::secret::{self, Secret};
 use super::section::{Document, Section};
 use super::web::{self, Web};
 use super::{Log, LogFormat, keys, lookup, value};
@@ -23,6 +25,8 @@ pub struct RawConfig {
     pub log: Log,
     pub alerts: Option<RawAlerts>,
     pub lookup: Option<Network>,
+    pub token_key: Option<Secret>,
+    pub oauth: Vec<OAuth>,
     pub destinations: Vec<RawDestination>,
     pub accounts: Vec<RawAccount>,
     pub warnings: Vec<String>,
@@ -43,13 +47,15 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
     let table = document.parse()?;
     let top = document.section(table.get_ref());
     top.only(&[keys::TOP]);
+    let oauth = oauth::all(&top);
     let destinations = named(&top, "destination", DestinationName::new);
     let known: Vec<Known> = destinations.iter().map(|(name, section)| Known::of(name, section)).collect();
     let destinations: Vec<Option<RawDestination>> =
-        destinations.iter().map(|(name, section)| destination::destination(name, section)).collect();
+        destinations.iter().map(|(name, section)| destination::destination(name, section, &oauth)).collect();
+    let around = Around { known: &known, oauth: &oauth, zone };
     let accounts: Vec<Option<RawAccount>> = named(&top, "account", AccountName::new)
         .iter()
-        .map(|(name, section)| account::account(name, section, &known, zone))
+        .map(|(name, section)| account::account(name, section, &around))
         .collect();
     let config = RawConfig {
         ledger: top.path("ledger").unwrap_or_else(|| top.folder().join(keys::LEDGER)),
@@ -62,8 +68,10 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
         lookup: top
             .table("lookup")
             .map_or_else(|| Some(Network::default()), |section| lookup::lookup(&section)),
+        token_key: if top.has("token_key") { secret::one(&top, "token_key") } else { None },
         destinations: destinations.into_iter().flatten().collect(),
         accounts: accounts.into_iter().flatten().collect(),
+        oauth,
         warnings: document.warnings(),
     };
     let faults = document.faults();
@@ -77,11 +85,10 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
 pub fn drop_in(
     document: &Document<'_>,
     name: &AccountName,
-    known: &[Known],
-    zone: &account::LocalZone,
+    around: &Around<'_>,
 ) -> Result<(RawAccount, Vec<String>), Vec<Fault>> {
     let table = document.parse()?;
-    let account = account::account(name, &document.section(table.get_ref()), known, zone);
+    let account = account::account(name, &document.section(table.get_ref()), around);
     let faults = document.faults();
     match account {
         Some(account) if faults.is_empty() => Ok((account, document.warnings())),

@@ -190,9 +190,21 @@ async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Stri
 
 async fn from_file(path: PathBuf, env: Env<'_>) -> Result<SecretString, String> {
     let credentials = credentials_folder(env);
+    let reading = tokio::task::spawn_blocking(move || read_file(&path, credentials.as_deref()));
+    reading.await.map_err(|e| e.to_string())?
+}
+
+/// The secret in a file.
+///
+/// # Errors
+/// What is wrong with it: a sentence that begins with its name.
+pub fn in_file(path: &Path) -> Result<SecretString, String> {
+    read_file(path, None)
+}
+
+fn read_file(path: &Path, credentials: Option<&Path>) -> Result<SecretString, String> {
     let shown = path.display().to_string();
-    let read = tokio::task::spawn_blocking(move || file::read(&path, LONGEST, credentials.as_deref()));
-    let read = read.await.map_err(|e| e.to_string())?.map_err(|reason| {
+    let read = file::read(path, LONGEST, credentials).map_err(|reason| {
         let next = "write the secret there, for its owner's eyes only (chmod 600)";
         if reason == file::ABSENT { format!("{shown} {reason}; {next}") } else { format!("{shown} {reason}") }
     })?;

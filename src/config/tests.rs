@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
+use super::account::{Around, RawAccount};
 use super::destination::RawKind;
 use super::fault::nearest;
 use super::load::{Secrets, load_in};
@@ -17,6 +18,7 @@ use super::raw::{self, RawConfig};
 use super::section::Document;
 use super::surroundings::{find_in, local_zone};
 use super::{Config, Fault, Faults, Kind, keys};
+use crate::auth::Login;
 use crate::message::{AccountName, Import, LeaveCopy, Quirks};
 use crate::net::Tls;
 use crate::schedule::Schedule;
@@ -111,22 +113,30 @@ fn uncommented(with_examples: bool) -> String {
     REFERENCE.lines().map(|line| format!("{}\n", uncomment(line))).collect()
 }
 
+/// The account of the reference that shows most.
+fn work(config: &RawConfig) -> &RawAccount {
+    config.accounts.iter().find(|account| account.name.as_str() == "work").unwrap()
+}
+
 #[test]
 fn the_reference_shows_every_key() {
     // Not all can go together.
+    let peer: Vec<&str> = keys::PEER.iter().copied().filter(|key| *key != "oauth").collect();
     let others = ["fields", "bearer"];
     let of_app = keys::WEBHOOK.iter().copied().filter(|key| !others.contains(key)).collect();
     let of_desk = ["kind", "url", "format", "secret", "max_bytes"].into_iter().chain(others).collect();
     let sections = [
-        ("", keys::TOP[..2].to_vec()),
+        ("", keys::TOP[..3].to_vec()),
         ("[web]", keys::WEB.to_vec()),
         ("[log]", keys::LOG.to_vec()),
         ("[alerts]", keys::ALERTS.to_vec()),
         ("[lookup]", keys::LOOKUP.to_vec()),
-        ("[destination.home]", [keys::IMAP, keys::PEER].concat()),
+        ("[oauth.microsoft]", keys::OAUTH.to_vec()),
+        ("[destination.home]", [keys::IMAP, peer.as_slice()].concat()),
         ("[destination.app]", of_app),
         ("[destination.desk]", of_desk),
-        ("[account.work]", [keys::PEER, keys::ACCOUNT].concat()),
+        ("[account.work]", [peer.as_slice(), keys::ACCOUNT].concat()),
+        ("[account.hotmail]", vec!["host", "user", "oauth", "deliver"]),
     ];
     for (header, known) in sections {
         let from = REFERENCE.find(&format!("\n{header}")).unwrap() + 1 + header.len();
@@ -173,14 +183,14 @@ fn the_reference_shows_the_defaults() {
     // The ports that go with the other kinds of TLS, which the comments promise.
     let plain = REFERENCE.replace("#tls = \"implicit\"", "tls = \"starttls\"");
     let plain = parse("mailferry.toml", &plain).unwrap();
-    assert_eq!(plain.accounts[0].peer.net.port, 110);
+    assert_eq!(work(&plain).peer.net.port, 110);
     assert!(format!("{:?}", plain.destinations).contains("port: 143"));
 }
 
 #[test]
 fn the_examples_of_the_reference_are_right() {
     let config = parse("mailferry.toml", &uncommented(true)).map_err(Faults).unwrap();
-    assert!(matches!(config.accounts[0].schedule, Schedule::Cron { zone: Tz::Europe__Berlin, .. }));
+    assert!(matches!(work(&config).schedule, Schedule::Cron { zone: Tz::Europe__Berlin, .. }));
     assert_eq!(config.accounts_dir.unwrap().path, Path::new("/etc/mailferry/accounts.d"));
 }
 
@@ -200,12 +210,20 @@ fn every_example_is_right() {
             let document = Document::new(Path::new("anna.toml"), &drop_in, Path::new("/etc"), None);
             let known: Vec<_> = config.destinations.iter().map(super::load::known).collect();
             let name = AccountName::new("anna").unwrap();
-            raw::drop_in(&document, &name, &known, &Ok(Tz::UTC)).map_err(Faults).unwrap();
+            let around = Around { known: &known, oauth: &config.oauth, zone: &Ok(Tz::UTC) };
+            raw::drop_in(&document, &name, &around).map_err(Faults).unwrap();
         }
     }
 }
 
 // Whole loads: files, drop-ins, secrets.
+
+fn password(login: &Login) -> &str {
+    match login {
+        Login::Password(password) => password.expose_secret(),
+        Login::OAuth(sign_in) => panic!("{sign_in:?}"),
+    }
+}
 
 /// A folder with a config, and an environment.
 struct Home {
@@ -275,7 +293,7 @@ impl Home {
         let config = self.load().await.map_err(|faults| faults.to_string())?;
         match config.broken.first() {
             Some(broken) => Err(broken.reason.clone()),
-            None => Ok(config.accounts[0].pop3.password.expose_secret().to_owned()),
+            None => Ok(password(&config.accounts[0].pop3.login).to_owned()),
         }
     }
 }
@@ -292,15 +310,15 @@ async fn a_config_is_loaded_with_its_drop_ins_and_secrets() {
     assert_eq!(config.ledger, home.path("mailferry.db"));
     let [work, anna] = &config.accounts[..] else { panic!("{:?}", config.accounts) };
     assert_eq!((work.name.as_str(), work.poll.routes[0].folder.as_str()), ("work", "Work"));
-    assert_eq!(work.pop3.password.expose_secret(), "work-secret");
+    assert_eq!(password(&work.pop3.login), "work-secret");
     assert!(matches!(work.schedule, Schedule::Auto));
     assert_eq!((work.poll.leave_copy, work.poll.import), (LeaveCopy::Forever, Import::All));
     assert_eq!((work.pop3.peer.port, work.pop3.peer.tls), (995, Tls::Implicit));
     assert_eq!((anna.name.as_str(), anna.poll.routes[0].folder.as_str()), ("anna", "INBOX"));
-    assert_eq!(anna.pop3.password.expose_secret(), "home-secret");
+    assert_eq!(password(&anna.pop3.login), "home-secret");
     assert!(matches!(anna.schedule, Schedule::Every(every) if every == Duration::from_secs(30)));
     let Ok(Kind::Imap(settings)) = &config.destinations[0].kind else { panic!() };
-    assert_eq!(settings.password.expose_secret(), "home-secret");
+    assert_eq!(password(&settings.login), "home-secret");
     let debug = format!("{config:?}");
     assert!(!debug.contains("-secret"), "{debug}");
 }
@@ -439,7 +457,7 @@ async fn what_is_unwise_is_a_warning() {
 async fn an_inline_secret_must_be_for_no_other_eyes() {
     let main = MAIN.replace(r#"{ env = "WORK" }"#, "\"hunter2\"");
     let home = Home::new(&main);
-    assert_eq!(home.load().await.unwrap().accounts[0].pop3.password.expose_secret(), "hunter2");
+    assert_eq!(password(&home.load().await.unwrap().accounts[0].pop3.login), "hunter2");
     for mode in [0o644, 0o640, 0o604] {
         home.write("mailferry.toml", &main, mode);
         let faults = home.load().await.unwrap_err().to_string();
@@ -621,7 +639,7 @@ fn the_time_zone_is_the_one_of_the_machine() {
 }
 
 /// The account of the reference with one line more.
-fn work_with(line: &str) -> Result<super::account::RawAccount, String> {
+fn work_with(line: &str) -> Result<RawAccount, String> {
     let text = format!("{REFERENCE}\n{line}\n");
     let config = parse("mailferry.toml", &text).map_err(|faults| Faults(faults).to_string())?;
     Ok(config.accounts.into_iter().next().unwrap())
@@ -654,7 +672,7 @@ fn durations_and_sizes_are_read_as_people_write_them() {
 fn peers_are_read_as_people_write_them() {
     let host = |host: &str| {
         let text = REFERENCE.replace("pop.example.com", host);
-        parse("mailferry.toml", &text).map(|config| config.accounts[0].peer.net.host.clone())
+        parse("mailferry.toml", &text).map(|config| work(&config).peer.net.host.clone())
     };
     assert_eq!(host("[::1]").unwrap(), "::1");
     assert_eq!(host("::1").unwrap(), "::1");
@@ -668,7 +686,7 @@ fn peers_are_read_as_people_write_them() {
         .replace("pop.example.com", "127.0.0.1")
         .replace("https://app.example.org", "http://[::1]:8080");
     let config = parse("mailferry.toml", &(loopback + "\ntls = \"none\"\n")).map_err(Faults).unwrap();
-    assert_eq!(config.accounts[0].peer.net.port, 110);
+    assert_eq!(work(&config).peer.net.port, 110);
     assert_eq!(config.warnings, [] as [&str; 0], "nobody else can listen on loopback");
     for url in [
         "http://localhost@evil.example/",
@@ -710,7 +728,8 @@ fn survive(text: &str) {
     let lines = text.split('\n').count();
     let name = AccountName::new("work").unwrap();
     let document = Document::new(Path::new("work.toml"), text, Path::new("/"), Some(0o644));
-    let drop_in = raw::drop_in(&document, &name, &[], &Ok(Tz::UTC)).err();
+    let around = Around { known: &[], oauth: &[], zone: &Ok(Tz::UTC) };
+    let drop_in = raw::drop_in(&document, &name, &around).err();
     for fault in parse("mailferry.toml", text).err().into_iter().chain(drop_in).flatten() {
         assert!(fault.line.is_some_and(|line| (1..=lines).contains(&line)), "{fault}");
         assert!(!fault.to_string().contains(char::is_control), "{fault:?}");

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use futures_util::Stream;
-use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
+use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
 use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
@@ -28,7 +28,7 @@ use crate::net::{self, Connector};
 pub struct Settings {
     pub peer: net::Settings,
     pub user: String,
-    pub password: SecretString,
+    pub login: Login,
 }
 
 impl Settings {

@@ -86,20 +86,30 @@ pub struct Capabilities {
     pub special_use: bool,
     /// LIST takes options (RFC 5258).
     pub list_extended: bool,
-    /// AUTHENTICATE PLAIN (RFC 4616).
-    pub plain: bool,
+    /// The mechanisms of AUTHENTICATE, in capitals. At most 32.
+    pub mechanisms: Vec<String>,
     /// AUTHENTICATE takes its first answer along (RFC 4959).
     pub initial_response: bool,
     /// LOGIN is forbidden.
     pub login_disabled: bool,
 }
 
+/// More than any server has.
+const MOST_MECHANISMS: usize = 32;
+
 impl Capabilities {
+    pub fn has_mechanism(&self, name: &str) -> bool {
+        self.mechanisms.iter().any(|mechanism| mechanism == name)
+    }
+
     pub fn read(listed: &[Capability<'_>]) -> Capabilities {
         let mut known = Capabilities::default();
         for capability in listed {
             match capability {
-                Capability::Auth(mechanism) => known.plain |= mechanism.eq_ignore_ascii_case("PLAIN"),
+                Capability::Auth(mechanism) if known.mechanisms.len() < MOST_MECHANISMS => {
+                    known.mechanisms.push(mechanism.to_ascii_uppercase());
+                }
+                Capability::Auth(_) => {}
                 Capability::Atom(atom) => known.add(&atom.to_ascii_uppercase()),
                 Capability::Imap4rev1 => {}
             }

@@ -17,8 +17,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::net;
 use crate::printable::printable;
+use crate::{auth, net};
 
 pub use answer::Capabilities;
 pub use append::{Fate, Item, Uid};
@@ -56,6 +56,17 @@ pub enum Error {
     Credentials,
     #[error("the server offers no login by password (neither AUTH=PLAIN nor LOGIN)")]
     NoLogin,
+    #[error(
+        "the server offers no way to sign in by OAuth (neither AUTH=XOAUTH2 nor AUTH=OAUTHBEARER); no token was sent; \
+         use a password instead"
+    )]
+    NoOAuth,
+    /// The server does not take the token of a sign-in.
+    #[error("the sign-in was refused: {refusal}; {advice}")]
+    Token { refusal: Refusal, advice: String },
+    /// There is no token to show.
+    #[error(transparent)]
+    SignIn(#[from] auth::Error),
     /// A tagged NO or BAD. The session is good for more.
     #[error("{command} was refused: {refusal}")]
     Refused { command: &'static str, refusal: Refusal },

@@ -4,8 +4,6 @@ use std::io;
 
 use async_imap::Client;
 use async_imap::imap_proto::{MailboxDatum, Response, Status};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
 
@@ -13,11 +11,16 @@ use super::answer::{Capabilities, Done, capabilities_in, refusal};
 use super::guard::Guard;
 use super::mailbox::{Namespace, quote};
 use super::{COMMAND, Error, Mailbox, Refusal};
+use crate::auth::sasl::Mechanism;
+use crate::auth::{Login, Proof};
 use crate::net::{self, Certificate, Connector, Stream, Tls, within};
 use crate::printable::{printable, without};
 
 /// Small writes are gathered, so that a command is one packet and one TLS record.
 const WRITE_BUFFER: usize = 64 << 10;
+
+/// The longest initial response, in octets of base64: Microsoft and Dovecot take lines of 8 KiB.
+const INITIAL_RESPONSE: usize = 7 << 10;
 
 /// A session that is logged in.
 ///
@@ -32,11 +35,35 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects and logs in, by AUTHENTICATE PLAIN (RFC 4616) or by LOGIN.
+    /// Connects and logs in, by AUTHENTICATE PLAIN (RFC 4616) or by LOGIN; or with a token, by XOAUTH2 or OAUTHBEARER
+    /// alone. A token that is refused is renewed, once.
     ///
     /// # Errors
     /// Any [`Error`]; after [`COMMAND`] for each step at the latest.
-    pub async fn open(connector: &Connector, user: &str, password: &SecretString) -> Result<Session, Error> {
+    pub async fn open(connector: &Connector, user: &str, login: &Login) -> Result<Session, Error> {
+        let proof = login.proof().await?;
+        let (refusal, advice) = match (Session::begin(connector, user, &proof).await, login) {
+            (Err(Error::Refused { command: "AUTHENTICATE", refusal }), Login::OAuth(sign_in))
+                if !refusal.is("UNAVAILABLE") =>
+            {
+                (refusal, sign_in.refused())
+            }
+            (outcome, _) => return outcome,
+        };
+        // It may have been withdrawn before its time.
+        let outcome = match login.another(&proof).await? {
+            Some(proof) => Session::begin(connector, user, &proof).await,
+            None => return Err(Error::Token { refusal, advice }),
+        };
+        outcome.map_err(|fault| match fault {
+            Error::Refused { command: "AUTHENTICATE", refusal } if !refusal.is("UNAVAILABLE") => {
+                Error::Token { refusal, advice }
+            }
+            other => other,
+        })
+    }
+
+    async fn begin(connector: &Connector, user: &str, proof: &Proof) -> Result<Session, Error> {
         let mut stream = connector.connect(COMMAND).await?;
         let upgrades = connector.settings().tls == Tls::StartTls;
         if upgrades {
@@ -53,7 +80,7 @@ impl Session {
         if !known {
             session.ask_capabilities().await?;
         }
-        session.log_in(user, password).await?;
+        session.log_in(user, proof).await?;
         Ok(session)
     }
 
@@ -99,21 +126,25 @@ impl Session {
         Ok(())
     }
 
-    async fn log_in(&mut self, user: &str, password: &SecretString) -> Result<(), Error> {
-        let unspeakable = |text: &str| text.contains(['\r', '\n', '\0']);
-        if unspeakable(user) || unspeakable(password.expose_secret()) {
+    async fn log_in(&mut self, user: &str, proof: &Proof) -> Result<(), Error> {
+        let unspeakable = |text: &str| text.contains(['\r', '\n', '\0', '\x01']);
+        if unspeakable(user) || unspeakable(proof.secret().expose_secret()) {
             return Err(Error::Credentials);
         }
-        let answer = STANDARD.encode(format!("\0{user}\0{}", password.expose_secret())).into();
-        let done = if self.capabilities.plain {
-            within(COMMAND, "logging in", self.authenticate(&answer)).await
-        } else if self.capabilities.login_disabled {
-            return Err(Error::NoLogin);
-        } else {
-            let command = format!("LOGIN {} {}", quote(user), quote(password.expose_secret()));
-            self.run("LOGIN", &command, |_| {}).await
+        let mechanism = Mechanism::choose(proof, |name| self.capabilities.has_mechanism(name));
+        let answer = mechanism.map(|mechanism| mechanism.response(user, proof.secret())).unwrap_or_default();
+        let done = match (mechanism, proof) {
+            (Some(mechanism), _) => {
+                within(COMMAND, "logging in", self.authenticate(mechanism, &answer)).await
+            }
+            (None, Proof::Token(_)) => return Err(Error::NoOAuth),
+            (None, Proof::Password(_)) if self.capabilities.login_disabled => return Err(Error::NoLogin),
+            (None, Proof::Password(password)) => {
+                let command = format!("LOGIN {} {}", quote(user), quote(password.expose_secret()));
+                self.run("LOGIN", &command, |_| {}).await
+            }
         };
-        let done = done.map_err(|fault| hushed(fault, [password, &answer]))?;
+        let done = done.map_err(|fault| hushed(fault, [proof.secret(), &answer]))?;
         // What the server can do often changes with the login (RFC 3501 section 6.2.3).
         if !self.take_capabilities(done.capabilities) {
             self.ask_capabilities().await?;
@@ -122,19 +153,31 @@ impl Session {
     }
 
     /// `answer` is in base64.
-    async fn authenticate(&mut self, answer: &SecretString) -> Result<Done, Error> {
+    async fn authenticate(&mut self, mechanism: Mechanism, answer: &SecretString) -> Result<Done, Error> {
         let answer = answer.expose_secret();
-        let command = "AUTHENTICATE PLAIN";
-        if self.capabilities.initial_response {
-            let tag = self.send(&format!("{command} {answer}")).await?;
+        let command = format!("AUTHENTICATE {}", mechanism.name());
+        // A line has an end for servers too; a token can be longer.
+        let tag = if self.capabilities.initial_response && answer.len() <= INITIAL_RESPONSE {
+            self.send(&format!("{command} {answer}")).await?
+        } else {
+            let tag = self.send(&command).await?;
+            self.flush("logging in").await?;
+            if let Some(done) = self.go_ahead(tag, "AUTHENTICATE").await? {
+                return Ok(done);
+            }
+            self.write(answer.as_bytes()).await?;
+            self.write(b"\r\n").await?;
+            tag
+        };
+        let Some(closing) = mechanism.closing() else {
             return self.finish(tag, "AUTHENTICATE", |_| {}).await;
-        }
-        let tag = self.send(command).await?;
+        };
         self.flush("logging in").await?;
+        // Why a token is refused comes as a challenge, which an answer without content ends.
         if let Some(done) = self.go_ahead(tag, "AUTHENTICATE").await? {
             return Ok(done);
         }
-        self.write(answer.as_bytes()).await?;
+        self.write(closing.as_bytes()).await?;
         self.write(b"\r\n").await?;
         self.finish(tag, "AUTHENTICATE", |_| {}).await
     }

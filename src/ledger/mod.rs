@@ -54,6 +54,7 @@
 //! | `unrouted` | what no entry of `deliver` takes |
 //! | `slices` | a mailbox that is shown a slice at a time |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
+//! | `tokens` | what people have signed in for, encrypted |
 //! | `page`, `subjects` | the password of the page, and who is signed in; what it calls a parked message |
 //! | `alerts`, `notices` | what people are told without asking, and whether they have been; notices on their way by mail |
 
@@ -84,6 +85,7 @@ mod slices;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod unrouted;
 mod writer;
 
@@ -122,6 +124,7 @@ pub use report::{
 pub use requests::{Request, Visitor, answer_of, outcome_of};
 pub use setup::{AccountSetup, DestinationSetup};
 pub use slices::{RestOfSlice, Shown, Slice};
+pub use tokens::Tokens;
 pub use unrouted::Unrouted;
 
 use crate::message::AccountName;

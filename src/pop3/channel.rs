@@ -100,7 +100,7 @@ impl Channel {
                 self.answered();
                 Ok(Err(Refused { command, code, text }))
             }
-            Reply::Challenge => Err(Error::OutOfStep { during, got: "+".into() }),
+            Reply::Challenge(_) => Err(Error::OutOfStep { during, got: "+".into() }),
         }
     }
 

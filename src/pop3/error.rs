@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::wire::Code;
-use crate::net;
+use crate::{auth, net};
 
 /// Why a session could not be opened or went to its end too early.
 ///
@@ -29,6 +29,12 @@ pub enum Error {
     /// The server says that user or password is wrong, and nothing hints at a passing trouble.
     #[error("the login was refused (`{text}`); check `user` and `password`, and whether POP3 is switched on")]
     Auth { code: Option<Code>, text: String },
+    /// The server does not take the token of a sign-in.
+    #[error("the sign-in was refused (`{text}`); {advice}")]
+    Token { text: String, advice: String },
+    /// There is no token to show.
+    #[error(transparent)]
+    SignIn(#[from] auth::Error),
     /// User or password cannot be sent: a line break would begin a new command.
     #[error("`{field}` holds a line break or a NUL, which POP3 cannot carry")]
     Unsendable { field: &'static str },
@@ -100,7 +106,10 @@ impl Error {
                 Class::Network
             }
             Error::InUse { .. } | Error::LoginDelay { .. } | Error::TempUnavailable { .. } => Class::Busy,
-            Error::Auth { .. } | Error::Unsendable { .. } => Class::Login,
+            Error::Auth { .. } | Error::Token { .. } | Error::Unsendable { .. } => Class::Login,
+            Error::SignIn(auth::Error::SignIn(_)) => Class::Login,
+            Error::SignIn(auth::Error::Unavailable(_)) => Class::Network,
+            Error::SignIn(auth::Error::Local(_)) => Class::Local,
             Error::Refused(_)
             | Error::NotPop3 { .. }
             | Error::OutOfStep { .. }

@@ -52,8 +52,7 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-
+use crate::auth::Login;
 use crate::net;
 
 /// Opens the connections that a [`Session`] needs.
@@ -77,7 +76,7 @@ pub use wire::{Capabilities, Code, Expire, Stat};
 pub struct Settings {
     pub peer: net::Settings,
     pub user: String,
-    pub password: SecretString,
+    pub login: Login,
     /// The longest message to retrieve, in octets.
     pub max_size: u64,
     pub deadlines: Deadlines,
@@ -91,14 +90,8 @@ pub const MAX_SIZE: u64 = 150 << 20;
 
 impl Settings {
     /// Settings with the default `max_size` and deadlines.
-    pub fn new(peer: net::Settings, user: &str, password: SecretString) -> Settings {
-        Settings {
-            peer,
-            user: user.to_owned(),
-            password,
-            max_size: MAX_SIZE,
-            deadlines: Deadlines::default(),
-        }
+    pub fn new(peer: net::Settings, user: &str, login: Login) -> Settings {
+        Settings { peer, user: user.to_owned(), login, max_size: MAX_SIZE, deadlines: Deadlines::default() }
     }
 
     /// For a login that shows what came within the last 30 days, whatever has been retrieved: a way of Gmail's.
@@ -112,7 +105,7 @@ impl Settings {
     pub fn is_like(&self, other: &Settings) -> bool {
         self.peer == other.peer
             && self.user == other.user
-            && self.password.expose_secret() == other.password.expose_secret()
+            && self.login.is_like(&other.login)
             && self.max_size == other.max_size
     }
 }

@@ -1,13 +1,13 @@
 //! From the connection to the login.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::channel::Channel;
 use super::error::{Error, Refused, refused_login};
 use super::wire::{CAPABILITY_LINES, Capabilities, Code, LINE, Reply};
 use super::{Deadlines, Settings};
+use crate::auth::sasl::{self, Mechanism};
+use crate::auth::{Login, Proof, SignIn};
 use crate::net::{self, Connector, Tls, within};
 use crate::printable::printable;
 
@@ -102,6 +102,7 @@ async fn capabilities(channel: &mut Channel, deadlines: &Deadlines) -> Result<Op
 pub(super) async fn log_in(
     channel: &mut Channel,
     settings: &Settings,
+    proof: &Proof,
     capabilities: Capabilities,
 ) -> Result<Capabilities, Error> {
     if !channel.stream().may_carry_secrets() {
@@ -111,34 +112,56 @@ pub(super) async fn log_in(
                 .into(),
         ));
     }
-    for (field, value) in [("user", settings.user.as_str()), ("password", settings.password.expose_secret())]
-    {
-        if value.contains(['\r', '\n', '\0']) {
+    for (field, value) in [("user", settings.user.as_str()), ("password", proof.secret().expose_secret())] {
+        if value.contains(['\r', '\n', '\0', '\x01']) {
             return Err(Error::Unsendable { field });
         }
     }
-    channel.hush([settings.password.clone(), plain_response(settings)]);
+    channel.hush([proof.secret().clone()]);
+    let mechanism = Mechanism::choose(proof, |name| capabilities.has_mechanism(name));
     let login = async {
-        if capabilities.has_mechanism("PLAIN") {
-            auth_plain(channel, settings).await
-        } else if capabilities.user || capabilities.sasl.is_empty() {
-            user_pass(channel, settings).await
-        } else {
-            Err(Error::Insecure(format!(
-                "the server offers no way to log in with a password that is safe to use (only {}); \
-                 no password was sent",
-                printable(capabilities.sasl.join(", "))
-            )))
+        match (mechanism, proof) {
+            (Some(mechanism), _) => authenticate(channel, mechanism, &settings.user, proof).await,
+            (None, Proof::Password(password)) if capabilities.user || capabilities.sasl.is_empty() => {
+                user_pass(channel, &settings.user, password).await
+            }
+            (None, _) => Err(Error::Insecure(no_mechanism(proof, &capabilities))),
         }
     };
-    match within(settings.deadlines.login, "logging in", login).await? {
-        Err(refused) => Err(refused_login(refused, capabilities.login_delay)),
+    match (within(settings.deadlines.login, "logging in", login).await?, &settings.login) {
+        (Err(refused), Login::OAuth(sign_in)) => {
+            Err(refused_token(refused_login(refused, capabilities.login_delay), sign_in))
+        }
+        (Err(refused), Login::Password(_)) => Err(refused_login(refused, capabilities.login_delay)),
         // What differs from user to user is known after the login (RFC 2449 sections 6.5 and 6.7).
-        Ok(()) if capabilities.per_user => {
+        (Ok(()), _) if capabilities.per_user => {
             let known = self::capabilities(channel, &settings.deadlines).await?;
             Ok(known.unwrap_or(capabilities))
         }
-        Ok(()) => Ok(capabilities),
+        (Ok(()), _) => Ok(capabilities),
+    }
+}
+
+fn no_mechanism(proof: &Proof, capabilities: &Capabilities) -> String {
+    let known = printable(capabilities.sasl.join(", "));
+    match proof {
+        Proof::Password(_) => format!(
+            "the server offers no way to log in with a password that is safe to use (only {known}); \
+             no password was sent"
+        ),
+        Proof::Token(_) if known.is_empty() => {
+            "the server offers no way to sign in by OAuth; no token was sent; use a password instead".into()
+        }
+        Proof::Token(_) => format!(
+            "the server offers no way to sign in by OAuth (only {known}); no token was sent; use a password instead"
+        ),
+    }
+}
+
+fn refused_token(refusal: Error, sign_in: &SignIn) -> Error {
+    match refusal {
+        Error::Auth { text, .. } => Error::Token { text, advice: sign_in.refused() },
+        other => other,
     }
 }
 
@@ -147,44 +170,100 @@ const LOGGING_IN: &str = "logging in";
 /// RFC 5034 section 4: a command with its initial response may have 255 octets.
 const AUTH_LINE: usize = 255;
 
-/// SASL PLAIN (RFC 4616, RFC 5034).
-async fn auth_plain(channel: &mut Channel, settings: &Settings) -> Result<Result<(), Refused>, Error> {
-    let response = plain_response(settings);
+/// SASL (RFC 5034). A token goes in a line of its own, also where it would fit into the first: Microsoft takes no other form.
+async fn authenticate(
+    channel: &mut Channel,
+    mechanism: Mechanism,
+    user: &str,
+    proof: &Proof,
+) -> Result<Result<(), Refused>, Error> {
+    let response = mechanism.response(user, proof.secret());
+    channel.hush([response.clone()]);
     let response = SecretString::from(format!("{}\r\n", response.expose_secret()));
-    let response = response.expose_secret();
-    let mut is_owed = true;
-    if "AUTH PLAIN ".len() + response.len() <= AUTH_LINE {
-        channel.send_secret(&format!("AUTH PLAIN {response}"), 1, LOGGING_IN).await?;
+    let command = format!("AUTH {}", mechanism.name());
+    let fits = command.len() + 1 + response.expose_secret().len() <= AUTH_LINE;
+    let in_one_line = SecretString::from(format!("{command} {}", response.expose_secret()));
+    let is_token = matches!(proof, Proof::Token(_));
+    if fits && !is_token {
+        channel.send_secret(in_one_line.expose_secret(), 1, LOGGING_IN).await?;
     } else {
-        channel.send("AUTH PLAIN\r\n", 1, LOGGING_IN).await?;
+        channel.send(&format!("{command}\r\n"), 1, LOGGING_IN).await?;
     }
+    let outcome = exchange(channel, mechanism, response.expose_secret()).await?;
+    match outcome {
+        // It wants the token at once.
+        Exchange::NotBegun(Refused { code: None, .. }) if fits && is_token => {
+            channel.send_secret(in_one_line.expose_secret(), 1, LOGGING_IN).await?;
+            Ok(exchange(channel, mechanism, response.expose_secret()).await?.outcome())
+        }
+        outcome => Ok(outcome.outcome()),
+    }
+}
+
+/// How AUTH has ended.
+enum Exchange {
+    In,
+    Refused(Refused),
+    /// Refused before the server asked for anything.
+    NotBegun(Refused),
+}
+
+impl Exchange {
+    fn outcome(self) -> Result<(), Refused> {
+        match self {
+            Exchange::In => Ok(()),
+            Exchange::Refused(refused) | Exchange::NotBegun(refused) => Err(refused),
+        }
+    }
+}
+
+/// Answers what the server asks, until it has decided.
+async fn exchange(channel: &mut Channel, mechanism: Mechanism, response: &str) -> Result<Exchange, Error> {
+    let command = "AUTH";
+    let mut is_owed = true;
+    let mut why = None;
     loop {
         match channel.next_reply(LOGGING_IN).await? {
+            // Why a token is refused comes as a challenge, which an answer without content ends.
+            Reply::Challenge(challenge)
+                if why.is_none() && mechanism.closing().is_some() && sasl::refusal(&challenge).is_some() =>
+            {
+                why = sasl::refusal(&challenge);
+                let closing = mechanism.closing().unwrap_or_default();
+                channel.send(&format!("{closing}\r\n"), 0, LOGGING_IN).await?;
+            }
             // It is asked for once, whether or not the server overlooked the initial response.
-            Reply::Challenge if is_owed => channel.send_secret(response, 0, LOGGING_IN).await?,
-            Reply::Challenge => return Err(Error::OutOfStep { during: LOGGING_IN, got: "+".into() }),
-            Reply::Ok(_) => break,
-            Reply::Err { code, text } => return Ok(Err(Refused { command: "AUTH PLAIN", code, text })),
+            Reply::Challenge(_) if is_owed => channel.send_secret(response, 0, LOGGING_IN).await?,
+            Reply::Challenge(_) => return Err(Error::OutOfStep { during: LOGGING_IN, got: "+".into() }),
+            Reply::Ok(_) => {
+                channel.answered();
+                return Ok(Exchange::In);
+            }
+            Reply::Err { code, text } => {
+                channel.answered();
+                let text = match &why {
+                    Some(status) => format!("{text} (status {status})"),
+                    None => text,
+                };
+                let refused = Refused { command, code, text };
+                return Ok(if is_owed { Exchange::NotBegun(refused) } else { Exchange::Refused(refused) });
+            }
         }
         is_owed = false;
     }
-    channel.answered();
-    Ok(Ok(()))
-}
-
-/// In base64.
-fn plain_response(settings: &Settings) -> SecretString {
-    let message = SecretString::from(format!("\0{}\0{}", settings.user, settings.password.expose_secret()));
-    BASE64_STANDARD.encode(message.expose_secret()).into()
 }
 
 /// RFC 1939 section 7.
-async fn user_pass(channel: &mut Channel, settings: &Settings) -> Result<Result<(), Refused>, Error> {
-    channel.send_secret(&format!("USER {}\r\n", settings.user), 1, LOGGING_IN).await?;
+async fn user_pass(
+    channel: &mut Channel,
+    user: &str,
+    password: &SecretString,
+) -> Result<Result<(), Refused>, Error> {
+    channel.send_secret(&format!("USER {user}\r\n"), 1, LOGGING_IN).await?;
     if let Err(refused) = channel.reply("USER", LOGGING_IN).await? {
         return Ok(Err(refused));
     }
-    let pass = SecretString::from(format!("PASS {}\r\n", settings.password.expose_secret()));
+    let pass = SecretString::from(format!("PASS {}\r\n", password.expose_secret()));
     channel.send_secret(pass.expose_secret(), 1, LOGGING_IN).await?;
     Ok(channel.reply("PASS", LOGGING_IN).await?.map(|_| ()))
 }

@@ -10,6 +10,7 @@ use super::error::{Error, Refused};
 use super::opening;
 use super::wire::{ALIKE, Capabilities, LISTING, ROW, Stat, list_row, uidl_row};
 use super::{Deadlines, Settings};
+use crate::auth::Proof;
 use crate::message::{Alike, Listed, Listing, Quirks};
 use crate::net::{self, within};
 use crate::printable::printable;
@@ -40,7 +41,8 @@ pub struct UidlListing {
 }
 
 impl Session {
-    /// Connects and logs in: with AUTH PLAIN where the server announces it, else with USER and PASS.
+    /// Connects and logs in: with AUTH PLAIN where the server announces it, else with USER and PASS; or with a token, by
+    /// XOAUTH2 or OAUTHBEARER alone. A token that is refused is renewed, once.
     ///
     /// # Errors
     /// Any [`Error`]; [`Error::Insecure`] before anything secret was sent.
@@ -49,8 +51,26 @@ impl Session {
         settings: &Settings,
         quirks: Quirks,
     ) -> Result<Session, Error> {
+        let proof = settings.login.proof().await?;
+        let refusal = match Session::begin(connector, settings, quirks, &proof).await {
+            Err(refusal @ Error::Token { .. }) => refusal,
+            outcome => return outcome,
+        };
+        // It may have been withdrawn before its time, and servers that have seen a bad one may hang up.
+        match settings.login.another(&proof).await? {
+            Some(proof) => Session::begin(connector, settings, quirks, &proof).await,
+            None => Err(refusal),
+        }
+    }
+
+    async fn begin(
+        connector: &net::Connector,
+        settings: &Settings,
+        quirks: Quirks,
+        proof: &Proof,
+    ) -> Result<Session, Error> {
         let (mut channel, capabilities) = opening::connect(connector, settings).await?;
-        let capabilities = opening::log_in(&mut channel, settings, capabilities).await?;
+        let capabilities = opening::log_in(&mut channel, settings, proof, capabilities).await?;
         Ok(Session {
             channel,
             pipelining: capabilities.pipelining && !quirks.no_pipelining,

@@ -32,7 +32,8 @@ pub enum Reply {
         /// Escaped, without the response code.
         text: String,
     },
-    Challenge,
+    /// With what the server says, in base64.
+    Challenge(Vec<u8>),
 }
 
 impl Reply {
@@ -45,7 +46,9 @@ impl Reply {
             let (code, text) = Code::split(text);
             return Some(Reply::Err { code, text: printable(text) });
         }
-        (line == b"+" || line.starts_with(b"+ ")).then_some(Reply::Challenge)
+        let challenge = line.strip_prefix(b"+")?;
+        (challenge.is_empty() || challenge.starts_with(b" "))
+            .then(|| Reply::Challenge(challenge.trim_ascii().to_owned()))
     }
 }
 

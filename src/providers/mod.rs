@@ -10,6 +10,7 @@ mod dns;
 mod domains;
 mod fetch;
 mod find;
+mod identity;
 mod network;
 mod presets;
 
@@ -18,6 +19,7 @@ use crate::net::Tls;
 
 pub use address::Address;
 pub use find::{Candidate, Found, Server, Source, find, known};
+pub use identity::{ANY_TENANT, IDENTITIES, Identity, identity};
 pub use network::Network;
 pub use presets::PRESETS;
 

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::trial::{log_in_account, log_in_home};
 use super::words::LoginFault;
+use crate::auth::Login;
 use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
 use crate::message::{AccountName, DestinationName};
@@ -226,7 +227,10 @@ fn rewritten(
     let text = std::fs::read_to_string(file).map_err(|e| fault(file, "read", &e))?;
     let not_toml = |reason| Error::File { path: file.clone(), reason };
     let text = after.rewrite(&text, &AccountDraft::of(before)).map_err(not_toml)?;
-    let password = password.unwrap_or(&before.pop3.password).clone();
+    let password = match (password, &before.pop3.login) {
+        (Some(password), _) | (None, Login::Password(password)) => password.clone(),
+        (None, Login::OAuth(_)) => SecretString::default(),
+    };
     let (_, warnings) = draft::read(config, &before.name, file, &text, password)?;
     must_be_of_use(config, folder_of(file))?;
     Ok((text, warnings))
@@ -584,6 +588,14 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         sync_folder(folder_of(path))
     };
     write().map_err(|e| fault(path, "written", &e))
+}
+
+/// Writes a secret into a file of its own.
+///
+/// # Errors
+/// Also where there is such a file.
+pub(super) fn write_secret(path: &Path, secret: &SecretString) -> io::Result<()> {
+    write_new(path, line_of(secret).as_bytes())
 }
 
 /// As [`replace`], but for a file that is not there yet.

@@ -6,12 +6,14 @@
 //! | `files` | what is written: the main file, an account's file, its password beside it |
 //! | `route` | where the mail of an account goes |
 //! | `retrieval` | fetching one message from its source, to look at it |
+//! | `sign_ins` | logins by OAuth: where their tokens are |
 //! | `suggestion` | what is offered for an address |
 //! | `words` | what is wrong with a login or an answer, as the terminal says it and as the page does |
 
 mod files;
 mod retrieval;
 mod route;
+mod sign_ins;
 mod suggestion;
 mod trial;
 mod words;
@@ -22,6 +24,9 @@ pub use files::{
 };
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, route};
+pub use sign_ins::{
+    load, load_with_secret_of, load_with_secret_of_destination, prepare_key, sign_in_at, sign_in_of,
+};
 pub use suggestion::{Suggestion, Told, free_name, suggest, suggest_home};
 pub use trial::{
     Mailbox, Unusable, build_destination, log_in, log_in_account, log_in_destination, log_in_home,
@@ -34,7 +39,7 @@ pub use crate::config::draft::{
     AT_ONCE, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS, PeerDraft, Ports,
     is_number, parse_folder, parse_leave_copy, parse_secret, tls_word,
 };
-pub use crate::config::{Account, Config, Fault, Faults, load_with_secret_of, load_without_secrets};
+pub use crate::config::{Account, Config, Fault, Faults, load_without_secrets};
 pub use crate::net::Tls;
 
 /// What becomes of mail that Gmail's own fetcher or another program has brought home before.

@@ -7,6 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use secrecy::SecretString;
 use tracing::warn;
 
+use super::sign_ins;
 use super::words::LoginFault;
 use crate::config;
 use crate::destination::imap_folder::{self, ImapFolder};
@@ -66,7 +67,7 @@ pub async fn log_in_account(
     user: &str,
     password: &SecretString,
 ) -> Result<Mailbox, LoginFault> {
-    let source = pop3::Settings::new(peer, user, password.clone());
+    let source = pop3::Settings::new(peer, user, password.clone().into());
     let connector = Connectors::default().connector(&source.peer).map_err(pop3::Error::from)?;
     Ok(log_in(&source, &connector).await?)
 }
@@ -80,7 +81,7 @@ pub async fn log_in_home(
     user: &str,
     password: &SecretString,
 ) -> Result<String, LoginFault> {
-    let settings = imap_folder::Settings { peer, user: user.to_owned(), password: password.clone() };
+    let settings = imap_folder::Settings { peer, user: user.to_owned(), login: password.clone().into() };
     let connector = Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
     Ok(ImapFolder::new(settings, connector).log_in().await?)
 }
@@ -98,7 +99,9 @@ pub enum Unusable {
 /// # Errors
 /// What is wrong, in a sentence.
 pub async fn log_in_destination(main: &Path, name: &DestinationName) -> Result<String, Unusable> {
-    let found = config::load_destination(main, name).await.map_err(|e| Unusable::NoSecret(e.to_string()))?;
+    let config = sign_ins::load_with_secret_of_destination(main, name).await;
+    let config = config.map_err(|e| Unusable::NoSecret(e.to_string()))?;
+    let found = config.destinations.into_iter().find(|destination| destination.name == *name);
     let Some(destination) = found else {
         return Err(Unusable::NoSecret(format!("there is no destination {name}")));
     };

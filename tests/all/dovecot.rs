@@ -283,11 +283,13 @@ mail_fsync = never
 pop3_uidl_format = %08Xu%08Xv
 passdb {{
   driver = static
+  mechanisms = plain login
   args = password={PASSWORD}
   username_filter = !{FICKLE}
 }}
 passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = scheme=plain username_format=%u {folder}/passwords
 }}
 userdb {{

@@ -148,7 +148,7 @@ impl Sessions {
 
     /// A session of its own, beside those that are shared.
     pub async fn open(&self) -> Result<Session, Error> {
-        Session::open(&self.connector, &self.settings.user, &self.settings.password).await
+        Session::open(&self.connector, &self.settings.user, &self.settings.login).await
     }
 
     /// Logs out of the sessions that nobody has used for a while. After that the server may be asked for more than

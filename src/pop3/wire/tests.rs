@@ -17,14 +17,19 @@ fn knows_a_reply_whatever_its_case() {
         assert_eq!(Reply::parse(line.as_bytes()), Some(Reply::Ok(text.into())), "{line:?}");
     }
     assert_eq!(refused(b"-err no"), (None, "no".into()));
-    assert_eq!(Reply::parse(b"+ "), Some(Reply::Challenge));
+    assert_eq!(Reply::parse(b"+ "), Some(Reply::Challenge(Vec::new())));
+    assert_eq!(Reply::parse(b"+ eyJ9 "), Some(Reply::Challenge(b"eyJ9".into())));
 }
 
 #[test]
 fn what_is_no_reply_is_none() {
     for line in ["", " ", "+", "OK", "+OKAY", "+O", "-ERROR", " +OK", "* OK", "a +OK", "250 OK", "+x"] {
         let is_challenge = line == "+";
-        assert_eq!(Reply::parse(line.as_bytes()), is_challenge.then_some(Reply::Challenge), "{line:?}");
+        assert_eq!(
+            Reply::parse(line.as_bytes()),
+            is_challenge.then_some(Reply::Challenge(Vec::new())),
+            "{line:?}"
+        );
     }
 }
 

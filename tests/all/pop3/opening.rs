@@ -85,7 +85,7 @@ async fn a_long_password_waits_for_its_own_line() {
         S: + 
         C: AGFubgB4eHh4*
         S: +OK";
-    opened_as(dialog, |settings| settings.password = "x".repeat(300).into()).await.0.unwrap();
+    opened_as(dialog, |settings| settings.login = "x".repeat(300).as_str().into()).await.0.unwrap();
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn no_password_in_the_clear_beyond_this_machine() {
 async fn a_line_break_in_a_password_is_no_second_command() {
     let dialog = "S: +OK\nC: CAPA\nS: -ERR\n";
     for value in ["a\r\nDELE 1", "a\nb", "a\0b"] {
-        let (outcome, said) = opened_as(dialog, |settings| settings.password = value.into()).await;
+        let (outcome, said) = opened_as(dialog, |settings| settings.login = value.into()).await;
         assert!(matches!(outcome, Err(Error::Unsendable { field: "password" })), "{outcome:?}");
         let (other, said_too) = opened_as(dialog, |settings| settings.user = value.into()).await;
         assert!(matches!(other, Err(Error::Unsendable { field: "user" })), "{other:?}");

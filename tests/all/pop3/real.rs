@@ -10,7 +10,7 @@ use crate::dovecot::{Dovecot, PASSWORD};
 fn mailbox(dovecot: &Dovecot, tls: Tls) -> Settings {
     let port = if tls == Tls::Implicit { dovecot.pop3s } else { dovecot.pop3 };
     let mut settings = settings(port, tls);
-    settings.password = PASSWORD.into();
+    settings.login = PASSWORD.into();
     settings.peer.ca_file = Some(dovecot.ca_file.clone());
     settings
 }
@@ -114,7 +114,7 @@ async fn a_message_that_vanishes_is_refused_alone() {
 async fn a_wrong_password_is_refused() {
     let dovecot = Dovecot::start();
     let mut settings = mailbox(&dovecot, Tls::Implicit);
-    settings.password = "wrong".into();
+    settings.login = "wrong".into();
     let error = open(&settings).await.unwrap_err();
     assert!(matches!(error, Error::Auth { .. }), "{error}");
 }

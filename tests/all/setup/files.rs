@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 
+use mailferry::auth::Login;
 use mailferry::config::load;
 use mailferry::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
 use mailferry::net::Tls;
@@ -57,7 +58,8 @@ async fn a_password_that_is_there_stays() {
     assert_eq!(read(&ferry, "secrets/work"), "of POP3\n");
     assert_eq!(read(&ferry, "secrets/work-2"), "of IMAP\n");
     let config = load(&main).await.unwrap();
-    assert_eq!(config.accounts[0].pop3.password.expose_secret(), "of POP3");
+    let Login::Password(password) = &config.accounts[0].pop3.login else { panic!() };
+    assert_eq!(password.expose_secret(), "of POP3");
     // Nor is one taken that somebody else names and that is not there yet.
     let text = read(&ferry, "mailferry.toml")
         + "\n[alerts]\nurl = \"https://x.example\"\nsecret = { file = \"secrets/late\" }\n";

@@ -28,7 +28,7 @@ fn reply(line: &[u8]) {
             assert!(starts_with(b"-ERR"));
             assert!(text.len() < 600 && text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?}");
         }
-        Some(Reply::Challenge) => assert!(line == b"+" || starts_with(b"+ ")),
+        Some(Reply::Challenge(_)) => assert!(line == b"+" || starts_with(b"+ ")),
         None => assert!(!line.eq_ignore_ascii_case(b"+OK") && !line.starts_with(b"-ERR ")),
     }
 }

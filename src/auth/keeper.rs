@@ -1,0 +1,250 @@
+//! One grant for each login, and a token that is good for now.
+//!
+//! A token is renewed when four fifths of its life are over, by one task at a time and by one process at a time: some
+//! providers give out a new refresh token with each access token, and take the use of the old one for a theft. The new one is
+//! stored before the token that came with it is used.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::client::{Client, Granted, Refusal};
+use super::vault::Key;
+use super::{Error, Holder, SignIn};
+
+/// Where grants rest. What it is given is encrypted already.
+pub trait TokenStore: Send + Sync {
+    fn load<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<Option<Stored>, String>>;
+
+    /// On disk on return. Where `instead_of` names a revision and another one is there by now, nothing is stored.
+    fn save<'a>(
+        &'a self,
+        holder: &'a Holder,
+        stored: Stored,
+        instead_of: Option<i64>,
+    ) -> BoxFuture<'a, Result<bool, String>>;
+
+    /// Takes the right to renew this revision until then, unless somebody has it.
+    fn lease<'a>(
+        &'a self,
+        holder: &'a Holder,
+        revision: i64,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<bool, String>>;
+
+    /// Gives that right back: this revision could not be renewed.
+    fn release<'a>(&'a self, holder: &'a Holder, revision: i64) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// A grant as it rests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Encrypted, a [`Grant`].
+    pub sealed: Vec<u8>,
+    /// Given by the store, another one at each save.
+    pub revision: i64,
+    /// When a person signed in.
+    pub consented_at: DateTime<Utc>,
+    /// When the sign-in ends unless it is renewed, where the provider says so.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Why only a person can help, a clause.
+    pub ended: Option<String>,
+}
+
+/// What a sign-in has brought.
+#[derive(Serialize, Deserialize)]
+pub struct Grant {
+    /// For which application and rights.
+    fingerprint: [u8; 32],
+    refresh: String,
+    access: String,
+    /// Seconds since 1970.
+    issued_at: i64,
+    expires_at: i64,
+}
+
+/// Keeps all grants of a config. Clones share them.
+#[derive(Clone)]
+pub struct Keeper(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn TokenStore>,
+    key: Box<dyn Fn() -> Result<Key, String> + Send + Sync>,
+    now: fn() -> DateTime<Utc>,
+    /// Who is being renewed in this process.
+    busy: Mutex<HashMap<Holder, Arc<AsyncMutex<()>>>>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+/// So long before its end a token is not used any more: the server's clock may be ahead.
+const MARGIN: i64 = 30;
+
+/// How long one process may take to renew a token, before another one tries.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How often a process looks whether another one has renewed it.
+const LOOK: Duration = Duration::from_millis(200);
+
+impl Grant {
+    fn is_fresh(&self, now: i64) -> bool {
+        let life = self.expires_at - self.issued_at;
+        // A clock that was set back is no reason to believe in an old token for ever.
+        self.issued_at <= now + MARGIN && now < self.issued_at + life * 4 / 5
+    }
+
+    fn is_usable(&self, now: i64) -> bool {
+        self.issued_at <= now + MARGIN && now < self.expires_at - MARGIN
+    }
+}
+
+impl Keeper {
+    /// `key` is asked for whenever something is to be opened: the first sign-in may make it.
+    pub fn new(
+        store: Arc<dyn TokenStore>,
+        key: impl Fn() -> Result<Key, String> + Send + Sync + 'static,
+        now: fn() -> DateTime<Utc>,
+    ) -> Keeper {
+        Keeper(Arc::new(Inner { store, key: Box::new(key), now, busy: Mutex::default() }))
+    }
+
+    /// A token for `sign_in` that is good for now, and is not the one that was refused.
+    pub(super) async fn token(
+        &self,
+        sign_in: &SignIn,
+        refused: Option<&SecretString>,
+    ) -> Result<SecretString, Error> {
+        let turn = self.turn(&sign_in.holder);
+        let _turn = turn.lock().await;
+        let waiting_since = tokio::time::Instant::now();
+        loop {
+            let (stored, grant) = self.load(sign_in).await?;
+            let now = (self.0.now)();
+            let is_refused = refused.is_some_and(|refused| refused.expose_secret() == grant.access);
+            if grant.is_fresh(now.timestamp()) && !is_refused {
+                return Ok(grant.access.into());
+            }
+            let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
+            let lease = self.0.store.lease(&sign_in.holder, stored.revision, now, until).await;
+            if lease.map_err(Error::Local)? {
+                // To its end, also where nobody waits for it any more: a new refresh token must not be lost on the way.
+                let (keeper, sign_in) = (self.clone(), sign_in.clone());
+                let renewal = async move { keeper.renew(&sign_in, stored, grant, is_refused).await };
+                return tokio::spawn(renewal).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())));
+            }
+            if grant.is_usable(now.timestamp()) && !is_refused {
+                return Ok(grant.access.into());
+            }
+            if waiting_since.elapsed() > LEASE {
+                return Err(Error::Unavailable("another process renews the token, and does not end".into()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn renew(
+        &self,
+        sign_in: &SignIn,
+        stored: Stored,
+        grant: Grant,
+        is_refused: bool,
+    ) -> Result<SecretString, Error> {
+        let refresh = SecretString::from(grant.refresh.clone());
+        let revision = stored.revision;
+        let answer = match Client::new(&sign_in.settings) {
+            Ok(client) => client.refresh(&refresh).await,
+            Err(reason) => Err(Refusal::Passing(reason)),
+        };
+        let outcome = match answer {
+            Ok(granted) => {
+                let access = granted.access.clone();
+                let consented_at = stored.consented_at;
+                self.save(sign_in, granted, Some(&refresh), consented_at, Some(revision)).await?;
+                return Ok(access);
+            }
+            Err(Refusal::Ended(reason)) => {
+                let error = sign_in.ended(&reason);
+                let stored = Stored { ended: Some(reason), ..stored };
+                let saved = self.0.store.save(&sign_in.holder, stored, Some(revision)).await;
+                return saved.map_err(Error::Local).and(Err(error));
+            }
+            // The old one is still good for a while.
+            Err(_) if grant.is_usable((self.0.now)().timestamp()) && !is_refused => Ok(grant.access.into()),
+            Err(Refusal::Refused(reason)) => Err(Error::SignIn(reason)),
+            Err(other) => Err(Error::Unavailable(other.reason())),
+        };
+        self.0.store.release(&sign_in.holder, revision).await.map_err(Error::Local)?;
+        outcome
+    }
+
+    /// Puts away what a sign-in has brought.
+    pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
+        self.save(sign_in, granted, None, (self.0.now)(), None).await
+    }
+
+    async fn save(
+        &self,
+        sign_in: &SignIn,
+        granted: Granted,
+        refresh_before: Option<&SecretString>,
+        consented_at: DateTime<Utc>,
+        instead_of: Option<i64>,
+    ) -> Result<(), Error> {
+        let now = (self.0.now)();
+        let Some(refresh) = granted.refresh.as_ref().or(refresh_before) else {
+            return Err(Error::SignIn("the provider gave no refresh token".into()));
+        };
+        let grant = Grant {
+            fingerprint: sign_in.fingerprint(),
+            refresh: refresh.expose_secret().to_owned(),
+            access: granted.access.expose_secret().to_owned(),
+            issued_at: now.timestamp(),
+            expires_at: after(now, granted.life).timestamp(),
+        };
+        let plain = serde_json::to_vec(&grant).map_err(|e| Error::Local(e.to_string()))?;
+        let key = (self.0.key)().map_err(Error::Local)?;
+        let sealed = key.seal(sign_in.holder.as_str(), &plain).map_err(Error::Local)?;
+        let ends_at = granted.refresh_life.map(|life| after(now, life));
+        let stored = Stored { sealed, revision: 0, consented_at, ends_at, ended: None };
+        // Where somebody has signed in anew meanwhile, that is the better one.
+        self.0.store.save(&sign_in.holder, stored, instead_of).await.map(drop).map_err(Error::Local)
+    }
+
+    async fn load(&self, sign_in: &SignIn) -> Result<(Stored, Grant), Error> {
+        let stored = self.0.store.load(&sign_in.holder).await.map_err(Error::Local)?;
+        let stored = stored.ok_or_else(|| sign_in.wanted())?;
+        if let Some(reason) = &stored.ended {
+            return Err(sign_in.ended(reason));
+        }
+        let key = (self.0.key)().map_err(Error::Local)?;
+        let plain = key.open(sign_in.holder.as_str(), &stored.sealed);
+        let grant: Option<Grant> = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+        let grant = grant
+            .ok_or_else(|| sign_in.ended("what was stored of the sign-in opens with another key only"))?;
+        if grant.fingerprint != sign_in.fingerprint() {
+            return Err(sign_in.ended("the sign-in was for another user or application, or for less"));
+        }
+        Ok((stored, grant))
+    }
+
+    fn turn(&self, holder: &Holder) -> Arc<AsyncMutex<()>> {
+        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(busy.entry(holder.clone()).or_default())
+    }
+}
+
+fn after(now: DateTime<Utc>, life: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(life).ok().and_then(|life| now.checked_add_signed(life)).unwrap_or(now)
+}

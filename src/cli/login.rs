@@ -1,0 +1,180 @@
+//! `mailferry login`: somebody signs in at an identity provider, so that an account or a destination can log in by OAuth.
+
+use std::io::BufRead as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::auth::{self, Address, DeviceCode, DeviceState, SignIn};
+use crate::config::{Broken, Config};
+use crate::message::{AccountName, DestinationName};
+use crate::printable::printable;
+use crate::setup;
+
+use super::{exit, page, plain, print};
+
+/// Who signs in.
+pub enum Whom {
+    Account(AccountName),
+    Destination(DestinationName),
+}
+
+/// How somebody wants to sign in, where the provider leaves the choice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Any,
+    Browser,
+    Code,
+}
+
+pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
+    let config = match whom {
+        Whom::Account(name) => setup::load_with_secret_of(file, name).await?,
+        Whom::Destination(name) => setup::load_with_secret_of_destination(file, name).await?,
+    };
+    let sign_in = wanted(&config, whom)?;
+    setup::prepare_key(&config).map_err(|reason| plain(exit::CONFIG, reason))?;
+    page::open_ledger(&config.ledger).await?;
+    let has_codes = sign_in.settings.device_url.is_some();
+    match way {
+        Way::Code if !has_codes => {
+            let text = "this provider has no sign-in by code; leave --code out";
+            return Err(plain(exit::USAGE, text));
+        }
+        Way::Any | Way::Code if has_codes => by_code(sign_in).await?,
+        Way::Any | Way::Code | Way::Browser => by_browser(sign_in).await?,
+    }
+    print(&format!("Signed in as {}.\n", printable(&sign_in.user)));
+    try_it(config, whom).await
+}
+
+fn wanted<'c>(config: &'c Config, whom: &Whom) -> anyhow::Result<&'c SignIn> {
+    let found = match whom {
+        Whom::Account(name) => {
+            let broken = config.broken.iter().find(|broken| broken.name == *name);
+            if let Some(Broken { reason, .. }) = broken {
+                return Err(plain(exit::CONFIG, reason.clone()));
+            }
+            if !config.accounts.iter().any(|account| account.name == *name) {
+                return Err(plain(exit::USAGE, format!("there is no account `{name}` in the config")));
+            }
+            setup::sign_in_of(config, name)
+        }
+        Whom::Destination(name) => {
+            let destination = config.destinations.iter().find(|known| known.name == *name);
+            let Some(destination) = destination else {
+                return Err(plain(exit::USAGE, format!("there is no destination `{name}` in the config")));
+            };
+            if let Err(reason) = &destination.kind {
+                return Err(plain(exit::CONFIG, reason.clone()));
+            }
+            setup::sign_in_at(config, name)
+        }
+    };
+    found.ok_or_else(|| {
+        let text =
+            "it needs no sign-in; for one by OAuth write `oauth = \"NAME\"` in the place of its password";
+        plain(exit::USAGE, text)
+    })
+}
+
+async fn by_code(sign_in: &SignIn) -> anyhow::Result<()> {
+    let mut code = DeviceCode::ask(sign_in).await.map_err(refused)?;
+    print(&format!(
+        "Open {}\nand type in the code {}\n(it is good for {} minutes; Ctrl-C ends this)\n",
+        code.url,
+        code.user_code,
+        code.life.as_secs() / 60
+    ));
+    let end = Instant::now() + code.life;
+    while Instant::now() < end {
+        tokio::time::sleep(code.interval).await;
+        match code.state(sign_in).await.map_err(refused)? {
+            DeviceState::SignedIn => return Ok(()),
+            DeviceState::Waiting => {}
+        }
+    }
+    Err(plain(exit::LATER, "nobody has typed the code in; run this command again for a new one"))
+}
+
+/// What comes back from the browser: by itself on this machine, or pasted from another one.
+async fn by_browser(sign_in: &SignIn) -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    // Not 127.0.0.1: Microsoft takes any port only of this name, and Google of both.
+    let redirect = format!("http://localhost:{}/", listener.local_addr()?.port());
+    let address = Arc::new(Address::new(sign_in, &redirect).map_err(|text| plain(exit::CONFIG, text))?);
+    print(&format!(
+        "Open this in a browser, and sign in:\n\n{}\n\nOn this machine that is all. If the browser is on another one, it ends \
+         at an address that it cannot open, beginning with {redirect} - paste that here, whole, and press Enter:\n",
+        address.url
+    ));
+    let (landed, mut landings) = mpsc::channel(1);
+    let desk = Desk { address: Arc::clone(&address), landed: landed.clone() };
+    let app = Router::new().fallback(land).with_state(desk);
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    // A thread of its own: it may wait for a line that never comes.
+    std::thread::spawn(move || {
+        for line in
+            std::io::stdin().lock().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty())
+        {
+            if landed.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    let outcome = loop {
+        let Some(line) = landings.recv().await else {
+            break Err(plain(exit::LATER, "nobody has signed in"));
+        };
+        match address.landed(sign_in, &line).await {
+            Ok(()) => break Ok(()),
+            // Perhaps only half of it was pasted.
+            Err(auth::Error::SignIn(reason)) if !address.is_answered_by(&line) => {
+                print(&format!("That is not it: {reason}.\n"));
+            }
+            Err(fault) => break Err(refused(fault)),
+        }
+    };
+    server.abort();
+    outcome
+}
+
+#[derive(Clone)]
+struct Desk {
+    address: Arc<Address>,
+    landed: mpsc::Sender<String>,
+}
+
+async fn land(State(desk): State<Desk>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let query = query.unwrap_or_default();
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    // Whatever else a browser asks for, such as an icon.
+    if !desk.address.is_answered_by(&query) {
+        return (StatusCode::NOT_FOUND, kind, "There is nothing here.\n");
+    }
+    let _ = desk.landed.send(query).await;
+    (StatusCode::OK, kind, "Thank you. The terminal says how it went; you can close this window.\n")
+}
+
+fn refused(fault: auth::Error) -> anyhow::Error {
+    let code = if matches!(fault, auth::Error::Local(_)) { exit::LEDGER } else { exit::LATER };
+    plain(code, fault.to_string())
+}
+
+/// A sign-in that the server of the mail does not take is none.
+async fn try_it(config: Config, whom: &Whom) -> anyhow::Result<u8> {
+    let names = match whom {
+        Whom::Account(name) => (Some(name.clone()), None),
+        Whom::Destination(name) => (None, Some(name.clone())),
+    };
+    let good = super::check::probe_one(config, names).await;
+    Ok(if good { exit::OK } else { exit::LATER })
+}

@@ -1,0 +1,324 @@
+//! An identity provider on loopback: it lets everybody in who follows the rules of OAuth 2, and has its moods.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Form, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+/// What the next answer to a request for tokens is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Ok,
+    /// Each refresh gives a new refresh token, and the old one is dead.
+    Rotate,
+    /// The grant is withdrawn.
+    Revoked,
+    SlowDown,
+    Http500,
+    /// 70 KiB and more.
+    Huge,
+    /// Nothing, ever.
+    Silent,
+    /// A token of another type than Bearer.
+    WrongType,
+    /// No JSON.
+    Html,
+    Redirect,
+    /// The application is not known.
+    WrongClient,
+}
+
+pub const CLIENT: &str = "mailferry-test-client";
+pub const CLIENT_SECRET: &str = "gocspx-not-a-real-secret";
+
+#[derive(Clone)]
+pub struct IdentityProvider {
+    address: String,
+    state: Arc<Mutex<Inside>>,
+}
+
+struct Inside {
+    mood: Mood,
+    life: Duration,
+    /// Octets of an access token.
+    length: usize,
+    user: String,
+    /// The scopes that are granted; all that are asked for, if there are none.
+    granted: Option<String>,
+    codes: HashMap<String, Code>,
+    devices: HashMap<String, bool>,
+    refresh: HashMap<String, String>,
+    access: HashMap<String, (String, Instant)>,
+    asked: Vec<HashMap<String, String>>,
+    count: usize,
+}
+
+struct Code {
+    challenge: String,
+    redirect: String,
+    scope: String,
+}
+
+impl IdentityProvider {
+    /// For `user`; its tokens live for an hour.
+    pub async fn start(user: &str) -> IdentityProvider {
+        let inside = Inside {
+            mood: Mood::Ok,
+            life: Duration::from_secs(3600),
+            length: 40,
+            user: user.to_owned(),
+            granted: None,
+            codes: HashMap::new(),
+            devices: HashMap::new(),
+            refresh: HashMap::new(),
+            access: HashMap::new(),
+            asked: Vec::new(),
+            count: 0,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let provider = IdentityProvider { address, state: Arc::new(Mutex::new(inside)) };
+        let app = Router::new()
+            .route("/authorize", get(authorize))
+            .route("/token", post(token))
+            .route("/device", post(device))
+            .route("/introspect", post(introspect))
+            .with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        provider
+    }
+
+    fn inside<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
+        work(&mut self.state.lock().unwrap())
+    }
+
+    pub fn mood(&self, mood: Mood) {
+        self.inside(|inside| inside.mood = mood);
+    }
+
+    /// Access tokens from now on live so long, and have so many octets.
+    pub fn tokens(&self, life: Duration, length: usize) {
+        self.inside(|inside| (inside.life, inside.length) = (life, length));
+    }
+
+    pub fn grant_only(&self, scopes: &str) {
+        self.inside(|inside| inside.granted = Some(scopes.to_owned()));
+    }
+
+    /// No access token given out so far is good any more.
+    pub fn revoke_access(&self) {
+        self.inside(|inside| inside.access.clear());
+    }
+
+    /// Requests for tokens so far, each as a form.
+    pub fn asked(&self) -> Vec<HashMap<String, String>> {
+        self.inside(|inside| inside.asked.clone())
+    }
+
+    /// All tokens that were ever given out.
+    pub fn secrets(&self) -> Vec<String> {
+        self.inside(|inside| inside.refresh.keys().chain(inside.access.keys()).cloned().collect())
+    }
+
+    /// Somebody types in every code that was given out.
+    pub fn type_codes_in(&self) {
+        self.inside(|inside| inside.devices.values_mut().for_each(|typed| *typed = true));
+    }
+
+    /// `[oauth.NAME]`, in full.
+    pub fn config(&self, name: &str) -> String {
+        let at = &self.address;
+        format!(
+            "[oauth.{name}]\nclient_id = \"{CLIENT}\"\nclient_secret = \"{CLIENT_SECRET}\"\n\
+             authorize_url = \"{at}/authorize\"\ntoken_url = \"{at}/token\"\ndevice_url = \"{at}/device\"\n\
+             scopes = [\"mail.read\", \"offline_access\"]\n\n"
+        )
+    }
+
+    /// The same, but for the sign-in by code.
+    pub fn config_without_codes(&self, name: &str) -> String {
+        let config = self.config(name);
+        config
+            .lines()
+            .filter(|line| !line.starts_with("device_url"))
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    /// For Dovecot, which asks for every token whose it is.
+    pub fn dovecot(&self, folder: &std::path::Path) -> String {
+        let file = folder.join("oauth2.conf");
+        let at = self.address.trim_start_matches("http://");
+        let text = format!(
+            "introspection_mode = post\nintrospection_url = http://{at}/introspect\nusername_attribute = username\n\
+             active_attribute = active\nactive_value = true\ndebug = yes\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        format!(
+            "auth_mechanisms = plain login xoauth2 oauthbearer\npassdb {{\n  driver = oauth2\n  mechanisms = xoauth2 \
+             oauthbearer\n  args = {}\n}}\nservice anvil {{\n  unix_listener anvil-auth-penalty {{\n    mode = 0\n  }}\n}}\n",
+            file.display()
+        )
+    }
+}
+
+impl Inside {
+    fn word(&mut self, kind: &str, length: usize) -> String {
+        self.count += 1;
+        let mut word = format!("{kind}-{}-", self.count);
+        while word.len() < length {
+            word.push_str("0123456789abcdef");
+        }
+        word.truncate(length.max(12));
+        word
+    }
+
+    fn tokens(&mut self, refresh: Option<String>, scope: &str) -> Value {
+        let access = self.word("access", self.length);
+        self.access.insert(access.clone(), (self.user.clone(), Instant::now() + self.life));
+        let scope = self.granted.clone().unwrap_or_else(|| scope.to_owned());
+        let mut answer = json!({
+            "access_token": access, "token_type": "Bearer", "expires_in": self.life.as_secs(), "scope": scope,
+        });
+        if let Some(refresh) = refresh {
+            self.refresh.insert(refresh.clone(), scope);
+            answer["refresh_token"] = refresh.into();
+        }
+        answer
+    }
+
+    fn refresh_token(&mut self) -> String {
+        self.word("refresh", 40)
+    }
+}
+
+fn error(code: &str) -> Response {
+    let body = json!({ "error": code, "error_description": "as the test wants it" });
+    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn answer(body: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// The person consents at once.
+async fn authorize(
+    State(provider): State<IdentityProvider>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let field = |name: &str| query.get(name).cloned().unwrap_or_default();
+    assert_eq!(field("response_type"), "code");
+    assert_eq!(field("client_id"), CLIENT);
+    assert_eq!(field("code_challenge_method"), "S256");
+    let (redirect, state) = (field("redirect_uri"), field("state"));
+    let code = provider.inside(|inside| {
+        let code = inside.word("code", 20);
+        let known =
+            Code { challenge: field("code_challenge"), redirect: redirect.clone(), scope: field("scope") };
+        inside.codes.insert(code.clone(), known);
+        code
+    });
+    let to = format!("{redirect}?state={state}&code={code}");
+    (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
+}
+
+async fn token(
+    State(provider): State<IdentityProvider>,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let field = |name: &str| form.get(name).cloned().unwrap_or_default();
+    let mood = provider.inside(|inside| {
+        inside.asked.push(form.clone());
+        inside.mood
+    });
+    match mood {
+        Mood::Revoked => return error("invalid_grant"),
+        Mood::SlowDown => return error("slow_down"),
+        Mood::WrongClient => return error("invalid_client"),
+        Mood::Http500 => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Mood::Huge => return "{\"access_token\":\"".repeat(5000).into_response(),
+        Mood::Silent => std::future::pending().await,
+        Mood::Html => return "<html>Please sign in</html>".into_response(),
+        Mood::Redirect => {
+            return (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:9/")]).into_response();
+        }
+        Mood::Ok | Mood::Rotate | Mood::WrongType => {}
+    }
+    if (field("client_id"), field("client_secret")) != (CLIENT.to_owned(), CLIENT_SECRET.to_owned()) {
+        return error("invalid_client");
+    }
+    provider.inside(|inside| {
+        let mut body = match field("grant_type").as_str() {
+            "authorization_code" => {
+                let Some(code) = inside.codes.remove(&field("code")) else { return error("invalid_grant") };
+                let proof = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(field("code_verifier")));
+                if proof != code.challenge || field("redirect_uri") != code.redirect {
+                    return error("invalid_grant");
+                }
+                let refresh = inside.refresh_token();
+                inside.tokens(Some(refresh), &code.scope)
+            }
+            "refresh_token" => {
+                let old = field("refresh_token");
+                let Some(scope) = inside.refresh.get(&old).cloned() else { return error("invalid_grant") };
+                let refresh = (mood == Mood::Rotate).then(|| inside.refresh_token());
+                if refresh.is_some() {
+                    inside.refresh.remove(&old);
+                }
+                inside.tokens(refresh, &scope)
+            }
+            "urn:ietf:params:oauth:grant-type:device_code" => match inside.devices.get(&field("device_code"))
+            {
+                Some(true) => {
+                    let refresh = inside.refresh_token();
+                    inside.tokens(Some(refresh), "mail.read offline_access")
+                }
+                Some(false) => return error("authorization_pending"),
+                None => return error("expired_token"),
+            },
+            _ => return error("unsupported_grant_type"),
+        };
+        if mood == Mood::WrongType {
+            body["token_type"] = "mac".into();
+        }
+        answer(&body)
+    })
+}
+
+async fn device(
+    State(provider): State<IdentityProvider>,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(form.get("client_id").map(String::as_str), Some(CLIENT));
+    let code = provider.inside(|inside| {
+        let code = inside.word("device", 20);
+        inside.devices.insert(code.clone(), false);
+        code
+    });
+    answer(&json!({
+        "device_code": code, "user_code": "WXYZ-1234", "verification_uri": "https://login.example/device",
+        "expires_in": "900", "interval": 1,
+    }))
+}
+
+/// RFC 7662.
+async fn introspect(
+    State(provider): State<IdentityProvider>,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let token = form.get("token").cloned().unwrap_or_default();
+    provider.inside(|inside| match inside.access.get(&token) {
+        Some((user, end)) if *end > Instant::now() => answer(&json!({ "active": true, "username": user })),
+        _ => answer(&json!({ "active": false })),
+    })
+}

@@ -1,0 +1,294 @@
+//! Signing in by OAuth: the real binary, an identity provider with moods, and a real Dovecot that asks that provider for
+//! every token.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, imap_destination, message};
+use crate::identity_provider::{CLIENT_SECRET, IdentityProvider, Mood};
+
+const ME: &str = "me@example.org";
+
+/// A mailbox that is opened by OAuth alone, and a folder elsewhere that takes its mail.
+struct Scene {
+    provider: IdentityProvider,
+    dovecot: Dovecot,
+    ferry: Ferry,
+    _folder: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        Scene::with(IdentityProvider::config).await
+    }
+
+    async fn with(oauth: impl Fn(&IdentityProvider, &str) -> String) -> Scene {
+        let provider = IdentityProvider::start(ME).await;
+        let folder = TempDir::new().unwrap();
+        let dovecot = Dovecot::start_with(&provider.dovecot(folder.path()));
+        let config = oauth(&provider, "test")
+            + &account(&dovecot)
+            + &imap_destination("home", &dovecot, "home@example.org");
+        let ferry = Ferry::new(&config);
+        Scene { provider, dovecot, ferry, _folder: folder }
+    }
+
+    /// Signs in by the code.
+    async fn sign_in(&self, arguments: &[&str]) {
+        let command = self.ferry.command(&[&["login"], arguments].concat());
+        let provider = self.provider.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut login = Login::start(command);
+            login.wait_for("WXYZ-1234");
+            provider.type_codes_in();
+            login.end()
+        });
+        let (code, said) = ended.await.unwrap();
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(&format!("Signed in as {ME}")), "{said}");
+    }
+}
+
+fn account(dovecot: &Dovecot) -> String {
+    let port = dovecot.pop3;
+    format!(
+        "[account.work]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{ME}\"\noauth = \"test\"\n\
+         deliver = [{{ to = \"home\" }}]\n\n"
+    )
+}
+
+/// `mailferry login`, and what it has said so far.
+struct Login {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    said: String,
+}
+
+impl Login {
+    fn start(mut command: std::process::Command) -> Login {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Login { child, lines, said: String::new() }
+    }
+
+    fn wait_for(&mut self, text: &str) -> String {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            self.said.push_str(&line);
+            self.said.push('\n');
+            if line.contains(text) {
+                return line;
+            }
+        }
+        let (code, said) = self.finish();
+        panic!("it ended with {code} before it said `{text}`: {said}")
+    }
+
+    fn type_in(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn end(mut self) -> (i32, String) {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> (i32, String) {
+        for line in self.lines.by_ref() {
+            self.said.push_str(&line.unwrap());
+            self.said.push('\n');
+        }
+        let mut complaint = String::new();
+        std::io::Read::read_to_string(self.child.stderr.as_mut().unwrap(), &mut complaint).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code().unwrap_or(-1), self.said.clone() + &complaint)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_carried_from_an_account_that_is_opened_by_a_code() {
+    let scene = Scene::new().await;
+    scene.dovecot.put(ME, &[message(1), message(2)]);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("nobody has signed in yet; run `mailferry login work`"), "{ran:?}");
+
+    scene.sign_in(&["work"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.dovecot.list("home@example.org", "INBOX").len(), 2);
+    no_token_rests_in_the_clear(&scene);
+}
+
+/// The ledger and the key, all files beside them, hold no token as text.
+fn no_token_rests_in_the_clear(scene: &Scene) {
+    let secrets = scene.provider.secrets();
+    assert!(secrets.len() >= 2, "{secrets:?}");
+    for file in std::fs::read_dir(scene.ferry.folder()).unwrap() {
+        let path = file.unwrap().path();
+        if !path.is_file() || path.file_name().is_some_and(|name| name == "mailferry.toml") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        for secret in secrets.iter().map(String::as_str).chain([CLIENT_SECRET]) {
+            let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_there, "{} holds {secret}", path.display());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_on_this_machine_comes_back_by_itself() {
+    let scene = Scene::with(IdentityProvider::config_without_codes).await;
+    let command = scene.ferry.command(&["login", "work"]);
+    let (code, said) = tokio::task::spawn_blocking(move || {
+        let mut login = Login::start(command);
+        let url = login.wait_for("/authorize?");
+        let landed = follow(&url);
+        assert!(follow(&landed).starts_with("HTTP/1.1 200"), "{landed}");
+        login.end()
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Signed in as me@example.org."), "{said}");
+    assert!(said.contains("account work: 0 messages"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_browser_elsewhere_landed_at_can_be_pasted() {
+    let scene = Scene::with(IdentityProvider::config_without_codes).await;
+    let command = scene.ferry.command(&["login", "work"]);
+    let (code, said) = tokio::task::spawn_blocking(move || {
+        let mut login = Login::start(command);
+        let landed = follow(&login.wait_for("/authorize?"));
+        login.type_in("http://localhost/?code=forged&state=guessed");
+        login.wait_for("That is not it");
+        login.type_in(&landed);
+        login.end()
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, 0, "{said}");
+}
+
+/// What a GET leads to: its Location, or the whole answer.
+fn follow(url: &str) -> String {
+    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));
+    let (host, path) = rest.split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
+    location.map_or_else(|| answer.clone(), str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_carried_into_a_folder_that_is_opened_by_oauth() {
+    let provider = IdentityProvider::start(ME).await;
+    let folder = TempDir::new().unwrap();
+    let dovecot = Dovecot::start_with(&provider.dovecot(folder.path()));
+    let (imap, source) =
+        (dovecot.imap, crate::ferry::account("work", &dovecot, "old", "deliver = [{ to = \"home\" }]"));
+    let home = format!(
+        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {imap}\ntls = \"none\"\nuser = \"{ME}\"\n\
+         oauth = \"test\"\n\n"
+    );
+    // Longer than Microsoft's, and than what Dovecot takes as an initial response.
+    provider.tokens(Duration::from_secs(3600), 6000);
+    let ferry = Ferry::new(&(provider.config("test") + &home + &source));
+    let scene = Scene { provider, dovecot, ferry, _folder: folder };
+    scene.dovecot.put("old", &[message(1)]);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("mailferry login --destination home"), "{ran:?}");
+    scene.sign_in(&["--destination", "home"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.dovecot.list(ME, "INBOX").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_before_it_ends_and_once_when_it_is_refused() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let before = scene.provider.asked().len();
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.provider.asked().len(), before, "a token that is good is used again");
+
+    // Withdrawn before its time: the server says so, and another one is had.
+    scene.provider.revoke_access();
+    scene.provider.mood(Mood::Rotate);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.provider.asked().len(), before + 1);
+
+    // Rotated: the old one is dead, and the next renewal goes by the new one.
+    for _ in 0..2 {
+        scene.provider.revoke_access();
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+    }
+    let asked = scene.provider.asked();
+    let refreshes: Vec<&str> = asked[before..].iter().map(|form| form["refresh_token"].as_str()).collect();
+    assert_eq!(refreshes.len(), 3, "{refreshes:?}");
+    assert!(refreshes.windows(2).all(|pair| pair[0] != pair[1]), "{refreshes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_withdrawn_ends_until_somebody_signs_in() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    scene.provider.revoke_access();
+    scene.provider.mood(Mood::Revoked);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("sign in again: `mailferry login work`"), "{ran:?}");
+    let asked = scene.provider.asked().len();
+    scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert_eq!(scene.provider.asked().len(), asked, "nobody is asked in vain");
+
+    scene.provider.mood(Mood::Ok);
+    scene.sign_in(&["work"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moods_of_the_provider_are_said_and_pass() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    for (mood, said) in [
+        (Mood::Http500, "answers HTTP 500"),
+        (Mood::Huge, "an answer of more than 64 KiB"),
+        (Mood::WrongType, "its token is of the type mac, not Bearer"),
+        (Mood::Html, "the answer of the provider makes no sense"),
+        (Mood::Redirect, "redirects are not followed"),
+        (Mood::WrongClient, "refuses the application (invalid_client"),
+        (Mood::Silent, "no answer within 30 s"),
+    ] {
+        scene.provider.revoke_access();
+        scene.provider.mood(mood);
+        let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+        assert!(ran.stdout.contains(said), "{mood:?}: {ran:?}");
+        // Nothing of it is for ever.
+        scene.provider.mood(Mood::Ok);
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn less_than_was_asked_for_is_no_sign_in() {
+    let scene = Scene::new().await;
+    scene.provider.grant_only("profile");
+    let command = scene.ferry.command(&["login", "work"]);
+    let provider = scene.provider.clone();
+    let (code, said) = tokio::task::spawn_blocking(move || {
+        let mut login = Login::start(command);
+        login.wait_for("WXYZ-1234");
+        provider.type_codes_in();
+        login.end()
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("it was not allowed: mail.read"), "{said}");
+}
