@@ -237,6 +237,7 @@ mod tests {
                 kind: "imap",
                 broken: None,
                 in_the_clear: false,
+                by_oauth: false,
                 can_be_edited: true,
             }],
         }

@@ -149,6 +149,10 @@ impl Login {
         Login::OAuth(SignIn { holder, user: user.to_owned(), settings, keeper: None })
     }
 
+    pub fn is_by_oauth(&self) -> bool {
+        matches!(self, Login::OAuth(_))
+    }
+
     /// Where the tokens are; a password needs no keeper.
     pub fn keep_by(&mut self, keeper: &Keeper) {
         match self {

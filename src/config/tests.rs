@@ -642,7 +642,7 @@ fn the_time_zone_is_the_one_of_the_machine() {
 fn work_with(line: &str) -> Result<RawAccount, String> {
     let text = format!("{REFERENCE}\n{line}\n");
     let config = parse("mailferry.toml", &text).map_err(|faults| Faults(faults).to_string())?;
-    Ok(config.accounts.into_iter().next().unwrap())
+    Ok(config.accounts.into_iter().find(|account| account.name.as_str() == "work").unwrap())
 }
 
 #[test]

@@ -316,6 +316,7 @@ fn succeed(before: &Accounts, mut after: Accounts) -> Accounts {
 pub fn configured(config: &Config) -> Configured {
     let accounts = config.accounts.iter().map(|account| ConfiguredAccount {
         has_own_file: account.file != config.file,
+        by_oauth: account.pop3.login.is_by_oauth(),
         polling: if account.paused { Polling::Paused } else { Polling::On },
         ..at(&account.name, &account.pop3.peer, &account.pop3.user)
     });
@@ -330,6 +331,10 @@ pub fn configured(config: &Config) -> Configured {
     let destinations = config.destinations.iter().map(|destination| ConfiguredDestination {
         name: destination.name.clone(),
         kind: destination.word,
+        by_oauth: match &destination.kind {
+            Ok(config::Kind::Imap(settings)) => settings.login.is_by_oauth(),
+            Ok(config::Kind::Webhook(_)) | Err(_) => false,
+        },
         broken: destination.kind.as_ref().err().cloned(),
         can_be_edited: destination.has_password_file,
         in_the_clear: match &destination.kind {

@@ -19,6 +19,8 @@ pub struct ConfiguredAccount {
     pub source: String,
     /// It stands in a file of its own, which mailferry may change.
     pub has_own_file: bool,
+    /// Somebody signs in for it at its provider: it has no password.
+    pub by_oauth: bool,
     /// Its password and its mail cross a network unencrypted.
     pub in_the_clear: bool,
     /// What its provider wants before it accepts a password, where that is known.
@@ -60,6 +62,8 @@ pub struct ConfiguredDestination {
     pub name: DestinationName,
     /// `imap` or `webhook`.
     pub kind: &'static str,
+    /// Somebody signs in for it at its provider: it has no password.
+    pub by_oauth: bool,
     /// Why nothing can be delivered there, where that is the config's fault.
     pub broken: Option<String>,
     /// Mail crosses a network unencrypted.
@@ -94,6 +98,7 @@ impl ConfiguredAccount {
             name,
             source: String::new(),
             has_own_file: false,
+            by_oauth: false,
             in_the_clear: false,
             steps: Vec::new(),
             emptying: Emptying::default(),

@@ -19,6 +19,7 @@
 mod add;
 mod answers;
 mod chart;
+mod consent;
 mod destination;
 mod drafts;
 mod edit;
@@ -86,6 +87,7 @@ struct Page {
     house: House,
     sessions: Sessions,
     drafts: Drafts,
+    consents: consent::Consents,
     /// Whoever changes files reads them first: one after the other.
     changing: Mutex<()>,
 }
@@ -147,6 +149,11 @@ fn router(page: Arc<Page>) -> Router {
         .route("/accounts/{account}/edit", get(edit::form).post(edit::change))
         .route("/accounts/{account}/delete", get(edit::question).post(edit::delete))
         .route("/accounts/{account}/history", get(history::page))
+        .route("/accounts/{account}/sign-in", get(consent::account).post(consent::account_landed))
+        .route(
+            "/destinations/{destination}/sign-in",
+            get(consent::destination).post(consent::destination_landed),
+        )
         .route("/parked", get(parked::page))
         .route("/parked/{message}/retry", post(parked::retry))
         .route("/parked/{message}/give-up", get(parked::question).post(parked::give_up))
@@ -157,6 +164,7 @@ fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/first-use", get(sign_in::first_form).post(sign_in::first))
+        .route("/signed-in", get(consent::landed))
         .route("/healthz", get(monitor::health))
         .route("/metrics", get(monitor::metrics))
         .route("/style.css", get(async || asset("text/css", include_str!("style.css"))))

@@ -89,6 +89,8 @@ struct Card {
     is_paused: bool,
     is_broken: bool,
     in_the_clear: bool,
+    /// Somebody signs in for it at its provider.
+    by_oauth: bool,
     /// It has a file of its own, so that the page may change it.
     is_ours: bool,
     /// That file is understood, so that a form can show it.
@@ -122,6 +124,7 @@ struct DestinationCard {
     state: &'static str,
     error: String,
     in_the_clear: bool,
+    by_oauth: bool,
     /// Another try may help.
     can_retry: bool,
     /// A form can change how it is reached.
@@ -272,6 +275,7 @@ impl Card {
         now: DateTime<Utc>,
     ) -> Card {
         let is_broken = configured.is_some_and(|account| matches!(account.polling, Polling::Broken(_)));
+        let by_oauth = configured.is_some_and(|account| account.by_oauth);
         let checking = live.of(&account.name);
         let (class, state) = match (&account.error, checking) {
             (_, Some(_)) => ("checking", "checking"),
@@ -286,7 +290,7 @@ impl Card {
             source: configured.map(|account| shown(&account.source)).unwrap_or_default(),
             class,
             state,
-            trouble: (!account.paused).then(|| Trouble::of(account, now)).flatten(),
+            trouble: (!account.paused).then(|| Trouble::of(account, by_oauth, now)).flatten(),
             progress: checking.map(|checking| Progress::of(checking, now)),
             last_checked: account.last_checked.map(|at| When::relative(at, now)),
             next_check: account.next_check.map(|at| When::relative(at.max(now), now)),
@@ -298,6 +302,7 @@ impl Card {
             is_paused: account.paused,
             is_broken,
             in_the_clear: configured.is_some_and(|account| account.in_the_clear),
+            by_oauth,
             is_ours: configured.is_some_and(|account| account.has_own_file),
             can_be_edited: configured.is_some_and(|account| !account.source.is_empty()),
         }
@@ -311,7 +316,7 @@ impl Progress {
 }
 
 impl Trouble {
-    fn of(account: &AccountStatus, now: DateTime<Utc>) -> Option<Trouble> {
+    fn of(account: &AccountStatus, by_oauth: bool, now: DateTime<Utc>) -> Option<Trouble> {
         let error = account.error.as_ref()?;
         // A first import may break off after much has come.
         let broken_off = account.failing_since.filter(|_| account.delivered > 0);
@@ -319,7 +324,7 @@ impl Trouble {
             Some(at) => Since::Day(When::since(at, now)),
             None => Since::Ever,
         });
-        let steps = if account.login_refused { steps(&account.steps) } else { Vec::new() };
+        let steps = if account.login_refused && !by_oauth { steps(&account.steps) } else { Vec::new() };
         let next_try = error.next_try.map(|at| When::relative(at.max(now), now));
         Some(Trouble { since, steps, text: shown(&error.text), next_try })
     }
@@ -349,6 +354,7 @@ impl DestinationCard {
             state,
             error: destination.error.as_deref().map(shown).unwrap_or_default(),
             in_the_clear: configured.is_some_and(|known| known.in_the_clear),
+            by_oauth: configured.is_some_and(|known| known.by_oauth),
             can_retry: destination.state != "ok" && !is_broken,
             can_be_edited: configured.is_some_and(|known| known.can_be_edited),
         }
@@ -380,7 +386,7 @@ mod tests {
             let status = Status { accounts: vec![known], destinations: Vec::new() };
             let configured = Configured { accounts: vec![configured.clone()], destinations: Vec::new() };
             let status = status.of(&configured);
-            Trouble::of(&status.accounts[0], Utc::now()).unwrap().steps
+            Trouble::of(&status.accounts[0], false, Utc::now()).unwrap().steps
         };
         assert_eq!((steps(true), steps(false)), (vec![step], vec![]));
     }

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::consent::Consents;
 use super::drafts::Drafts;
 use super::guard::Access;
 use super::patient::Patient;
@@ -60,7 +61,14 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 pub async fn serve(listener: TcpListener, house: House) {
     let stop = house.stop.clone();
     let sessions = Sessions::new(&house).await;
-    let page = Arc::new(Page { house, sessions, drafts: Drafts::default(), changing: Mutex::default() });
+    let page = Page {
+        house,
+        sessions,
+        drafts: Drafts::default(),
+        consents: Consents::default(),
+        changing: Mutex::default(),
+    };
+    let page = Arc::new(page);
     let (app, rooms) = (router(Arc::clone(&page)), Rooms::default());
     let graceful = GracefulShutdown::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {

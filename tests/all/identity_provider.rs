@@ -14,6 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// What the next answer to a request for tokens is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub const CLIENT_SECRET: &str = "gocspx-not-a-real-secret";
 pub struct IdentityProvider {
     address: String,
     state: Arc<Mutex<Inside>>,
+    /// Somebody has asked for tokens.
+    question: Arc<Notify>,
 }
 
 struct Inside {
@@ -87,7 +90,8 @@ impl IdentityProvider {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let provider = IdentityProvider { address, state: Arc::new(Mutex::new(inside)) };
+        let state = Arc::new(Mutex::new(inside));
+        let provider = IdentityProvider { address, state, question: Arc::default() };
         let app = Router::new()
             .route("/authorize", get(authorize))
             .route("/token", post(token))
@@ -123,6 +127,11 @@ impl IdentityProvider {
     /// Requests for tokens so far, each as a form.
     pub fn asked(&self) -> Vec<HashMap<String, String>> {
         self.inside(|inside| inside.asked.clone())
+    }
+
+    /// Resolves when somebody asks for tokens, or has asked since the last time.
+    pub async fn is_asked(&self) {
+        self.question.notified().await;
     }
 
     /// All tokens that were ever given out.
@@ -241,6 +250,7 @@ async fn token(
         inside.asked.push(form.clone());
         inside.mood
     });
+    provider.question.notify_one();
     match mood {
         Mood::Revoked => return error("invalid_grant"),
         Mood::SlowDown => return error("slow_down"),

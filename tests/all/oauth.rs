@@ -1,6 +1,9 @@
 //! Signing in by OAuth: the real binary, an identity provider with moods, and a real Dovecot that asks that provider for
 //! every token.
 
+mod dialogs;
+mod on_the_page;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -273,6 +276,46 @@ async fn moods_of_the_provider_are_said_and_pass() {
         scene.provider.mood(Mood::Ok);
         scene.ferry.run(&["fetch"]).await.expect_code(0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_only_the_standard_is_logged_in_to() {
+    let provider = IdentityProvider::start(ME).await;
+    let folder = TempDir::new().unwrap();
+    let config = provider.dovecot(folder.path()).replace("plain login xoauth2 oauthbearer", "oauthbearer");
+    let dovecot = Dovecot::start_with(&config);
+    let port = dovecot.imap;
+    let home_config = format!(
+        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{ME}\"\n\
+         oauth = \"test\"\n\n"
+    );
+    let ferry = Ferry::new(
+        &(provider.config("test")
+            + &account(&dovecot).replace("\"home\" }", "\"home\", folder = \"Old\" }")
+            + &home_config),
+    );
+    let scene = Scene { provider, dovecot, ferry, _folder: folder };
+    scene.dovecot.put(ME, &[message(1)]);
+    scene.sign_in(&["work"]).await;
+    scene.sign_in(&["--destination", "home"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.dovecot.list(ME, "Old").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_asked_for_less_often_where_the_provider_wants_that() {
+    let scene = Scene::new().await;
+    scene.provider.mood(Mood::SlowDown);
+    let command = scene.ferry.command(&["login", "work"]);
+    let login = tokio::task::spawn_blocking(move || Login::start(command).end());
+    scene.provider.is_asked().await;
+    let since = std::time::Instant::now();
+    scene.provider.mood(Mood::Ok);
+    scene.provider.type_codes_in();
+    scene.provider.is_asked().await;
+    assert!(since.elapsed() >= Duration::from_secs(5), "RFC 8628 section 3.5: {:?}", since.elapsed());
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 0, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

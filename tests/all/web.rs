@@ -2,7 +2,7 @@
 
 mod adding;
 pub mod browser;
-mod chromium;
+pub mod chromium;
 mod destinations;
 mod guarded;
 mod hostile;
