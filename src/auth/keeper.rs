@@ -40,6 +40,8 @@ pub trait TokenStore: Send + Sync {
         until: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<bool, String>>;
 
+    fn remove<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<(), String>>;
+
     /// Gives that right back: this revision could not be renewed.
     fn release<'a>(&'a self, holder: &'a Holder, revision: i64) -> BoxFuture<'a, Result<(), String>>;
 }
@@ -187,6 +189,20 @@ impl Keeper {
         };
         self.0.store.release(&sign_in.holder, revision).await.map_err(Error::Local)?;
         outcome
+    }
+
+    /// What `old` has signed in for is `new`'s from now on. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// A clause; then nothing has changed.
+    pub async fn rename(&self, old: &Holder, new: &Holder) -> Result<bool, String> {
+        let Some(stored) = self.0.store.load(old).await? else { return Ok(false) };
+        let key = (self.0.key)()?;
+        let plain = key.open(old.as_str(), &stored.sealed).ok_or("it opens with another key only")?;
+        let sealed = key.seal(new.as_str(), &plain)?;
+        self.0.store.save(new, Stored { sealed, ..stored }, None).await?;
+        self.0.store.remove(old).await?;
+        Ok(true)
     }
 
     /// Puts away what a sign-in has brought.

@@ -9,12 +9,14 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use chrono::Utc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::auth::{self, Address, DeviceCode, DeviceState, SignIn};
 use crate::config::{Broken, Config};
+use crate::ledger::{Ledger, Request};
 use crate::message::{AccountName, DestinationName};
 use crate::printable::printable;
 use crate::setup;
@@ -53,6 +55,7 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
         Way::Any | Way::Code | Way::Browser => by_browser(sign_in).await?,
     }
     print(&format!("Signed in as {}.\n", printable(&sign_in.user)));
+    take_up(&config, whom).await?;
     try_it(config, whom).await
 }
 
@@ -167,6 +170,21 @@ async fn land(State(desk): State<Desk>, RawQuery(query): RawQuery) -> impl IntoR
 fn refused(fault: auth::Error) -> anyhow::Error {
     let code = if matches!(fault, auth::Error::Local(_)) { exit::LEDGER } else { exit::LATER };
     plain(code, fault.to_string())
+}
+
+/// Whoever runs on this ledger need not wait for the next poll.
+async fn take_up(config: &Config, whom: &Whom) -> anyhow::Result<()> {
+    if !Ledger::is_held(&config.ledger) {
+        return Ok(());
+    }
+    let request = match whom {
+        Whom::Account(name) => Request::Poll { account: name.clone() },
+        Whom::Destination(name) => {
+            Request::Retry { account: None, id: None, destination: Some(name.clone()) }
+        }
+    };
+    Ledger::visit(&config.ledger).await?.request(&request, Utc::now()).await?;
+    Ok(())
 }
 
 /// A sign-in that the server of the mail does not take is none.

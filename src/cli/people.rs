@@ -224,6 +224,9 @@ pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow
     outcome?;
     closed?;
     print(&format!("`{old}` is now `{new}` in the ledger\n"));
+    if let Err(reason) = setup::rename_sign_in(file, old, new).await {
+        print(&format!("what `{old}` had signed in for is lost ({reason}); run `mailferry login {new}`\n"));
+    }
     Ok(exit::OK)
 }
 

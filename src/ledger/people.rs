@@ -7,6 +7,7 @@ use super::columns::unsigned;
 use super::destinations::enable;
 use super::unrouted::{give_up_unrouted, route_again};
 use super::{Error, Ledger, MessageId, Outlives};
+use crate::auth::Holder;
 use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
@@ -215,6 +216,12 @@ async fn rename(
 async fn forget(connection: &mut SqliteConnection, account: &AccountName) -> sqlx::Result<u64> {
     let messages = "DELETE FROM messages WHERE account = (SELECT id FROM accounts WHERE name = $1)";
     let messages = sqlx::query(messages).bind(account.as_str()).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM accounts WHERE name = $1").bind(account.as_str()).execute(connection).await?;
+    sqlx::query("DELETE FROM accounts WHERE name = $1")
+        .bind(account.as_str())
+        .execute(&mut *connection)
+        .await?;
+    let tokens = sqlx::query("DELETE FROM tokens WHERE holder = $1")
+        .bind(Holder::account(account).as_str().to_owned());
+    tokens.execute(connection).await?;
     Ok(messages.rows_affected())
 }

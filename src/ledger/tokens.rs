@@ -101,6 +101,15 @@ impl TokenStore for Tokens {
         })
     }
 
+    fn remove<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let visitor = self.visitor().await.map_err(|e| e.to_string())?;
+            let removed = sqlx::query("DELETE FROM tokens WHERE holder = $1").bind(holder.as_str());
+            let removed = removed.execute(&mut *visitor.connection.lock().await).await;
+            removed.map(drop).map_err(|e| self.fault(&e))
+        })
+    }
+
     fn release<'a>(&'a self, holder: &'a Holder, revision: i64) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let visitor = self.visitor().await.map_err(|e| e.to_string())?;

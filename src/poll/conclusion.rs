@@ -93,6 +93,10 @@ impl Poll<'_> {
     }
 
     fn say(&self, error: &pop3::Error) -> String {
+        // That is no matter of the server's.
+        if let pop3::Error::SignIn(reason) = error {
+            return reason.to_string();
+        }
         let peer = &self.account.pop3.peer;
         let hint = match (error, self.account.quirks.login_delay) {
             // It says of a login that comes too soon what it says of a wrong password.

@@ -25,7 +25,8 @@ pub use files::{
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, route};
 pub use sign_ins::{
-    load, load_with_secret_of, load_with_secret_of_destination, prepare_key, sign_in_at, sign_in_of,
+    load, load_with_secret_of, load_with_secret_of_destination, prepare_key, rename_sign_in, sign_in_at,
+    sign_in_of,
 };
 pub use suggestion::{Suggestion, Told, free_name, suggest, suggest_home};
 pub use trial::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use crate::auth::{Keeper, Key, Login, SignIn, new_key};
+use crate::auth::{Holder, Keeper, Key, Login, SignIn, new_key};
 use crate::config::{self, Config, Faults, Kind, TokenKey};
 use crate::ledger::Tokens;
 use crate::message::{AccountName, DestinationName};
@@ -36,9 +36,7 @@ pub async fn load_with_secret_of_destination(path: &Path, name: &DestinationName
 
 /// Tells every login by OAuth where its tokens are.
 fn keep_tokens(mut config: Config) -> Config {
-    let place = config.token_key.clone();
-    let tokens = Arc::new(Tokens::at(&config.ledger));
-    let keeper = Keeper::new(tokens, move || key(&place), Utc::now);
+    let keeper = keeper(&config);
     let accounts = config.accounts.iter_mut().map(|account| &mut account.pop3.login);
     let destinations = config.destinations.iter_mut().filter_map(|destination| match &mut destination.kind {
         Ok(Kind::Imap(settings)) => Some(&mut settings.login),
@@ -48,6 +46,20 @@ fn keep_tokens(mut config: Config) -> Config {
         login.keep_by(&keeper);
     }
     config
+}
+
+fn keeper(config: &Config) -> Keeper {
+    let place = config.token_key.clone();
+    Keeper::new(Arc::new(Tokens::at(&config.ledger)), move || key(&place), Utc::now)
+}
+
+/// What one account has signed in for is another one's from now on. Returns whether there was anything.
+///
+/// # Errors
+/// Why somebody has to sign in anew, a sentence's clause.
+pub async fn rename_sign_in(path: &Path, old: &AccountName, new: &AccountName) -> Result<bool, String> {
+    let config = config::load_with_secret_of(path, new).await.map_err(|faults| faults.to_string())?;
+    keeper(&config).rename(&Holder::account(old), &Holder::account(new)).await
 }
 
 fn key(place: &TokenKey) -> Result<Key, String> {

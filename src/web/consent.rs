@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use askama::Template;
-use axum::extract::{Form, Path, RawQuery, State};
+use axum::extract::{Form, Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use chrono::Utc;
@@ -71,6 +71,8 @@ impl Whom {
 struct ConsentPage {
     title: String,
     user: String,
+    /// Nobody waits for it any more.
+    is_over: bool,
     /// What to type in, where there is something.
     code: Option<String>,
     /// What to open; empty where it is no address of the web.
@@ -85,6 +87,13 @@ struct ConsentedPage {
     user: String,
 }
 
+/// Whether a sign-in that has failed is begun anew.
+#[derive(Deserialize)]
+pub struct Wish {
+    #[serde(default)]
+    anew: String,
+}
+
 #[derive(Deserialize)]
 pub struct LandedForm {
     #[serde(default)]
@@ -94,17 +103,19 @@ pub struct LandedForm {
 pub async fn account(
     State(page): Shared,
     Path(name): Path<String>,
+    Query(wish): Query<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    page.consent(Whom::Account(account_name(&name)?), &headers).await
+    page.consent(Whom::Account(account_name(&name)?), &wish, &headers).await
 }
 
 pub async fn destination(
     State(page): Shared,
     Path(name): Path<String>,
+    Query(wish): Query<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    page.consent(Whom::Destination(destination_name(&name)?), &headers).await
+    page.consent(Whom::Destination(destination_name(&name)?), &wish, &headers).await
 }
 
 pub async fn account_landed(
@@ -201,10 +212,17 @@ impl Consents {
 
 impl Page {
     /// Shows the sign-in under way, or begins one.
-    async fn consent(self: &Arc<Page>, whom: Whom, headers: &HeaderMap) -> Result<Response, Refusal> {
-        let consent = match self.consents.get(&whom) {
-            Some(consent) => consent,
-            None => self.begin_consent(whom.clone(), headers).await?,
+    async fn consent(
+        self: &Arc<Page>,
+        whom: Whom,
+        wish: &Wish,
+        headers: &HeaderMap,
+    ) -> Result<Response, Refusal> {
+        let known = self.consents.get(&whom);
+        let is_over = known.as_ref().is_some_and(|consent| matches!(consent.outcome, Some(Err(_))));
+        let consent = match known {
+            Some(consent) if !(is_over && wish.anew == "yes") => consent,
+            Some(_) | None => self.begin_consent(whom.clone(), headers).await?,
         };
         match &consent.outcome {
             Some(Ok(())) => {
@@ -212,9 +230,7 @@ impl Page {
                 Ok(go("/"))
             }
             Some(Err(reason)) => {
-                self.consents.end(&whom);
-                let text = format!("{}; begin the sign-in anew", capital(reason));
-                Err(Refusal::new(StatusCode::CONFLICT, text))
+                Ok(html(&consent.page(&Complaints::one("", format!("{}.", capital(reason))))))
             }
             None => Ok(html(&consent.page(&Complaints::default()))),
         }
@@ -331,6 +347,7 @@ impl Consent {
                 Whom::Destination(name) => name.to_string(),
             },
             user: shown(&self.sign_in.user),
+            is_over: self.outcome.is_some(),
             code,
             url: if is_web { url } else { String::new() },
             complaints,

@@ -1,4 +1,5 @@
-// Keeps the overview fresh, says when it no longer can, and says when a button has been pressed.
+// Keeps the overview fresh, says when it no longer can, goes on where somebody is waited for, and says when a button has been
+// pressed.
 "use strict";
 
 const LIVELY = 1500;
@@ -10,6 +11,19 @@ const IN_VAIN = 2;
 
 let vain = 0;
 let seen = new Date();
+
+// A page that waits for what somebody does elsewhere goes on by itself.
+async function wait() {
+  try {
+    const page = await fetch(location.href, { credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE) });
+    if (page.redirected) return location.assign(page.url);
+    const text = await page.text();
+    if (page.ok && !text.includes("data-wait")) return location.reload();
+  } catch {
+    // It is asked again.
+  }
+  setTimeout(wait, LIVELY);
+}
 
 function live() {
   return document.getElementById("live");
@@ -128,4 +142,5 @@ addEventListener("pageshow", releaseAll);
 document.addEventListener("keydown", (event) => event.key === "Escape" && releaseAll());
 document.addEventListener("input", (event) => release(event.target.form));
 
+if (document.querySelector("[data-wait]")) setTimeout(wait, LIVELY);
 if (live()) setTimeout(look, live().dataset.busy === "true" ? LIVELY : CALM);

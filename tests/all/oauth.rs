@@ -319,6 +319,21 @@ async fn a_code_is_asked_for_less_often_where_the_provider_wants_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_account_stays_signed_in_and_a_forgotten_one_does_not() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("[account.work]", "[account.play]");
+    scene.ferry.run(&["rename", "work", "play"]).await.expect_code(0);
+    scene.ferry.configure(&text);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    scene.ferry.run(&["forget", "play"]).await.expect_code(0);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("play: 0 new, 0 delivered; failed: nobody has signed in yet"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn less_than_was_asked_for_is_no_sign_in() {
     let scene = Scene::new().await;
     scene.provider.grant_only("profile");

@@ -175,6 +175,8 @@ impl Sessions {
                 format!("{place}: the login of {user} was refused ({refusal}){advice}")
             }
             Error::Folder(reason) => reason.clone(),
+            // That is no matter of the server's.
+            Error::SignIn(reason) => reason.to_string(),
             fault => format!("{place}: {fault}"),
         }
     }

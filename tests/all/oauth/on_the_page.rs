@@ -86,3 +86,20 @@ async fn an_address_that_leads_nowhere_can_be_pasted() {
     window.press(None, "Go on").await;
     visit.ends_well().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_fails_says_why_and_can_be_begun_anew() {
+    let visit = Visit::of(Scene::new().await, 360).await;
+    let window = &visit.window;
+    visit.provider.grant_only("profile");
+    window.press(Some("main"), "Sign in").await;
+    window.read("WXYZ-1234").await;
+    visit.provider.type_codes_in();
+    window.read("It was not allowed: mail.read").await;
+    window.is_fit_for_all().await;
+    visit.provider.grant_only("mail.read");
+    window.press(None, "Begin anew").await;
+    window.read("WXYZ-1234").await;
+    visit.provider.type_codes_in();
+    visit.ends_well().await;
+}
