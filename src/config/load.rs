@@ -367,7 +367,10 @@ pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Accoun
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let safe = &safe.of_destination(&raw.name);
-    let has_password_file = matches!(&raw.kind, RawKind::Imap(peer) if peer.password.is_in_file());
+    let has_password_file = matches!(
+        &raw.kind,
+        RawKind::Imap(Peer { login: RawLogin::Password(password), .. }) if password.is_in_file()
+    );
     let (word, kind) = match raw.kind {
         RawKind::Imap(peer) => {
             let holder = Holder::destination(&raw.name);
