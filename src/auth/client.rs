@@ -229,7 +229,7 @@ fn granted(answer: TokenAnswer, asked: &[String]) -> Result<Granted, Refusal> {
         return Err(odd(&format!("its token is of the type {}, not Bearer", printable(answer.token_type))));
     }
     let tokens = [Some(&answer.access_token), answer.refresh_token.as_ref()];
-    for token in tokens.into_iter().flatten().map(|token| token.expose_secret()) {
+    for token in tokens.into_iter().flatten().map(ExposeSecret::expose_secret) {
         // RFC 6749 appendix A.12: a token is of printable ASCII; what is not would end the command that carries it.
         if token.is_empty()
             || token.len() > LONGEST_TOKEN

@@ -90,7 +90,7 @@ impl Holder {
 #[derive(Clone, Debug)]
 pub enum Login {
     Password(SecretString),
-    OAuth(SignIn),
+    OAuth(Box<SignIn>),
 }
 
 /// A login that somebody has to sign in for.
@@ -146,7 +146,7 @@ impl From<SecretString> for Login {
 impl Login {
     /// By OAuth, as soon as somebody keeps its tokens ([`Login::keep_by`]).
     pub fn oauth(holder: Holder, user: &str, settings: Settings) -> Login {
-        Login::OAuth(SignIn { holder, user: user.to_owned(), settings, keeper: None })
+        Login::OAuth(Box::new(SignIn { holder, user: user.to_owned(), settings, keeper: None }))
     }
 
     pub fn is_by_oauth(&self) -> bool {

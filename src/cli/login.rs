@@ -167,6 +167,7 @@ async fn land(State(desk): State<Desk>, RawQuery(query): RawQuery) -> impl IntoR
     (StatusCode::OK, kind, "Thank you. The terminal says how it went; you can close this window.\n")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn refused(fault: auth::Error) -> anyhow::Error {
     let code = if matches!(fault, auth::Error::Local(_)) { exit::LEDGER } else { exit::LATER };
     plain(code, fault.to_string())

@@ -13,6 +13,7 @@ mod page;
 mod payload;
 mod people;
 mod person;
+mod providers;
 mod report;
 mod table;
 
@@ -325,6 +326,14 @@ enum Command {
         #[arg(long, value_name = "STATUS", default_value = "204", value_parser = status_code)]
         answer: StatusCode,
     },
+    /// Show what is known of mail providers: their servers, how to sign in, and what was tried
+    Providers {
+        /// Only these: a name or part of it, a domain, or an address
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print the JSON Schema of what mailferry writes for programs
     Schema {
         /// What of it: `webhook` is the body of a request in the format json
@@ -410,6 +419,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         print(webhook::SCHEMA);
         return Ok(exit::OK);
     }
+    if let Command::Providers { name, output } = &cli.command {
+        return providers::providers(name.as_deref(), output.json);
+    }
     if let Command::Listen { port, secret_file, answer } = cli.command {
         return listen::listen(port, secret_file.as_deref(), answer).await;
     }
@@ -454,9 +466,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Forget { account } => people::forget(&file, &account).await,
         Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
         Command::WebPassword { password_file } => page::web_password(&file, password_file.as_deref()).await,
-        Command::Add { .. } | Command::Demo { .. } | Command::Listen { .. } | Command::Schema { .. } => {
-            Ok(exit::OK)
-        }
+        Command::Add { .. }
+        | Command::Demo { .. }
+        | Command::Listen { .. }
+        | Command::Providers { .. }
+        | Command::Schema { .. } => Ok(exit::OK),
     }
 }
 

@@ -280,7 +280,7 @@ fn span(time: TimeDelta) -> String {
     }
 }
 
-fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
     print(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(exit::OK)
 }

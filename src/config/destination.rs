@@ -16,7 +16,6 @@ pub struct RawDestination {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub enum RawKind {
     Imap(Peer),
     Webhook(RawWebhook),

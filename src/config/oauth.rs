@@ -59,7 +59,7 @@ fn one(name: &str, section: &Section<'_>) -> Option<OAuth> {
     let provider = provider(name, section);
     let tenant = section.read("tenant", tenant).unwrap_or(ANY_TENANT);
     let preset = |url: fn(&Identity) -> Option<&'static str>| {
-        provider.and_then(|provider| url(provider)).map(|url| url.replace("{tenant}", tenant))
+        provider.and_then(url).map(|url| url.replace("{tenant}", tenant))
     };
     let authorize_url = address(section, "authorize_url", preset(|provider| Some(provider.authorize_url)));
     let token_url = address(section, "token_url", preset(|provider| Some(provider.token_url)));

@@ -49,8 +49,52 @@ pub struct Provider {
     pub quirks: Quirks,
     /// It takes DELE and deletes nothing.
     pub ignores_deletion: bool,
+    /// Where its people sign in by OAuth: the word of an [`Identity`].
+    pub identity: Option<&'static str>,
+    /// What of its ways a peer of the tests plays, a sentence; empty where nothing is known to differ from other servers.
+    pub tried: &'static str,
     /// The year and month of the newest source of the hosts and the login: `YYYY-MM`.
     pub checked: &'static str,
+}
+
+impl Provider {
+    /// How a program is let in, in a few words.
+    pub fn sign_in(&self) -> &'static str {
+        match (self.no_pop3, self.login, self.identity) {
+            (Some(_), ..) => "no POP3",
+            (None, Login::OAuthOnly(_), _) => "OAuth",
+            (None, Login::AppPassword(_), Some(_)) => "app password or OAuth",
+            (None, Login::AppPassword(_), None) => "app password",
+            (None, Login::Password, Some(_)) => "password or OAuth",
+            (None, Login::Password, None) => "password",
+        }
+    }
+
+    /// What a person has to know and to do, each a sentence or more, with the provider's own page.
+    pub fn advice(&self) -> Vec<(String, Option<&'static str>)> {
+        let mut advice = Vec::new();
+        advice.extend(self.no_pop3.map(|text| (text.to_owned(), None)));
+        match self.login {
+            Login::Password => {}
+            Login::AppPassword(step) => advice.push((step.text.to_owned(), step.url)),
+            Login::OAuthOnly(text) => advice.push((text.to_owned(), None)),
+        }
+        let steps = self.enable.iter().chain(&self.enable_imap);
+        for step in steps {
+            if !advice.iter().any(|(text, _)| text == step.text) {
+                advice.push((step.text.to_owned(), step.url));
+            }
+        }
+        advice.extend(self.notes.iter().map(|note| ((*note).to_owned(), None)));
+        advice
+    }
+
+    /// Whether `word` is its name, part of that, a domain of its, or an address there.
+    pub fn is_called(&self, word: &str) -> bool {
+        let word = word.to_lowercase();
+        let domain = word.rsplit('@').next().unwrap_or_default();
+        self.id == word || self.name.to_lowercase().contains(&word) || self.domains.contains(&domain)
+    }
 }
 
 /// A server of a provider.

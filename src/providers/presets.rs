@@ -43,6 +43,8 @@ const PLAIN: Provider = Provider {
     notes: &[],
     quirks: NO_QUIRKS,
     ignores_deletion: false,
+    identity: None,
+    tried: "",
     checked: "",
 };
 
@@ -54,6 +56,12 @@ const GMAIL_SETTINGS: &str = "https://mail.google.com/mail/u/0/#settings/fwdandp
 const GMAIL_QUIRKS: Quirks = Quirks { hides_retrieved: true, ..NO_QUIRKS };
 const GMAIL_ONCE: &str = "Gmail shows a message to POP3 until it has been retrieved once, about 250 at a time. What \
     becomes of it then is up to the Gmail setting \u{201c}When messages are accessed with POP\u{201d}.";
+
+const GMAIL_TRIED: &str = "A listing that is shown in slices, what was retrieved hidden after QUIT, `recent:`; OAuth at Dovecot \
+    and an identity provider of the tests.";
+
+const MICROSOFT_TRIED: &str = "A token in a line of its own, notices in the place of messages, throttling and its texts; OAuth \
+    at Dovecot and an identity provider of the tests.";
 
 const MICROSOFT: &[Endpoint] = &[pop3("outlook.office365.com")];
 const MICROSOFT_IMAP: &[Endpoint] = &[imap("outlook.office365.com")];
@@ -104,6 +112,8 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &[GMAIL_ONCE],
         quirks: GMAIL_QUIRKS,
+        identity: Some("google"),
+        tried: GMAIL_TRIED,
         checked: "2026-03",
         ..PLAIN
     },
@@ -125,6 +135,8 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &[GMAIL_ONCE, "The password of the Google account itself has not been accepted since 2025."],
         quirks: GMAIL_QUIRKS,
+        identity: Some("google"),
+        tried: GMAIL_TRIED,
         checked: "2026-03",
         ..PLAIN
     },
@@ -145,6 +157,8 @@ pub const PRESETS: &[Provider] = &[
              d088b986-291d-42b8-9564-9c414e2aa040",
         )),
         notes: &[MICROSOFT_DELETES],
+        identity: Some("microsoft"),
+        tried: MICROSOFT_TRIED,
         checked: "2026-03",
         ..PLAIN
     },
@@ -161,6 +175,8 @@ pub const PRESETS: &[Provider] = &[
         ),
         enable: Some(Step { text: "Your administrator has to leave POP on for the mailbox.", url: None }),
         notes: &[MICROSOFT_DELETES],
+        identity: Some("microsoft"),
+        tried: MICROSOFT_TRIED,
         checked: "2026-03",
         ..PLAIN
     },
@@ -269,6 +285,7 @@ pub const PRESETS: &[Provider] = &[
         enable_imap: Some(WEB_DE_ENABLE),
         notes: &["WEB.DE refuses a second login within 15 minutes."],
         quirks: Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..NO_QUIRKS },
+        tried: "Logins that come too soon, refused as if the password were wrong.",
         checked: "2026-03",
         ..PLAIN
     },
@@ -626,6 +643,7 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &["Yandex Mail keeps on its server what a program deletes by POP3."],
         ignores_deletion: true,
+        tried: "Deletions that are taken and have no effect.",
         checked: "2026-03",
         ..PLAIN
     },

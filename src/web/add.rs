@@ -111,7 +111,7 @@ fn address_step(address: &str, complaints: &Complaints) -> Step {
     Step {
         title: "Add a mail account",
         place: "Step 1 of 3",
-        told: Vec::new(),
+        told: vec![Told { text: "How to sign in at which provider:".into(), link: Some("/providers") }],
         complaints,
         fields,
         button: "Next",

@@ -31,6 +31,7 @@ mod monitor;
 mod overview;
 mod parked;
 mod patient;
+mod providers;
 mod server;
 mod sessions;
 mod sign_in;
@@ -154,6 +155,7 @@ fn router(page: Arc<Page>) -> Router {
             "/destinations/{destination}/sign-in",
             get(consent::destination).post(consent::destination_landed),
         )
+        .route("/providers", get(providers::page))
         .route("/parked", get(parked::page))
         .route("/parked/{message}/retry", post(parked::retry))
         .route("/parked/{message}/give-up", get(parked::question).post(parked::give_up))

@@ -14,7 +14,7 @@ struct Visit {
     provider: IdentityProvider,
     dovecot: Dovecot,
     window: Chromium,
-    _house: House,
+    house: House,
     _folder: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Visit {
         window.press(None, "Set the password").await;
         window.read("nobody has signed in yet").await;
         window.is_fit_for_all().await;
-        Visit { provider, dovecot, window, _house: house, _folder }
+        Visit { provider, dovecot, window, house, _folder }
     }
 
     /// The account's mail has come without anything more.
@@ -66,6 +66,9 @@ async fn the_provider_leads_back_to_the_page() {
     window.is_fit_for_all().await;
     window.press(None, "Back to the accounts").await;
     visit.ends_well().await;
+    window.visit(&format!("http://{}/providers?find=gmail", visit.house.address)).await;
+    window.read("Gmail").await;
+    window.is_fit_for_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -256,3 +256,35 @@ async fn a_server_that_is_slow_to_let_in_holds_up_no_other_change() {
     assert!(seen.status == 422 && seen.html().text.contains("That did not work."), "{seen:?}");
     house.end().await;
 }
+
+/// What is known of providers, on the page and at the terminal, and what of it was tried.
+#[tokio::test]
+async fn providers_are_shown_with_how_to_sign_in_and_what_was_tried() {
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let all = browser.get("/providers").await.html().text;
+    for provider in mailferry::providers::PRESETS {
+        assert!(all.contains(provider.name), "{}", provider.name);
+    }
+    let one = browser.get("/providers?find=me@hotmail.com").await.html().text;
+    assert!(
+        one.contains("Outlook.com and Hotmail") && one.contains("OAuth") && !one.contains("Yahoo"),
+        "{one}"
+    );
+    let none = browser.get("/providers?find=%3Cb%3E").await.html().text;
+    assert!(none.contains("No provider is known by that."), "{none}");
+
+    let ran = house.ferry.run(&["providers"]).await.expect_code(0);
+    assert_eq!(
+        ran.stdout.lines().filter(|line| line.contains("20")).count(),
+        mailferry::providers::PRESETS.len()
+    );
+    let ran = house.ferry.run(&["providers", "yandex"]).await.expect_code(0);
+    assert!(
+        ran.stdout.contains("app password") && ran.stdout.contains("Deletions that are taken"),
+        "{ran:?}"
+    );
+    let json = house.ferry.json(&["providers", "gmail.com", "--json"]).await;
+    assert_eq!(json["providers"][0]["sign_in"], "app password or OAuth");
+    house.ferry.run(&["providers", "nobody.example"]).await.expect_code(64);
+}
