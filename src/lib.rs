@@ -32,6 +32,7 @@
 //! | every byte that goes to a POP3 server | [`pop3`] |
 //! | how a message is found again when an answer was lost | [`destination::imap_folder`] |
 //! | what a webhook's answer means | [`destination::webhook`] |
+//! | what a server is shown at a login, and where tokens are | [`auth`] |
 //! | every config key and complaint | [`config`] |
 //! | what is known of a mail provider, and how its servers are found | [`providers`] |
 //! | who is polled when, reload, stop | [`daemon`], [`schedule`] |

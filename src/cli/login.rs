@@ -9,14 +9,14 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use chrono::Utc;
+use chrono::{Local, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::auth::{self, Address, DeviceCode, DeviceState, SignIn};
+use crate::auth::{self, Address, DeviceCode, DeviceState, Holder, SignIn, TokenStore};
 use crate::config::{Broken, Config};
-use crate::ledger::{Ledger, Request};
+use crate::ledger::{Ledger, Request, Tokens};
 use crate::message::{AccountName, DestinationName};
 use crate::printable::printable;
 use crate::setup;
@@ -55,6 +55,7 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
         Way::Any | Way::Code | Way::Browser => by_browser(sign_in).await?,
     }
     print(&format!("Signed in as {}.\n", printable(&sign_in.user)));
+    tell_end(&config, whom).await?;
     take_up(&config, whom).await?;
     try_it(config, whom).await
 }
@@ -171,6 +172,23 @@ async fn land(State(desk): State<Desk>, RawQuery(query): RawQuery) -> impl IntoR
 fn refused(fault: auth::Error) -> anyhow::Error {
     let code = if matches!(fault, auth::Error::Local(_)) { exit::LEDGER } else { exit::LATER };
     plain(code, fault.to_string())
+}
+
+/// Some providers say how long a sign-in lasts: Google 7 days, as long as the application is in testing.
+async fn tell_end(config: &Config, whom: &Whom) -> anyhow::Result<()> {
+    let holder = match whom {
+        Whom::Account(name) => Holder::account(name),
+        Whom::Destination(name) => Holder::destination(name),
+    };
+    let stored = Tokens::at(&config.ledger).load(&holder).await.map_err(|text| plain(exit::LEDGER, text))?;
+    if let Some(ends) = stored.and_then(|stored| stored.ends_at) {
+        let day = ends.with_timezone(&Local).format("%Y-%m-%d");
+        print(&format!(
+            "It lasts until {day}, says the provider. If that is a week from now, and it is Google: publish the app, and sign \
+             in once more (see deploy/oauth.md).\n"
+        ));
+    }
+    Ok(())
 }
 
 /// Whoever runs on this ledger need not wait for the next poll.

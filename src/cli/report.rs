@@ -184,6 +184,14 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         (None, count) => Some(format!("{} unrouted; see `mailferry parked`", HumanCount(count))),
         (Some(note), count) => Some(format!("{note}; {} unrouted", HumanCount(count))),
     };
+    let ends = account.sign_in_ends_soon(now).map(|ends| {
+        let name = &account.name;
+        format!("the sign-in ends {}; sign in again before that: `mailferry login {name}`", local(ends))
+    });
+    let note = match (note, ends) {
+        (Some(note), Some(ends)) => Some(format!("{note}. {ends}")),
+        (note, ends) => note.or(ends),
+    };
     let cells = vec![
         account.name.clone(),
         account.last_checked.map_or("never".into(), |at| ago(now - at)),

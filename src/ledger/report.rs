@@ -39,6 +39,9 @@ pub struct AccountStatus {
     /// Among what was listed last, what no entry of `deliver` takes.
     #[serde(skip_serializing_if = "is_none")]
     pub unrouted: u64,
+    /// When the sign-in for it ends, where its provider says so.
+    #[serde(serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    pub sign_in_ends: Option<DateTime<Utc>>,
     /// The config says that it is not to be polled.
     #[serde(skip)]
     pub paused: bool,
@@ -50,7 +53,15 @@ pub struct AccountStatus {
     pub steps: Vec<Step>,
 }
 
+/// So long before a sign-in ends, people are told.
+const SOON: TimeDelta = TimeDelta::days(14);
+
 impl AccountStatus {
+    /// When the sign-in for it ends, if that is soon and a person has to see to it.
+    pub fn sign_in_ends_soon(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.sign_in_ends.filter(|ends| *ends - now < SOON)
+    }
+
     /// Its own failure, not that of a destination or a message.
     pub fn is_failing(&self) -> bool {
         self.error.as_ref().is_some_and(|error| matches!(error.class.as_str(), "account" | "local"))
@@ -199,7 +210,9 @@ impl Report {
                         AND m.last_listing IS NULL) AS pending,
                 (SELECT count(*) FROM deliveries d WHERE d.account = a.id AND d.state = 'parked') AS parked,
                 (SELECT count(*) FROM messages m
-                    WHERE m.account = a.id AND m.unrouted_at IS NOT NULL AND m.last_listing IS NULL) AS unrouted
+                    WHERE m.account = a.id AND m.unrouted_at IS NOT NULL AND m.last_listing IS NULL) AS unrouted,
+                (SELECT t.ends_at FROM tokens t WHERE t.holder = 'account/' || a.name AND t.ended IS NULL)
+                    AS sign_in_ends
             FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
@@ -392,6 +405,7 @@ struct AccountRow {
     pending: i64,
     parked: i64,
     unrouted: i64,
+    sign_in_ends: Option<i64>,
     failing_since: Option<i64>,
     error_class: String,
     error_text: String,
@@ -410,6 +424,7 @@ impl From<AccountRow> for AccountStatus {
             pending: unsigned(row.pending),
             parked: unsigned(row.parked),
             unrouted: unsigned(row.unrouted),
+            sign_in_ends: row.sign_in_ends.map(moment),
             failing_since: row.failing_since.map(moment),
             error: failed.then_some(Failure { class: row.error_class, text: row.error_text, next_try: None }),
             paused: false,

@@ -91,6 +91,8 @@ struct Card {
     in_the_clear: bool,
     /// Somebody signs in for it at its provider.
     by_oauth: bool,
+    /// When that ends, if it is soon.
+    sign_in_ends: Option<When>,
     /// It has a file of its own, so that the page may change it.
     is_ours: bool,
     /// That file is understood, so that a form can show it.
@@ -303,6 +305,7 @@ impl Card {
             is_broken,
             in_the_clear: configured.is_some_and(|account| account.in_the_clear),
             by_oauth,
+            sign_in_ends: account.sign_in_ends_soon(now).map(|ends| When::relative(ends, now)),
             is_ours: configured.is_some_and(|account| account.has_own_file),
             can_be_edited: configured.is_some_and(|account| !account.source.is_empty()),
         }

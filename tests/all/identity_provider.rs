@@ -53,6 +53,8 @@ pub struct IdentityProvider {
 struct Inside {
     mood: Mood,
     life: Duration,
+    /// How long a sign-in lasts, where it says so.
+    refresh_life: Option<Duration>,
     /// Octets of an access token.
     length: usize,
     user: String,
@@ -78,6 +80,7 @@ impl IdentityProvider {
         let inside = Inside {
             mood: Mood::Ok,
             life: Duration::from_secs(3600),
+            refresh_life: None,
             length: 40,
             user: user.to_owned(),
             granted: None,
@@ -113,6 +116,11 @@ impl IdentityProvider {
     /// Access tokens from now on live so long, and have so many octets.
     pub fn tokens(&self, life: Duration, length: usize) {
         self.inside(|inside| (inside.life, inside.length) = (life, length));
+    }
+
+    /// Sign-ins from now on last so long.
+    pub fn lasts(&self, life: Duration) {
+        self.inside(|inside| inside.refresh_life = Some(life));
     }
 
     pub fn grant_only(&self, scopes: &str) {
@@ -202,6 +210,9 @@ impl Inside {
         if let Some(refresh) = refresh {
             self.refresh.insert(refresh.clone(), scope);
             answer["refresh_token"] = refresh.into();
+            if let Some(life) = self.refresh_life {
+                answer["refresh_token_expires_in"] = life.as_secs().into();
+            }
         }
         answer
     }

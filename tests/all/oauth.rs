@@ -40,8 +40,8 @@ impl Scene {
         Scene { provider, dovecot, ferry, _folder: folder }
     }
 
-    /// Signs in by the code.
-    async fn sign_in(&self, arguments: &[&str]) {
+    /// Signs in by the code, and returns what is said.
+    async fn sign_in(&self, arguments: &[&str]) -> String {
         let command = self.ferry.command(&[&["login"], arguments].concat());
         let provider = self.provider.clone();
         let ended = tokio::task::spawn_blocking(move || {
@@ -53,6 +53,7 @@ impl Scene {
         let (code, said) = ended.await.unwrap();
         assert_eq!(code, 0, "{said}");
         assert!(said.contains(&format!("Signed in as {ME}")), "{said}");
+        said
     }
 }
 
@@ -331,6 +332,24 @@ async fn a_renamed_account_stays_signed_in_and_a_forgotten_one_does_not() {
     scene.ferry.run(&["forget", "play"]).await.expect_code(0);
     let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
     assert!(ran.stdout.contains("play: 0 new, 0 delivered; failed: nobody has signed in yet"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_ends_soon_is_said_to() {
+    let scene = Scene::new().await;
+    scene.provider.lasts(Duration::from_secs(7 * 24 * 3600));
+    let said = scene.sign_in(&["work"]).await;
+    assert!(said.contains("It lasts until 20") && said.contains("publish the app"), "{said}");
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let status = scene.ferry.run(&["status"]).await.expect_code(0);
+    assert!(status.stdout.contains("sign in again before that: `mailferry login work`"), "{status:?}");
+    assert!(scene.ferry.json(&["status", "--json"]).await["accounts"][0]["sign_in_ends"].is_string());
+
+    // What lasts for months is nobody's concern yet.
+    scene.provider.lasts(Duration::from_secs(90 * 24 * 3600));
+    scene.sign_in(&["work"]).await;
+    let status = scene.ferry.run(&["status"]).await.expect_code(0);
+    assert!(!status.stdout.contains("sign in again"), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,8 @@ use crate::peer::acceptor;
 pub struct Arrival {
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// It was answered that it is not taken.
+    pub refused: bool,
 }
 
 impl Arrival {
@@ -96,13 +98,13 @@ impl Receiver {
         self.seen.arrivals.lock().unwrap().clone()
     }
 
-    /// What it has if it knows its ids: each once.
+    /// What it has if it knows its ids, each once: what it has refused it has not.
     ///
     /// # Errors
     /// An id that came again with other bytes.
     pub fn taken(&self) -> Result<Vec<Vec<u8>>, String> {
         let mut taken: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for arrival in self.arrivals() {
+        for arrival in self.arrivals().into_iter().filter(|arrival| !arrival.refused) {
             let id = arrival.header("webhook-id").to_owned();
             let first = taken.entry(id.clone()).or_insert_with(|| arrival.body.to_vec());
             if *first != arrival.body {
@@ -184,7 +186,7 @@ async fn take(
     let (parts, body) = request.into_parts();
     // A request that breaks off has not arrived.
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return status(400) };
-    let arrival = Arrival { headers: parts.headers, body };
+    let arrival = Arrival { headers: parts.headers, body, refused: false };
     let before = {
         let mut arrivals = seen.arrivals.lock().unwrap();
         arrivals.push(arrival.clone());
@@ -197,7 +199,9 @@ async fn take(
     });
     seen.answers.acquire().await.unwrap().forget();
     seen.at_once.send_modify(|at_once| *at_once -= 1);
-    (seen.answer)(&arrival, before)
+    let answer = (seen.answer)(&arrival, before);
+    seen.arrivals.lock().unwrap()[before].refused = !answer.status().is_success();
+    answer
 }
 
 #[derive(Clone)]
