@@ -34,8 +34,8 @@ enum Encoding {
     JsonText,
 }
 
-/// In octets: 1 MiB.
-const LARGEST_JOINED: u64 = 1 << 20;
+/// In octets: 8 MiB. Of what goes out in one piece an early answer is heard, of a stream perhaps not.
+const LARGEST_JOINED: u64 = 8 << 20;
 
 impl Body {
     /// What is no message.
