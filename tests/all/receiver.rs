@@ -98,6 +98,11 @@ impl Receiver {
         self.seen.arrivals.lock().unwrap().clone()
     }
 
+    /// Forgets all but the first that came.
+    pub fn keep_first(&self, arrivals: usize) {
+        self.seen.arrivals.lock().unwrap().truncate(arrivals);
+    }
+
     /// What it has if it knows its ids, each once: what it has refused it has not.
     ///
     /// # Errors
