@@ -49,7 +49,7 @@ pub trait TokenStore: Send + Sync {
 /// A grant as it rests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Encrypted, a [`Grant`].
+    /// Encrypted: a grant.
     pub sealed: Vec<u8>,
     /// Given by the store, another one at each save.
     pub revision: i64,
@@ -63,7 +63,7 @@ pub struct Stored {
 
 /// What a sign-in has brought.
 #[derive(Serialize, Deserialize)]
-pub struct Grant {
+struct Grant {
     /// For which application and rights.
     fingerprint: [u8; 32],
     refresh: String,

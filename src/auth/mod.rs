@@ -1,7 +1,7 @@
 //! How mailferry shows a server who it is: by a password, or by a token of OAuth 2 (RFC 6749).
 //!
 //! A [`Login`] is part of the settings of whoever logs in. Where it is by password, that is all there is to it. Where it is
-//! by OAuth, a person has signed in once at an identity provider, and what came of that, a [`Grant`], rests in a
+//! by OAuth, a person has signed in once at an identity provider, and what came of that, a grant, rests in a
 //! [`TokenStore`], encrypted. A [`Keeper`] takes it from there and has it renewed in good time. There is no way from the one
 //! kind of login to the other.
 //!
@@ -25,8 +25,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-pub use client::Client;
-pub use keeper::{Grant, Keeper, Stored, TokenStore};
+pub use keeper::{Keeper, Stored, TokenStore};
 pub use signing_in::{Address, DeviceCode, DeviceState, landed};
 pub use vault::{KEY_LENGTH, Key, new_key};
 
