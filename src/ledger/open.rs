@@ -107,6 +107,10 @@ fn migration_error(path: &Path, error: MigrateError) -> Error {
     match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Error::Newer(path.to_owned()),
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => Error::sql(path, &e),
+        // No migration that has landed is ever edited: the record of it is damaged.
+        damaged @ (MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) => {
+            Error::Broken { path: path.to_owned(), reason: damaged.to_string() }
+        }
         other => Error::Statement(other.to_string()),
     }
 }

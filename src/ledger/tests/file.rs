@@ -191,3 +191,17 @@ fn a_file_that_is_another_user_s_is_called_so() {
     let absent = told(std::io::ErrorKind::NotFound);
     assert!(absent.contains("no folder for the ledger"), "{absent}");
 }
+
+#[tokio::test]
+async fn a_damaged_record_of_a_migration_is_told_as_damage() {
+    let house = House::new().await;
+    let path = file(&house.folder);
+    let damage = "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 14";
+    let flip = house.ledger.write(Outlives::Power, move |connection| {
+        Box::pin(async move { sqlx::query(damage).execute(connection).await.map(drop) })
+    });
+    flip.await.unwrap();
+    house.ledger.close().await.unwrap();
+    let refused = Ledger::hold(&path, terms(), house.now).await.unwrap_err().to_string();
+    assert!(refused.contains("restore the ledger if it is damaged"), "{refused}");
+}
