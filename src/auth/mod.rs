@@ -32,8 +32,6 @@ pub use vault::{KEY_LENGTH, Key, new_key};
 /// An application as an identity provider knows it, and what it is to be allowed: `[oauth.NAME]`, for one kind of server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// NAME.
-    pub name: String,
     pub client_id: String,
     pub client_secret: Option<SecretString>,
     /// Where a person consents (RFC 6749 section 3.1).

@@ -82,7 +82,6 @@ fn one(name: &str, section: &Section<'_>) -> Option<OAuth> {
     let ca_file = ca_file(section);
     let parameters = provider.map(|provider| provider.parameters).unwrap_or_default();
     let settings = auth::Settings {
-        name: name.to_owned(),
         client_id: client_id?.to_owned(),
         client_secret: None,
         authorize_url: authorize_url?,

@@ -12,6 +12,7 @@ use super::answers::{Refusal, complain, go, html};
 use super::drafts::Draft;
 use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
+use super::words::capitalised;
 use super::{Page, Shared};
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
@@ -176,12 +177,6 @@ fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints:
         busy: "Logging in ...",
         back: Back::To("/add".into()),
     }
-}
-
-/// A clause that begins a sentence.
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The fields that each server needs.

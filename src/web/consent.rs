@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field};
-use super::words::shown;
+use super::words::{capitalised, shown};
 use super::{Page, Shared};
 use crate::auth::{Address, DeviceCode, DeviceState, SignIn};
 use crate::ledger::Request;
@@ -147,7 +147,7 @@ pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Re
             // From elsewhere a browser brings no cookie along, so that it would have to sign in here again.
             Ok(html(&ConsentedPage { user: shown(&consent.sign_in.user) }))
         }
-        Err(fault) => Err(Refusal::new(StatusCode::CONFLICT, capital(&fault.to_string()))),
+        Err(fault) => Err(Refusal::new(StatusCode::CONFLICT, capitalised(&fault.to_string()))),
     }
 }
 
@@ -161,11 +161,6 @@ fn this_machine(headers: &HeaderMap, port: u16) -> String {
     let name =
         host.strip_suffix(&format!(":{port}")).filter(|name| is_loopback(name.trim_matches(['[', ']'])));
     format!("http://{}:{port}", name.unwrap_or("localhost"))
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl Consents {
@@ -230,7 +225,7 @@ impl Page {
                 Ok(go("/"))
             }
             Some(Err(reason)) => {
-                Ok(html(&consent.page(&Complaints::one("", format!("{}.", capital(reason))))))
+                Ok(html(&consent.page(&Complaints::one("", format!("{}.", capitalised(reason))))))
             }
             None => Ok(html(&consent.page(&Complaints::default()))),
         }
@@ -250,10 +245,10 @@ impl Page {
         };
         let sign_in =
             sign_in.ok_or_else(|| Refusal::not_found("There is nothing here to sign in to"))?.clone();
-        setup::prepare_key(&config).map_err(|reason| conflict(capital(&reason)))?;
+        setup::prepare_key(&config).map_err(|reason| conflict(capitalised(&reason)))?;
         let way = if sign_in.settings.device_url.is_some() {
             let code = DeviceCode::ask(&sign_in).await;
-            Way::Code(code.map_err(|fault| conflict(capital(&fault.to_string())))?)
+            Way::Code(code.map_err(|fault| conflict(capitalised(&fault.to_string())))?)
         } else {
             let redirect = format!("{}/signed-in", this_machine(headers, self.house.access().listen.port()));
             Way::Browser(Arc::new(Address::new(&sign_in, &redirect).map_err(conflict)?))
@@ -299,7 +294,7 @@ impl Page {
                 Ok(go("/"))
             }
             Err(fault) => {
-                let complaints = Complaints::one("landed", format!("{}.", capital(&fault.to_string())));
+                let complaints = Complaints::one("landed", format!("{}.", capitalised(&fault.to_string())));
                 Ok(complain(&consent.page(&complaints)))
             }
         }

@@ -95,6 +95,12 @@ pub fn octets(number: u64) -> String {
     HumanBytes(number).to_string()
 }
 
+/// A clause that begins a sentence.
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
