@@ -110,13 +110,19 @@ pub struct Quirks {
     pub hides_retrieved: bool,
 }
 
+/// The folder of a [`Route`] that skips the inbox: the destination's own for what is archived, by its attribute (RFC 6154
+/// section 2), which on Gmail is the one for all mail. Which folder that is, its server says.
+pub const ARCHIVE: &str = "\\Archive";
+
 /// Where an account's messages go: one entry of its `deliver`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub to: DestinationName,
-    /// Folder of an IMAP destination, in Unicode with `/` between the levels.
+    /// Folder of an IMAP destination, in Unicode with `/` between the levels; or [`ARCHIVE`].
     pub folder: String,
     pub mark_read: bool,
+    /// What Gmail shows the messages under, beside their folder: names, with `/` between the levels.
+    pub labels: Vec<String>,
     /// Who a webhook is told that they are for; `None`: whoever the messages say.
     pub recipient: Option<String>,
     /// What bears one of these signs goes to the folder for junk ([`JUNK`]); none: nothing does.
@@ -128,7 +134,15 @@ pub struct Route {
 impl Route {
     /// All messages, into the inbox, unread.
     pub fn to(to: DestinationName) -> Route {
-        Route { to, folder: "INBOX".into(), mark_read: false, recipient: None, junk: Vec::new(), when: None }
+        Route {
+            to,
+            folder: "INBOX".into(),
+            mark_read: false,
+            labels: Vec::new(),
+            recipient: None,
+            junk: Vec::new(),
+            when: None,
+        }
     }
 
     /// The folder that a message with this header goes to.
@@ -169,7 +183,7 @@ pub struct Outgoing {
 /// What the ledger keeps of a message before it is sent, so that it can be found again when the answer is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// The IMAP folder, as in the config, or [`JUNK`]; empty for a webhook.
+    /// The IMAP folder, as in the config, or [`ARCHIVE`], or [`JUNK`]; empty for a webhook.
     pub folder: String,
     /// The folder's UIDVALIDITY when it was marked; 0 where there is none.
     pub uid_validity: u32,

@@ -653,28 +653,43 @@ impl Poll<'_> {
         let routes = self.account.settings.routes.iter();
         let sent =
             routes.map(async |route| Ok((route.to.clone(), self.send_to(route, &batch.parcels).await?)));
-        let mut sent = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
-        sent.retain(|(_, sent)| !sent.is_empty());
+        let all = try_join_all(sent).await.map_err(|error: ledger::Error| error)?;
+        let (mut sent, mut spent) = (Vec::new(), Vec::new());
+        for (destination, (theirs, is_spent)) in all {
+            spent.extend(is_spent.then(|| destination.clone()));
+            if !theirs.is_empty() {
+                sent.push((destination, theirs));
+            }
+        }
         let octets = batch.parcels.iter().map(|parcel| parcel.message.octets()).sum();
-        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent })
+        Ok(Answered { opened: batch.opened, retrieved: batch.retrieved, octets, sent, spent })
     }
 
-    /// The marks are in the ledger before the first byte goes out.
-    async fn send_to(&self, route: &Route, parcels: &[Parcel]) -> Result<Vec<Sent>, ledger::Error> {
+    /// The marks are in the ledger before the first byte goes out. Returns also whether nothing more is to be sent there, as
+    /// the destination's budget is used up: what was not sent stays due.
+    async fn send_to(&self, route: &Route, parcels: &[Parcel]) -> Result<(Vec<Sent>, bool), ledger::Error> {
         let load: Vec<Load> = parcels.iter().filter_map(|parcel| Load::for_route(parcel, route)).collect();
         let destination = self.context.destinations.get(&route.to);
         let Some(destination) = destination.filter(|_| !load.is_empty() && !self.resting.contains(&route.to))
         else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         };
         let messages: Vec<&Message> = load.iter().map(|load| &load.parcel.message).collect();
         let marks = match destination.prepare(route, &messages).await {
             Ok(marks) => marks,
-            Err(verdict) => return Ok(load.iter().map(|load| load.sent(verdict.clone())).collect()),
+            Err(verdict) => {
+                return Ok((load.iter().map(|load| load.sent(verdict.clone())).collect(), false));
+            }
         };
         let (mut sent, load, marks) = self.find_past(route, destination, load, marks).await?;
         if load.is_empty() {
-            return Ok(sent);
+            return Ok((sent, false));
+        }
+        if let Some(budget) = destination.daily_budget() {
+            let octets = marks.iter().map(|mark| mark.octets).sum();
+            if !self.context.ledger.spend(&route.to, octets, budget, self.now()).await? {
+                return Ok((sent, true));
+            }
         }
         let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
         self.context.ledger.attempting(attempts, self.now()).await?;
@@ -686,7 +701,7 @@ impl Poll<'_> {
             let sent = load.sent(verdict);
             if shows_subjects { sent.known_by(&load.parcel.message) } else { sent }
         }));
-        Ok(sent)
+        Ok((sent, false))
     }
 
     /// Commits the verdicts on a batch, before anything builds on them, and says what may be deleted now.

@@ -73,7 +73,7 @@ async fn look_up(
     attempt: &NoticeAttempt,
     ledger: &Ledger,
 ) -> Result<Outcome, ledger::Error> {
-    let found = destination.look_up(std::slice::from_ref(&attempt.mark), &attempt.taken).await.pop();
+    let found = destination.look_up(None, std::slice::from_ref(&attempt.mark), &attempt.taken).await.pop();
     let found = found.unwrap_or(Found::Absent);
     if let Found::Unreachable { reason } = found {
         return Ok(Outcome::Failed(reason));

@@ -11,7 +11,7 @@ use crate::config::draft::{
 };
 use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
+use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::net::Tls;
 use crate::setup::{self, Mailbox, RouteAnswers, Saved, Suggestion, Told, Unusable};
 
@@ -94,6 +94,14 @@ pub struct Answers {
     /// The folder, for an IMAP destination
     #[arg(long, value_parser = draft::parse_folder)]
     folder: Option<String>,
+    /// Archive incoming messages (Skip the Inbox): on Gmail they are in All Mail then, elsewhere in the folder for the
+    /// archive
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+        value_parser = yes_or_no)]
+    skip_inbox: Option<bool>,
+    /// Label incoming messages, on Gmail: names, with commas between them
+    #[arg(long, value_name = "NAMES", value_parser = draft::parse_labels)]
+    labels: Option<Labels>,
     /// Deliver as read, to an IMAP destination
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
         value_parser = yes_or_no)]
@@ -106,6 +114,9 @@ pub struct Answers {
     #[arg(short, long)]
     yes: bool,
 }
+
+/// One answer, not many.
+type Labels = Vec<String>;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TlsWord {
@@ -150,24 +161,10 @@ impl From<ImportWord> for Import {
 impl Answers {
     /// Nothing is answered beforehand.
     fn is_none(&self) -> bool {
-        let Answers {
-            host,
-            port,
-            tls,
-            user,
-            password_file,
-            leave_copy,
-            import,
-            to,
-            folder,
-            mark_read,
-            junk,
-            yes: _,
-        } = self;
+        let Answers { host, port, tls, user, password_file, leave_copy, import, .. } = self;
         let server = host.is_none() && port.is_none() && tls.is_none() && user.is_none();
         let terms = leave_copy.is_none() && import.is_none();
-        let route = to.is_none() && folder.is_none() && mark_read.is_none() && junk.is_none();
-        server && password_file.is_none() && terms && route
+        server && password_file.is_none() && terms && !self.says_where()
     }
 
     /// `account`, changed as far as there are answers.
@@ -175,7 +172,7 @@ impl Answers {
         account.peer = self.applied_to_peer(account.peer);
         account.leave_copy = self.leave_copy.unwrap_or(account.leave_copy);
         account.import = self.import.map_or(account.import, Import::from);
-        if self.to.is_none() && self.folder.is_none() && self.mark_read.is_none() && self.junk.is_none() {
+        if !self.says_where() {
             return Ok(account);
         }
         match &mut account.routes[..] {
@@ -189,19 +186,32 @@ impl Answers {
         Ok(account)
     }
 
+    /// Whether anything is answered of where the mail goes, and as what.
+    fn says_where(&self) -> bool {
+        let Answers { to, folder, skip_inbox, labels, mark_read, junk, .. } = self;
+        to.is_some()
+            || folder.is_some()
+            || labels.is_some()
+            || [skip_inbox, mark_read, junk].into_iter().any(Option::is_some)
+    }
+
     /// The route to the destination that is answered, or else to `to`.
     fn route(&self, config: &Config, to: DestinationName, before: Option<&Route>) -> anyhow::Result<Route> {
         let to = self.to.clone().unwrap_or(to);
-        let is_for_imap = self.folder.is_some() || [self.mark_read, self.junk].contains(&Some(true));
+        let is_for_imap = self.folder.is_some()
+            || self.labels.is_some()
+            || [self.skip_inbox, self.mark_read, self.junk].contains(&Some(true));
         if is_for_imap && is_webhook(config, &to) {
             let text = format!(
-                "--folder, --mark-read and --junk are for IMAP, and {to} is a webhook; leave them out"
+                "--folder, --skip-inbox, --labels, --mark-read and --junk are for IMAP, and {to} is a webhook; leave them out"
             );
             return Err(plain(exit::USAGE, text));
         }
         let answers = RouteAnswers {
             to: to.as_str(),
             folder: self.folder.as_deref(),
+            skip_inbox: self.skip_inbox,
+            labels: self.labels.clone(),
             mark_read: self.mark_read,
             junk: self.junk,
         };
@@ -494,7 +504,7 @@ async fn ask_route(
         if before.is_some_and(|before| before.to == to) {
             break (to, false);
         }
-        match setup::log_in_destination(&config.file, &to).await {
+        match setup::log_in_destination(&config.file, &answers.route(&config, to.clone(), before)?).await {
             Ok(told) => print(&format!("Logged in to {to}: {told}\n")),
             Err(Unusable::NoSecret(reason)) => print(&format!("{to} was not logged in to: {reason}\n")),
             Err(Unusable::Refused(reason)) if person.is_absent() || answers.to.is_some() => {
@@ -509,8 +519,11 @@ async fn ask_route(
     };
     let mut route = answers.route(&config, to, before)?;
     if !is_webhook(&config, &route.to) {
-        if answers.folder.is_none() {
+        if answers.folder.is_none() && answers.skip_inbox != Some(true) {
             route.folder = ask_folder(person, &route.folder)?;
+        }
+        if answers.labels.is_none() && (!route.labels.is_empty() || setup::has_labels(&config, &route.to)) {
+            route.labels = ask_labels(person, &route.labels)?;
         }
         if answers.mark_read.is_none() {
             route.mark_read = person.confirm("Mark as read?", route.mark_read)?;
@@ -551,12 +564,28 @@ fn ask_destination(
     Ok(chosen.and_then(|at| config.destinations.get(at)).map(|destination| destination.name.clone()))
 }
 
-fn ask_folder(person: &Person, usual: &str) -> anyhow::Result<String> {
-    loop {
+/// A folder, or [`ARCHIVE`].
+fn ask_folder(person: &Person, before: &str) -> anyhow::Result<String> {
+    let usual = if before == ARCHIVE { draft::FOLDER } else { before };
+    let folder = loop {
         let folder = person.line(Question { text: "Folder", option: "--folder" }, Some(usual))?;
         match draft::parse_folder(&folder) {
-            Ok(folder) => return Ok(folder),
+            Ok(folder) => break folder,
             Err(reason) => print(&format!("That is no folder: it {reason}.\n")),
+        }
+    };
+    let archives = "Archive incoming messages (Skip the Inbox)?";
+    let is_archived = folder == draft::FOLDER && person.confirm(archives, before == ARCHIVE)?;
+    Ok(if is_archived { ARCHIVE.to_owned() } else { folder })
+}
+
+fn ask_labels(person: &Person, before: &[String]) -> anyhow::Result<Vec<String>> {
+    let text = "Label incoming messages: names, with commas between them (empty for none)";
+    loop {
+        let answer = person.changed_line(text, &before.join(", "))?;
+        match draft::parse_labels(&answer) {
+            Ok(labels) => return Ok(labels),
+            Err(reason) => print(&format!("That is no list of labels: {reason}.\n")),
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use crate::config::Config;
-use crate::message::{AccountName, DestinationName};
+use crate::message::{AccountName, DestinationName, Route};
 use crate::net::Connectors;
 use crate::setup;
 use crate::{daemon, ledger};
@@ -94,6 +94,8 @@ pub async fn probe_one(
 /// went well.
 async fn probe(config: Config, names: &[AccountName], wanted: impl Fn(&DestinationName) -> bool) -> bool {
     let mut connectors = Connectors::default();
+    let routes: Vec<Route> =
+        config.accounts.iter().flat_map(|account| account.poll.routes.iter().cloned()).collect();
     let mut probes: FuturesUnordered<LocalBoxFuture<'_, (String, Result<String, String>)>> =
         FuturesUnordered::new();
     for account in config.accounts.into_iter().filter(|account| names.contains(&account.name)) {
@@ -110,8 +112,10 @@ async fn probe(config: Config, names: &[AccountName], wanted: impl Fn(&Destinati
     }
     for destination in config.destinations.into_iter().filter(|d| wanted(&d.name) && d.kind.is_ok()) {
         let destination = setup::build_destination(destination, &mut connectors);
+        let routes =
+            routes.iter().filter(|route| route.to == *destination.name()).cloned().collect::<Vec<_>>();
         probes.push(Box::pin(async move {
-            (format!("destination {}", destination.name()), destination.probe().await)
+            (format!("destination {}", destination.name()), destination.probe(&routes).await)
         }));
     }
     let mut good = true;

@@ -55,6 +55,16 @@ impl Person {
         }
     }
 
+    /// As [`Person::line`], but what was answered `before` is there to be changed, and an empty answer is one.
+    pub fn changed_line(&self, text: &str, before: &str) -> anyhow::Result<String> {
+        if self.is_absent() {
+            return Ok(before.to_owned());
+        }
+        let input = Input::with_theme(&self.theme).with_prompt(text).with_initial_text(before);
+        let line: String = input.allow_empty(true).interact_text()?;
+        Ok(line.trim().to_owned())
+    }
+
     /// One of the choices; the first is the default.
     pub fn choose<T: Copy>(&self, question: Question<'_>, choices: &[(String, T)]) -> anyhow::Result<T> {
         let texts: Vec<&str> = choices.iter().map(|(text, _)| text.as_str()).collect();

@@ -11,7 +11,7 @@ use super::oauth::OAuth;
 use super::peer::{self, Peer};
 use super::section::Section;
 use super::{keys, value, when};
-use crate::message::{AccountName, Import, LeaveCopy, Quirks, Route, SpamSign, Takers};
+use crate::message::{ARCHIVE, AccountName, Import, LeaveCopy, Quirks, Route, SpamSign, Takers};
 use crate::poll;
 use crate::providers::{self, Provider};
 use crate::schedule::{LONGEST_EVERY, SHORTEST_EVERY, Schedule};
@@ -220,6 +220,11 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
     let folder = entry
         .read("folder", |value| value::folder(value::text(value)?).map(str::to_owned))
         .unwrap_or_else(|| keys::FOLDER.to_owned());
+    let folder = if entry.flag("skip_inbox") { ARCHIVE.to_owned() } else { folder };
+    if entry.flag("skip_inbox") && entry.has("folder") {
+        entry.fault("skip_inbox", "and folder are both given, and only one of them says where; keep that");
+    }
+    let labels = entry.read("labels", labels).unwrap_or_default();
     let mark_read = entry.flag("mark_read");
     let recipient = entry.read("recipient", value::line).map(str::to_owned);
     let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
@@ -229,7 +234,10 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
         let found = known.iter().find(|known| known.name.as_str() == name);
         found.ok_or_else(|| unknown(name, known))
     })?;
-    for key in ["folder", "mark_read", "junk"].iter().filter(|key| to.is_webhook && entry.has(key)) {
+    for key in ["folder", "skip_inbox", "labels", "mark_read", "junk"]
+        .iter()
+        .filter(|key| to.is_webhook && entry.has(key))
+    {
         entry.fault(
             key,
             format!("is for IMAP only, and {} is a webhook; take it out", quoted(to.name.as_str())),
@@ -241,7 +249,13 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
             format!("is for webhooks only, and {} is none; take it out", quoted(to.name.as_str())),
         );
     }
-    Some(Route { to: to.name.clone(), folder, mark_read, recipient, junk, when })
+    Some(Route { to: to.name.clone(), folder, mark_read, labels, recipient, junk, when })
+}
+
+fn labels(value: &DeValue<'_>) -> value::Read<Vec<String>> {
+    let wrong = || "must be a list of names, such as [\"Old address\"]".to_owned();
+    let names = value.as_array().filter(|names| !names.is_empty()).ok_or_else(wrong)?;
+    value::labels(names.iter().map(|name| value::text(name.get_ref())))
 }
 
 fn spam_headers(value: &DeValue<'_>) -> value::Read<Vec<SpamSign>> {

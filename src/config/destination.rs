@@ -8,6 +8,7 @@ use super::section::Section;
 use super::webhook::{self, RawWebhook};
 use super::{keys, value};
 use crate::message::DestinationName;
+use crate::providers;
 
 #[derive(Debug)]
 pub struct RawDestination {
@@ -17,8 +18,14 @@ pub struct RawDestination {
 
 #[derive(Debug)]
 pub enum RawKind {
-    Imap(Peer),
+    Imap(RawImap),
     Webhook(RawWebhook),
+}
+
+#[derive(Debug)]
+pub struct RawImap {
+    pub peer: Peer,
+    pub daily_budget: Option<u64>,
 }
 
 /// What an account's `deliver` needs to know of a destination, even of a faulty one.
@@ -46,7 +53,10 @@ pub fn destination(name: &DestinationName, section: &Section<'_>, oauth: &[OAuth
     let kind = match section.need("kind", "\"imap\" or \"webhook\"", |v| value::choice(v, &kinds))? {
         Kind::Imap => {
             section.only(&[keys::IMAP, keys::PEER]);
-            RawKind::Imap(peer::peer(section, &keys::IMAP_PORTS, oauth)?)
+            let daily_budget = section.read("daily_budget", budget);
+            let peer = peer::peer(section, &keys::IMAP_PORTS, oauth)?;
+            let usual = providers::for_host(&peer.net.host).and_then(|provider| provider.daily_budget);
+            RawKind::Imap(RawImap { peer, daily_budget: daily_budget.or(usual) })
         }
         Kind::Webhook => {
             section.only(&[keys::WEBHOOK]);
@@ -59,4 +69,9 @@ pub fn destination(name: &DestinationName, section: &Section<'_>, oauth: &[OAuth
 /// From a message that says no more than hello to more than POP3 servers hand out.
 pub fn octets(value: &DeValue<'_>) -> value::Read<u64> {
     value::size(value, 1024..=4 << 30)
+}
+
+/// From one large message to more than anybody sends in a day.
+fn budget(value: &DeValue<'_>) -> value::Read<u64> {
+    value::size(value, 1_000_000..=1 << 50)
 }

@@ -13,7 +13,7 @@ use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 use super::account::Around;
 use super::destination::Known;
 use super::fault::Faults;
-pub use super::keys::{ACCOUNTS_DIR, IMAP_PORTS, POP3_PORTS, Ports};
+pub use super::keys::{ACCOUNTS_DIR, FOLDER, IMAP_PORTS, POP3_PORTS, Ports};
 use super::load::with_login;
 use super::oauth::Service;
 use super::peer::RawLogin;
@@ -23,7 +23,7 @@ use super::value::{parse_duration, spelled};
 use super::{Account, Config, keys, raw, secret, value};
 use crate::auth::{Holder, Login};
 use crate::destination::imap_folder;
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
+use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
 
 /// A host, how to trust it, and who logs in.
@@ -262,6 +262,14 @@ pub fn parse_folder(text: &str) -> Result<String, String> {
     value::folder(text).map(str::to_owned)
 }
 
+/// Labels as people write them: names, with commas between them.
+///
+/// # Errors
+/// A clause that can follow the labels' key.
+pub fn parse_labels(text: &str) -> Result<Vec<String>, String> {
+    value::labels(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Ok))
+}
+
 /// A secret from the bytes of its file, less the end of their line.
 ///
 /// # Errors
@@ -385,8 +393,13 @@ fn in_file(path: &Path) -> Value {
 fn route(route: &Route) -> Value {
     let mut table = InlineTable::new();
     table.insert("to", route.to.as_str().into());
-    if route.folder != keys::FOLDER {
-        table.insert("folder", route.folder.as_str().into());
+    match route.folder.as_str() {
+        FOLDER => {}
+        ARCHIVE => drop(table.insert("skip_inbox", true.into())),
+        folder => drop(table.insert("folder", folder.into())),
+    }
+    if !route.labels.is_empty() {
+        table.insert("labels", route.labels.iter().map(String::as_str).collect::<Array>().into());
     }
     if route.mark_read {
         table.insert("mark_read", true.into());

@@ -49,11 +49,12 @@ pub const ACCOUNT: &[&str] = &[
     "deliver_to",
     "paused",
 ];
-pub const DELIVER: &[&str] = &["to", "folder", "mark_read", "junk", "recipient", "when"];
+pub const DELIVER: &[&str] =
+    &["to", "folder", "skip_inbox", "labels", "mark_read", "junk", "recipient", "when"];
 pub const WHEN: &[&str] =
     &["header", "equals", "contains", "matches", "larger", "smaller", "attachment", "all", "any", "not"];
 /// Beside those of [`PEER`].
-pub const IMAP: &[&str] = &["kind"];
+pub const IMAP: &[&str] = &["kind", "daily_budget"];
 pub const WEBHOOK: &[&str] = &[
     "kind",
     "url",

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::account::{Around, LocalZone, RawAccount};
 use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
-use super::destination::{Known, RawDestination, RawKind};
+use super::destination::{Known, RawDestination, RawImap, RawKind};
 use super::fault::{Fault, Faults};
 use super::oauth::{OAuth, Service};
 use super::peer::{Peer, RawLogin};
@@ -369,15 +369,16 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let safe = &safe.of_destination(&raw.name);
     let has_password_file = matches!(
         &raw.kind,
-        RawKind::Imap(Peer { login: RawLogin::Password(password), .. }) if password.is_in_file()
+        RawKind::Imap(RawImap { peer: Peer { login: RawLogin::Password(password), .. }, .. })
+            if password.is_in_file()
     );
     let (word, kind) = match raw.kind {
-        RawKind::Imap(peer) => {
+        RawKind::Imap(RawImap { peer, daily_budget }) => {
             let holder = Holder::destination(&raw.name);
             let (login, trust) =
                 tokio::join!(login(&peer, Service::Imap, holder, safe), check(peer.ca_file.as_ref()));
-            let settings =
-                |login| Kind::Imap(imap_folder::Settings { peer: peer.net, user: peer.user, login });
+            let Peer { net: peer, user, .. } = peer;
+            let settings = |login| Kind::Imap(imap_folder::Settings { peer, user, login, daily_budget });
             ("imap", unless_at_fault(login, trust).map(settings))
         }
         RawKind::Webhook(RawWebhook { settings, secrets, place, ca_file }) => {

@@ -48,6 +48,44 @@ pub fn folder(text: &str) -> Read<&str> {
     Ok(folder)
 }
 
+/// Most labels of a message, and the most characters of each: Gmail's bound, with the levels above it.
+const MOST_LABELS: usize = 10;
+const LONGEST_LABEL: usize = 225;
+
+/// Names of labels, each once.
+pub fn labels<'t>(names: impl Iterator<Item = Read<&'t str>>) -> Read<Vec<String>> {
+    let mut labels: Vec<String> = Vec::new();
+    for name in names {
+        let name = label(name?)?;
+        if !labels.iter().any(|label| label == name) {
+            labels.push(name.to_owned());
+        }
+    }
+    if labels.len() > MOST_LABELS {
+        return Err(format!("has {} labels; {MOST_LABELS} is the most", labels.len()));
+    }
+    Ok(labels)
+}
+
+/// A label of a person's own: what is Gmail's own has a folder, or is set otherwise.
+fn label(text: &str) -> Read<&str> {
+    let label = folder(text)?;
+    let first = label.split('/').next().unwrap_or_default();
+    if label.starts_with('\\') || ["inbox", "[gmail]"].contains(&first.to_ascii_lowercase().as_str()) {
+        return Err(format!(
+            "{} is a label of Gmail's own; name one of yours, such as \"Old address\"",
+            quoted(label)
+        ));
+    }
+    if label.chars().count() > LONGEST_LABEL {
+        return Err(format!(
+            "{} is too long for a label; {LONGEST_LABEL} characters is the most",
+            quoted(label)
+        ));
+    }
+    Ok(label)
+}
+
 pub fn flag(value: &DeValue<'_>) -> Read<bool> {
     value.as_bool().ok_or_else(|| format!("must be true or false, without quotes, not {}", kind(value)))
 }

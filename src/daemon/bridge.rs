@@ -377,7 +377,11 @@ pub fn account_setup(account: &config::Account) -> AccountSetup {
 /// What the ledger is to know of a destination.
 pub fn destination_setup(destination: &config::Destination) -> DestinationSetup {
     let fingerprint = match &destination.kind {
-        Ok(config::Kind::Imap(settings)) => settings.identity(),
+        // Another budget counts from now on.
+        Ok(config::Kind::Imap(settings)) => match settings.daily_budget {
+            Some(budget) => format!("{} {budget}", settings.identity()),
+            None => settings.identity(),
+        },
         Ok(config::Kind::Webhook(settings)) => settings.identity(),
         Err(_) => String::new(),
     };

@@ -1,12 +1,14 @@
 //! An IMAP folder as a destination: every message is appended as it came, with CRLF line ends.
 
+mod labels;
 mod look_up;
 mod past;
 mod sessions;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -19,8 +21,10 @@ use self::sessions::{Lease, Sessions};
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
-use crate::imap::{Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Refusal, Session, Uid};
-use crate::message::{JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
+use crate::imap::{
+    Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
+};
+use crate::message::{ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
 use crate::net::{self, Connector};
 
 /// Where the folders are, and whose.
@@ -29,6 +33,8 @@ pub struct Settings {
     pub peer: net::Settings,
     pub user: String,
     pub login: Login,
+    /// Octets that the server may be sent in any 24 hours.
+    pub daily_budget: Option<u64>,
 }
 
 impl Settings {
@@ -43,8 +49,11 @@ impl Settings {
 pub struct ImapFolder {
     sessions: Sessions,
     namespace: OnceCell<Namespace>,
-    /// What the server calls the folder for junk.
+    /// What the server calls the folders for junk and for what is archived.
     junk: OnceCell<Mailbox>,
+    archive: OnceCell<Mailbox>,
+    /// Labels that are there.
+    labels: Mutex<HashSet<String>>,
     /// It announces MULTIAPPEND and LITERAL+, and answers BAD to a batch.
     refuses_batches: AtomicBool,
     /// Held by the one who learns the state of a folder.
@@ -61,10 +70,16 @@ impl ImapFolder {
             sessions: Sessions::new(settings, connector),
             namespace: OnceCell::new(),
             junk: OnceCell::new(),
+            archive: OnceCell::new(),
+            labels: Mutex::default(),
             refuses_batches: AtomicBool::new(false),
             learning: tokio::sync::Mutex::default(),
             past: past::Pasts::default(),
         }
+    }
+
+    pub fn daily_budget(&self) -> Option<u64> {
+        self.sessions.settings.daily_budget
     }
 
     /// Connects, logs in and makes the route's folder, so that [`ImapFolder::prepare`] finds it done. A fault is left
@@ -73,11 +88,12 @@ impl ImapFolder {
         let _ = self.folder_state(&route.folder).await;
     }
 
-    /// Makes the folders that the messages go to if there are none, and marks each message as it will be sent.
+    /// Makes the folders and labels that the messages go to if there are none, and marks each message as it will be sent.
     ///
     /// # Errors
     /// The verdict on all of them, where a folder cannot be reached or made.
     pub async fn prepare(&self, route: &Route, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
+        self.make_labels(route).await?;
         let mut states: HashMap<&str, FolderState> = HashMap::new();
         let mut marks = Vec::with_capacity(messages.len());
         for message in messages {
@@ -174,6 +190,7 @@ impl ImapFolder {
                 self.append_large(&mut lease.session, &mailbox, &items[0], large, &mut fates[0]).await?;
             }
             lease.learn(folder, fates);
+            self.label(&mut lease.session, route, &mailbox, batch, fates).await?;
         }
         Ok(())
     }
@@ -271,31 +288,26 @@ impl ImapFolder {
         session.append_stream(mailbox, like, octets, Box::pin(with_crlf(message)), fate).await
     }
 
-    /// Logs in and says what a person may want to know of the server.
+    /// Logs in and says what a person may want to know of the server. `routes` are what is to lead there.
     ///
     /// # Errors
     /// What is wrong, and what to do about it.
-    pub async fn probe(&self) -> Result<String, String> {
-        self.log_in().await.map_err(|fault| self.sessions.explain(&fault))
+    pub async fn probe(&self, routes: impl IntoIterator<Item = &Route>) -> Result<String, String> {
+        let session = self.sessions.open().await.map_err(|fault| self.sessions.explain(&fault))?;
+        let able = session.capabilities().clone();
+        let told = greeting(session).await;
+        match routes.into_iter().all(|route| labels::are_known(route, &able)) {
+            true => Ok(told),
+            false => Err(self.sessions.at(labels::UNKNOWN)),
+        }
     }
 
-    /// As [`ImapFolder::probe`], for who has words of their own for what is wrong.
+    /// Logs in, as [`ImapFolder::probe`], for who has words of their own for what is wrong.
     ///
     /// # Errors
     /// What is wrong.
     pub async fn log_in(&self) -> Result<String, Fault> {
-        let session = self.sessions.open().await?;
-        let able = session.capabilities();
-        let storing = match (able.literal_plus, able.multi_append) {
-            (true, true) => "many messages at a time (MULTIAPPEND, LITERAL+)",
-            (true, false) => "one message after the other without waiting (LITERAL+)",
-            (false, _) => "one message at a time (no LITERAL+)",
-        };
-        let encrypted = session.certificate().as_ref().map_or("not encrypted".into(), ToString::to_string);
-        let told = format!("{encrypted}; stores {storing}");
-        // It was asked, and it answered: how it says goodbye does not matter.
-        let _ = session.logout().await;
-        Ok(told)
+        Ok(greeting(self.sessions.open().await?).await)
     }
 
     /// Logs out of the sessions that nobody uses.
@@ -308,23 +320,42 @@ impl ImapFolder {
         if folder.eq_ignore_ascii_case("INBOX") {
             return Namespace::default().mailbox(folder);
         }
-        if folder == JUNK {
-            return Ok(self.junk.get_or_try_init(|| self.find_junk(session)).await?.clone());
-        }
-        self.name(session, folder).await
+        let (cell, purpose, usual) = match folder {
+            JUNK => (&self.junk, Purpose::Junk, "Junk"),
+            // What is archived on Gmail is only in the folder for all mail.
+            ARCHIVE if session.capabilities().gmail => (&self.archive, Purpose::All, "Archive"),
+            ARCHIVE => (&self.archive, Purpose::Archive, "Archive"),
+            _ => return self.name(session, folder).await,
+        };
+        Ok(cell.get_or_try_init(|| self.find(session, purpose, usual)).await?.clone())
     }
 
-    /// The folder that the server has for junk, else one that says so by its name.
-    async fn find_junk(&self, session: &mut Session) -> Result<Mailbox, Error> {
-        match session.junk().await? {
-            Some(junk) => Ok(junk),
-            None => self.name(session, "Junk").await,
+    /// The folder that the server has for this, else one that says so by its name.
+    async fn find(&self, session: &mut Session, purpose: Purpose, usual: &str) -> Result<Mailbox, Error> {
+        match session.special(&purpose).await? {
+            Some(special) => Ok(special),
+            None => self.name(session, usual).await,
         }
     }
 
     async fn name(&self, session: &mut Session, folder: &str) -> Result<Mailbox, Error> {
         self.namespace.get_or_try_init(|| session.namespace()).await?.mailbox(folder)
     }
+}
+
+/// What a person may want to know of a server. Ends the session.
+async fn greeting(session: Session) -> String {
+    let able = session.capabilities();
+    let storing = match (able.literal_plus, able.multi_append) {
+        (true, true) => "many messages at a time (MULTIAPPEND, LITERAL+)",
+        (true, false) => "one message after the other without waiting (LITERAL+)",
+        (false, _) => "one message at a time (no LITERAL+)",
+    };
+    let encrypted = session.certificate().as_ref().map_or("not encrypted".into(), ToString::to_string);
+    let told = format!("{encrypted}; stores {storing}");
+    // It was asked, and it answered: how it says goodbye does not matter.
+    let _ = session.logout().await;
+    told
 }
 
 /// Makes the folder. Another session may have been quicker.

@@ -47,6 +47,14 @@ impl Destination {
         }
     }
 
+    /// Octets that it may be sent in any 24 hours; `None`: as many as there are.
+    pub fn daily_budget(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::ImapFolder(folder) => folder.daily_budget(),
+            Kind::Webhook(_) | Kind::Unusable(_) => None,
+        }
+    }
+
     /// Gets ready to take messages, ahead of [`Destination::prepare`]: connects, logs in, makes the folder. Whether it
     /// worked shows there.
     pub async fn reach(&self, route: &Route) {
@@ -81,10 +89,10 @@ impl Destination {
     }
 
     /// Looks for messages whose answer was lost. `taken` are those in their folder that other deliveries own, by
-    /// UIDVALIDITY and UID.
-    pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
+    /// UIDVALIDITY and UID. What is found gets the labels of `route`, where there still is one.
+    pub async fn look_up(&self, route: Option<&Route>, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         match &self.kind {
-            Kind::ImapFolder(folder) => folder.look_up(marks, taken).await,
+            Kind::ImapFolder(folder) => folder.look_up(route, marks, taken).await,
             Kind::Webhook(_) => {
                 vec![Found::CannotSay { reason: "a webhook cannot be asked".to_owned() }; marks.len()]
             }
@@ -103,13 +111,14 @@ impl Destination {
         }
     }
 
-    /// Logs in, or connects, without moving mail, and says what was met.
+    /// Logs in, or connects, without moving mail, and says what was met. `routes` are what is to lead there.
     ///
     /// # Errors
-    /// What is wrong and what to do, as a clause that can follow the destination's name.
-    pub async fn probe(&self) -> Result<String, String> {
+    /// What is wrong and what to do, as a clause that can follow the destination's name; also where it cannot do what a
+    /// route wants.
+    pub async fn probe(&self, routes: impl IntoIterator<Item = &Route>) -> Result<String, String> {
         match &self.kind {
-            Kind::ImapFolder(folder) => folder.probe().await,
+            Kind::ImapFolder(folder) => folder.probe(routes).await,
             Kind::Webhook(webhook) => webhook.probe().await,
             Kind::Unusable(reason) => Err(reason.clone()),
         }

@@ -86,6 +86,12 @@ pub struct Capabilities {
     pub special_use: bool,
     /// LIST takes options (RFC 5258).
     pub list_extended: bool,
+    /// It wants to know who asks (RFC 2971).
+    pub id: bool,
+    /// A folder can be left without an expunge (RFC 3691).
+    pub unselect: bool,
+    /// Gmail's extensions: labels, and a folder with all mail.
+    pub gmail: bool,
     /// The mechanisms of AUTHENTICATE, in capitals. At most 32.
     pub mechanisms: Vec<String>,
     /// AUTHENTICATE takes its first answer along (RFC 4959).
@@ -126,6 +132,9 @@ impl Capabilities {
             "NAMESPACE" => self.namespace = true,
             "SPECIAL-USE" => self.special_use = true,
             "LIST-EXTENDED" => self.list_extended = true,
+            "ID" => self.id = true,
+            "UNSELECT" => self.unselect = true,
+            "X-GM-EXT-1" => self.gmail = true,
             "SASL-IR" => self.initial_response = true,
             "LOGINDISABLED" => self.login_disabled = true,
             _ => {

@@ -3,11 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use async_imap::imap_proto::{
-    AttributeValue, MailboxDatum, NameAttribute, Response, ResponseCode, StatusAttribute,
-};
+use async_imap::imap_proto::{AttributeValue, MailboxDatum, Response, ResponseCode, StatusAttribute};
 
-use super::{Error, Fingerprint, Mailbox, Session};
+use super::{Error, Fingerprint, Mailbox, Purpose, Session};
 use crate::net::within;
 
 /// What identifies the messages that come next (RFC 3501 section 2.3.1.1).
@@ -75,26 +73,26 @@ impl Session {
         Ok(folder)
     }
 
-    /// The folder that is for junk, where the server says which one is (RFC 6154 section 2).
-    pub async fn junk(&mut self) -> Result<Option<Mailbox>, Error> {
-        let mut junk = None;
+    /// The folder that is for this, where the server says which one is (RFC 6154 section 2).
+    pub async fn special(&mut self, purpose: &Purpose) -> Result<Option<Mailbox>, Error> {
+        let mut special = None;
         let able = self.capabilities();
         // Where LIST takes no options, who can tell does so unasked.
         let list = match (able.special_use, able.list_extended) {
-            (false, _) => return Ok(junk),
+            (false, _) => return Ok(special),
             (true, true) => "LIST \"\" \"*\" RETURN (SPECIAL-USE)",
             (true, false) => "LIST \"\" \"*\"",
         };
         self.run("LIST", list, |response| {
             if let Response::MailboxData(MailboxDatum::List(list)) = response
-                && list.name_attributes.contains(&NameAttribute::Junk)
-                && junk.is_none()
+                && list.name_attributes.contains(purpose)
+                && special.is_none()
             {
-                junk = Mailbox::told(&list.name);
+                special = Mailbox::told(&list.name);
             }
         })
         .await?;
-        Ok(junk)
+        Ok(special)
     }
 
     /// Whether there is such a folder, for when it cannot be opened.

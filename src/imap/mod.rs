@@ -8,6 +8,7 @@ pub mod answer;
 mod append;
 mod fingerprint;
 pub mod guard;
+mod labels;
 pub mod line_ends;
 mod lookup;
 mod mailbox;
@@ -21,6 +22,9 @@ use crate::printable::printable;
 use crate::{auth, net};
 
 pub use answer::Capabilities;
+/// What a folder is for, by its attribute (RFC 6154 section 2).
+pub type Purpose = async_imap::imap_proto::NameAttribute<'static>;
+
 pub use append::{Fate, Item, Uid};
 pub use fingerprint::Fingerprint;
 pub use lookup::{Examined, FolderState};

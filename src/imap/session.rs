@@ -149,7 +149,16 @@ impl Session {
         if !self.take_capabilities(done.capabilities) {
             self.ask_capabilities().await?;
         }
-        Ok(())
+        if self.capabilities.id { self.introduce().await } else { Ok(()) }
+    }
+
+    /// Says who asks (RFC 2971). Gmail wants it, and others serve nobody who keeps it back.
+    async fn introduce(&mut self) -> Result<(), Error> {
+        let command = concat!("ID (\"name\" \"mailferry\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
+        match self.run("ID", command, |_| {}).await {
+            Ok(_) | Err(Error::Refused { .. }) => Ok(()),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// `answer` is in base64.
@@ -275,6 +284,44 @@ impl Session {
         self.finish(tag, name, see).await
     }
 
+    /// Runs a command to its end, whatever else the server says on the way: async-imap's parser takes some of it for garbage.
+    pub(super) async fn run_unread(&mut self, name: &'static str, command: &str) -> Result<(), Error> {
+        let unread = async {
+            let tag = self.send(command).await?;
+            self.flush(name).await?;
+            let end = format!("M{tag} ");
+            loop {
+                let line = read_line(self.client.get_mut()).await?;
+                if let Some(answer) = line.strip_prefix(end.as_bytes()) {
+                    return told(answer, name);
+                }
+                if starts_with(&line, "* BYE") {
+                    return Err(bye(&line));
+                }
+                self.skip_literal(&line).await?;
+            }
+        };
+        within(COMMAND, "waiting for an answer", unread).await
+    }
+
+    /// A literal (RFC 3501 section 4.3) goes with the line that announces it, and is not a line of its own.
+    async fn skip_literal(&mut self, line: &[u8]) -> Result<(), Error> {
+        const LARGEST: u64 = 64 << 10;
+        let announced = line.strip_suffix(b"}").and_then(|rest| rest.rsplit(|byte| *byte == b'{').next());
+        let octets = announced.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u64>().ok());
+        match octets {
+            None => Ok(()),
+            Some(octets) if octets > LARGEST => Err(Error::NotImap("an answer has no end")),
+            Some(octets) => {
+                for _ in 0..octets {
+                    let byte = self.client.get_mut().read_u8().await;
+                    byte.map_err(|fault| broken(fault, "reading an answer"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Waits for the end of the command `tag`, the only one under way.
     pub(super) async fn finish(
         &mut self,
@@ -376,16 +423,25 @@ async fn ask_for_tls(stream: &mut Stream) -> Result<(), Error> {
     loop {
         let line = read_line(stream).await?;
         if starts_with(&line, "* BYE") {
-            return Err(Error::Bye(String::from_utf8_lossy(&line[5..]).trim().to_owned()));
+            return Err(bye(&line));
         }
         let Some(answer) = line.strip_prefix(b"M0 ") else { continue };
-        if starts_with(answer, "OK") {
-            return Ok(());
-        }
-        let (bad, text) = (starts_with(answer, "BAD"), String::from_utf8_lossy(answer));
-        let text = text.split_once(' ').map_or("", |(_, text)| text);
-        return Err(Error::Refused { command: "STARTTLS", refusal: refusal(bad, None, text) });
+        return told(answer, "STARTTLS");
     }
+}
+
+fn bye(line: &[u8]) -> Error {
+    Error::Bye(String::from_utf8_lossy(&line["* BYE".len()..]).trim().to_owned())
+}
+
+/// What a tagged line says, less its tag.
+fn told(answer: &[u8], command: &'static str) -> Result<(), Error> {
+    if starts_with(answer, "OK") {
+        return Ok(());
+    }
+    let (bad, text) = (starts_with(answer, "BAD"), String::from_utf8_lossy(answer));
+    let text = text.split_once(' ').map_or("", |(_, text)| text);
+    Err(Error::Refused { command, refusal: refusal(bad, None, text) })
 }
 
 fn starts_with(line: &[u8], start: &str) -> bool {

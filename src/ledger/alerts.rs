@@ -164,15 +164,15 @@ impl Ledger {
                     SELECT 1 FROM routes r JOIN destinations t ON t.id = r.destination
                     CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
                     JOIN messages m ON m.id = d.message
-                    WHERE r.account = a.id AND t.state <> 'ok' AND d.state IN ('due', 'attempting', 'deferred')
+                    WHERE r.account = a.id AND t.state <> 'ok' AND t.budget_until IS NULL AND d.state IN ('due', 'attempting', 'deferred')
                         AND m.last_listing IS NULL
                 ) AS is_held_up
             FROM accounts a ORDER BY a.name";
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        // Nobody misses one that nothing waits for.
+        // Nobody misses one that nothing waits for, and one whose budget is used up goes on by itself.
         let destinations = "
-            SELECT t.name, iif(t.state = 'disabled' OR EXISTS (
+            SELECT t.name, iif(t.state = 'disabled' OR t.budget_until IS NULL AND EXISTS (
                 SELECT 1 FROM routes r
                 CROSS JOIN deliveries d ON d.account = r.account AND d.destination = r.destination
                 JOIN messages m ON m.id = d.message

@@ -19,6 +19,8 @@ pub(super) struct Destination {
     rests: i64,
     rest_until: Option<i64>,
     asked_until: Option<i64>,
+    /// It is paused for nothing but its budget.
+    budget_until: Option<i64>,
     probe: Option<DeliveryId>,
 }
 
@@ -37,7 +39,7 @@ impl Destination {
         names_wanted: &[DestinationName],
     ) -> sqlx::Result<Vec<Destination>> {
         let sql = "
-            SELECT id, kind, state, rests, rest_until, asked_until, probe
+            SELECT id, kind, state, rests, rest_until, asked_until, budget_until, probe
             FROM destinations WHERE name IN (SELECT value FROM json_each($1)) ORDER BY id";
         sqlx::query_as(sql).bind(names(names_wanted)).fetch_all(connection).await
     }
@@ -49,7 +51,7 @@ impl Destination {
 
     /// It is failing or paused, and what it is sent is to show whether it still is.
     pub(super) fn is_tried(&self) -> bool {
-        !matches!(self.state.as_str(), "ok" | "disabled")
+        !matches!(self.state.as_str(), "ok" | "disabled") && self.budget_until.is_none()
     }
 
     /// `regardless` overrules our own back-off, not what the destination asked for.
@@ -60,6 +62,7 @@ impl Destination {
             "disabled" => Takes::Nothing,
             _ if asked || (rests && !regardless) => Takes::Nothing,
             "ok" => Takes::All,
+            _ if self.budget_until.is_some() => Takes::All,
             _ => Takes::Probe(self.probe),
         }
     }
@@ -114,7 +117,7 @@ pub(super) async fn recovered(
     sqlx::query(taken).bind(destination).bind(unix(now)).execute(&mut *connection).await?;
     let state = "
         UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, budget_until = NULL
         WHERE id = $1 AND state IN ('failing', 'paused')";
     sqlx::query(state).bind(destination).execute(&mut *connection).await?;
     forget_failures(connection, destination).await
@@ -124,7 +127,8 @@ pub(super) async fn recovered(
 pub(super) async fn enable(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
     let state = "
         UPDATE destinations
-        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, probe = NULL
+        SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, budget_until = NULL,
+            probe = NULL
         WHERE id = $1";
     sqlx::query(state).bind(destination).execute(&mut *connection).await?;
     forget_failures(connection, destination).await
@@ -149,7 +153,9 @@ pub(super) async fn rest(
     retry_after: Option<Duration>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let sql = "SELECT id, kind, state, rests, rest_until, asked_until, probe FROM destinations WHERE id = $1";
+    let sql = "
+        SELECT id, kind, state, rests, rest_until, asked_until, budget_until, probe
+        FROM destinations WHERE id = $1";
     let row: Destination = sqlx::query_as(sql).bind(destination).fetch_one(&mut *connection).await?;
     let now_s = unix(now);
     let (rests, wait_until) = match row.rest_until {
@@ -159,7 +165,7 @@ pub(super) async fn rest(
     let asked = asked_until(retry_after, now).max(row.asked_until.filter(|&until| until > now_s));
     let sql = "
         UPDATE destinations
-        SET state = $2, error = $3, rests = $4, rest_until = $5, asked_until = $6
+        SET state = $2, error = $3, rests = $4, rest_until = $5, asked_until = $6, budget_until = NULL
         WHERE id = $1 AND state <> 'disabled'";
     sqlx::query(sql)
         .bind(destination)
@@ -182,7 +188,7 @@ pub(super) async fn disable(
     destination: i64,
     reason: &str,
 ) -> sqlx::Result<()> {
-    let sql = "UPDATE destinations SET state = 'disabled', error = $2 WHERE id = $1";
+    let sql = "UPDATE destinations SET state = 'disabled', error = $2, budget_until = NULL WHERE id = $1";
     sqlx::query(sql).bind(destination).bind(reason).execute(connection).await?;
     Ok(())
 }

@@ -60,6 +60,7 @@
 
 mod adopt;
 mod alerts;
+mod budgets;
 mod columns;
 mod configured;
 mod deletions;

@@ -138,6 +138,8 @@ pub struct Answered {
     /// Octets retrieved.
     pub octets: u64,
     pub sent: Vec<(DestinationName, Vec<Sent>)>,
+    /// Destinations whose budget is used up.
+    pub spent: Vec<DestinationName>,
 }
 
 impl Answered {
@@ -145,7 +147,7 @@ impl Answered {
     pub fn resting(&self) -> impl Iterator<Item = DestinationName> {
         let rests = |sent: &Sent| sent.verdict.for_all().is_some();
         let resting = self.sent.iter().filter(move |(_, sent)| sent.iter().any(rests));
-        resting.map(|(destination, _)| destination.clone())
+        resting.map(|(destination, _)| destination.clone()).chain(self.spent.iter().cloned())
     }
 }
 

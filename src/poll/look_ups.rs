@@ -33,7 +33,8 @@ impl Poll<'_> {
                 look_ups.iter().flat_map(|look_up| look_up.taken.clone()).collect();
             taken.sort_unstable();
             taken.dedup();
-            let found = destination.look_up(&marks, &taken).await;
+            let route = self.account.settings.routes.iter().find(|route| route.to == name);
+            let found = destination.look_up(route, &marks, &taken).await;
             let found = look_ups.iter().map(|look_up| look_up.delivery).zip(found).collect();
             let settled = self
                 .context

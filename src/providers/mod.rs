@@ -47,6 +47,10 @@ pub struct Provider {
     /// What else a person should know.
     pub notes: &'static [&'static str],
     pub quirks: Quirks,
+    /// Its IMAP server knows labels (X-GM-EXT-1).
+    pub has_labels: bool,
+    /// Octets that its IMAP server may be sent in a day, with room to spare.
+    pub daily_budget: Option<u64>,
     /// It takes DELE and deletes nothing.
     pub ignores_deletion: bool,
     /// Where its people sign in by OAuth: the word of an [`Identity`].

@@ -42,6 +42,8 @@ const PLAIN: Provider = Provider {
     no_pop3: None,
     notes: &[],
     quirks: NO_QUIRKS,
+    has_labels: false,
+    daily_budget: None,
     ignores_deletion: false,
     identity: None,
     tried: "",
@@ -54,6 +56,8 @@ const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com")];
 const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com")];
 const GMAIL_SETTINGS: &str = "https://mail.google.com/mail/u/0/#settings/fwdandpop";
 const GMAIL_QUIRKS: Quirks = Quirks { hides_retrieved: true, ..NO_QUIRKS };
+/// Google's own table for Workspace says 500 MB for what is sent to IMAP, and locks out who sends more.
+const GMAIL_BUDGET: u64 = 400_000_000;
 const GMAIL_ONCE: &str = "Gmail shows a message to POP3 until it has been retrieved once, about 250 at a time. What \
     becomes of it then is up to the Gmail setting \u{201c}When messages are accessed with POP\u{201d}.";
 
@@ -112,6 +116,8 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &[GMAIL_ONCE],
         quirks: GMAIL_QUIRKS,
+        has_labels: true,
+        daily_budget: Some(GMAIL_BUDGET),
         identity: Some("google"),
         tried: GMAIL_TRIED,
         checked: "2026-03",
@@ -135,6 +141,8 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &[GMAIL_ONCE, "The password of the Google account itself has not been accepted since 2025."],
         quirks: GMAIL_QUIRKS,
+        has_labels: true,
+        daily_budget: Some(GMAIL_BUDGET),
         identity: Some("google"),
         tried: GMAIL_TRIED,
         checked: "2026-03",

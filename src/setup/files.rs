@@ -34,6 +34,10 @@ pub enum Error {
     NoAccount { name: AccountName, known: Vec<AccountName> },
     #[error("there is no destination {name}; the config has: {}", listed(known))]
     NoDestination { name: String, known: Vec<DestinationName> },
+    #[error(
+        "mail with a folder of its own skips the inbox in any case; give the folder, or skip the inbox, not both"
+    )]
+    TwoFolders,
     /// It stands in the main file, which belongs to a person.
     #[error("the account {name} was written by hand in {file}; change it there")]
     ByHand { name: AccountName, file: PathBuf },
@@ -61,6 +65,7 @@ impl Error {
             | Error::SameMailbox(_)
             | Error::NoAccount { .. }
             | Error::NoDestination { .. }
+            | Error::TwoFolders
             | Error::ByHand { .. }
             | Error::HomeByHand { .. }
             | Error::PasswordNeeded => true,

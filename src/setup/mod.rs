@@ -23,7 +23,7 @@ pub use files::{
     own_file, own_home, who_shows,
 };
 pub use retrieval::retrieve;
-pub use route::{RouteAnswers, route};
+pub use route::{RouteAnswers, has_labels, route};
 pub use sign_ins::{
     load, load_with_secret_of, load_with_secret_of_destination, prepare_key, rename_sign_in, sign_in_at,
     sign_in_of,
@@ -38,7 +38,7 @@ pub use words::{LoginFault, on_page};
 /// What an account is configured with, as the page needs it too.
 pub use crate::config::draft::{
     AT_ONCE, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS, PeerDraft, Ports,
-    is_number, parse_folder, parse_leave_copy, parse_secret, tls_word,
+    is_number, parse_folder, parse_labels, parse_leave_copy, parse_secret, tls_word,
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_without_secrets};
 pub use crate::net::Tls;

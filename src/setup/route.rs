@@ -2,13 +2,16 @@
 
 use super::Error;
 use crate::config::{self, Config};
-use crate::message::Route;
+use crate::message::{ARCHIVE, DestinationName, Route};
+use crate::providers;
 
 /// What a person has answered of a route; `None` keeps what it was, or takes the default.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RouteAnswers<'a> {
     pub to: &'a str,
     pub folder: Option<&'a str>,
+    pub skip_inbox: Option<bool>,
+    pub labels: Option<Vec<String>>,
     pub mark_read: Option<bool>,
     pub junk: Option<bool>,
 }
@@ -16,7 +19,7 @@ pub struct RouteAnswers<'a> {
 /// The route of these answers, in the place of `before`. A webhook has neither folders nor marks.
 ///
 /// # Errors
-/// [`Error::NoDestination`].
+/// [`Error::NoDestination`], [`Error::TwoFolders`].
 pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>) -> Result<Route, Error> {
     let known = config.destinations.iter().find(|known| known.name.as_str() == answers.to);
     let known = known.ok_or_else(|| Error::NoDestination {
@@ -29,8 +32,17 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
     if known.word != "imap" {
         return Ok(Route { recipient: before.recipient.clone(), when, ..default });
     }
+    let folder = match answers.skip_inbox {
+        Some(true) if answers.folder.is_some_and(|folder| !is_inbox(folder)) => {
+            return Err(Error::TwoFolders);
+        }
+        Some(true) => ARCHIVE,
+        Some(false) if before.folder == ARCHIVE => answers.folder.unwrap_or(&default.folder),
+        Some(false) | None => answers.folder.unwrap_or(&before.folder),
+    };
     Ok(Route {
-        folder: answers.folder.unwrap_or(&before.folder).trim().to_owned(),
+        folder: folder.trim().to_owned(),
+        labels: answers.labels.unwrap_or_else(|| before.labels.clone()),
         mark_read: answers.mark_read.unwrap_or(before.mark_read),
         when,
         junk: match answers.junk {
@@ -40,4 +52,19 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
         },
         ..default
     })
+}
+
+fn is_inbox(folder: &str) -> bool {
+    folder.trim().eq_ignore_ascii_case("INBOX")
+}
+
+/// Whether messages can be labelled there, as far as its provider is known: the server itself is not asked.
+pub fn has_labels(config: &Config, to: &DestinationName) -> bool {
+    let known = config.destinations.iter().find(|known| known.name == *to);
+    match known.map(|known| &known.kind) {
+        Some(Ok(config::Kind::Imap(settings))) => {
+            providers::for_host(&settings.peer.host).is_some_and(|provider| provider.has_labels)
+        }
+        _ => false,
+    }
 }

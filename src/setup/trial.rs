@@ -13,7 +13,7 @@ use crate::config;
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
-use crate::message::{DestinationName, Quirks};
+use crate::message::{Quirks, Route};
 use crate::net::{self, Certificate, Connector, Connectors};
 use crate::pop3::{self, Session};
 
@@ -81,7 +81,12 @@ pub async fn log_in_home(
     user: &str,
     password: &SecretString,
 ) -> Result<String, LoginFault> {
-    let settings = imap_folder::Settings { peer, user: user.to_owned(), login: password.clone().into() };
+    let settings = imap_folder::Settings {
+        peer,
+        user: user.to_owned(),
+        login: password.clone().into(),
+        daily_budget: None,
+    };
     let connector = Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
     Ok(ImapFolder::new(settings, connector).log_in().await?)
 }
@@ -94,11 +99,12 @@ pub enum Unusable {
     Refused(String),
 }
 
-/// Logs in to a destination of the config at `main`, and says what a person may want to know of it.
+/// Logs in to the destination of a route, one of the config at `main`, and says what a person may want to know of it.
 ///
 /// # Errors
-/// What is wrong, in a sentence.
-pub async fn log_in_destination(main: &Path, name: &DestinationName) -> Result<String, Unusable> {
+/// What is wrong, in a sentence; also where it cannot do what the route wants.
+pub async fn log_in_destination(main: &Path, route: &Route) -> Result<String, Unusable> {
+    let name = &route.to;
     let config = sign_ins::load_with_secret_of_destination(main, name).await;
     let config = config.map_err(|e| Unusable::NoSecret(e.to_string()))?;
     let found = config.destinations.into_iter().find(|destination| destination.name == *name);
@@ -108,7 +114,8 @@ pub async fn log_in_destination(main: &Path, name: &DestinationName) -> Result<S
     if let Err(reason) = &destination.kind {
         return Err(Unusable::NoSecret(reason.clone()));
     }
-    build_destination(destination, &mut Connectors::default()).probe().await.map_err(Unusable::Refused)
+    let destination = build_destination(destination, &mut Connectors::default());
+    destination.probe([route]).await.map_err(Unusable::Refused)
 }
 
 /// Makes a destination of its config; one that cannot be made says so whenever it is asked for something.

@@ -75,6 +75,10 @@ pub struct MailForm {
     #[serde(default)]
     pub folder: String,
     #[serde(default)]
+    pub skip_inbox: String,
+    #[serde(default)]
+    pub labels: String,
+    #[serde(default)]
     pub mark_read: String,
     #[serde(default)]
     pub junk: String,
@@ -441,6 +445,11 @@ pub fn route_fields(config: &Config, form: &MailForm, with_another: bool) -> Vec
     vec![
         Field::choice("to", "Deliver to", &form.to, choices),
         Field::text("folder", "Folder", &form.folder).hint("On an IMAP server. It is made if it is missing."),
+        Field::check("skip_inbox", "Archive incoming messages (Skip the Inbox)", form.skip_inbox == "yes")
+            .hint("On Gmail they are in All Mail then, elsewhere in the folder for the archive."),
+        Field::text("labels", "Label incoming messages", &form.labels).hint(
+            "On Gmail only: names of labels, with commas between them. They are made if they are missing.",
+        ),
         Field::check("mark_read", "Mark as read", form.mark_read == "yes"),
         Field::check("junk", "Put what its provider marks as spam into the junk folder", form.junk == "yes"),
     ]
@@ -469,8 +478,9 @@ pub async fn save(
     {
         let import = form.import();
         let (name, peer, to) = (name.clone(), draft.peer.clone(), route.to.clone());
-        let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
-        match setup::log_in_destination(&config.file, &to).await {
+        let account =
+            AccountDraft { name, peer, leave_copy, import, routes: vec![route.clone()], paused: false };
+        match setup::log_in_destination(&config.file, &route).await {
             Ok(_) => match setup::add(&config.file, account, password.clone()).await {
                 Ok(saved) => {
                     page.drafts.end(&id);
@@ -514,10 +524,16 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
                     "deliver.folder" => "folder",
                     "deliver.mark_read" => "mark_read",
                     "deliver.junk" => "junk",
+                    "deliver.labels" => "labels",
+                    "deliver.skip_inbox" => "skip_inbox",
                     key => key,
                 };
                 complaints.add(field, setup::on_page(&fault));
             }
+        }
+        setup::Error::TwoFolders => {
+            let text = "Mail with a folder of its own skips the inbox in any case: untick this, or let the folder be INBOX.";
+            complaints.add("skip_inbox", text);
         }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
         setup::Error::PasswordNeeded => {
@@ -571,8 +587,17 @@ impl MailForm {
         before: Option<&Route>,
         complaints: &mut Complaints,
     ) -> Option<Route> {
-        let (mark_read, junk) = (Some(self.mark_read == "yes"), Some(self.junk == "yes"));
-        let answers = RouteAnswers { to: &self.to, folder: Some(&self.folder), mark_read, junk };
+        let labels = setup::parse_labels(&self.labels);
+        let labels = labels.map_err(|reason| complaints.add("labels", capitalised(&format!("{reason}."))));
+        let is_ticked = |answer: &str| Some(answer == "yes");
+        let answers = RouteAnswers {
+            to: &self.to,
+            folder: Some(&self.folder),
+            skip_inbox: is_ticked(&self.skip_inbox),
+            labels: Some(labels.ok()?),
+            mark_read: is_ticked(&self.mark_read),
+            junk: is_ticked(&self.junk),
+        };
         let route = setup::route(config, answers, before);
         route.map_err(|error| complaints_of(error, complaints)).ok()
     }

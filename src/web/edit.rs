@@ -17,7 +17,7 @@ use super::overview::{self, Shown};
 use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
-use crate::message::{Import, LeaveCopy};
+use crate::message::{ARCHIVE, Import, LeaveCopy};
 use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
 
 #[derive(Template)]
@@ -153,7 +153,12 @@ impl EditForm {
             days: days.to_string(),
             import: if draft.import == Import::New { "new".into() } else { "all".into() },
             to: route.map(|route| route.to.to_string()).unwrap_or_default(),
-            folder: route.map(|route| route.folder.clone()).unwrap_or_default(),
+            folder: match route.map(|route| route.folder.as_str()) {
+                Some(ARCHIVE) => "INBOX".into(),
+                folder => folder.unwrap_or_default().to_owned(),
+            },
+            skip_inbox: yes(route.is_some_and(|route| route.folder == ARCHIVE)),
+            labels: route.map(|route| route.labels.join(", ")).unwrap_or_default(),
             mark_read: yes(route.is_some_and(|route| route.mark_read)),
             junk: yes(route.is_some_and(|route| !route.junk.is_empty())),
             back: String::new(),

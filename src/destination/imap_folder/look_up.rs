@@ -8,26 +8,33 @@ use super::sessions::Lease;
 use super::verdict::wants_folder;
 use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
-use crate::message::{Found, Mark, Receipt, Verdict};
+use crate::message::{Found, Mark, Receipt, Route, Verdict};
 
 impl ImapFolder {
     /// Looks for the messages of `marks`, one answer for each in their order. All are of one folder; `taken` are
-    /// the messages in it that are receipts of other deliveries, by UIDVALIDITY and UID: none is given out twice.
-    pub async fn look_up(&self, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
+    /// the messages in it that are receipts of other deliveries, by UIDVALIDITY and UID: none is given out twice. What is
+    /// found gets the labels of `route`, for its attempt may have ended before them.
+    pub async fn look_up(&self, route: Option<&Route>, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         let mut found_all = vec![Found::Absent; marks.len()];
         for (folder, ours) in by_folder(marks) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
-            for (n, found) in ours.iter().zip(self.look_in(folder, &theirs, taken).await) {
+            for (n, found) in ours.iter().zip(self.look_in(route, folder, &theirs, taken).await) {
                 found_all[*n] = found;
             }
         }
         found_all
     }
 
-    async fn look_in(&self, folder: &str, marks: &[&Mark], taken: &[(u32, u32)]) -> Vec<Found> {
+    async fn look_in(
+        &self,
+        route: Option<&Route>,
+        folder: &str,
+        marks: &[&Mark],
+        taken: &[(u32, u32)],
+    ) -> Vec<Found> {
         match self.sessions.lease(Instant::now()).await {
             Ok(lease) => {
-                let found = self.look_with(lease, folder, marks, taken).await;
+                let found = self.look_with(lease, route, folder, marks, taken).await;
                 answers(found.map_err(|fault| self.sessions.verdict_of(&fault)), marks.len())
             }
             Err(verdict) => vec![Found::Unreachable { reason: verdict.into_reason() }; marks.len()],
@@ -37,12 +44,14 @@ impl ImapFolder {
     async fn look_with(
         &self,
         mut lease: Lease<'_>,
+        route: Option<&Route>,
         folder: &str,
         marks: &[&Mark],
         taken: &[(u32, u32)],
     ) -> Result<Vec<Found>, Error> {
         let mailbox = self.mailbox(&mut lease.session, folder).await?;
         let found = find(&mut lease.session, &mailbox, marks, taken).await?;
+        self.label_found(&mut lease.session, route, &mailbox, &found).await?;
         self.sessions.keep(lease);
         Ok(found)
     }

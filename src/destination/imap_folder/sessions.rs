@@ -27,7 +27,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Opens sessions, lends them, and keeps those that nobody needs at the moment.
 #[derive(Debug)]
 pub struct Sessions {
-    settings: Settings,
+    pub settings: Settings,
     connector: Connector,
     /// One permit for each session that there may be.
     places: Semaphore,
@@ -166,19 +166,24 @@ impl Sessions {
 
     /// What went wrong, where, and what to do next.
     pub fn explain(&self, fault: &Error) -> String {
-        let peer = &self.settings.peer;
-        let place = format!("{}:{}", peer.host, peer.port);
         match fault {
             Error::Refused { command: "LOGIN" | "AUTHENTICATE", refusal } => {
                 let user = &self.settings.user;
-                let advice = if refusal.is("UNAVAILABLE") { "" } else { "; check `user` and `password`" };
-                format!("{place}: the login of {user} was refused ({refusal}){advice}")
+                let is_busy = refusal.is("UNAVAILABLE") || verdict::is_throttle(refusal);
+                let advice = if is_busy { "" } else { "; check `user` and `password`" };
+                self.at(&format!("the login of {user} was refused ({refusal}){advice}"))
             }
             Error::Folder(reason) => reason.clone(),
             // That is no matter of the server's.
             Error::SignIn(reason) => reason.to_string(),
-            fault => format!("{place}: {fault}"),
+            fault => self.at(&fault.to_string()),
         }
+    }
+
+    /// What is said of the server, with its place.
+    pub fn at(&self, text: &str) -> String {
+        let peer = &self.settings.peer;
+        format!("{}:{}: {text}", peer.host, peer.port)
     }
 }
 

@@ -9,6 +9,8 @@ use crate::message::Verdict;
 
 /// A server's own idea of how long to wait is believed up to here.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// What Gmail measures by the day is not over sooner.
+const AFTER_BANDWIDTH: Duration = Duration::from_secs(3600);
 /// So many messages in a row, and no other, answered by BAD are a fault of the server.
 const MANY_BAD: usize = 3;
 
@@ -53,7 +55,8 @@ pub fn of_error(fault: &Error, reason: String) -> Verdict {
             deferred(reason)
         }
         Error::Refused { refusal, .. } => {
-            Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) }
+            let throttled = is_throttle(refusal).then_some(AFTER_BANDWIDTH);
+            Verdict::Unreachable { reason, retry_after: backoff(&refusal.text).or(throttled) }
         }
         Error::Bye(text) => Verdict::Unreachable { reason, retry_after: backoff(text) },
         _ => Verdict::Unreachable { reason, retry_after: None },
@@ -84,6 +87,11 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         let reason = format!("{what}: {refusal}");
         Verdict::Rejected { reason, park_after: 1, counts_for_destination }
     };
+    if is_throttle(refusal) {
+        let reason = format!("the server takes no mail now: {refusal}");
+        let retry_after = backoff(&refusal.text).or(Some(AFTER_BANDWIDTH));
+        return Verdict::Unreachable { reason, retry_after };
+    }
     if is_full(refusal) {
         let reason = format!("mailbox full: {refusal}; make room there, or raise its quota");
         return Verdict::Unreachable { reason, retry_after: None };
@@ -115,6 +123,11 @@ fn concerns_server(refusal: &Refusal) -> bool {
     CODES.iter().any(|code| refusal.is(code))
         || is_full(refusal)
         || mentions(refusal, &["throttled", "backoff time", "rate limit", "too many"])
+}
+
+/// Gmail has been asked or sent too much, and calls that a quota; see `daily_budget`.
+pub fn is_throttle(refusal: &Refusal) -> bool {
+    mentions(refusal, &["bandwidth limit"])
 }
 
 fn is_full(refusal: &Refusal) -> bool {

@@ -11,7 +11,7 @@ use crate::peer::Peer;
 /// What the probe says of a peer that plays this, and what the peer got to hear.
 async fn probe(dialog: &str) -> (Result<String, String>, String) {
     let peer = Peer::play(dialog).await;
-    let told = folders_at(&peer).probe().await;
+    let told = folders_at(&peer).probe([]).await;
     (told, peer.finish().await)
 }
 
@@ -22,7 +22,7 @@ async fn who_is_logged_in_already_is_somebody_else() {
     assert_eq!(heard, "");
 
     let peer = Peer::play("S: * PREAUTH hello").await;
-    let told = folders_of("ann", peer.port, Tls::StartTls, None).probe().await;
+    let told = folders_of("ann", peer.port, Tls::StartTls, None).probe([]).await;
     assert!(told.unwrap_err().contains("PREAUTH"));
     assert_eq!(
         peer.finish().await,
@@ -39,7 +39,7 @@ async fn no_tls_no_password() {
          S: M0 BAD what is that?",
     )
     .await;
-    let told = folders_of("ann", peer.port, Tls::StartTls, None).probe().await;
+    let told = folders_of("ann", peer.port, Tls::StartTls, None).probe([]).await;
     assert!(told.unwrap_err().contains("STARTTLS was refused"));
     peer.finish().await;
 }
@@ -54,7 +54,7 @@ async fn nothing_said_before_tls_counts_after_it() {
          S~ M0 OK go ahead\\r\\n* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] injected\\r\\nM1 OK in\\r\\n
          tls refused";
     let peer = Peer::play_tls(injected, &identity).await;
-    let told = folders_of("ann", peer.port, Tls::StartTls, Some(ca.file())).probe().await;
+    let told = folders_of("ann", peer.port, Tls::StartTls, Some(ca.file())).probe([]).await;
     assert!(told.is_err());
     let heard = peer.finish().await;
     assert!(!heard.contains("AUTHENTICATE"), "{heard}");
@@ -75,7 +75,7 @@ async fn nothing_said_before_tls_counts_after_it() {
          S: * BYE bye
          S: M3 OK done";
     let peer = Peer::play_tls(honest, &identity).await;
-    folders_of("ann", peer.port, Tls::StartTls, Some(ca.file())).probe().await.unwrap();
+    folders_of("ann", peer.port, Tls::StartTls, Some(ca.file())).probe([]).await.unwrap();
     peer.finish().await;
 }
 
@@ -92,7 +92,7 @@ async fn plaintext_beyond_this_machine_gets_no_password() {
         pin: None,
         allow_plaintext: false,
     };
-    let told = super::folders_at(settings, "ann", "secret").probe().await;
+    let told = super::folders_at(settings, "ann", "secret").probe([]).await;
     assert!(told.unwrap_err().contains("unencrypted"));
     assert_eq!(peer.finish().await, "");
 }
@@ -122,7 +122,7 @@ async fn a_password_of_two_lines_is_no_command() {
     for capabilities in ["IMAP4rev1", "IMAP4rev1 AUTH=PLAIN"] {
         let peer = Peer::play(&format!("S: * OK [CAPABILITY {capabilities}] ready")).await;
         let password = "secret\r\nM2 DELETE Archive";
-        let told = super::folders_with(password, "ann", peer.port, Tls::None, None).probe().await;
+        let told = super::folders_with(password, "ann", peer.port, Tls::None, None).probe([]).await;
         assert!(told.unwrap_err().contains("line break"));
         assert_eq!(peer.finish().await, "");
     }

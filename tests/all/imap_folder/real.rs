@@ -62,14 +62,14 @@ async fn every_way_to_connect_is_verified_and_works() {
     let dovecot = Dovecot::start();
     for (port, tls) in [(dovecot.imaps, Tls::Implicit), (dovecot.imap, Tls::StartTls)] {
         let imap = folders_of("ann", port, tls, Some(dovecot.ca_file.clone()));
-        let told = imap.probe().await.unwrap();
+        let told = imap.probe([]).await.unwrap();
         assert!(told.contains("mailferry test CA") && told.contains("MULTIAPPEND"), "{told}");
         assert!(all_delivered(
             &deliver(&imap, &route("INBOX"), &messages(&["A: b\r\n\r\nc\r\n"]).await).await
         ));
 
         // Without its authority it is a stranger, and gets no password.
-        let strange = folders_of("ann", port, tls, None).probe().await.unwrap_err();
+        let strange = folders_of("ann", port, tls, None).probe([]).await.unwrap_err();
         assert!(strange.contains("unknown issuer"), "{strange}");
     }
     assert_eq!(dovecot.count("ann", "INBOX"), 2);
@@ -79,7 +79,7 @@ async fn every_way_to_connect_is_verified_and_works() {
 async fn a_wrong_password_says_what_to_check() {
     let dovecot = Dovecot::start();
     let wrong = folders_with("wrong-and-confidential", "ann", dovecot.imap, Tls::None, None);
-    let reason = wrong.probe().await.unwrap_err();
+    let reason = wrong.probe([]).await.unwrap_err();
     assert!(reason.contains("check `user` and `password`"), "{reason}");
     assert!(!reason.contains("confidential"), "{reason}");
     let verdict = wrong.prepare(&route("INBOX"), &[&message("A: b\r\n").await]).await.unwrap_err();
@@ -190,7 +190,7 @@ async fn a_look_up_finds_what_is_there_and_nothing_else() {
     let sent: Vec<_> = [0, 2, 3].map(|n| outgoing(&mails[n], marked[n].clone())).into();
     assert!(all_delivered(&imap.deliver(&route("INBOX"), &sent).await));
 
-    let found = imap.look_up(&marked, &[]).await;
+    let found = imap.look_up(None, &marked, &[]).await;
     let uid = |uid: u32| {
         let Found::Found { receipt: Receipt::Uid { uid: found, .. } } = &found[uid as usize - 2] else {
             return false;
@@ -204,7 +204,7 @@ async fn a_look_up_finds_what_is_there_and_nothing_else() {
     assert_eq!(found[4], Found::Absent);
 
     // A receipt of another delivery is taken.
-    assert_eq!(imap.look_up(&marked[..1], &[(marked[0].uid_validity, 2)]).await, [Found::Absent]);
+    assert_eq!(imap.look_up(None, &marked[..1], &[(marked[0].uid_validity, 2)]).await, [Found::Absent]);
     assert_eq!(dovecot.count("ann", "INBOX"), 4, "to look is not to touch");
 }
 
@@ -220,7 +220,7 @@ async fn a_new_uidvalidity_is_searched_from_the_start_by_bytes() {
         mark.uid_validity += 1;
         mark.uid_next = 5000;
     }
-    let found = imap.look_up(&marked, &[]).await;
+    let found = imap.look_up(None, &marked, &[]).await;
     assert!(matches!(found[0], Found::Found { .. }), "{found:?}");
     assert_eq!(found[1], Found::Absent, "the same Message-ID on other bytes is another message");
 }
@@ -232,11 +232,11 @@ async fn a_folder_that_is_not_there_holds_nothing() {
     let mails = messages(&["A: b\r\n\r\n"]).await;
     let mut marked = marks(&imap, &route("INBOX"), &mails).await;
     marked[0].folder = "Nowhere".into();
-    assert_eq!(imap.look_up(&marked, &[]).await, [Found::Absent]);
+    assert_eq!(imap.look_up(None, &marked, &[]).await, [Found::Absent]);
     assert_eq!(imap.look_for_past(&marked, &[]).await, [Found::Absent]);
 
     let elsewhere = folders_of("ann", dovecot.pop3, Tls::None, None);
-    let found = elsewhere.look_up(&marked, &[]).await;
+    let found = elsewhere.look_up(None, &marked, &[]).await;
     assert!(
         matches!(found[..], [Found::Unreachable { .. }]),
         "who cannot be asked has not said no: {found:?}"

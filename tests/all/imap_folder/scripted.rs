@@ -344,7 +344,7 @@ async fn look_up(capabilities: &str, rest: &str) -> Found {
     let imap = folders_at(&peer);
     let bytes = "Message-ID: <a@x>\r\n\r\n1\r\n";
     let marked: Vec<Mark> = marks(&imap, &route("INBOX"), &messages(&[bytes]).await).await;
-    let found = imap.look_up(&marked, &[]).await.remove(0);
+    let found = imap.look_up(None, &marked, &[]).await.remove(0);
     drop(imap);
     peer.finish().await;
     found

@@ -47,8 +47,12 @@ impl SignedIn {
 
     async fn imap(&self, dialog: &str) -> (Result<String, imap_folder::Fault>, String) {
         let peer = Peer::play(dialog).await;
-        let settings =
-            imap_folder::Settings { peer: at(peer.port), user: ME.into(), login: self.login.clone() };
+        let settings = imap_folder::Settings {
+            peer: at(peer.port),
+            user: ME.into(),
+            login: self.login.clone(),
+            daily_budget: None,
+        };
         let connector = Connectors::default().connector(&settings.peer).unwrap();
         let outcome = imap_folder::ImapFolder::new(settings, connector).log_in().await;
         (outcome, peer.finish().await)

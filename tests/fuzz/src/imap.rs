@@ -56,7 +56,7 @@ struct Seen {
 async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
     let peer = peer(port, tls);
     let connector = connector(&peer).expect("there is nothing to be had from elsewhere");
-    let imap = ImapFolder::new(Settings { peer, user: USER.into(), login: PASSWORD.into() }, connector);
+    let imap = ImapFolder::new(Settings { peer, user: USER.into(), login: PASSWORD.into(), daily_budget: None }, connector);
     let route = Route { folder: folder.into(), ..Route::to(DestinationName::new("home").expect("a name")) };
     let mut messages = Vec::new();
     for n in 0..number {
@@ -74,7 +74,7 @@ async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
     let verdicts = imap.deliver(&route, &outgoing).await;
     assert_eq!(verdicts.len(), number);
     verdicts.into_iter().for_each(|verdict| seen.verdict(verdict));
-    let answers = imap.look_up(&marks, &[]).await;
+    let answers = imap.look_up(Some(&route), &marks, &[]).await;
     assert_eq!(answers.len(), number);
     seen.look_up(answers);
     seen

@@ -1,0 +1,77 @@
+//! Gmail's labels (its extension X-GM-EXT-1): what a message is shown under, beside the folder that it was stored in.
+
+use async_imap::imap_proto::{MailboxDatum, Response};
+
+use super::mailbox::quote;
+use super::{Error, Mailbox, Session};
+
+/// Most messages labelled by one command: a line has an end for servers too.
+const AT_ONCE: usize = 256;
+
+impl Session {
+    /// Adds labels, which bear the names of folders, to messages of one folder. To those that have them nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and those that end the session.
+    pub async fn add_labels(
+        &mut self,
+        mailbox: &Mailbox,
+        uids: &[u32],
+        labels: &[Mailbox],
+    ) -> Result<(), Error> {
+        if uids.is_empty() || labels.is_empty() {
+            return Ok(());
+        }
+        self.select(mailbox).await?;
+        let stored = self.store_labels(uids, labels).await;
+        if !matches!(stored, Ok(()) | Err(Error::Refused { .. })) {
+            return stored;
+        }
+        self.unselect().await?;
+        stored
+    }
+
+    async fn store_labels(&mut self, uids: &[u32], labels: &[Mailbox]) -> Result<(), Error> {
+        let labels: Vec<&str> = labels.iter().map(Mailbox::as_str).collect();
+        for uids in uids.chunks(AT_ONCE) {
+            let set = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+            let command = format!("UID STORE {set} +X-GM-LABELS ({})", labels.join(" "));
+            self.run_unread("STORE", &command).await?;
+        }
+        Ok(())
+    }
+
+    /// UIDs of the messages in a folder that have this Message-ID, as it stands in their header.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and those that end the session.
+    pub async fn uids_of(&mut self, mailbox: &Mailbox, message_id: &str) -> Result<Vec<u32>, Error> {
+        // What cannot stand in a quoted string is no Message-ID that a server would find.
+        if !message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Ok(Vec::new());
+        }
+        self.select(mailbox).await?;
+        let mut found = Vec::new();
+        let command = format!("UID SEARCH HEADER MESSAGE-ID {}", quote(message_id));
+        self.run("SEARCH", &command, |response| {
+            if let Response::MailboxData(MailboxDatum::Search(uids)) = response {
+                found.extend(uids.iter().copied().take(AT_ONCE));
+            }
+        })
+        .await?;
+        found.truncate(AT_ONCE);
+        Ok(found)
+    }
+
+    async fn select(&mut self, mailbox: &Mailbox) -> Result<(), Error> {
+        self.run("SELECT", &format!("SELECT {}", mailbox.as_str()), |_| {}).await.map(drop)
+    }
+
+    /// Leaves the folder without an expunge, which CLOSE would bring. Who cannot do that stays in it, which does no harm.
+    async fn unselect(&mut self) -> Result<(), Error> {
+        if !self.capabilities().unselect {
+            return Ok(());
+        }
+        self.run("UNSELECT", "UNSELECT", |_| {}).await.map(drop)
+    }
+}
