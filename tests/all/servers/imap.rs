@@ -432,7 +432,7 @@ impl Session {
             return "OK".to_owned();
         }
         if mail.is_gmail() {
-            return mail.append_and_merge(&first_string(rest), literals);
+            return mail.append_and_merge(&first_string(rest), &literals);
         }
         let Some(folder) = mail.folders.get_mut(&first_string(rest)) else { unreachable!("it was there") };
         let uids: Vec<u32> = literals.into_iter().map(|bytes| folder.store(bytes)).collect();

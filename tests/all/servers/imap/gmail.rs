@@ -30,8 +30,8 @@ impl Mail {
     }
 
     /// A message that is there already, under any label, is shown in this folder too; one that is in it is not told of.
-    pub(super) fn append_and_merge(&mut self, folder: &str, messages: Vec<Vec<u8>>) -> String {
-        let [message] = &messages[..] else { return "BAD one message at a time".to_owned() };
+    pub(super) fn append_and_merge(&mut self, folder: &str, messages: &[Vec<u8>]) -> String {
+        let [message] = messages else { return "BAD one message at a time".to_owned() };
         let id = message_id(message);
         let is_same = |other: &[u8]| id.is_some() && message_id(other) == id;
         let known = self.all().into_iter().find(|other| is_same(other));
@@ -77,7 +77,7 @@ impl Session {
         }
         for uid in uids {
             // What async-imap's parser cannot read must not matter: a literal among the labels.
-            self.conversation.say(format!("* 1 FETCH (X-GM-LABELS (\"\\\\Inbox\" {{7}}")).await?;
+            self.conversation.say("* 1 FETCH (X-GM-LABELS (\"\\\\Inbox\" {7}").await?;
             self.conversation.say(format!("a \"b\" c \\Draft) UID {uid})")).await?;
         }
         Some("OK (Success)".to_owned())
