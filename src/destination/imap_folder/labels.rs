@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::ImapFolder;
+use super::merged::uid_of;
 use crate::imap::{Capabilities, Error, Fate, Mailbox, Refusal, Session};
 use crate::message::{Found, Receipt, Route, Verdict};
 
@@ -72,11 +73,7 @@ impl ImapFolder {
         if route.labels.is_empty() {
             return Ok(());
         }
-        let uid = |fate: &Fate| match fate {
-            Fate::Stored(uid) => uid.map(|uid| uid.uid),
-            Fate::Waiting | Fate::Sent | Fate::Refused(_) | Fate::Merged => None,
-        };
-        let uids: Vec<u32> = fates.iter().filter_map(uid).collect();
+        let uids: Vec<u32> = fates.iter().filter_map(uid_of).collect();
         self.label_all(session, route, mailbox, &uids).await
     }
 

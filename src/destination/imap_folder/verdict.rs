@@ -46,7 +46,7 @@ fn unknown(fault: Option<&Verdict>) -> Verdict {
         Some(Verdict::Unreachable { reason, .. }) => Verdict::Unknown { reason: reason.clone() },
         // A message that cannot be read back was broken off, and half a message is not stored.
         Some(fault) => fault.clone(),
-        None => Verdict::Unknown { reason: "the answer is missing".into() },
+        None => Verdict::Unknown { reason: "it is not known whether it was stored".into() },
     }
 }
 

@@ -29,7 +29,7 @@ impl Mail {
         }
     }
 
-    /// A message that is there already, under any label, is shown in this folder too; one that is in it is not told of.
+    /// A message that is there already, under any label, is shown in this folder too; one that is in it is thrown away (D04).
     pub(super) fn append_and_merge(&mut self, folder: &str, messages: &[Vec<u8>]) -> String {
         let [message] = messages else { return "BAD one message at a time".to_owned() };
         let id = message_id(message);
@@ -37,7 +37,9 @@ impl Mail {
         let known = self.all().into_iter().find(|other| is_same(other));
         let folder = self.folder(folder);
         if folder.all().any(is_same) {
-            return "OK (Success)".to_owned();
+            // It tells a UID that nothing will ever have.
+            folder.uid_next += 1;
+            return format!("OK [APPENDUID {} {}] (Success)", folder.uid_validity, folder.uid_next - 1);
         }
         let uid = folder.store(known.unwrap_or_else(|| message.clone()));
         format!("OK [APPENDUID {} {uid}] (Success)", folder.uid_validity)
