@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
-use super::vault::Key;
+use super::memory::Memory;
+use super::vault::{Key, new_key};
 use super::{Error, Holder, SignIn};
 
 /// Where grants rest. What it is given is encrypted already.
@@ -191,18 +192,53 @@ impl Keeper {
         outcome
     }
 
+    /// For a sign-in of which nothing is to rest anywhere: its grants are in the memory of this process, and go with it.
+    ///
+    /// # Errors
+    /// Where the system gives no random numbers.
+    pub fn in_memory(now: fn() -> DateTime<Utc>) -> Result<Keeper, String> {
+        let key = Key::new(&new_key()?)?;
+        Ok(Keeper::new(Arc::new(Memory::default()), move || Ok(key.clone()), now))
+    }
+
     /// What `old` has signed in for is `new`'s from now on. Returns whether there was anything.
     ///
     /// # Errors
     /// A clause; then nothing has changed.
     pub async fn rename(&self, old: &Holder, new: &Holder) -> Result<bool, String> {
+        self.hand_over(old, self, new).await
+    }
+
+    /// As [`Keeper::rename`], to a holder whose grants `other` keeps.
+    ///
+    /// # Errors
+    /// A clause; then it is still `old`'s.
+    pub async fn hand_over(&self, old: &Holder, other: &Keeper, new: &Holder) -> Result<bool, String> {
         let Some(stored) = self.0.store.load(old).await? else { return Ok(false) };
-        let key = (self.0.key)()?;
-        let plain = key.open(old.as_str(), &stored.sealed).ok_or("it opens with another key only")?;
-        let sealed = key.seal(new.as_str(), &plain)?;
-        self.0.store.save(new, Stored { sealed, ..stored }, None).await?;
+        let plain = (self.0.key)()?.open(old.as_str(), &stored.sealed);
+        let sealed = (other.0.key)()?.seal(new.as_str(), &plain.ok_or("it opens with another key only")?)?;
+        other.0.store.save(new, Stored { sealed, ..stored }, None).await?;
         self.0.store.remove(old).await?;
         Ok(true)
+    }
+
+    /// Whether somebody has signed in for this holder.
+    ///
+    /// # Errors
+    /// A clause.
+    pub async fn has(&self, holder: &Holder) -> Result<bool, String> {
+        Ok(self.0.store.load(holder).await?.is_some())
+    }
+
+    /// Nobody is signed in for this holder any more.
+    ///
+    /// # Errors
+    /// A clause; then perhaps somebody still is.
+    pub async fn forget(&self, holder: &Holder) -> Result<(), String> {
+        match self.has(holder).await? {
+            true => self.0.store.remove(holder).await,
+            false => Ok(()),
+        }
     }
 
     /// Puts away what a sign-in has brought.

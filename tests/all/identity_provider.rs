@@ -123,6 +123,11 @@ impl IdentityProvider {
         self.inside(|inside| inside.refresh_life = Some(life));
     }
 
+    /// Whoever signs in from now on is this one.
+    pub fn belongs_to(&self, user: &str) {
+        self.inside(|inside| user.clone_into(&mut inside.user));
+    }
+
     pub fn grant_only(&self, scopes: &str) {
         self.inside(|inside| inside.granted = Some(scopes.to_owned()));
     }

@@ -1,6 +1,7 @@
 //! Signing in by OAuth: the real binary, an identity provider with moods, and a real Dovecot that asks that provider for
 //! every token.
 
+mod adding;
 mod dialogs;
 mod on_the_page;
 
