@@ -181,6 +181,8 @@ async fn a_destination_that_a_stranger_names_is_asked_about_at_the_terminal() {
     terminal.at("Folder", "a//b").await;
     terminal.wait_for("has an empty level").await;
     terminal.at("Folder", "").await;
+    terminal.wait_for("Skip the Inbox").await;
+    terminal.press("n").await;
     terminal.wait_for("Mark as read?").await;
     terminal.press("n").await;
     terminal.wait_for("into the junk folder?").await;
