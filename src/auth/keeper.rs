@@ -92,11 +92,17 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// So long before its end a token is not used any more: the server's clock may be ahead.
+/// So long before its end a token is not used any more: the server's clock may be ahead. Of a short life, a tenth.
 const MARGIN: i64 = 30;
 
 /// How long one process may take to renew a token, before another one tries.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// A provider that stumbles is asked again after so long, where there is nobody else to ask and no token left.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// But not where the first answer has taken so long: others wait, and the lease has an end.
+const STUMBLE: Duration = Duration::from_secs(10);
 
 /// How often a process looks whether another one has renewed it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -109,7 +115,8 @@ impl Grant {
     }
 
     fn is_usable(&self, now: i64) -> bool {
-        self.issued_at <= now + MARGIN && now < self.expires_at - MARGIN
+        let life = self.expires_at - self.issued_at;
+        self.issued_at <= now + MARGIN && now < self.expires_at - MARGIN.min(life / 10)
     }
 }
 
@@ -166,15 +173,12 @@ impl Keeper {
     ) -> Result<SecretString, Error> {
         let refresh = SecretString::from(grant.refresh.clone());
         let revision = stored.revision;
-        let answer = match Client::new(&sign_in.settings) {
-            Ok(client) => client.refresh(&refresh).await,
-            Err(reason) => Err(Refusal::Passing(reason)),
-        };
+        let is_usable = || grant.is_usable((self.0.now)().timestamp()) && !is_refused;
+        let answer = refreshed(sign_in, &refresh, is_usable).await;
         let outcome = match answer {
             Ok(granted) => {
                 let access = granted.access.clone();
-                let consented_at = stored.consented_at;
-                self.save(sign_in, granted, Some(&refresh), consented_at, Some(revision)).await?;
+                self.save(sign_in, granted, Some((&refresh, &stored))).await?;
                 return Ok(access);
             }
             Err(Refusal::Ended(reason)) => {
@@ -184,7 +188,7 @@ impl Keeper {
                 return saved.map_err(Error::Local).and(Err(error));
             }
             // The old one is still good for a while.
-            Err(_) if grant.is_usable((self.0.now)().timestamp()) && !is_refused => Ok(grant.access.into()),
+            Err(_) if is_usable() => Ok(grant.access.into()),
             Err(Refusal::Refused(reason)) => Err(Error::SignIn(reason)),
             Err(other) => Err(Error::Unavailable(other.reason())),
         };
@@ -243,19 +247,18 @@ impl Keeper {
 
     /// Puts away what a sign-in has brought.
     pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
-        self.save(sign_in, granted, None, (self.0.now)(), None).await
+        self.save(sign_in, granted, None).await
     }
 
+    /// `before` is what was renewed, with its refresh token; `None` where a person has signed in.
     async fn save(
         &self,
         sign_in: &SignIn,
         granted: Granted,
-        refresh_before: Option<&SecretString>,
-        consented_at: DateTime<Utc>,
-        instead_of: Option<i64>,
+        before: Option<(&SecretString, &Stored)>,
     ) -> Result<(), Error> {
         let now = (self.0.now)();
-        let Some(refresh) = granted.refresh.as_ref().or(refresh_before) else {
+        let Some(refresh) = granted.refresh.as_ref().or(before.map(|(refresh, _)| refresh)) else {
             return Err(Error::SignIn("the provider gave no refresh token".into()));
         };
         let grant = Grant {
@@ -268,9 +271,15 @@ impl Keeper {
         let plain = serde_json::to_vec(&grant).map_err(|e| Error::Local(e.to_string()))?;
         let key = (self.0.key)().map_err(Error::Local)?;
         let sealed = key.seal(sign_in.holder.as_str(), &plain).map_err(Error::Local)?;
-        let ends_at = granted.refresh_life.map(|life| after(now, life));
+        // Not each answer says so: what was said of a refresh token holds as long as that one is used.
+        let is_same = |before: &str| granted.refresh.as_ref().is_none_or(|new| new.expose_secret() == before);
+        let known = before.filter(|(refresh, _)| is_same(refresh.expose_secret()));
+        let known = known.and_then(|(_, stored)| stored.ends_at);
+        let ends_at = granted.refresh_life.map(|life| after(now, life)).or(known);
+        let consented_at = before.map_or(now, |(_, stored)| stored.consented_at);
         let stored = Stored { sealed, revision: 0, consented_at, ends_at, ended: None };
         // Where somebody has signed in anew meanwhile, that is the better one.
+        let instead_of = before.map(|(_, stored)| stored.revision);
         self.0.store.save(&sign_in.holder, stored, instead_of).await.map(drop).map_err(Error::Local)
     }
 
@@ -295,6 +304,25 @@ impl Keeper {
         let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(busy.entry(holder.clone()).or_default())
     }
+}
+
+/// Asks for another token, more than once where that may help and nothing else does.
+async fn refreshed(
+    sign_in: &SignIn,
+    refresh: &SecretString,
+    is_usable: impl Fn() -> bool,
+) -> Result<Granted, Refusal> {
+    let client = Client::new(&sign_in.settings).map_err(Refusal::Passing)?;
+    let begun = tokio::time::Instant::now();
+    for pause in PAUSES {
+        let answer = client.refresh(refresh).await;
+        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::SlowDown));
+        if !is_stumble || is_usable() || begun.elapsed() > STUMBLE {
+            return answer;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    client.refresh(refresh).await
 }
 
 fn after(now: DateTime<Utc>, life: Duration) -> DateTime<Utc> {

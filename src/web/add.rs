@@ -59,6 +59,8 @@ pub struct AddressForm {
 pub struct LoginForm {
     pub name: String,
     pub user: String,
+    /// Missing where none is asked for.
+    #[serde(default)]
     pub password: SecretString,
     /// NAME of `[oauth.NAME]`; empty for a password.
     #[serde(default)]
