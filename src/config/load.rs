@@ -345,17 +345,33 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
 async fn login(peer: &Peer, service: Service, holder: Holder, safe: &Safe<'_>) -> Result<Login, Fault> {
     match &peer.login {
         RawLogin::Password(password) => safe.fetch(password).await.map(Login::Password),
-        RawLogin::OAuth(oauth) => {
-            if let Some(ca_file) = &oauth.ca_file {
-                ca_file.check().await?;
-            }
-            let secret = match &oauth.secret {
-                Some(secret) => Some(safe.fetch(secret).await?),
-                None => None,
-            };
-            Ok(oauth.login(service, holder, &peer.user, secret))
-        }
+        RawLogin::OAuth(oauth) => by_oauth(oauth, service, holder, &peer.user, safe).await,
     }
+}
+
+async fn by_oauth(
+    oauth: &OAuth,
+    service: Service,
+    holder: Holder,
+    user: &str,
+    safe: &Safe<'_>,
+) -> Result<Login, Fault> {
+    check(oauth.ca_file.as_ref()).await?;
+    let secret = match &oauth.secret {
+        Some(secret) => Some(safe.fetch(secret).await?),
+        None => None,
+    };
+    Ok(oauth.login(service, holder, user, secret))
+}
+
+/// How `user` signs in by this application for POP3, for an account that is not in the config yet.
+///
+/// # Errors
+/// The secret of the application, or its `ca_file`, cannot be had.
+pub async fn new_login(oauth: &OAuth, holder: Holder, user: &str) -> Result<Login, Faults> {
+    let safe = Safe { env: &|name| std::env::var_os(name), secrets: Secrets::Fetch };
+    let login = by_oauth(oauth, Service::Pop3, holder, user, &safe).await;
+    login.map_err(|fault| Faults(vec![fault]))
 }
 
 pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Account {

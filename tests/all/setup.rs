@@ -245,7 +245,7 @@ async fn a_server_that_hangs_up_at_quit_can_be_added() {
         pin: None,
         allow_plaintext: false,
     };
-    let mailbox = log_in_account(settings, "ann", &"secret".into()).await.unwrap();
+    let mailbox = log_in_account(settings, "ann", "secret".into()).await.unwrap();
     assert_eq!(mailbox.messages, 2);
     peer.finish().await;
 }
