@@ -6,6 +6,7 @@ mod listing;
 pub mod parsed;
 mod routing;
 mod spool;
+mod stand_in;
 mod subject;
 
 use std::borrow::Borrow;
@@ -19,6 +20,7 @@ pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use routing::{Pattern, Takers, Test, When, takers};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
+pub use stand_in::is_stand_in;
 pub use subject::subject;
 
 use crate::printable::printable_whole;

@@ -600,15 +600,28 @@ impl Poll<'_> {
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
         let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
+        let mut stand_ins = Vec::new();
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
             batch.known += u64::from(identity.id != item.due.id);
             // Recognised as an older row, it is that one which is open.
             batch.opened.push(identity.id);
+            if message.is_stand_in() {
+                self.log_failure(
+                    &item,
+                    "left at its source",
+                    "a notice of the server's in the place of a message",
+                );
+                stand_ins.push(identity.id);
+            }
             if !identity.deliveries.is_empty() {
                 let Identity { id, uidl, deliveries } = identity;
                 batch.parcels.push(Parcel { id, uidl, message, deliveries });
             }
+        }
+        // Before any of it is delivered, from when on it could be deleted.
+        if !stand_ins.is_empty() {
+            self.context.ledger.keep_stand_ins(&stand_ins).await?;
         }
         Ok(batch)
     }

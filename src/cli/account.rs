@@ -431,7 +431,7 @@ impl Newcomer<'_> {
             let login = match (password, self.oauth) {
                 (None, Some(oauth)) => {
                     let new = self.sign_in(oauth, &peer.user, signed_in.take()).await?;
-                    NewLogin::SignIn(signed_in.insert(new).clone())
+                    signed_in.insert(new).clone().into()
                 }
                 (password, _) => NewLogin::Password(password.unwrap_or_default()),
             };
@@ -787,6 +787,12 @@ async fn ask_changes(
 
 /// Changes an account; what is not answered stays, and where nothing is, all of it is asked.
 pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow::Result<u8> {
+    if answers.oauth.is_some() {
+        let text = format!(
+            "how an account signs in is changed in its file: write `oauth` or `password` there, and run `mailferry login {name}`"
+        );
+        return Err(plain(exit::USAGE, text));
+    }
     let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let person = Person::new(answers.yes);

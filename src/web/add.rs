@@ -400,7 +400,7 @@ impl LoginForm {
         }
         let new = NewSignIn::new(&config.file, &self.oauth, name, &peer.user).await;
         new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
-            .map(NewLogin::SignIn)
+            .map(NewLogin::from)
             .ok()
     }
 
