@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::account::{Around, LocalZone, RawAccount};
 use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
-use super::destination::{Known, RawDestination, RawImap, RawKind};
+use super::destination::{self, Known, RawDestination, RawGmail, RawImap, RawKind};
 use super::fault::{Fault, Faults};
 use super::oauth::{OAuth, Service};
 use super::peer::{Peer, RawLogin};
@@ -21,7 +21,7 @@ use super::surroundings::{Env, credentials_folder, local_zone};
 use super::webhook::RawWebhook;
 use super::{Account, Broken, Config, Destination, Kind, TokenKey, file, keys};
 use crate::auth::{Holder, Login};
-use crate::destination::{imap_folder, notifier};
+use crate::destination::{gmail, imap_folder, notifier};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
 
@@ -257,8 +257,12 @@ impl DropIns<'_> {
 }
 
 pub(super) fn known(destination: &RawDestination) -> Known {
-    let is_webhook = matches!(destination.kind, RawKind::Webhook { .. });
-    Known { name: destination.name.clone(), is_webhook }
+    let kind = match destination.kind {
+        RawKind::Imap(_) => destination::Kind::Imap,
+        RawKind::Webhook(_) => destination::Kind::Webhook,
+        RawKind::Gmail(_) => destination::Kind::Gmail,
+    };
+    Known { name: destination.name.clone(), kind }
 }
 
 /// Two sessions in one mailbox lock each other out, and would both delete from it.
@@ -345,17 +349,25 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
 async fn login(peer: &Peer, service: Service, holder: Holder, safe: &Safe<'_>) -> Result<Login, Fault> {
     match &peer.login {
         RawLogin::Password(password) => safe.fetch(password).await.map(Login::Password),
-        RawLogin::OAuth(oauth) => {
-            if let Some(ca_file) = &oauth.ca_file {
-                ca_file.check().await?;
-            }
-            let secret = match &oauth.secret {
-                Some(secret) => Some(safe.fetch(secret).await?),
-                None => None,
-            };
-            Ok(oauth.login(service, holder, &peer.user, secret))
-        }
+        RawLogin::OAuth(oauth) => sign_in(oauth, service, holder, &peer.user, safe).await,
     }
+}
+
+async fn sign_in(
+    oauth: &OAuth,
+    service: Service,
+    holder: Holder,
+    user: &str,
+    safe: &Safe<'_>,
+) -> Result<Login, Fault> {
+    if let Some(ca_file) = &oauth.ca_file {
+        ca_file.check().await?;
+    }
+    let secret = match &oauth.secret {
+        Some(secret) => Some(safe.fetch(secret).await?),
+        None => None,
+    };
+    Ok(oauth.login(service, holder, user, secret))
 }
 
 pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Account {
@@ -367,6 +379,7 @@ pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Accoun
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let safe = &safe.of_destination(&raw.name);
+    let holder = Holder::destination(&raw.name);
     let has_password_file = matches!(
         &raw.kind,
         RawKind::Imap(RawImap { peer: Peer { login: RawLogin::Password(password), .. }, .. })
@@ -374,7 +387,6 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     );
     let (word, kind) = match raw.kind {
         RawKind::Imap(RawImap { peer, daily_budget }) => {
-            let holder = Holder::destination(&raw.name);
             let (login, trust) =
                 tokio::join!(login(&peer, Service::Imap, holder, safe), check(peer.ca_file.as_ref()));
             let Peer { net: peer, user, .. } = peer;
@@ -393,6 +405,23 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
             });
             let settings = unless_at_fault(settings, check(ca_file.as_ref()).await);
             ("webhook", settings.map(Kind::Webhook))
+        }
+        RawKind::Gmail(raw) => {
+            let RawGmail { user, oauth, url, never_mark_spam, process_for_calendar, ca_file } = raw;
+            let (login, trust) =
+                tokio::join!(sign_in(&oauth, Service::Gmail, holder, &user, safe), check(ca_file.as_ref()));
+            let ca_file = ca_file.map(|file| file.path);
+            let settings = |login| {
+                Kind::Gmail(gmail::Settings {
+                    user,
+                    login,
+                    url,
+                    never_mark_spam,
+                    process_for_calendar,
+                    ca_file,
+                })
+            };
+            ("gmail", unless_at_fault(login, trust).map(settings))
         }
     };
     Destination { name: raw.name, word, has_password_file, kind: kind.map_err(|faults| in_one_line(&faults)) }

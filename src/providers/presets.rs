@@ -62,7 +62,8 @@ const GMAIL_ONCE: &str = "Gmail shows a message to POP3 until it has been retrie
     becomes of it then is up to the Gmail setting \u{201c}When messages are accessed with POP\u{201d}.";
 
 const GMAIL_TRIED: &str = "A listing that is shown in slices, what was retrieved hidden after QUIT, `recent:`; OAuth at Dovecot \
-    and an identity provider of the tests.";
+    and an identity provider of the tests; mail that comes in by the API (`kind = \"gmail\"`), with labels, quotas and uploads in \
+    pieces.";
 
 const MICROSOFT_TRIED: &str = "A token in a line of its own, notices in the place of messages, throttling and its texts; OAuth \
     at Dovecot and an identity provider of the tests.";

@@ -40,6 +40,7 @@ fn keep_tokens(mut config: Config) -> Config {
     let accounts = config.accounts.iter_mut().map(|account| &mut account.pop3.login);
     let destinations = config.destinations.iter_mut().filter_map(|destination| match &mut destination.kind {
         Ok(Kind::Imap(settings)) => Some(&mut settings.login),
+        Ok(Kind::Gmail(settings)) => Some(&mut settings.login),
         Ok(Kind::Webhook(_)) | Err(_) => None,
     });
     for login in accounts.chain(destinations) {
@@ -93,11 +94,12 @@ pub fn sign_in_of<'c>(config: &'c Config, account: &AccountName) -> Option<&'c S
     by_oauth(&account.pop3.login)
 }
 
-/// The sign-in of an IMAP destination, `None` where it has none.
+/// The sign-in of a destination, `None` where it has none.
 pub fn sign_in_at<'c>(config: &'c Config, name: &DestinationName) -> Option<&'c SignIn> {
     let destination = config.destinations.iter().find(|known| known.name == *name)?;
     match &destination.kind {
         Ok(Kind::Imap(settings)) => by_oauth(&settings.login),
+        Ok(Kind::Gmail(settings)) => by_oauth(&settings.login),
         Ok(Kind::Webhook(_)) | Err(_) => None,
     }
 }

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::sign_ins;
 use super::words::LoginFault;
 use crate::config;
+use crate::destination::gmail::Gmail;
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
@@ -128,6 +129,10 @@ pub fn build_destination(destination: config::Destination, connectors: &mut Conn
         },
         Ok(config::Kind::Webhook(settings)) => match Webhook::new(&name, settings, connectors) {
             Ok(webhook) => Kind::Webhook(webhook),
+            Err(reason) => Kind::Unusable(reason),
+        },
+        Ok(config::Kind::Gmail(settings)) => match Gmail::new(settings, connectors) {
+            Ok(gmail) => Kind::Gmail(gmail),
             Err(reason) => Kind::Unusable(reason),
         },
         Err(reason) => Kind::Unusable(reason),

@@ -35,7 +35,10 @@ fn folders_with(password: &str, user: &str, port: u16, tls: Tls, ca_file: Option
 
 fn folders_at(peer: net::Settings, user: &str, password: &str) -> ImapFolder {
     let connector = Connectors::default().connector(&peer).unwrap();
-    ImapFolder::new(Settings { peer, user: user.into(), login: password.into(), daily_budget: None }, connector)
+    ImapFolder::new(
+        Settings { peer, user: user.into(), login: password.into(), daily_budget: None },
+        connector,
+    )
 }
 
 fn route(folder: &str) -> Route {

@@ -56,7 +56,10 @@ struct Seen {
 async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
     let peer = peer(port, tls);
     let connector = connector(&peer).expect("there is nothing to be had from elsewhere");
-    let imap = ImapFolder::new(Settings { peer, user: USER.into(), login: PASSWORD.into(), daily_budget: None }, connector);
+    let imap = ImapFolder::new(
+        Settings { peer, user: USER.into(), login: PASSWORD.into(), daily_budget: None },
+        connector,
+    );
     let route = Route { folder: folder.into(), ..Route::to(DestinationName::new("home").expect("a name")) };
     let mut messages = Vec::new();
     for n in 0..number {
