@@ -10,6 +10,7 @@ use crate::dovecot::{Dovecot, with_crlf};
 use crate::ferry::{Ferry, account};
 use crate::identity_provider::IdentityProvider;
 use crate::oauth::{Login, follow};
+use crate::receiver::{Receiver, says, status};
 use crate::web::browser::{House, PASSWORD};
 use crate::web::chromium::Chromium;
 
@@ -32,7 +33,7 @@ impl Scene {
         let link = Cable::to(gmail.port).await;
         let dovecot = Dovecot::start();
         let deliver = format!("deliver = [{{ to = \"gmail\"{route} }}]\n{rest}");
-        let config = destination(&provider, &link) + &account("old", &dovecot, "old", &deliver);
+        let config = destination(&provider, link.port) + &account("old", &dovecot, "old", &deliver);
         Scene { provider, gmail, link, dovecot, ferry: Ferry::new(&config) }
     }
 
@@ -76,8 +77,7 @@ impl Drop for Scene {
     }
 }
 
-fn destination(provider: &IdentityProvider, link: &Cable) -> String {
-    let port = link.port;
+fn destination(provider: &IdentityProvider, port: u16) -> String {
     let oauth = provider.google("google");
     format!(
         "{oauth}\n[destination.gmail]\nkind = \"gmail\"\nuser = \"{ME}\"\noauth = \"google\"\n\
@@ -109,8 +109,9 @@ async fn mail_is_imported_under_the_labels_of_its_account_once_somebody_has_sign
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("Signed in as me@gmail.com"), "{said}");
     assert!(said.contains("me@gmail.com has 1 label; nothing was imported"), "{said}");
-    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let ran = scene.ferry.run(&["-v", "fetch"]).await.expect_code(0);
     let stored = scene.gmail.message("message 1");
+    assert!(ran.stderr.contains(&format!("Gmail id {}", stored.id)), "the proof is shown: {ran:?}");
     assert_eq!(stored.raw, message(1, ""), "to the byte");
     assert_eq!(labels(&stored), ["INBOX", "Old/Work", "UNREAD", "\u{e4}rger"]);
     assert_eq!(scene.gmail.labels(), ["\u{e4}rger", "Old", "Old/Work"], "each level, and none twice");
@@ -373,4 +374,91 @@ async fn somebody_signs_in_on_the_page_and_waiting_mail_comes() {
     window.read("Delivered 1").await;
     window.is_fit_for_all().await;
     assert_eq!(scene.gmail.message("message 1").times, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_and_a_lost_ledger_lead_to_no_second_copy() {
+    let scene = Scene::signed_in("", "").await;
+    scene.put(&[message(1, "")]);
+    scene.link.arm(Some(Fault::Stall { way: Way::Down, after: 1 }));
+    let running = scene.ferry.start(&["run"]);
+    scene.link.struck().await;
+    running.signal(Signal::KILL);
+    running.end().await;
+    scene.link.arm(None);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let stored = scene.gmail.messages();
+    assert_eq!((stored.len(), stored[0].times), (1, 2));
+
+    for file in ["mailferry.db", "mailferry.db-wal", "mailferry.db-shm"] {
+        let _ = std::fs::remove_file(scene.ferry.folder().join(file));
+    }
+    let (code, said) = scene.sign_in().await;
+    assert_eq!(code, 0, "{said}");
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert!(ran.stdout.contains("1 new, 1 delivered"), "{ran:?}");
+    assert_eq!(scene.gmail.messages().len(), 1);
+}
+
+/// What stands in for the API, by a scene that has signed in.
+fn lead_to(scene: &Scene, url: &str) {
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let port = scene.link.port;
+    scene.ferry.configure(&text.replace(&format!("http://127.0.0.1:{port}/"), url));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_led_nowhere_else_and_no_token_is_shown() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let elsewhere = Receiver::start().await;
+    let location = elsewhere.url.clone();
+    let api = Receiver::answering(move |_, _| {
+        let mut answer = status(200);
+        answer.headers_mut().insert("location", location.parse().unwrap());
+        answer
+    })
+    .await;
+    scene.put(&[large(1)]);
+    lead_to(&scene, &api.url.replace("/inbound", ""));
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("no upload was begun for it"), "{ran:?}");
+    assert_eq!((api.arrivals().len(), elsewhere.arrivals().len()), (1, 0));
+    assert!(api.arrivals()[0].body.len() < 1000, "nothing of the message has left");
+    assert_eq!(scene.dovecot.count("old", "INBOX"), 1);
+
+    let echo = Receiver::answering(|arrival, _| says(403, arrival.header("authorization").to_owned())).await;
+    scene.put(&[message(2, "")]);
+    let url = api.url.replace("/inbound", "");
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    scene.ferry.configure(&text.replace(&url, &echo.url.replace("/inbound", "/a/path")));
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("\"Bearer"), "it was quoted: {ran:?}");
+    assert!(!echo.arrivals().is_empty());
+    for secret in scene.provider.secrets() {
+        assert!(!ran.stdout.contains(&secret) && !ran.stderr.contains(&secret), "{secret} in {ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_given_labels_at_the_terminal() {
+    let scene = Scene::new("", "").await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    scene.ferry.configure(&("accounts_dir = \"accounts.d\"\n".to_owned() + &text));
+    let own = account("new", &scene.dovecot, "new", "deliver = [{ to = \"gmail\", skip_inbox = true }]");
+    let drop_in = scene.ferry.folder().join("accounts.d/new.toml");
+    std::fs::create_dir(drop_in.parent().unwrap()).unwrap();
+    std::fs::write(&drop_in, own.replace("[account.new]\n", "").replace("\"secret\"", "{ file = \"word\" }"))
+        .unwrap();
+    let word = scene.ferry.folder().join("word");
+    std::fs::write(&word, "secret").unwrap();
+    std::fs::set_permissions(&word, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let ran = scene.ferry.run(&["edit", "new", "--folder", "Old"]).await.expect_code(64);
+    assert!(ran.stderr.contains("gmail is Gmail, which has labels; take --labels"), "{ran:?}");
+    scene.ferry.run(&["edit", "new", "--labels", "Old, Older/Still", "--yes"]).await.expect_code(0);
+    let text = std::fs::read_to_string(&drop_in).unwrap();
+    let route = "{ to = \"gmail\", skip_inbox = true, labels = [\"Old\", \"Older/Still\"] }";
+    assert!(text.contains(route), "{text}");
 }

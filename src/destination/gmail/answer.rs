@@ -114,6 +114,7 @@ impl Answer {
             400 if told.to_ascii_lowercase().contains("not enabled") => {
                 paused("check that `user` has a Gmail mailbox")
             }
+            400 | 404 if self.is_about_a_label() => later(reason("its labels are looked up anew"), None),
             // Said of three messages in a row, it is no fault of theirs, unless it speaks of them.
             400 | 413 => Verdict::Rejected {
                 reason: reason("it stays at its source"),

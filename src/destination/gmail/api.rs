@@ -100,7 +100,7 @@ impl Api {
             .client
             .request(request.method.clone(), request.url.clone())
             .timeout(timeout)
-            .headers(fields(request, proof).map_err(Fault::Lost)?)
+            .headers(fields(request, proof)?)
             .body(request.body.to_request());
         match sent.send().await {
             Ok(response) => answer(response, proof).await,
@@ -154,16 +154,17 @@ impl Api {
 /// The header of a request.
 ///
 /// # Errors
-/// A clause: a token that cannot stand in one.
-fn fields(request: &Request, proof: &Proof) -> Result<HeaderMap, String> {
+/// [`Fault::SignIn`]: a token that cannot stand in one.
+fn fields(request: &Request, proof: &Proof) -> Result<HeaderMap, Fault> {
+    let wrong = |_| Fault::SignIn(auth::Error::Unavailable("it holds what no header field can".into()));
     let bearer = format!("Bearer {}", proof.secret().expose_secret());
     let bearer = HeaderValue::from_bytes(bearer.as_bytes());
-    let mut bearer = bearer.map_err(|_| "the token holds a character that no header field can".to_owned())?;
+    let mut bearer = bearer.map_err(wrong)?;
     bearer.set_sensitive(true);
     let mut fields = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
     let length = (CONTENT_LENGTH, request.body.octets().to_string());
     for (name, value) in request.fields.iter().chain([&length]) {
-        fields.insert(name, HeaderValue::try_from(value).map_err(|e| e.to_string())?);
+        fields.insert(name, HeaderValue::try_from(value).map_err(wrong)?);
     }
     Ok(fields)
 }
