@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::texts;
 use crate::ledger::{
-    self, AccountHealth, Change, Configured, DestinationHealth, Emptying, Health, Hoard, Ledger, NewlyParked,
-    Outdated, Polling, Subject, Told, Trouble,
+    self, AccountHealth, Change, Configured, DestinationHealth, Emptying, EndingSignIn, Health, Hoard,
+    Ledger, NewlyParked, Outdated, Polling, Subject, Told, Trouble,
 };
 
 /// What is looked at.
@@ -49,7 +49,7 @@ pub async fn hoards(ledger: &Ledger) -> Result<Vec<Hoard>, ledger::Error> {
 
 /// What has changed since the ledger was last told.
 pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(Trouble, Change)> {
-    let current = current(sight, after);
+    let current = current(sight, after, now);
     let mut changes = Vec::new();
     for trouble in &current {
         let same = |known: &&Trouble| (known.subject, &known.name) == (trouble.subject, &trouble.name);
@@ -57,7 +57,9 @@ pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(T
         let since = trouble.since.or(known.map(|known| known.since)).unwrap_or(now);
         let lasted = (now - since).to_std().unwrap_or_default();
         let is_ripe = trouble.told_after.is_some_and(|after| lasted >= after);
-        let change = match known {
+        // Somebody has signed in since, and that ends soon as well.
+        let is_another = known.is_some_and(|known| is_sign_in(known.subject) && known.since != since);
+        let change = match known.filter(|_| !is_another) {
             Some(known) if known.told => {
                 let untold = sight.health.untold.get(&(trouble.subject, trouble.name.clone()));
                 let told = (trouble.say)(since);
@@ -79,8 +81,9 @@ pub fn changes(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<(T
         is_unseen && is_polled(sight.configured, &known.name) || current.iter().any(is_same)
     };
     for known in sight.health.known.iter().filter(|known| !goes_on(known)) {
-        let change = match known.told && is_configured(sight.configured, known) {
-            // What was taken out of the config is not right again, only gone.
+        let change = match known.told && !is_sign_in(known.subject) && is_configured(sight.configured, known)
+        {
+            // What was taken out of the config is not right again, only gone; and whoever has signed in anew knows.
             false => Change::Over(None),
             true if is_over(sight.health, known) => Change::Over(Some(texts::over(known, now))),
             true if sight.health.untold.contains_key(&(known.subject, known.name.clone())) => Change::Hidden,
@@ -103,7 +106,7 @@ fn is_over(health: &Health, trouble: &Trouble) -> bool {
             let mut all = health.destinations.iter();
             all.find(|known| known.name == trouble.name).and_then(|known| known.last_delivery)
         }
-        Subject::Mailbox => return true,
+        Subject::Mailbox | Subject::AccountSignIn | Subject::DestinationSignIn => return true,
     };
     worked.is_some_and(|at| at >= trouble.since)
 }
@@ -119,13 +122,13 @@ pub fn outdated(sight: &Sight<'_>) -> Vec<(Outdated, Option<Told>)> {
     outdated.map(|outdated| (outdated.clone(), outdated.parked.as_ref().map(texts::parked))).collect()
 }
 
-fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
+fn current(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<Current> {
     let health: HashMap<&str, &AccountHealth> =
         sight.health.accounts.iter().map(|known| (known.name.as_str(), known)).collect();
     let accounts = sight.configured.accounts.iter().filter_map(|account| {
         let known = health.get(account.name.as_str()).copied();
         match &account.polling {
-            Polling::On => failing_account(known?, after),
+            Polling::On => failing_account(known?, account.by_oauth, after),
             Polling::Broken(reason) => Some(broken_account(account.name.as_str(), known, reason, after)),
             Polling::Paused => None,
         }
@@ -137,10 +140,29 @@ fn current(sight: &Sight<'_>, after: Duration) -> Vec<Current> {
     let hoards = sight.hoards.unwrap_or_default().iter();
     let hoards = hoards.filter(|hoard| is_polled(sight.configured, &hoard.account));
     let hoards = hoards.map(|hoard| growing_mailbox(hoard, emptying(sight.configured, &hoard.account)));
-    accounts.chain(destinations).chain(hoards).collect()
+    let sign_ins = sight.health.sign_ins.iter().filter(|sign_in| sign_in.is_near(now));
+    let sign_ins = sign_ins
+        .filter(|sign_in| is_named(sight.configured, sign_in.subject, &sign_in.name))
+        .map(ending_sign_in);
+    accounts.chain(destinations).chain(hoards).chain(sign_ins).collect()
 }
 
-fn failing_account(account: &AccountHealth, after: Duration) -> Option<Current> {
+fn is_sign_in(subject: Subject) -> bool {
+    matches!(subject, Subject::AccountSignIn | Subject::DestinationSignIn)
+}
+
+fn ending_sign_in(sign_in: &EndingSignIn) -> Current {
+    let sign_in = sign_in.clone();
+    Current {
+        subject: sign_in.subject,
+        name: sign_in.name.clone(),
+        since: Some(sign_in.begun_at),
+        told_after: Some(Duration::ZERO),
+        say: Box::new(move |_| texts::sign_in(&sign_in)),
+    }
+}
+
+fn failing_account(account: &AccountHealth, by_oauth: bool, after: Duration) -> Option<Current> {
     let since = account.failing_since?;
     let is_refused = account.refused_logins >= REFUSED_LOGINS;
     let account = account.clone();
@@ -149,7 +171,7 @@ fn failing_account(account: &AccountHealth, after: Duration) -> Option<Current> 
         name: account.name.clone(),
         since: Some(since),
         told_after: Some(if is_refused { Duration::ZERO } else { after }),
-        say: Box::new(move |since| texts::account(&account, since)),
+        say: Box::new(move |since| texts::account(&account, by_oauth, since)),
     })
 }
 
@@ -193,11 +215,13 @@ fn growing_mailbox(hoard: &Hoard, emptying: Emptying) -> Current {
 }
 
 fn is_configured(configured: &Configured, trouble: &Trouble) -> bool {
-    match trouble.subject {
-        Subject::Destination => {
-            configured.destinations.iter().any(|known| known.name.as_str() == trouble.name)
-        }
-        Subject::Account | Subject::Mailbox => is_polled(configured, &trouble.name),
+    is_named(configured, trouble.subject, &trouble.name)
+}
+
+fn is_named(configured: &Configured, subject: Subject, name: &str) -> bool {
+    match subject.is_of_destination() {
+        true => configured.destinations.iter().any(|known| known.name.as_str() == name),
+        false => is_polled(configured, name),
     }
 }
 
@@ -362,6 +386,31 @@ mod tests {
         assert_eq!(told(&refused, None, &on), ["account work turned"]);
         let mended = Health { accounts: vec![work(None, 0)], ..untold(title) };
         assert_eq!(told(&mended, None, &on), ["account work hidden"]);
+    }
+
+    #[test]
+    fn the_end_of_a_sign_in_is_told_of_once_and_its_renewal_is_no_news() {
+        let on = configured(Polling::On);
+        let sign_in = |subject, name: &str, begun: i64, days: i64| EndingSignIn {
+            subject,
+            name: name.into(),
+            begun_at: minutes_ago(begun),
+            ends_at: now() + TimeDelta::days(days),
+        };
+        let at = |sign_ins, known| Health { sign_ins, known, ..Health::default() };
+        let work = |begun, days| vec![sign_in(Subject::AccountSignIn, "work", begun, days)];
+        let known = vec![trouble(Subject::AccountSignIn, "work", 99, true)];
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&at(work(99, 14), vec![]), None, &on), nothing);
+        assert_eq!(told(&at(work(99, 13), vec![]), None, &on), ["account_sign_in work begun"]);
+        assert_eq!(told(&at(work(99, 2), known.clone()), None, &on), nothing, "they know");
+        assert_eq!(told(&at(work(1, 90), known.clone()), None, &on), ["account_sign_in work gone"]);
+        assert_eq!(told(&at(vec![], known.clone()), None, &on), ["account_sign_in work gone"]);
+        assert_eq!(told(&at(work(1, 7), known), None, &on), ["account_sign_in work begun"], "another one");
+        let home = vec![sign_in(Subject::DestinationSignIn, "home", 99, 3)];
+        assert_eq!(told(&at(home.clone(), vec![]), None, &on), ["destination_sign_in home begun"]);
+        assert_eq!(told(&at(home, vec![]), None, &Configured::default()), nothing);
+        assert_eq!(told(&at(work(99, 3), vec![]), None, &configured(Polling::Paused)), nothing);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Mailboxes {
     pub fn of(&self, notice: &Notice) -> Option<&Mailbox> {
         let is = |mailbox: &&Mailbox, name: &str| mailbox.destination.name().as_str() == name;
         let mut all = self.all.iter();
-        let own = if notice.kind == Subject::Destination.as_str() {
+        let own = if Subject::parse(&notice.kind).is_some_and(Subject::is_of_destination) {
             all.find(|mailbox| !is(mailbox, &notice.name))
         } else {
             let own = AccountName::new(&notice.name).and_then(|name| self.own.get(&name));

@@ -4,10 +4,12 @@ use chrono::{DateTime, Local, Utc};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::ledger::{
-    AccountHealth, DestinationHealth, Emptying, Hoard, NewlyParked, Notice, Subject, Told, Trouble,
+    AccountHealth, DestinationHealth, Emptying, EndingSignIn, Hoard, NewlyParked, Notice, Subject, Told,
+    Trouble,
 };
 
-pub fn account(account: &AccountHealth, since: DateTime<Utc>) -> Told {
+/// `by_oauth`: somebody signs in for it, as there is no password.
+pub fn account(account: &AccountHealth, by_oauth: bool, since: DateTime<Utc>) -> Told {
     let AccountHealth { name, error, last_success, .. } = account;
     let last = match last_success {
         Some(at) => format!("The last time it could was {}.", local(*at)),
@@ -17,6 +19,9 @@ pub fn account(account: &AccountHealth, since: DateTime<Utc>) -> Told {
         0 => format!(
             "mailferry goes on trying, less and less often. `mailferry check {name}` logs in and says what it meets; \
              `mailferry fetch {name}` tries at once."
+        ),
+        _ if by_oauth => format!(
+            "Sign in again: `mailferry login {name}`, or Sign in on the page. mailferry then goes on at once."
         ),
         _ => format!(
             "Check the user and the password: `mailferry edit {name}` tries new ones before it saves them. Some \
@@ -125,12 +130,34 @@ pub fn mailbox(hoard: &Hoard, undeleted: u64, emptying: Emptying) -> Told {
     }
 }
 
+pub fn sign_in(sign_in: &EndingSignIn) -> Told {
+    let EndingSignIn { subject, name, ends_at, .. } = sign_in;
+    let (whose, command, then) = match subject.is_of_destination() {
+        true => {
+            (format!("the destination {name}"), format!("--destination {name}"), "no mail goes there, and it")
+        }
+        false => (format!("the account {name}"), name.clone(), "no mail is retrieved, and it"),
+    };
+    let day = ends_at.with_timezone(&Local).format("%Y-%m-%d");
+    Told {
+        title: format!("The sign-in for {whose} ends on {day}"),
+        text: format!(
+            "Its provider says that it ends {}.\n\nSign in again before that: `mailferry login {command}`, or on the page. \
+             Until then all goes on; afterwards {then} waits at its source until somebody has signed in. If the provider is \
+             Google, and you signed in a week before that day: publish the app, as deploy/oauth.md says, and this will not \
+             come again.",
+            local(*ends_at)
+        ),
+    }
+}
+
 pub fn over(trouble: &Trouble, now: DateTime<Utc>) -> Told {
     let name = &trouble.name;
     let title = match trouble.subject {
         Subject::Account => format!("Mail is retrieved from the account {name} again"),
         Subject::Destination => format!("The destination {name} takes mail again"),
         Subject::Mailbox => format!("The mailbox of the account {name} has room again"),
+        Subject::AccountSignIn | Subject::DestinationSignIn => format!("{name} is signed in anew"),
     };
     let (from, to) = (local(trouble.since), local(now));
     Told { title, text: format!("It was not so from {from} to {to}. There is nothing left to do.") }

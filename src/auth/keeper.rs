@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
-use super::vault::Key;
+use super::memory::Memory;
+use super::vault::{Key, new_key};
 use super::{Error, Holder, SignIn};
 
 /// Where grants rest. What it is given is encrypted already.
@@ -91,11 +92,17 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// So long before its end a token is not used any more: the server's clock may be ahead.
+/// So long before its end a token is not used any more: the server's clock may be ahead. Of a short life, a tenth.
 const MARGIN: i64 = 30;
 
 /// How long one process may take to renew a token, before another one tries.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// A provider that stumbles is asked again after so long, where there is nobody else to ask and no token left.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// But not where the first answer has taken so long: others wait, and the lease has an end.
+const STUMBLE: Duration = Duration::from_secs(10);
 
 /// How often a process looks whether another one has renewed it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -108,7 +115,8 @@ impl Grant {
     }
 
     fn is_usable(&self, now: i64) -> bool {
-        self.issued_at <= now + MARGIN && now < self.expires_at - MARGIN
+        let life = self.expires_at - self.issued_at;
+        self.issued_at <= now + MARGIN && now < self.expires_at - MARGIN.min(life / 10)
     }
 }
 
@@ -165,15 +173,12 @@ impl Keeper {
     ) -> Result<SecretString, Error> {
         let refresh = SecretString::from(grant.refresh.clone());
         let revision = stored.revision;
-        let answer = match Client::new(&sign_in.settings) {
-            Ok(client) => client.refresh(&refresh).await,
-            Err(reason) => Err(Refusal::Passing(reason)),
-        };
+        let is_usable = || grant.is_usable((self.0.now)().timestamp()) && !is_refused;
+        let answer = refreshed(sign_in, &refresh, is_usable).await;
         let outcome = match answer {
             Ok(granted) => {
                 let access = granted.access.clone();
-                let consented_at = stored.consented_at;
-                self.save(sign_in, granted, Some(&refresh), consented_at, Some(revision)).await?;
+                self.save(sign_in, granted, Some((&refresh, &stored))).await?;
                 return Ok(access);
             }
             Err(Refusal::Ended(reason)) => {
@@ -183,7 +188,7 @@ impl Keeper {
                 return saved.map_err(Error::Local).and(Err(error));
             }
             // The old one is still good for a while.
-            Err(_) if grant.is_usable((self.0.now)().timestamp()) && !is_refused => Ok(grant.access.into()),
+            Err(_) if is_usable() => Ok(grant.access.into()),
             Err(Refusal::Refused(reason)) => Err(Error::SignIn(reason)),
             Err(other) => Err(Error::Unavailable(other.reason())),
         };
@@ -191,35 +196,69 @@ impl Keeper {
         outcome
     }
 
+    /// For a sign-in of which nothing is to rest anywhere: its grants are in the memory of this process, and go with it.
+    ///
+    /// # Errors
+    /// Where the system gives no random numbers.
+    pub fn in_memory(now: fn() -> DateTime<Utc>) -> Result<Keeper, String> {
+        let key = Key::new(&new_key()?)?;
+        Ok(Keeper::new(Arc::new(Memory::default()), move || Ok(key.clone()), now))
+    }
+
     /// What `old` has signed in for is `new`'s from now on. Returns whether there was anything.
     ///
     /// # Errors
     /// A clause; then nothing has changed.
     pub async fn rename(&self, old: &Holder, new: &Holder) -> Result<bool, String> {
+        self.hand_over(old, self, new).await
+    }
+
+    /// As [`Keeper::rename`], to a holder whose grants `other` keeps.
+    ///
+    /// # Errors
+    /// A clause; then it is still `old`'s.
+    pub async fn hand_over(&self, old: &Holder, other: &Keeper, new: &Holder) -> Result<bool, String> {
         let Some(stored) = self.0.store.load(old).await? else { return Ok(false) };
-        let key = (self.0.key)()?;
-        let plain = key.open(old.as_str(), &stored.sealed).ok_or("it opens with another key only")?;
-        let sealed = key.seal(new.as_str(), &plain)?;
-        self.0.store.save(new, Stored { sealed, ..stored }, None).await?;
+        let plain = (self.0.key)()?.open(old.as_str(), &stored.sealed);
+        let sealed = (other.0.key)()?.seal(new.as_str(), &plain.ok_or("it opens with another key only")?)?;
+        other.0.store.save(new, Stored { sealed, ..stored }, None).await?;
         self.0.store.remove(old).await?;
         Ok(true)
     }
 
-    /// Puts away what a sign-in has brought.
-    pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
-        self.save(sign_in, granted, None, (self.0.now)(), None).await
+    /// Whether somebody has signed in for this holder.
+    ///
+    /// # Errors
+    /// A clause.
+    pub async fn has(&self, holder: &Holder) -> Result<bool, String> {
+        Ok(self.0.store.load(holder).await?.is_some())
     }
 
+    /// Nobody is signed in for this holder any more.
+    ///
+    /// # Errors
+    /// A clause; then perhaps somebody still is.
+    pub async fn forget(&self, holder: &Holder) -> Result<(), String> {
+        match self.has(holder).await? {
+            true => self.0.store.remove(holder).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Puts away what a sign-in has brought.
+    pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
+        self.save(sign_in, granted, None).await
+    }
+
+    /// `before` is what was renewed, with its refresh token; `None` where a person has signed in.
     async fn save(
         &self,
         sign_in: &SignIn,
         granted: Granted,
-        refresh_before: Option<&SecretString>,
-        consented_at: DateTime<Utc>,
-        instead_of: Option<i64>,
+        before: Option<(&SecretString, &Stored)>,
     ) -> Result<(), Error> {
         let now = (self.0.now)();
-        let Some(refresh) = granted.refresh.as_ref().or(refresh_before) else {
+        let Some(refresh) = granted.refresh.as_ref().or(before.map(|(refresh, _)| refresh)) else {
             return Err(Error::SignIn("the provider gave no refresh token".into()));
         };
         let grant = Grant {
@@ -232,9 +271,15 @@ impl Keeper {
         let plain = serde_json::to_vec(&grant).map_err(|e| Error::Local(e.to_string()))?;
         let key = (self.0.key)().map_err(Error::Local)?;
         let sealed = key.seal(sign_in.holder.as_str(), &plain).map_err(Error::Local)?;
-        let ends_at = granted.refresh_life.map(|life| after(now, life));
+        // Not each answer says so: what was said of a refresh token holds as long as that one is used.
+        let is_same = |before: &str| granted.refresh.as_ref().is_none_or(|new| new.expose_secret() == before);
+        let known = before.filter(|(refresh, _)| is_same(refresh.expose_secret()));
+        let known = known.and_then(|(_, stored)| stored.ends_at);
+        let ends_at = granted.refresh_life.map(|life| after(now, life)).or(known);
+        let consented_at = before.map_or(now, |(_, stored)| stored.consented_at);
         let stored = Stored { sealed, revision: 0, consented_at, ends_at, ended: None };
         // Where somebody has signed in anew meanwhile, that is the better one.
+        let instead_of = before.map(|(_, stored)| stored.revision);
         self.0.store.save(&sign_in.holder, stored, instead_of).await.map(drop).map_err(Error::Local)
     }
 
@@ -259,6 +304,25 @@ impl Keeper {
         let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(busy.entry(holder.clone()).or_default())
     }
+}
+
+/// Asks for another token, more than once where that may help and nothing else does.
+async fn refreshed(
+    sign_in: &SignIn,
+    refresh: &SecretString,
+    is_usable: impl Fn() -> bool,
+) -> Result<Granted, Refusal> {
+    let client = Client::new(&sign_in.settings).map_err(Refusal::Passing)?;
+    let begun = tokio::time::Instant::now();
+    for pause in PAUSES {
+        let answer = client.refresh(refresh).await;
+        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::SlowDown));
+        if !is_stumble || is_usable() || begun.elapsed() > STUMBLE {
+            return answer;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    client.refresh(refresh).await
 }
 
 fn after(now: DateTime<Utc>, life: Duration) -> DateTime<Utc> {

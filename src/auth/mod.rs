@@ -11,10 +11,12 @@
 //! | `client` | what is asked of an identity provider, and its answers |
 //! | `signing_in` | the two ways in which a person signs in |
 //! | `keeper` | one grant for each login, and a token that is good for now |
+//! | `memory` | grants that rest nowhere |
 //! | `vault` | the key, and what is encrypted by it |
 
 mod client;
 mod keeper;
+mod memory;
 pub mod sasl;
 mod signing_in;
 mod vault;
@@ -69,6 +71,11 @@ impl Holder {
         Holder(format!("destination/{name}"))
     }
 
+    /// An account that is being added.
+    pub fn new_account(name: impl fmt::Display) -> Holder {
+        Holder(format!("new/{name}"))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,6 +84,7 @@ impl Holder {
     fn command(&self) -> String {
         match self.0.split_once('/') {
             Some(("destination", name)) => format!("mailferry login --destination {name}"),
+            Some(("new", _)) => "mailferry add".into(),
             Some((_, name)) => format!("mailferry login {name}"),
             None => "mailferry login".into(),
         }

@@ -13,10 +13,12 @@ use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
 use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::net::Tls;
-use crate::setup::{self, Mailbox, RouteAnswers, Saved, Suggestion, Told, Unusable};
+use crate::setup::{
+    self, Mailbox, NewLogin, NewSignIn, NoWay, RouteAnswers, Saved, Suggestion, Told, Unusable,
+};
 
 use super::person::{Person, Question};
-use super::{counted, exit, people, plain, print};
+use super::{counted, exit, login, page, people, plain, print};
 
 /// What of an IMAP server is to be another; what is not said stays.
 #[derive(Args)]
@@ -82,6 +84,9 @@ pub struct Answers {
     /// A file with the password, or - for standard input
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Sign in by OAuth, in the place of a password: by the application [oauth.NAME] of the config; for `add`
+    #[arg(long, value_name = "NAME", conflicts_with = "password_file")]
+    oauth: Option<String>,
     /// Leave a copy of retrieved messages on the server: yes, no, or for how long, such as 14d
     #[arg(long, value_name = "yes|no|TIME", value_parser = draft::parse_leave_copy)]
     leave_copy: Option<LeaveCopy>,
@@ -161,10 +166,10 @@ impl From<ImportWord> for Import {
 impl Answers {
     /// Nothing is answered beforehand.
     fn is_none(&self) -> bool {
-        let Answers { host, port, tls, user, password_file, leave_copy, import, .. } = self;
+        let Answers { host, port, tls, user, password_file, oauth, leave_copy, import, .. } = self;
         let server = host.is_none() && port.is_none() && tls.is_none() && user.is_none();
         let terms = leave_copy.is_none() && import.is_none();
-        server && password_file.is_none() && terms && !self.says_where()
+        server && password_file.is_none() && oauth.is_none() && terms && !self.says_where()
     }
 
     /// `account`, changed as far as there are answers.
@@ -253,9 +258,11 @@ pub async fn add(
     if let Some(to) = &answers.to {
         answers.route(&config, to.clone(), None)?;
     }
-    let mut peer = answers.applied_to_peer(settings(&person, &answers, &address, &config).await?);
-    let is_another = |peer: &PeerDraft| setup::must_be_another(&config, &name, peer);
-    let (password, mailbox) = log_in(&person, &answers, &mut peer, is_another).await?;
+    let suggestion = settings(&person, &answers, &address, &config).await?;
+    let oauth = ask_way(&person, &answers, &config, &suggestion)?;
+    let mut peer = answers.applied_to_peer(suggestion.peer);
+    let newcomer = Newcomer { config: &config, name: &name, oauth: oauth.as_deref() };
+    let (login, mailbox) = newcomer.log_in(&person, &answers, &mut peer).await?;
     print(&format!("Logged in: {mailbox}\n"));
     let leave_copy = ask_leave_copy(&person, answers.leave_copy, None)?;
     let import = ask_import(&person, answers.import, &mailbox)?;
@@ -269,7 +276,10 @@ pub async fn add(
     }
     let account = AccountDraft { name, peer, leave_copy, import, routes: vec![route], paused: false };
     make_sure_of(&config.file)?;
-    let saved = setup::add(&config.file, account, password).await?;
+    if oauth.is_some() {
+        page::open_ledger(&config.ledger).await?;
+    }
+    let saved = setup::add(&config.file, account, login).await?;
     print(&format!("Saved as {}\n", saved.file.display()));
     warn(&saved);
     take_up(&config).await
@@ -287,10 +297,11 @@ async fn settings(
     answers: &Answers,
     address: &str,
     config: &Config,
-) -> anyhow::Result<PeerDraft> {
+) -> anyhow::Result<Suggestion> {
     if let Some(host) = &answers.host {
         let (host, user) = (host.clone(), address.trim().to_owned());
-        return Ok(PeerDraft { host, port: POP3_PORTS.of(Tls::Implicit), tls: Tls::Implicit, user });
+        let peer = PeerDraft { host, port: POP3_PORTS.of(Tls::Implicit), tls: Tls::Implicit, user };
+        return Ok(setup::suggestion_for(peer));
     }
     print(&format!("Looking for the settings of {address} ...\n"));
     let suggestion = setup::suggest(address, config.lookup.as_ref()).await;
@@ -303,6 +314,35 @@ async fn settings(
     accepted(person, suggestion)
 }
 
+/// By which application one signs in; `None` is by a password.
+fn ask_way(
+    person: &Person,
+    answers: &Answers,
+    config: &Config,
+    suggestion: &Suggestion,
+) -> anyhow::Result<Option<String>> {
+    if answers.oauth.is_some() {
+        return Ok(answers.oauth.clone());
+    }
+    let ways = setup::ways_in(config, suggestion).map_err(|NoWay { text, block }| {
+        print(&format!("\n{block}\n"));
+        plain(exit::USAGE, text)
+    })?;
+    if answers.password_file.is_some() && ways.contains(&None) {
+        return Ok(None);
+    }
+    let text = |way: &Option<String>| match way {
+        None => "with a password".to_owned(),
+        Some(name) => format!("by OAuth, as [oauth.{name}] of the config says"),
+    };
+    let choices: Vec<(String, usize)> = ways.iter().map(text).zip(0..).collect();
+    let chosen = match choices.len() {
+        1 => 0,
+        _ => person.choose(Question { text: "How to sign in", option: "--oauth" }, &choices)?,
+    };
+    Ok(ways.into_iter().nth(chosen).flatten())
+}
+
 fn tell(suggestion: &Suggestion) {
     for Told { text, link } in &suggestion.told {
         print(&format!("  {text}{}\n", link.map(|link| format!(" {link}")).unwrap_or_default()));
@@ -310,12 +350,13 @@ fn tell(suggestion: &Suggestion) {
 }
 
 /// What is suggested, once the person has said yes to it; else without a host.
-fn accepted(person: &Person, suggestion: Suggestion) -> anyhow::Result<PeerDraft> {
-    match suggestion.question {
-        Some(question) if !person.confirm(&question, false)? => {
-            Ok(PeerDraft { host: String::new(), ..suggestion.peer })
+fn accepted(person: &Person, suggestion: Suggestion) -> anyhow::Result<Suggestion> {
+    match &suggestion.question {
+        Some(question) if !person.confirm(question, false)? => {
+            let peer = PeerDraft { host: String::new(), ..suggestion.peer };
+            Ok(Suggestion { peer, only_oauth: None, ..suggestion })
         }
-        _ => Ok(suggestion.peer),
+        _ => Ok(suggestion),
     }
 }
 
@@ -361,33 +402,68 @@ fn make_sure_of(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks until the source lets us in. Returns its password.
-async fn log_in(
-    person: &Person,
-    answers: &Answers,
-    peer: &mut PeerDraft,
-    is_another: impl Fn(&PeerDraft) -> Result<(), setup::Error>,
-) -> anyhow::Result<(SecretString, Mailbox)> {
-    loop {
-        peer.user = person.line(Question { text: "User name", option: "--user" }, Some(&peer.user))?;
-        let password = password(person, answers.password_file.as_deref())?;
-        ask_server(person, peer, "POP3 server", &POP3_PORTS)?;
-        match is_another(peer) {
-            Err(error) if person.is_absent() => return Err(error.into()),
-            Err(error) => {
-                print(&format!("That did not work: {error}\n"));
-                continue;
+/// An account that is not there yet.
+struct Newcomer<'a> {
+    config: &'a Config,
+    name: &'a AccountName,
+    /// NAME of `[oauth.NAME]`; `None` is by a password.
+    oauth: Option<&'a str>,
+}
+
+impl Newcomer<'_> {
+    /// Asks until the source lets us in. Returns what opened it.
+    async fn log_in(
+        &self,
+        person: &Person,
+        answers: &Answers,
+        peer: &mut PeerDraft,
+    ) -> anyhow::Result<(NewLogin, Mailbox)> {
+        let mut signed_in = None;
+        loop {
+            peer.user = person.line(Question { text: "User name", option: "--user" }, Some(&peer.user))?;
+            let password = match self.oauth {
+                Some(_) => None,
+                None => Some(password(person, answers.password_file.as_deref())?),
+            };
+            ask_server(person, peer, "POP3 server", &POP3_PORTS)?;
+            match setup::must_be_another(self.config, self.name, peer) {
+                Err(error) if person.is_absent() => return Err(error.into()),
+                Err(error) => {
+                    print(&format!("That did not work: {error}\n"));
+                    continue;
+                }
+                Ok(()) => {}
             }
-            Ok(()) => {}
-        }
-        print(&format!("Logging in to {} ...\n", peer.host));
-        match setup::log_in_account(peer.net(), &peer.user, &password).await {
-            Ok(mailbox) => return Ok((password, mailbox)),
-            Err(reason) if person.is_absent() => {
-                return Err(plain(exit::LATER, format!("{}: {reason}", peer.host)));
+            let login = match (password, self.oauth) {
+                (None, Some(oauth)) => {
+                    let new = self.sign_in(oauth, &peer.user, signed_in.take()).await?;
+                    NewLogin::SignIn(signed_in.insert(new).clone())
+                }
+                (password, _) => NewLogin::Password(password.unwrap_or_default()),
+            };
+            print(&format!("Logging in to {} ...\n", peer.host));
+            match setup::log_in_account(peer.net(), &peer.user, login.login()).await {
+                Ok(mailbox) => return Ok((login, mailbox)),
+                Err(reason) if person.is_absent() => {
+                    return Err(plain(exit::LATER, format!("{}: {reason}", peer.host)));
+                }
+                Err(reason) => {
+                    print(&format!("That did not work. {}: {reason}\n", peer.host));
+                    // Where it is the server that is wrong, nobody has to sign in once more.
+                    signed_in = signed_in.filter(|_| !reason.is_of_credentials());
+                }
             }
-            Err(reason) => print(&format!("That did not work. {}: {reason}\n", peer.host)),
         }
+    }
+
+    /// Waits until somebody has signed in, unless they have for this very user.
+    async fn sign_in(&self, oauth: &str, user: &str, known: Option<NewSignIn>) -> anyhow::Result<NewSignIn> {
+        if let Some(known) = known.filter(|known| known.is_for(oauth, user)) {
+            return Ok(known);
+        }
+        let new = NewSignIn::new(&self.config.file, oauth, self.name, user).await?;
+        login::consent(&new.sign_in, login::Way::Any).await?;
+        Ok(new)
     }
 }
 
@@ -626,7 +702,7 @@ async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, De
             match setup::suggest_home(&peer.user, config.lookup.as_ref()).await {
                 Ok(suggestion) => {
                     tell(&suggestion);
-                    let typed = std::mem::replace(&mut peer, accepted(person, suggestion)?).user;
+                    let typed = std::mem::replace(&mut peer, accepted(person, suggestion)?.peer).user;
                     if typed != peer.user {
                         print(&format!("  The user name there is {}.\n", peer.user));
                     }
@@ -676,11 +752,12 @@ fn given_changes(
     answers: &Answers,
     config: &Config,
     before: &AccountDraft,
+    by_oauth: bool,
 ) -> anyhow::Result<(AccountDraft, Option<SecretString>)> {
     let after = answers.applied_to(before.clone(), config)?;
     let password = match &answers.password_file {
         Some(file) => Some(password(person, Some(file))?),
-        None if after.peer != before.peer => Some(new_password(person, FOR_ANOTHER)?),
+        None if after.peer != before.peer && !by_oauth => Some(new_password(person, FOR_ANOTHER)?),
         None => None,
     };
     Ok((after, password))
@@ -693,12 +770,14 @@ async fn ask_changes(
     person: &Person,
     config: &Config,
     before: &AccountDraft,
+    by_oauth: bool,
 ) -> anyhow::Result<(AccountDraft, Option<SecretString>)> {
     let mut after = before.clone();
     after.peer.user =
         person.line(Question { text: "User name", option: "--user" }, Some(&before.peer.user))?;
     ask_server(person, &mut after.peer, "POP3 server", &POP3_PORTS)?;
     let password = match after.peer == before.peer {
+        _ if by_oauth => None,
         true => person.password_if_new("New password (empty keeps the one that is known)")?,
         false => Some(new_password(person, FOR_ANOTHER)?),
     };
@@ -723,13 +802,14 @@ pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow:
     let account = known(&config, name)?;
     let person = Person::new(answers.yes);
     let before = AccountDraft::of(account);
+    let by_oauth = account.pop3.login.is_by_oauth();
     let (after, password) = match answers.is_none() {
         true if person.is_absent() => {
             let text = "nothing was said to be changed; mailferry edit --help lists what can be";
             return Err(plain(exit::USAGE, text));
         }
-        true => ask_changes(&person, &config, &before).await?,
-        false => given_changes(&person, answers, &config, &before)?,
+        true => ask_changes(&person, &config, &before, by_oauth).await?,
+        false => given_changes(&person, answers, &config, &before, by_oauth)?,
     };
     if after == before && password.is_none() {
         print("Nothing was changed.\n");
@@ -745,6 +825,11 @@ pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow:
         print(&format!("{}\n", setup::COUNTS_AT_FIRST));
     }
     warn(&saved);
+    if saved.wants_sign_in {
+        print(&format!(
+            "The server or the user is another one now: sign in again by `mailferry login {name}`\n"
+        ));
+    }
     let code = take_up(&config).await?;
     if is_let_in && Ledger::is_held(&config.ledger) {
         // Whatever failed with the old password may be well now.

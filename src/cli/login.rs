@@ -1,6 +1,5 @@
 //! `mailferry login`: somebody signs in at an identity provider, so that an account or a destination can log in by OAuth.
 
-use std::io::BufRead as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,20 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::auth::{self, Address, DeviceCode, DeviceState, Holder, SignIn, TokenStore};
-use crate::config::{Broken, Config};
-use crate::ledger::{Ledger, Request, Tokens};
-use crate::message::{AccountName, DestinationName};
+use crate::auth::{self, Address, DeviceCode, DeviceState, SignIn, TokenStore};
+use crate::config::Config;
+use crate::ledger::{Ledger, Tokens};
 use crate::printable::printable;
-use crate::setup;
+use crate::setup::{self, Whom};
 
+use super::typed::Typed;
 use super::{exit, page, plain, print};
-
-/// Who signs in.
-pub enum Whom {
-    Account(AccountName),
-    Destination(DestinationName),
-}
 
 /// How somebody wants to sign in, where the provider leaves the choice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,13 +31,16 @@ pub enum Way {
 }
 
 pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
-    let config = match whom {
-        Whom::Account(name) => setup::load_with_secret_of(file, name).await?,
-        Whom::Destination(name) => setup::load_with_secret_of_destination(file, name).await?,
-    };
-    let sign_in = wanted(&config, whom)?;
-    setup::prepare_key(&config).map_err(|reason| plain(exit::CONFIG, reason))?;
+    let (config, sign_in) = setup::sign_in_for(file, whom).await?;
     page::open_ledger(&config.ledger).await?;
+    consent(&sign_in, way).await?;
+    tell_end(&config, whom).await?;
+    take_up(&config, whom).await?;
+    try_it(config, whom).await
+}
+
+/// Until somebody has signed in.
+pub async fn consent(sign_in: &SignIn, way: Way) -> anyhow::Result<()> {
     let has_codes = sign_in.settings.device_url.is_some();
     match way {
         Way::Code if !has_codes => {
@@ -55,39 +51,7 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
         Way::Any | Way::Code | Way::Browser => by_browser(sign_in).await?,
     }
     print(&format!("Signed in as {}.\n", printable(&sign_in.user)));
-    tell_end(&config, whom).await?;
-    take_up(&config, whom).await?;
-    try_it(config, whom).await
-}
-
-fn wanted<'c>(config: &'c Config, whom: &Whom) -> anyhow::Result<&'c SignIn> {
-    let found = match whom {
-        Whom::Account(name) => {
-            let broken = config.broken.iter().find(|broken| broken.name == *name);
-            if let Some(Broken { reason, .. }) = broken {
-                return Err(plain(exit::CONFIG, reason.clone()));
-            }
-            if !config.accounts.iter().any(|account| account.name == *name) {
-                return Err(plain(exit::USAGE, format!("there is no account `{name}` in the config")));
-            }
-            setup::sign_in_of(config, name)
-        }
-        Whom::Destination(name) => {
-            let destination = config.destinations.iter().find(|known| known.name == *name);
-            let Some(destination) = destination else {
-                return Err(plain(exit::USAGE, format!("there is no destination `{name}` in the config")));
-            };
-            if let Err(reason) = &destination.kind {
-                return Err(plain(exit::CONFIG, reason.clone()));
-            }
-            setup::sign_in_at(config, name)
-        }
-    };
-    found.ok_or_else(|| {
-        let text =
-            "it needs no sign-in; for one by OAuth write `oauth = \"NAME\"` in the place of its password";
-        plain(exit::USAGE, text)
-    })
+    Ok(())
 }
 
 async fn by_code(sign_in: &SignIn) -> anyhow::Result<()> {
@@ -124,16 +88,7 @@ async fn by_browser(sign_in: &SignIn) -> anyhow::Result<()> {
     let desk = Desk { address: Arc::clone(&address), landed: landed.clone() };
     let app = Router::new().fallback(land).with_state(desk);
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
-    // A thread of its own: it may wait for a line that never comes.
-    std::thread::spawn(move || {
-        for line in
-            std::io::stdin().lock().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty())
-        {
-            if landed.blocking_send(line).is_err() {
-                break;
-            }
-        }
-    });
+    let typed = Typed::lines_to(landed);
     let outcome = loop {
         let Some(line) = landings.recv().await else {
             break Err(plain(exit::LATER, "nobody has signed in"));
@@ -148,6 +103,8 @@ async fn by_browser(sign_in: &SignIn) -> anyhow::Result<()> {
         }
     };
     server.abort();
+    // Whatever is typed from here on answers other questions.
+    typed.end().await;
     outcome
 }
 
@@ -176,11 +133,8 @@ fn refused(fault: auth::Error) -> anyhow::Error {
 
 /// Some providers say how long a sign-in lasts: Google 7 days, as long as the application is in testing.
 async fn tell_end(config: &Config, whom: &Whom) -> anyhow::Result<()> {
-    let holder = match whom {
-        Whom::Account(name) => Holder::account(name),
-        Whom::Destination(name) => Holder::destination(name),
-    };
-    let stored = Tokens::at(&config.ledger).load(&holder).await.map_err(|text| plain(exit::LEDGER, text))?;
+    let stored =
+        Tokens::at(&config.ledger).load(&whom.holder()).await.map_err(|text| plain(exit::LEDGER, text))?;
     if let Some(ends) = stored.and_then(|stored| stored.ends_at) {
         let day = ends.with_timezone(&Local).format("%Y-%m-%d");
         print(&format!(
@@ -196,13 +150,7 @@ async fn take_up(config: &Config, whom: &Whom) -> anyhow::Result<()> {
     if !Ledger::is_held(&config.ledger) {
         return Ok(());
     }
-    let request = match whom {
-        Whom::Account(name) => Request::Poll { account: name.clone() },
-        Whom::Destination(name) => {
-            Request::Retry { account: None, id: None, destination: Some(name.clone()) }
-        }
-    };
-    Ledger::visit(&config.ledger).await?.request(&request, Utc::now()).await?;
+    Ledger::visit(&config.ledger).await?.request(&whom.request(), Utc::now()).await?;
     Ok(())
 }
 

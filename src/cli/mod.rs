@@ -16,6 +16,7 @@ mod person;
 mod providers;
 mod report;
 mod table;
+mod typed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -442,8 +443,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
                 _ => login::Way::Any,
             };
             let whom = match (account, destination) {
-                (_, Some(name)) => login::Whom::Destination(name),
-                (Some(name), None) => login::Whom::Account(name),
+                (_, Some(name)) => setup::Whom::Destination(name),
+                (Some(name), None) => setup::Whom::Account(name),
                 (None, None) => return Err(plain(exit::USAGE, "name an account")),
             };
             login::login(&file, &whom, way).await

@@ -46,6 +46,15 @@ pub struct AccountDraft {
     pub paused: bool,
 }
 
+/// What a new account's file says of how it logs in.
+#[derive(Clone, Copy, Debug)]
+pub enum LoginKey<'a> {
+    /// The file that holds its password, relative to the folder of the config.
+    PasswordIn(&'a Path),
+    /// NAME of `[oauth.NAME]`.
+    OAuth(&'a str),
+}
+
 /// An IMAP destination, but for its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeDraft {
@@ -77,12 +86,15 @@ impl AccountDraft {
         }
     }
 
-    /// The text of a new file. `password` is the file that holds it, relative to the folder of the config.
-    pub fn text(&self, password: &Path) -> String {
+    /// The text of a new file.
+    pub fn text(&self, login: LoginKey<'_>) -> String {
         let mut document = DocumentMut::new();
         let table = document.as_table_mut();
         self.peer.write(table, None);
-        set(table, "password", in_file(password));
+        match login {
+            LoginKey::PasswordIn(file) => set(table, "password", in_file(file)),
+            LoginKey::OAuth(name) => set(table, "oauth", name.into()),
+        }
         for (key, value) in self.terms() {
             set(table, key, value);
         }
@@ -160,7 +172,8 @@ impl HomeDraft {
         HomeDraft { name: name.clone(), peer }
     }
 
-    /// `text`, a main file, with this destination at its end. `password` is as for [`AccountDraft::text`].
+    /// `text`, a main file, with this destination at its end. `password` is the file that holds it, relative to the folder of the
+    /// config.
     ///
     /// # Errors
     /// Where `text` is not TOML, or has a destination of that name.
@@ -184,7 +197,7 @@ impl HomeDraft {
     }
 
     /// `text`, a main file in which this destination is `before`, changed to mean this. What is the same keeps its wording,
-    /// comments stay. `password` is as for [`AccountDraft::text`].
+    /// comments stay. `password` is the file that holds it, relative to the folder of the config.
     ///
     /// # Errors
     /// Where `text` is not TOML, or this destination no table of its own.

@@ -349,25 +349,33 @@ async fn account(file: PathBuf, raw: RawAccount, safe: &Safe<'_>) -> Result<Acco
 async fn login(peer: &Peer, service: Service, holder: Holder, safe: &Safe<'_>) -> Result<Login, Fault> {
     match &peer.login {
         RawLogin::Password(password) => safe.fetch(password).await.map(Login::Password),
-        RawLogin::OAuth(oauth) => sign_in(oauth, service, holder, &peer.user, safe).await,
+        RawLogin::OAuth(oauth) => by_oauth(oauth, service, holder, &peer.user, safe).await,
     }
 }
 
-async fn sign_in(
+async fn by_oauth(
     oauth: &OAuth,
     service: Service,
     holder: Holder,
     user: &str,
     safe: &Safe<'_>,
 ) -> Result<Login, Fault> {
-    if let Some(ca_file) = &oauth.ca_file {
-        ca_file.check().await?;
-    }
+    check(oauth.ca_file.as_ref()).await?;
     let secret = match &oauth.secret {
         Some(secret) => Some(safe.fetch(secret).await?),
         None => None,
     };
     Ok(oauth.login(service, holder, user, secret))
+}
+
+/// How `user` signs in by this application for POP3, for an account that is not in the config yet.
+///
+/// # Errors
+/// The secret of the application, or its `ca_file`, cannot be had.
+pub async fn new_login(oauth: &OAuth, holder: Holder, user: &str) -> Result<Login, Faults> {
+    let safe = Safe { env: &|name| std::env::var_os(name), secrets: Secrets::Fetch };
+    let login = by_oauth(oauth, Service::Pop3, holder, user, &safe).await;
+    login.map_err(|fault| Faults(vec![fault]))
 }
 
 pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Account {
@@ -409,7 +417,7 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
         RawKind::Gmail(raw) => {
             let RawGmail { user, oauth, url, never_mark_spam, process_for_calendar, ca_file } = raw;
             let (login, trust) =
-                tokio::join!(sign_in(&oauth, Service::Gmail, holder, &user, safe), check(ca_file.as_ref()));
+                tokio::join!(by_oauth(&oauth, Service::Gmail, holder, &user, safe), check(ca_file.as_ref()));
             let ca_file = ca_file.map(|file| file.path);
             let settings = |login| {
                 Kind::Gmail(gmail::Settings {

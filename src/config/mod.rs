@@ -32,7 +32,9 @@ use tracing::Level;
 
 pub use account::usual_spam_signs;
 pub use fault::{Fault, Faults};
-pub use load::{load, load_text, load_with_secret_of, load_with_secret_of_destination, load_without_secrets};
+pub use load::{
+    load, load_text, load_with_secret_of, load_with_secret_of_destination, load_without_secrets, new_login,
+};
 pub use oauth::OAuth;
 pub use secret::in_file as secret_in;
 pub use surroundings::{find, place};

@@ -33,6 +33,11 @@ pub enum Service {
 }
 
 impl OAuth {
+    /// The word of the identity provider, where it is one that is known.
+    pub fn identity(&self) -> Option<&'static str> {
+        self.provider.map(|provider| provider.id)
+    }
+
     /// How `user` signs in by it, for a service whose tokens are kept for `holder`.
     pub fn login(&self, service: Service, holder: Holder, user: &str, secret: Option<SecretString>) -> Login {
         Login::oauth(holder, user, self.settings(service, secret))

@@ -2,6 +2,7 @@
 
 mod labels;
 mod look_up;
+mod merged;
 mod past;
 mod sessions;
 mod verdict;
@@ -175,26 +176,41 @@ impl ImapFolder {
         outgoing: &[Outgoing],
         fates: &mut [Fate],
     ) -> Result<(), Error> {
-        let is_small = |outgoing: &Outgoing| outgoing.message.bytes().is_some();
         let go_together =
             |a: &Outgoing, b: &Outgoing| is_small(a) && is_small(b) && a.mark.folder == b.mark.folder;
         let mut rest = fates;
         for batch in outgoing.chunk_by(go_together) {
-            let folder = &batch[0].mark.folder;
-            let mailbox = self.mailbox(&mut lease.session, folder).await?;
+            let mailbox = self.mailbox(&mut lease.session, &batch[0].mark.folder).await?;
             let (fates, others) = rest.split_at_mut(batch.len());
             rest = others;
-            let items: Vec<Item> = batch.iter().map(|outgoing| item(&outgoing.message, route)).collect();
-            if batch.iter().all(is_small) {
-                self.append_small(&mut lease.session, &mailbox, &items, fates).await?;
-            } else {
-                let large = &batch[0].message;
-                self.append_large(&mut lease.session, &mailbox, &items[0], large, &mut fates[0]).await?;
+            let appended = self.append_batch(lease, route, &mailbox, batch, fates).await;
+            if appended.is_err() && lease.session.capabilities().gmail {
+                labels::are_missing(fates);
             }
-            lease.learn(folder, fates);
-            self.label(&mut lease.session, route, &mailbox, batch, fates).await?;
+            appended?;
         }
         Ok(())
+    }
+
+    async fn append_batch(
+        &self,
+        lease: &mut Lease<'_>,
+        route: &Route,
+        mailbox: &Mailbox,
+        batch: &[Outgoing],
+        fates: &mut [Fate],
+    ) -> Result<(), Error> {
+        let session = &mut lease.session;
+        let items: Vec<Item> = batch.iter().map(|outgoing| item(&outgoing.message, route)).collect();
+        if batch.iter().all(is_small) {
+            self.append_small(session, mailbox, &items, fates).await?;
+        } else {
+            let large = &batch[0].message;
+            self.append_large(session, mailbox, &items[0], large, &mut fates[0]).await?;
+        }
+        lease.learn(&batch[0].mark.folder, fates);
+        self.tell_merged(&mut lease.session, mailbox, batch, fates).await?;
+        self.label(&mut lease.session, route, mailbox, fates).await
     }
 
     async fn append_small(
@@ -358,6 +374,10 @@ async fn greeting(session: Session) -> String {
     // It was asked, and it answered: how it says goodbye does not matter.
     let _ = session.logout().await;
     told
+}
+
+fn is_small(outgoing: &Outgoing) -> bool {
+    outgoing.message.bytes().is_some()
 }
 
 /// Makes the folder. Another session may have been quicker.

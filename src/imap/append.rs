@@ -35,6 +35,8 @@ pub enum Fate {
     Stored(Option<Uid>),
     /// Not stored.
     Refused(Refusal),
+    /// Another message, with the same Message-ID, is kept in its place.
+    Merged,
 }
 
 /// A message's place in its folder.

@@ -1,8 +1,5 @@
 //! Gmail's labels (its extension X-GM-EXT-1): what a message is shown under, beside the folder that it was stored in.
 
-use async_imap::imap_proto::{MailboxDatum, Response};
-
-use super::mailbox::quote;
 use super::{Error, Mailbox, Session};
 
 /// Most messages labelled by one command: a line has an end for servers too.
@@ -39,28 +36,6 @@ impl Session {
             self.run_unread("STORE", &command).await?;
         }
         Ok(())
-    }
-
-    /// UIDs of the messages in a folder that have this Message-ID, as it stands in their header.
-    ///
-    /// # Errors
-    /// [`Error::Refused`], and those that end the session.
-    pub async fn uids_of(&mut self, mailbox: &Mailbox, message_id: &str) -> Result<Vec<u32>, Error> {
-        // What cannot stand in a quoted string is no Message-ID that a server would find.
-        if !message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Ok(Vec::new());
-        }
-        self.select(mailbox).await?;
-        let mut found = Vec::new();
-        let command = format!("UID SEARCH HEADER MESSAGE-ID {}", quote(message_id));
-        self.run("SEARCH", &command, |response| {
-            if let Response::MailboxData(MailboxDatum::Search(uids)) = response {
-                found.extend(uids.iter().copied().take(AT_ONCE));
-            }
-        })
-        .await?;
-        found.truncate(AT_ONCE);
-        Ok(found)
     }
 
     async fn select(&mut self, mailbox: &Mailbox) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_imap::imap_proto::{AttributeValue, MailboxDatum, Response, ResponseCode, StatusAttribute};
 
+use super::mailbox::quote;
 use super::{Error, Fingerprint, Mailbox, Purpose, Session};
 use crate::net::within;
 
@@ -131,26 +132,45 @@ impl Session {
         Ok(rows)
     }
 
-    /// The Message-ID of each message in the open folder, as `read` makes it out in a header with nothing else in it.
-    pub async fn message_ids(
+    /// UIDs of at most 256 messages in the open folder that have this Message-ID, as it stands in their header.
+    pub async fn uids_of(&mut self, message_id: &str) -> Result<Vec<u32>, Error> {
+        // What cannot stand in a quoted string is no Message-ID that a server would find.
+        if !message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        let command = format!("UID SEARCH HEADER MESSAGE-ID {}", quote(message_id));
+        self.run("SEARCH", &command, |response| {
+            if let Response::MailboxData(MailboxDatum::Search(uids)) = response {
+                found.extend(uids.iter().copied().take(AT_ONCE));
+            }
+        })
+        .await?;
+        found.truncate(AT_ONCE);
+        Ok(found)
+    }
+
+    /// What `read` makes out of each message's header in the open folder, which has only the `fields` of these names in it.
+    pub async fn headers<T>(
         &mut self,
         uids: &[u32],
-        read: impl Fn(&[u8]) -> Option<String>,
-    ) -> Result<HashMap<u32, Option<String>>, Error> {
-        let mut message_ids = HashMap::new();
+        fields: &str,
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<HashMap<u32, T>, Error> {
+        let mut headers = HashMap::new();
         for uids in uids.chunks(AT_ONCE) {
-            let command = format!("UID FETCH {} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", set(uids));
+            let command = format!("UID FETCH {} (UID BODY.PEEK[HEADER.FIELDS ({fields})])", set(uids));
             self.fetch(&command, |response| {
                 if let Some((uid, attributes)) = fetched(response)
                     && let Some(header) = body(attributes)
                     && uids.contains(&uid)
                 {
-                    message_ids.insert(uid, read(header));
+                    headers.insert(uid, read(header));
                 }
             })
             .await?;
         }
-        Ok(message_ids)
+        Ok(headers)
     }
 
     /// The [`Fingerprint`] of each message in the open folder that has exactly the octets given with its UID; a UID may

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{DAY, int, list, moment, small, unsigned};
+use super::report::SOON;
 use super::{DeliveryId, Error, Ledger, Outlives};
 use crate::message::unix;
 
@@ -16,6 +17,10 @@ pub enum Subject {
     Destination,
     /// An account's mailbox at its source.
     Mailbox,
+    /// What somebody has signed in for, for an account.
+    AccountSignIn,
+    /// The same for a destination.
+    DestinationSignIn,
 }
 
 /// The kind of a notice about messages of an account that were parked. They are told of and then forgotten: only a person
@@ -37,6 +42,8 @@ pub struct Health {
     pub accounts: Vec<AccountHealth>,
     /// The same of destinations.
     pub destinations: Vec<DestinationHealth>,
+    /// Sign-ins that end at a known time.
+    pub sign_ins: Vec<EndingSignIn>,
     /// What was parked and has not been told of.
     pub parked: Vec<NewlyParked>,
     /// Notices on their way about what was parked, and is so no longer, or only in part.
@@ -68,6 +75,24 @@ pub struct DestinationHealth {
     pub error: String,
     /// When it last took a message.
     pub last_delivery: Option<DateTime<Utc>>,
+}
+
+/// A sign-in that ends unless it is renewed by a person, as its provider says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndingSignIn {
+    /// [`Subject::AccountSignIn`] or [`Subject::DestinationSignIn`].
+    pub subject: Subject,
+    pub name: String,
+    /// When a person signed in, by which one sign-in is told from the next.
+    pub begun_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+}
+
+impl EndingSignIn {
+    /// Whether people are to know by now.
+    pub fn is_near(&self, now: DateTime<Utc>) -> bool {
+        self.ends_at - now < SOON
+    }
 }
 
 /// Deliveries of one account to one destination that have been given up for now.
@@ -137,7 +162,7 @@ pub struct Told {
 pub struct Notice {
     pub id: i64,
     pub made_at: DateTime<Utc>,
-    /// account, destination, mailbox or parked.
+    /// account, destination, mailbox, account_sign_in, destination_sign_in or parked.
     pub kind: String,
     pub name: String,
     /// begun or over.
@@ -194,12 +219,28 @@ impl Ledger {
         Ok(Health {
             accounts: accounts.into_iter().map(AccountHealth::from).collect(),
             destinations: destinations.collect(),
+            sign_ins: self.ending_sign_ins().await?,
             parked: self.newly_parked().await?,
             // After what is newly parked: what is parked anew is told of there, and must not be told of here as well.
             outdated: self.outdated().await?,
             known: known.collect(),
             untold: self.untold().await?,
         })
+    }
+
+    async fn ending_sign_ins(&self) -> Result<Vec<EndingSignIn>, Error> {
+        let sql = "
+            SELECT holder, consented_at, ends_at FROM tokens
+            WHERE ends_at IS NOT NULL AND ended IS NULL ORDER BY holder";
+        let rows: Vec<(String, i64, i64)> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.sql_error())?;
+        let sign_in = |(holder, begun_at, ends_at): (String, i64, i64)| {
+            let (kind, name) = holder.split_once('/')?;
+            let subject = Subject::parse(&format!("{kind}_sign_in"))?;
+            let (begun_at, ends_at) = (moment(begun_at), moment(ends_at));
+            Some(EndingSignIn { subject, name: name.to_owned(), begun_at, ends_at })
+        };
+        Ok(rows.into_iter().filter_map(sign_in).collect())
     }
 
     async fn outdated(&self) -> Result<Vec<Outdated>, Error> {
@@ -416,7 +457,7 @@ async fn note(
         Change::Noted | Change::Begun(_) => {
             let keep = "
                 INSERT INTO troubles (kind, name, since, told) VALUES ($1, $2, $3, $4)
-                ON CONFLICT (kind, name) DO UPDATE SET told = excluded.told";
+                ON CONFLICT (kind, name) DO UPDATE SET since = excluded.since, told = excluded.told";
             let is_told = matches!(change, Change::Begun(_));
             let keep = sqlx::query(keep).bind(kind).bind(name).bind(unix(trouble.since)).bind(is_told);
             keep.execute(&mut *connection).await?;
@@ -565,11 +606,26 @@ impl Subject {
             Subject::Account => "account",
             Subject::Destination => "destination",
             Subject::Mailbox => "mailbox",
+            Subject::AccountSignIn => "account_sign_in",
+            Subject::DestinationSignIn => "destination_sign_in",
         }
     }
 
-    fn parse(text: &str) -> Option<Subject> {
-        [Subject::Account, Subject::Destination, Subject::Mailbox].into_iter().find(|it| it.as_str() == text)
+    /// It is about a destination of that name, not about an account.
+    pub fn is_of_destination(self) -> bool {
+        matches!(self, Subject::Destination | Subject::DestinationSignIn)
+    }
+
+    pub fn parse(text: &str) -> Option<Subject> {
+        [
+            Subject::Account,
+            Subject::Destination,
+            Subject::Mailbox,
+            Subject::AccountSignIn,
+            Subject::DestinationSignIn,
+        ]
+        .into_iter()
+        .find(|it| it.as_str() == text)
     }
 }
 

@@ -103,8 +103,8 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 pub use adopt::{Adopted, Adoption, SeenElsewhere};
 pub use alerts::{
-    AccountHealth, Change, DestinationHealth, Health, Hoard, NewlyParked, Notice, Outdated, Subject, Told,
-    Trouble, Way,
+    AccountHealth, Change, DestinationHealth, EndingSignIn, Health, Hoard, NewlyParked, Notice, Outdated,
+    Subject, Told, Trouble, Way,
 };
 pub use configured::{Configured, ConfiguredAccount, ConfiguredDestination, Emptying, Polling, Step};
 pub use deletions::Deletion;

@@ -208,7 +208,7 @@ async fn rename(
     let rename = "UPDATE accounts SET name = $2 WHERE name = $1";
     sqlx::query(rename).bind(old.as_str()).bind(new.as_str()).execute(&mut *connection).await?;
     let troubles = "
-        UPDATE OR REPLACE troubles SET name = $2 WHERE name = $1 AND kind IN ('account', 'mailbox')";
+        UPDATE OR REPLACE troubles SET name = $2 WHERE name = $1 AND kind IN ('account', 'mailbox', 'account_sign_in')";
     sqlx::query(troubles).bind(old.as_str()).bind(new.as_str()).execute(connection).await?;
     Ok(true)
 }

@@ -54,7 +54,7 @@ pub struct AccountStatus {
 }
 
 /// So long before a sign-in ends, people are told.
-const SOON: TimeDelta = TimeDelta::days(14);
+pub(super) const SOON: TimeDelta = TimeDelta::days(14);
 
 impl AccountStatus {
     /// When the sign-in for it ends, if that is soon and a person has to see to it.

@@ -135,7 +135,8 @@ impl Candidate {
     pub fn question(&self, server: &Server) -> Option<String> {
         // Whole, however long: an owner that is cut off could be anybody (draft-ietf-mailmaint-autoconfig section 5.1).
         let owner = base_domain(&server.host);
-        let question = format!("your password would go to {owner}: is that where you have this mailbox?");
+        let what = if server.oauth_only { "what you sign in for" } else { "your password" };
+        let question = format!("{what} would go to {owner}: is that where you have this mailbox?");
         (self.source != Source::Preset).then_some(question)
     }
 }

@@ -74,6 +74,14 @@ impl Provider {
         }
     }
 
+    /// Why no password opens a mailbox there, where that is so: a sentence.
+    pub fn only_oauth(&self) -> Option<&'static str> {
+        match self.login {
+            Login::OAuthOnly(reason) => Some(reason),
+            Login::Password | Login::AppPassword(_) => None,
+        }
+    }
+
     /// What a person has to know and to do, each a sentence or more, with the provider's own page.
     pub fn advice(&self) -> Vec<(String, Option<&'static str>)> {
         let mut advice = Vec::new();

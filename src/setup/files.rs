@@ -12,10 +12,12 @@ use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
+use super::new_sign_in::NewLogin;
+use super::sign_ins::end_sign_in;
 use super::trial::{log_in_account, log_in_home};
 use super::words::LoginFault;
 use crate::auth::Login;
-use crate::config::draft::{self, AccountDraft, HomeDraft, PeerDraft};
+use crate::config::draft::{self, AccountDraft, HomeDraft, LoginKey, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
 use crate::message::{AccountName, DestinationName};
 use crate::net;
@@ -49,6 +51,19 @@ pub enum Error {
     /// A password that is known goes to no other server and to no other user.
     #[error("the server or the user is another one now; give the password again")]
     PasswordNeeded,
+    /// There is no password to change.
+    #[error(
+        "{0} signs in by OAuth and has no password: sign in by `mailferry login {0}`, or write a password into its file in the \
+         place of `oauth`"
+    )]
+    ByOAuth(AccountName),
+    #[error("it needs no sign-in; for one by OAuth write `oauth = \"NAME\"` in the place of its password")]
+    NoSignIn,
+    #[error("there is no [oauth.{name}] in the config; it has: {}", listed(known))]
+    NoApplication { name: String, known: Vec<String> },
+    /// Something in the config has to be mended first, for this reason.
+    #[error("{0}")]
+    Unusable(String),
     #[error("{host}: {reason}")]
     LoginFailed { host: String, reason: LoginFault },
     #[error(transparent)]
@@ -68,9 +83,22 @@ impl Error {
             | Error::TwoFolders
             | Error::ByHand { .. }
             | Error::HomeByHand { .. }
-            | Error::PasswordNeeded => true,
-            Error::LoginFailed { .. } | Error::Config(_) | Error::File { .. } => false,
+            | Error::PasswordNeeded
+            | Error::ByOAuth(_)
+            | Error::NoSignIn
+            | Error::NoApplication { .. } => true,
+            Error::Unusable(_) | Error::LoginFailed { .. } | Error::Config(_) | Error::File { .. } => false,
         }
+    }
+
+    pub(super) fn no_account(config: &Config, name: &AccountName) -> Error {
+        let known = config.accounts.iter().map(|account| account.name.clone()).collect();
+        Error::NoAccount { name: name.clone(), known }
+    }
+
+    pub(super) fn no_destination(config: &Config, name: &str) -> Error {
+        let known = config.destinations.iter().map(|known| known.name.clone()).collect();
+        Error::NoDestination { name: name.to_owned(), known }
     }
 }
 
@@ -88,6 +116,8 @@ pub struct Saved {
     pub file: PathBuf,
     /// What of it is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
+    /// Somebody has to sign in before it can be polled.
+    pub wants_sign_in: bool,
 }
 
 /// Writes a main file for somebody who has none, and the folder for accounts beside it.
@@ -137,53 +167,78 @@ fn is_same_mailbox(net: &net::Settings, user: &str, peer: &PeerDraft) -> bool {
 ///
 /// # Errors
 /// All that is wrong with it, each with its key; or as [`add`].
-pub fn check(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<(), Error> {
-    checked(config, account, password).map(drop)
+pub fn check(config: &Config, account: &AccountDraft, login: &NewLogin) -> Result<(), Error> {
+    checked(config, account, login).map(drop)
 }
 
 fn checked(
     config: &Config,
     account: &AccountDraft,
-    password: &SecretString,
+    login: &NewLogin,
 ) -> Result<(PathBuf, Vec<String>), Error> {
     let name = &account.name;
     must_be_free(config, name)?;
     must_be_another(config, name, &account.peer)?;
-    must_be_readable(&config.file, password)?;
+    let (key, password) = match login {
+        NewLogin::Password(password) => {
+            must_be_readable(&config.file, password)?;
+            (LoginKey::PasswordIn(Path::new("password")), password.clone())
+        }
+        NewLogin::SignIn(new) => (LoginKey::OAuth(&new.oauth), SecretString::default()),
+    };
     let folder = match &config.accounts_dir {
         Some(folder) => folder.clone(),
         None => folder_of(&absolute(&config.file)).join(draft::ACCOUNTS_DIR),
     };
     let file = folder.join(format!("{name}.toml"));
-    let (_, warnings) =
-        draft::read(config, name, &file, &account.text(Path::new("password")), password.clone())?;
+    let (_, warnings) = draft::read(config, name, &file, &account.text(key), password)?;
     must_be_of_use(config, &folder)?;
     Ok((file, warnings))
 }
 
-/// Writes a new account's file, and its password. The config at `main` is read again: others may have changed it while
-/// questions were asked.
+/// Writes a new account's file, and its password, or puts what was signed in for into the ledger, which has to be there. The
+/// config at `main` is read again: others may have changed it while questions were asked.
 ///
 /// # Errors
 /// Nothing is saved then, but perhaps the folder for accounts.
-pub async fn add(main: &Path, account: AccountDraft, password: SecretString) -> Result<Saved, Error> {
+pub async fn add(main: &Path, account: AccountDraft, login: NewLogin) -> Result<Saved, Error> {
     let config = config::load_without_secrets(main).await?;
-    on_disk(main, move || add_to(&config, &account, &password)).await
+    let (name, given) = (account.name.clone(), login.clone());
+    let mut saved = on_disk(main, move || add_to(&config, &account, &given)).await?;
+    if let NewLogin::SignIn(new) = login
+        && let Err(reason) = new.keep(main, &name).await
+    {
+        let text = format!(
+            "the sign-in could not be kept ({reason}); sign in again: `mailferry login {name}`, or on the page"
+        );
+        saved.warnings.push(text);
+        saved.wants_sign_in = true;
+    }
+    Ok(saved)
 }
 
-fn add_to(config: &Config, account: &AccountDraft, password: &SecretString) -> Result<Saved, Error> {
-    let (file, warnings) = checked(config, account, password)?;
+fn add_to(config: &Config, account: &AccountDraft, login: &NewLogin) -> Result<Saved, Error> {
+    let (file, warnings) = checked(config, account, login)?;
     make_accounts_folder(config)?;
-    let secret = write_password(config, folder_of(&file), &format!("{}%.password", account.name), password)?;
-    let text = account.text(&as_in_config(config, &secret));
+    let (text, secret) = match login {
+        NewLogin::Password(password) => {
+            let pattern = format!("{}%.password", account.name);
+            let secret = write_password(config, folder_of(&file), &pattern, password)?;
+            (account.text(LoginKey::PasswordIn(&as_in_config(config, &secret))), Some(secret))
+        }
+        NewLogin::SignIn(new) => (account.text(LoginKey::OAuth(&new.oauth)), None),
+    };
     if let Err(error) = write_new(&file, text.as_bytes()) {
-        let _ = std::fs::remove_file(&secret);
+        if let Some(secret) = secret {
+            let _ = std::fs::remove_file(secret);
+        }
         return Err(fault(&file, "written", &error));
     }
-    Ok(Saved { file, warnings })
+    Ok(Saved { file, warnings, wants_sign_in: false })
 }
 
-/// Changes an account's file, and its password where there is a new one, which is tried first.
+/// Changes an account's file, and its password where there is a new one, which is tried first. One that signs in by OAuth is
+/// signed out where its server or its user is another one now: what was signed in for goes to no other.
 ///
 /// # Errors
 /// What is wrong, and then the account is as it was.
@@ -194,6 +249,10 @@ pub async fn change(
     password: Option<SecretString>,
 ) -> Result<Saved, Error> {
     must_be_ours(config, before)?;
+    let by_oauth = before.pop3.login.is_by_oauth();
+    if by_oauth && password.is_some() {
+        return Err(Error::ByOAuth(before.name.clone()));
+    }
     let old = AccountDraft::of(before);
     let is_moved = after.peer != old.peer;
     if is_moved {
@@ -205,21 +264,25 @@ pub async fn change(
     }
     rewritten(config, before, &after, password.as_ref())?;
     match &password {
-        None if is_moved => return Err(Error::PasswordNeeded),
+        None if is_moved && !by_oauth => return Err(Error::PasswordNeeded),
         None => {}
         Some(password) => {
             let PeerDraft { host, port, tls, user } = after.peer.clone();
             let peer = net::Settings { host: host.clone(), port, tls, ..before.pop3.peer.clone() };
-            let outcome = log_in_account(peer, &user, password).await;
+            let outcome = log_in_account(peer, &user, password.clone().into()).await;
             outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
         }
     }
     // That may have taken its time, and somebody may have changed the file meanwhile.
     let (text, warnings) = rewritten(config, before, &after, password.as_ref())?;
+    if is_moved && by_oauth {
+        // First, as there must be no moment at which it could go there.
+        end_sign_in(config, &before.name).await.map_err(Error::Unusable)?;
+    }
     let (main, file) = (config.file.clone(), before.file.clone());
     let (config, name) = (config.clone(), before.name.clone());
     on_disk(&main, move || write_change(&config, &name, &file, &text, password.as_ref())).await?;
-    Ok(Saved { file: before.file.clone(), warnings })
+    Ok(Saved { file: before.file.clone(), warnings, wants_sign_in: is_moved && by_oauth })
 }
 
 fn rewritten(
@@ -297,10 +360,7 @@ pub fn own_file<'c>(config: &'c Config, name: &AccountName) -> Result<&'c Path, 
             Err(Error::ByHand { name: name.clone(), file: config.file.clone() })
         }
         Some(file) => Ok(file),
-        None => {
-            let known = config.accounts.iter().map(|account| account.name.clone()).collect();
-            Err(Error::NoAccount { name: name.clone(), known })
-        }
+        None => Err(Error::no_account(config, name)),
     }
 }
 
@@ -340,10 +400,7 @@ fn add_home_to(config: &Config, home: &HomeDraft, password: &SecretString) -> Re
 /// [`Error::NoDestination`], [`Error::HomeByHand`].
 pub fn own_home<'c>(config: &'c Config, name: &str) -> Result<(HomeDraft, &'c net::Settings), Error> {
     let found = config.destinations.iter().find(|known| known.name.as_str() == name);
-    let found = found.ok_or_else(|| Error::NoDestination {
-        name: name.to_owned(),
-        known: config.destinations.iter().map(|known| known.name.clone()).collect(),
-    })?;
+    let found = found.ok_or_else(|| Error::no_destination(config, name))?;
     match &found.kind {
         Ok(config::Kind::Imap(settings)) if found.has_password_file => {
             Ok((HomeDraft::of(&found.name, settings), &settings.peer))

@@ -7,10 +7,12 @@
 //! | `route` | where the mail of an account goes |
 //! | `retrieval` | fetching one message from its source, to look at it |
 //! | `sign_ins` | logins by OAuth: where their tokens are |
+//! | `new_sign_in` | signing in for an account that is not there yet |
 //! | `suggestion` | what is offered for an address |
 //! | `words` | what is wrong with a login or an answer, as the terminal says it and as the page does |
 
 mod files;
+mod new_sign_in;
 mod retrieval;
 mod route;
 mod sign_ins;
@@ -22,11 +24,11 @@ pub use files::{
     Error, Saved, add, add_home, change, change_home, check, create, delete, must_be_another, must_be_free,
     own_file, own_home, who_shows,
 };
+pub use new_sign_in::{NewLogin, NewSignIn, NoWay, suggestion_for, ways_in};
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, has_labels, route};
 pub use sign_ins::{
-    load, load_with_secret_of, load_with_secret_of_destination, prepare_key, rename_sign_in, sign_in_at,
-    sign_in_of,
+    Whom, load, load_with_secret_of, load_with_secret_of_destination, rename_sign_in, sign_in_for,
 };
 pub use suggestion::{Suggestion, Told, free_name, suggest, suggest_home};
 pub use trial::{

@@ -22,10 +22,7 @@ pub struct RouteAnswers<'a> {
 /// [`Error::NoDestination`], [`Error::TwoFolders`].
 pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>) -> Result<Route, Error> {
     let known = config.destinations.iter().find(|known| known.name.as_str() == answers.to);
-    let known = known.ok_or_else(|| Error::NoDestination {
-        name: answers.to.to_owned(),
-        known: config.destinations.iter().map(|known| known.name.clone()).collect(),
-    })?;
+    let known = known.ok_or_else(|| Error::no_destination(config, answers.to))?;
     let default = Route::to(known.name.clone());
     let before = before.unwrap_or(&default);
     let when = before.when.clone();

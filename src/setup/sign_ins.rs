@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::Error;
 use crate::auth::{Holder, Keeper, Key, Login, SignIn, new_key};
 use crate::config::{self, Config, Faults, Kind, TokenKey};
-use crate::ledger::Tokens;
+use crate::ledger::{Request, Tokens};
 use crate::message::{AccountName, DestinationName};
 
 /// [`config::load`], with its logins ready for use.
@@ -77,7 +78,7 @@ fn key(place: &TokenKey) -> Result<Key, String> {
 ///
 /// # Errors
 /// A sentence's clause: there is none, and none can be made.
-pub fn prepare_key(config: &Config) -> Result<(), String> {
+pub(super) fn prepare_key(config: &Config) -> Result<(), String> {
     if let TokenKey::File(path) = &config.token_key
         && !path.exists()
     {
@@ -88,25 +89,100 @@ pub fn prepare_key(config: &Config) -> Result<(), String> {
     key(&config.token_key).map(drop)
 }
 
-/// The sign-in of an account, `None` where it has a password.
-pub fn sign_in_of<'c>(config: &'c Config, account: &AccountName) -> Option<&'c SignIn> {
-    let account = config.accounts.iter().find(|known| known.name == *account)?;
-    by_oauth(&account.pop3.login)
+/// Nobody is signed in for this account any more.
+///
+/// # Errors
+/// A clause.
+pub(super) async fn end_sign_in(config: &Config, account: &AccountName) -> Result<(), String> {
+    keeper(config).forget(&Holder::account(account)).await
 }
 
-/// The sign-in of a destination, `None` where it has none.
-pub fn sign_in_at<'c>(config: &'c Config, name: &DestinationName) -> Option<&'c SignIn> {
-    let destination = config.destinations.iter().find(|known| known.name == *name)?;
-    match &destination.kind {
-        Ok(Kind::Imap(settings)) => by_oauth(&settings.login),
-        Ok(Kind::Gmail(settings)) => by_oauth(&settings.login),
-        Ok(Kind::Webhook(_)) | Err(_) => None,
+/// What was signed in for beside the ledger is kept in it from now on, for an account that is in the config by now.
+///
+/// # Errors
+/// A clause.
+pub(super) async fn take_over(
+    main: &Path,
+    from: &Keeper,
+    holder: &Holder,
+    account: &AccountName,
+) -> Result<(), String> {
+    let config = config::load_with_secret_of(main, account).await.map_err(|faults| faults.to_string())?;
+    let is_there = from.hand_over(holder, &keeper(&config), &Holder::account(account)).await?;
+    if is_there { Ok(()) } else { Err("nobody has signed in".into()) }
+}
+
+/// Who signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    Account(AccountName),
+    Destination(DestinationName),
+}
+
+impl Whom {
+    pub fn name(&self) -> &str {
+        match self {
+            Whom::Account(name) => name.as_str(),
+            Whom::Destination(name) => name.as_str(),
+        }
+    }
+
+    pub fn holder(&self) -> Holder {
+        match self {
+            Whom::Account(name) => Holder::account(name),
+            Whom::Destination(name) => Holder::destination(name),
+        }
+    }
+
+    /// What is asked of whoever holds the ledger, so that what waited for the sign-in waits no more.
+    pub fn request(&self) -> Request {
+        match self {
+            Whom::Account(name) => Request::Poll { account: name.clone() },
+            Whom::Destination(name) => {
+                Request::Retry { account: None, id: None, destination: Some(name.clone()) }
+            }
+        }
     }
 }
 
-fn by_oauth(login: &Login) -> Option<&SignIn> {
-    match login {
-        Login::OAuth(sign_in) => Some(sign_in),
-        Login::Password(_) => None,
+/// How `whom` signs in, with the config at `main` that says so, and with a key for what that brings.
+///
+/// # Errors
+/// [`Error::NoAccount`], [`Error::NoDestination`], [`Error::NoSignIn`]; [`Error::Config`] and [`Error::Unusable`] where the
+/// config has to be mended first.
+pub async fn sign_in_for(main: &Path, whom: &Whom) -> Result<(Config, SignIn), Error> {
+    let config = match whom {
+        Whom::Account(name) => load_with_secret_of(main, name).await?,
+        Whom::Destination(name) => load_with_secret_of_destination(main, name).await?,
+    };
+    let login = match whom {
+        Whom::Account(name) => login_of(&config, name)?,
+        Whom::Destination(name) => login_at(&config, name)?,
+    };
+    let sign_in = match login {
+        Some(Login::OAuth(sign_in)) => (**sign_in).clone(),
+        Some(Login::Password(_)) | None => return Err(Error::NoSignIn),
+    };
+    prepare_key(&config).map_err(Error::Unusable)?;
+    Ok((config, sign_in))
+}
+
+fn login_of<'c>(config: &'c Config, name: &AccountName) -> Result<Option<&'c Login>, Error> {
+    if let Some(broken) = config.broken.iter().find(|broken| broken.name == *name) {
+        return Err(Error::Unusable(broken.reason.clone()));
+    }
+    let account = config.accounts.iter().find(|account| account.name == *name);
+    let account = account.ok_or_else(|| Error::no_account(config, name))?;
+    Ok(Some(&account.pop3.login))
+}
+
+fn login_at<'c>(config: &'c Config, name: &DestinationName) -> Result<Option<&'c Login>, Error> {
+    let destination = config.destinations.iter().find(|known| known.name == *name);
+    let destination = destination.ok_or_else(|| Error::no_destination(config, name.as_str()))?;
+    match &destination.kind {
+        Ok(Kind::Imap(settings)) => Ok(Some(&settings.login)),
+        Ok(Kind::Gmail(settings)) => Ok(Some(&settings.login)),
+        Ok(Kind::Webhook(_)) => Ok(None),
+        Err(reason) => Err(Error::Unusable(reason.clone())),
     }
 }

@@ -14,8 +14,10 @@ pub struct Suggestion {
     pub peer: PeerDraft,
     /// What to know before a login: where this is from, what to switch on, which password; or why nothing is known.
     pub told: Vec<Told>,
-    /// What a person must say yes to before a password goes to that server.
+    /// What a person must say yes to before a password, or what they sign in for, goes to that server.
     pub question: Option<String>,
+    /// Why no password opens it, only a sign-in by OAuth: a sentence.
+    pub only_oauth: Option<String>,
 }
 
 /// A sentence, and the provider's own page that belongs to it.
@@ -40,7 +42,7 @@ impl From<Step> for Told {
 /// How the mail of an address is retrieved, as far as anybody knows. Without `lookup` nobody is asked.
 ///
 /// # Errors
-/// Why it cannot be retrieved by POP3 with a password, in one sentence.
+/// Why it cannot be retrieved by POP3, in one sentence.
 pub async fn suggest(address: &str, lookup: Option<&Network>) -> Result<Suggestion, String> {
     Protocol::Pop3.suggest(address, lookup).await
 }
@@ -60,23 +62,30 @@ enum Protocol {
 }
 
 impl Protocol {
-    /// The best of what is known: the first who names a server that takes a password.
+    /// The best of what is known: the first who names a server that takes a password, else the first whose server can be
+    /// signed in for.
     async fn suggest(self, address: &str, lookup: Option<&Network>) -> Result<Suggestion, String> {
         let Found { candidates, misses } = ask(address, lookup).await;
         let mut told: Vec<Told> = Vec::new();
+        let mut by_oauth = None;
         for candidate in candidates {
             if let Some(reason) = self.hindrance(&candidate) {
+                let offer = self.offer_by_oauth(&candidate, &reason);
                 // Others may be wrong: mail may only pass through there.
                 if candidate.source == Source::Preset {
-                    return Err(reason);
+                    return offer.ok_or(reason);
                 }
                 told.push(format!("{reason} This is said because {}.", candidate.origin).into());
+                by_oauth = by_oauth.or(offer);
             } else if let Some(server) = self.server(&candidate) {
-                told.push(format!("These are the settings as {}.", candidate.origin).into());
-                told.extend(candidate.provider.map(|provider| self.steps(provider)).unwrap_or_default());
+                told.extend(self.known(&candidate));
                 let question = candidate.question(server);
-                return Ok(Suggestion { peer: draft_of(server), told, question });
+                return Ok(Suggestion { peer: draft_of(server), told, question, only_oauth: None });
             }
+        }
+        if let Some(offer) = by_oauth {
+            told.extend(offer.told);
+            return Ok(Suggestion { told, ..offer });
         }
         told.extend(misses.into_iter().map(|miss| format!("{miss}.").into()));
         // Where nobody may be asked, it is no news.
@@ -84,7 +93,27 @@ impl Protocol {
             let name = self.name();
             told.insert(0, format!("No {name} server was found; your provider's help names it.").into());
         }
-        Ok(Suggestion { peer: self.unknown(address), told, question: None })
+        Ok(Suggestion { peer: self.unknown(address), told, question: None, only_oauth: None })
+    }
+
+    fn known(self, candidate: &Candidate) -> Vec<Told> {
+        let origin = format!("These are the settings as {}.", candidate.origin).into();
+        let steps = candidate.provider.map(|provider| self.steps(provider)).unwrap_or_default();
+        std::iter::once(origin).chain(steps).collect()
+    }
+
+    /// The server of an account that no password opens. A destination is added with a password alone.
+    fn offer_by_oauth(self, candidate: &Candidate, reason: &str) -> Option<Suggestion> {
+        let server = match self {
+            Protocol::Pop3 => self.servers(candidate).iter().find(|server| server.oauth_only)?,
+            Protocol::Imap => return None,
+        };
+        Some(Suggestion {
+            peer: draft_of(server),
+            told: self.known(candidate),
+            question: candidate.question(server),
+            only_oauth: Some(reason.to_owned()),
+        })
     }
 
     fn name(self) -> &'static str {

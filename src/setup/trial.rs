@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::sign_ins;
 use super::words::LoginFault;
+use crate::auth::Login;
 use crate::config;
 use crate::destination::gmail::Gmail;
 use crate::destination::imap_folder::{self, ImapFolder};
@@ -63,12 +64,8 @@ pub async fn log_in(source: &pop3::Settings, connector: &Connector) -> Result<Ma
 ///
 /// # Errors
 /// What is wrong, as a clause that can follow the host's name.
-pub async fn log_in_account(
-    peer: net::Settings,
-    user: &str,
-    password: &SecretString,
-) -> Result<Mailbox, LoginFault> {
-    let source = pop3::Settings::new(peer, user, password.clone().into());
+pub async fn log_in_account(peer: net::Settings, user: &str, login: Login) -> Result<Mailbox, LoginFault> {
+    let source = pop3::Settings::new(peer, user, login);
     let connector = Connectors::default().connector(&source.peer).map_err(pop3::Error::from)?;
     Ok(log_in(&source, &connector).await?)
 }

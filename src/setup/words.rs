@@ -1,5 +1,6 @@
 //! What is wrong, as the terminal says it, by the keys of the config, and as the page does, by the labels of its fields.
 
+use crate::auth;
 use crate::config::Fault;
 use crate::destination::imap_folder;
 use crate::net::{self, Remedy};
@@ -15,10 +16,17 @@ pub enum LoginFault {
 }
 
 impl LoginFault {
-    /// It was the user or the password that was refused.
+    /// It was the user, or the password, or the sign-in, that was refused.
     pub fn is_of_credentials(&self) -> bool {
         match self {
-            LoginFault::Pop3(fault) => matches!(fault, pop3::Error::Auth { .. }),
+            LoginFault::Pop3(fault) => {
+                matches!(
+                    fault,
+                    pop3::Error::Auth { .. }
+                        | pop3::Error::Token { .. }
+                        | pop3::Error::SignIn(auth::Error::SignIn(_))
+                )
+            }
             LoginFault::Imap(fault) => {
                 matches!(fault, imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. })
             }

@@ -14,10 +14,12 @@ use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
 use super::words::capitalised;
 use super::{Page, Shared};
+use crate::ledger::Token;
 use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
-    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS,
-    PeerDraft, Ports, RouteAnswers, Saved, Tls, Told, Unusable, tls_word,
+    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, HomeDraft, IMAP_PORTS, LoginFault, MOST_DAYS, NewLogin,
+    NewSignIn, NoWay, POP3_PORTS, PeerDraft, Ports, RouteAnswers, Saved, Suggestion, Tls, Told, Unusable,
+    tls_word,
 };
 
 #[derive(Template)]
@@ -30,6 +32,8 @@ struct Step {
     told: Vec<Told>,
     /// What is wrong with no field in particular.
     complaints: Vec<String>,
+    /// What is to be copied into the config, if anything.
+    block: String,
     fields: Vec<Field>,
     button: &'static str,
     /// What the button says while one waits.
@@ -55,7 +59,12 @@ pub struct AddressForm {
 pub struct LoginForm {
     pub name: String,
     pub user: String,
+    /// Missing where none is asked for.
+    #[serde(default)]
     pub password: SecretString,
+    /// NAME of `[oauth.NAME]`; empty for a password.
+    #[serde(default)]
+    pub oauth: String,
     pub host: String,
     pub port: String,
     pub tls: String,
@@ -118,6 +127,7 @@ fn address_step(address: &str, complaints: &Complaints) -> Step {
         place: "Step 1 of 3",
         told: vec![Told { text: "How to sign in at which provider:".into(), link: Some("/providers") }],
         complaints,
+        block: String::new(),
         fields,
         button: "Next",
         busy: "Looking for its settings ...",
@@ -140,12 +150,17 @@ pub async fn begin(
         Ok(suggestion) => suggestion,
         Err(reason) => return Ok(complain(&address_step(address, &Complaints::one("address", reason)))),
     };
+    if let Err(NoWay { text, block }) = setup::ways_in(&config, &suggestion) {
+        let step = address_step(address, &Complaints::one("address", text));
+        return Ok(complain(&Step { block, ..step }));
+    }
     let question = suggestion.question.as_deref().map(capitalised);
     let draft = Draft {
         name: setup::free_name(&config, address),
         peer: suggestion.peer,
         told: suggestion.told.into_iter().chain(question.map(Told::from)).collect(),
-        password: None,
+        only_oauth: suggestion.only_oauth,
+        login: None,
         mailbox: None,
         mail: None,
         home: None,
@@ -162,25 +177,59 @@ pub async fn login(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     let draft = page.drafts.get(&owner, &id)?;
+    let config = page.config().await?;
     let name = draft.name.as_ref().map(AccountName::as_str).unwrap_or_default();
-    let form = LoginForm::of(name, &draft.peer, &POP3_PORTS);
-    Ok(html(&login_step(&form, draft.told, draft.password.is_some(), &Complaints::default())))
+    let mut form = LoginForm::of(name, &draft.peer, &POP3_PORTS);
+    form.oauth = match &draft.login {
+        Some(NewLogin::SignIn(new)) => new.oauth.clone(),
+        Some(NewLogin::Password(_)) | None => String::new(),
+    };
+    Ok(html(&login_step(&config, &form, draft, &Complaints::default())))
 }
 
-fn login_step(form: &LoginForm, told: Vec<Told>, has_password: bool, complaints: &Complaints) -> Step {
+fn login_step(config: &Config, form: &LoginForm, draft: Draft, complaints: &Complaints) -> Step {
+    let has_password = matches!(draft.login, Some(NewLogin::Password(_)));
     let mut fields = login_fields(form, has_password, "POP3 server", "pop.example.com");
+    let ways = ways_in(config, &draft);
+    if !ways.contains(&None) {
+        fields.retain(|field| field.name != "password");
+    }
+    if ways.iter().any(Option::is_some) {
+        let at = fields.iter().position(|field| field.name == "user").map_or(0, |at| at + 1);
+        fields.insert(at, way_field(&form.oauth, ways));
+    }
     fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
     let complaints = complaints.at(&mut fields);
     Step {
         title: "Log in to the account",
         place: "Step 2 of 3",
-        told,
+        told: draft.told,
         complaints,
+        block: String::new(),
         fields,
         button: "Log in",
         busy: "Logging in ...",
         back: Back::To("/add".into()),
     }
+}
+
+fn ways_in(config: &Config, draft: &Draft) -> Vec<Option<String>> {
+    let (peer, only_oauth) = (draft.peer.clone(), draft.only_oauth.clone());
+    let suggestion = Suggestion { peer, told: Vec::new(), question: None, only_oauth };
+    setup::ways_in(config, &suggestion).unwrap_or_else(|_| vec![None])
+}
+
+/// `None` of the ways is a password.
+fn way_field(chosen: &str, ways: Vec<Option<String>>) -> Field {
+    let hint = match ways.contains(&None) {
+        true => "By OAuth you sign in at the provider next, and need no password here.",
+        false => "You sign in at the provider next.",
+    };
+    let choice = |way: Option<String>| match way {
+        None => (String::new(), "With a password".to_owned()),
+        Some(name) => (name.clone(), format!("By OAuth: {name}")),
+    };
+    Field::choice("oauth", "How to sign in", chosen, ways.into_iter().map(choice).collect()).hint(hint)
 }
 
 /// The fields that each server needs.
@@ -197,7 +246,7 @@ pub fn login_fields(form: &LoginForm, has_password: bool, server: &'static str, 
     ]
 }
 
-/// Logs in, and keeps what the server shows.
+/// Logs in, and keeps what the server shows; whoever is to sign in by OAuth does that first.
 pub async fn log_in(
     State(page): Shared,
     Extension(SignedIn(owner)): Extension<SignedIn>,
@@ -207,36 +256,69 @@ pub async fn log_in(
     let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
     let mut complaints = Complaints::default();
-    let Some(Login { name, peer, password }) = form.login(&config, &draft, &mut complaints) else {
+    let Some(Login { name, peer, login }) = form.login(&config, &draft, &mut complaints).await else {
         // The draft stays as it was: what was typed now may be for another server than what is known.
-        return Ok(complain(&login_step(&form, draft.told, draft.password.is_some(), &complaints)));
+        return Ok(complain(&login_step(&config, &form, draft, &complaints)));
     };
-    let outcome = setup::log_in_account(peer.net(), &peer.user, &password).await;
-    let host = peer.host.clone();
-    let (mailbox, refused) = match outcome {
-        Ok(mailbox) => (Some(mailbox), None),
-        Err(reason) => (None, Some(reason)),
+    let is_signed_in = match &login {
+        NewLogin::SignIn(new) => new.is_done().await,
+        NewLogin::Password(_) => true,
     };
-    // One that was refused is typed again.
-    let is_good = refused.as_ref().is_none_or(|reason| !reason.is_of_credentials());
     page.drafts.change(&owner, &id, |draft| {
-        (draft.name, draft.peer, draft.password) = (Some(name), peer, is_good.then_some(password));
-        draft.mailbox = mailbox;
+        (draft.name, draft.peer, draft.login) = (Some(name), peer.clone(), Some(login));
+        draft.mailbox = None;
     });
-    if let Some(reason) = refused {
-        let complaints = Complaints::one("", format!("That did not work. {host}: {}.", reason.on_page()));
-        return Ok(complain(&login_step(&form, draft.told, is_good, &complaints)));
+    page.consents.end_of_draft(&id);
+    if !is_signed_in {
+        return Ok(go(&format!("/add/{id}/sign-in")));
     }
-    // Where there is no destination yet, that comes first.
-    let next = if config.destinations.is_empty() { "home" } else { "mail" };
-    Ok(go(&format!("/add/{id}/{next}")))
+    if let Err(reason) = page.try_draft(&owner, &id).await {
+        let complaints = Complaints::one("", format!("That did not work. {}: {reason}.", peer.host));
+        return Ok(complain(&login_step(&config, &form, page.drafts.get(&owner, &id)?, &complaints)));
+    }
+    Ok(go(&format!("/add/{id}/{}", after_login(&config))))
+}
+
+/// Where there is no destination yet, that comes first.
+fn after_login(config: &Config) -> &'static str {
+    if config.destinations.is_empty() { "home" } else { "mail" }
+}
+
+impl Page {
+    /// Logs in with what has been answered so far, and keeps what the server shows.
+    ///
+    /// # Errors
+    /// What is wrong, a clause that can follow the host's name. What was refused is known no longer.
+    pub async fn try_draft(&self, owner: &Token, id: &str) -> Result<(), String> {
+        let gone = "what you had answered is no longer there; begin again";
+        let draft = self.drafts.get(owner, id).map_err(|_| gone)?;
+        let Some(login) = draft.login else { return Err("type the password".into()) };
+        let outcome = setup::log_in_account(draft.peer.net(), &draft.peer.user, login.login()).await;
+        let is_refused = outcome.as_ref().is_err_and(LoginFault::is_of_credentials);
+        if let (NewLogin::SignIn(new), true) = (&login, is_refused) {
+            new.undo().await;
+        }
+        let (mailbox, reason) = match outcome {
+            Ok(mailbox) => (Some(mailbox), None),
+            Err(fault) => (None, Some(fault.on_page())),
+        };
+        self.drafts.change(owner, id, |now| {
+            // Somebody may have answered anew meanwhile.
+            if now.peer == draft.peer {
+                now.mailbox = mailbox;
+                now.login =
+                    now.login.take().filter(|login| !(is_refused && matches!(login, NewLogin::Password(_))));
+            }
+        });
+        reason.map_or(Ok(()), Err)
+    }
 }
 
 /// What the second step has been answered with.
 struct Login {
     name: AccountName,
     peer: PeerDraft,
-    password: SecretString,
+    login: NewLogin,
 }
 
 /// What a file would be refused for is said before anybody logs in.
@@ -244,7 +326,7 @@ fn complaints_of_login(
     config: &Config,
     name: &AccountName,
     peer: &PeerDraft,
-    password: &SecretString,
+    login: &NewLogin,
     complaints: &mut Complaints,
 ) {
     let account = AccountDraft {
@@ -255,7 +337,7 @@ fn complaints_of_login(
         routes: Vec::new(),
         paused: false,
     };
-    match setup::check(config, &account, password) {
+    match setup::check(config, &account, login) {
         Err(setup::Error::Config(faults)) => {
             // Where the mail goes is asked later.
             let faults = faults.0.into_iter().filter(|fault| !fault.key.starts_with("deliver"));
@@ -269,16 +351,57 @@ fn complaints_of_login(
 
 impl LoginForm {
     /// `None` where there are complaints.
-    fn login(&self, config: &Config, draft: &Draft, complaints: &mut Complaints) -> Option<Login> {
+    async fn login(&self, config: &Config, draft: &Draft, complaints: &mut Complaints) -> Option<Login> {
         let name = self.account_name(config, complaints);
         let peer = self.peer(&POP3_PORTS, complaints);
-        let known = draft.password.as_ref().map(|password| (password, &draft.peer));
-        let password = self.password_or(known, peer.as_ref(), complaints);
-        let (name, peer, password) = (name?, peer?, password?);
+        let login = match self.oauth.as_str() {
+            "" => self.by_password(draft, peer.as_ref(), complaints),
+            _ => self.by_oauth(config, draft, name.as_ref(), peer.as_ref(), complaints).await,
+        };
+        let (name, peer, login) = (name?, peer?, login?);
         if complaints.is_empty() {
-            complaints_of_login(config, &name, &peer, &password, complaints);
+            complaints_of_login(config, &name, &peer, &login, complaints);
         }
-        complaints.is_empty().then_some(Login { name, peer, password })
+        complaints.is_empty().then_some(Login { name, peer, login })
+    }
+
+    fn by_password(
+        &self,
+        draft: &Draft,
+        peer: Option<&PeerDraft>,
+        complaints: &mut Complaints,
+    ) -> Option<NewLogin> {
+        if let Some(reason) = &draft.only_oauth {
+            complaints.add("oauth", reason.clone());
+            return None;
+        }
+        let known = match &draft.login {
+            Some(NewLogin::Password(password)) => Some((password, &draft.peer)),
+            Some(NewLogin::SignIn(_)) | None => None,
+        };
+        self.password_or(known, peer, complaints).map(NewLogin::Password)
+    }
+
+    /// The sign-in of before, where it is for this very `peer`: what it brought goes to no other. Else a new one.
+    async fn by_oauth(
+        &self,
+        config: &Config,
+        draft: &Draft,
+        name: Option<&AccountName>,
+        peer: Option<&PeerDraft>,
+        complaints: &mut Complaints,
+    ) -> Option<NewLogin> {
+        let (name, peer) = (name?, peer?);
+        if let Some(NewLogin::SignIn(known)) = &draft.login
+            && draft.peer == *peer
+            && known.is_for(&self.oauth, &peer.user)
+        {
+            return Some(NewLogin::SignIn(known.clone()));
+        }
+        let new = NewSignIn::new(&config.file, &self.oauth, name, &peer.user).await;
+        new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
+            .map(NewLogin::SignIn)
+            .ok()
     }
 
     /// The usual port is left out, so that it follows when another encryption is chosen.
@@ -287,6 +410,7 @@ impl LoginForm {
             name: name.to_owned(),
             user: peer.user.clone(),
             password: SecretString::default(),
+            oauth: String::new(),
             host: peer.host.clone(),
             port: if peer.port == ports.of(peer.tls) { String::new() } else { peer.port.to_string() },
             tls: tls_word(peer.tls).to_owned(),
@@ -378,6 +502,10 @@ pub async fn mail(
 ) -> Result<Response, Refusal> {
     let draft = page.drafts.get(&owner, &id)?;
     let config = page.config().await?;
+    let next = after_login(&config);
+    if draft.mailbox.is_some() && next != "mail" {
+        return Ok(go(&format!("/add/{id}/{next}")));
+    }
     let form = draft.mail.clone().unwrap_or_else(MailForm::usual);
     Ok(match mail_step(&config, &draft, &form, &Complaints::default()) {
         Some(step) => html(&step),
@@ -404,6 +532,7 @@ fn mail_step(config: &Config, draft: &Draft, form: &MailForm, complaints: &Compl
         place: "Step 3 of 3",
         told,
         complaints,
+        block: String::new(),
         fields,
         button: "Add account",
         busy: "Saving ...",
@@ -473,15 +602,15 @@ pub async fn save(
     let config = page.config().await?;
     let mut complaints = Complaints::default();
     let terms = form.leave_copy(&mut complaints).zip(form.route(&config, None, &mut complaints));
-    if let (Some((leave_copy, route)), Some(name), Some(password), true) =
-        (terms, &draft.name, &draft.password, draft.mailbox.is_some())
+    if let (Some((leave_copy, route)), Some(name), Some(login), true) =
+        (terms, &draft.name, &draft.login, draft.mailbox.is_some())
     {
         let import = form.import();
         let (name, peer, to) = (name.clone(), draft.peer.clone(), route.to.clone());
         let account =
             AccountDraft { name, peer, leave_copy, import, routes: vec![route.clone()], paused: false };
         match setup::log_in_destination(&config.file, &route).await {
-            Ok(_) => match setup::add(&config.file, account, password.clone()).await {
+            Ok(_) => match setup::add(&config.file, account, login.clone()).await {
                 Ok(saved) => {
                     page.drafts.end(&id);
                     page.take_up().await?;
@@ -646,6 +775,7 @@ fn home_step(form: &LoginForm, told: Vec<Told>, draft: &Draft, id: &str, complai
         place: "Before step 3",
         told: login_told(draft).into_iter().chain(told).collect(),
         complaints,
+        block: String::new(),
         fields,
         button: "Log in and add it",
         busy: "Logging in ...",

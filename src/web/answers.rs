@@ -41,6 +41,12 @@ pub fn address(path: &str, pairs: &[(&str, &String)]) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 
+/// A page of an account.
+pub fn account_page(name: &AccountName, page: &str) -> String {
+    let Ok(name) = askama::filters::urlencode_strict(name.as_str());
+    format!("/accounts/{name}/{page}")
+}
+
 /// Why there is no page, or why nothing was done.
 #[derive(Debug)]
 pub struct Refusal {

@@ -1,4 +1,4 @@
-//! Signing in at an identity provider, so that an account or a destination can log in by OAuth.
+//! Signing in at an identity provider, so that an account or a destination can log in by OAuth, or an account be added that does.
 //!
 //! Where the provider has codes, one is shown, and the page goes on by itself once somebody has typed it in elsewhere. Else
 //! there is an address to open: on this machine it leads back to [`landed`], on another one what it ends at is pasted.
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Form, Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -16,13 +17,14 @@ use serde::Deserialize;
 
 use super::answers::{Refusal, account_name, complain, go, html};
 use super::form::{Complaints, Field};
+use super::sign_in::SignedIn;
 use super::words::{capitalised, shown};
 use super::{Page, Shared};
 use crate::auth::{Address, DeviceCode, DeviceState, SignIn};
-use crate::ledger::Request;
-use crate::message::{AccountName, DestinationName};
+use crate::ledger::Token;
+use crate::message::DestinationName;
 use crate::net::is_loopback;
-use crate::setup::{self, Config};
+use crate::setup::{self, NewLogin, Whom};
 
 /// How long a sign-in may be under way.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -37,7 +39,7 @@ pub struct Consents(Mutex<HashMap<String, Consent>>);
 /// One of them.
 #[derive(Clone)]
 struct Consent {
-    whom: Whom,
+    who: Who,
     sign_in: SignIn,
     way: Way,
     begun: Instant,
@@ -51,17 +53,48 @@ enum Way {
     Browser(Arc<Address>),
 }
 
+/// Who signs in.
 #[derive(Clone)]
-enum Whom {
-    Account(AccountName),
-    Destination(DestinationName),
+enum Who {
+    Known(Whom),
+    /// Somebody who is adding an account.
+    New {
+        owner: Token,
+        draft: String,
+        name: String,
+        host: String,
+    },
 }
 
-impl Whom {
+impl Who {
     fn key(&self) -> String {
         match self {
-            Whom::Account(name) => format!("account {name}"),
-            Whom::Destination(name) => format!("destination {name}"),
+            Who::Known(Whom::Account(name)) => format!("account {name}"),
+            Who::Known(Whom::Destination(name)) => format!("destination {name}"),
+            Who::New { draft, .. } => format!("draft {draft}"),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Who::Known(whom) => whom.name(),
+            Who::New { name, .. } => name,
+        }
+    }
+
+    /// Where a person is led who has signed in.
+    fn next(&self) -> String {
+        match self {
+            Who::Known(_) => "/".into(),
+            Who::New { draft, .. } => format!("/add/{draft}/mail"),
+        }
+    }
+
+    /// And who has not.
+    fn back(&self) -> String {
+        match self {
+            Who::Known(_) => "/".into(),
+            Who::New { draft, .. } => format!("/add/{draft}/login"),
         }
     }
 }
@@ -79,12 +112,18 @@ struct ConsentPage {
     url: String,
     complaints: Vec<String>,
     fields: Vec<Field>,
+    /// Where to go without signing in, and what that is called.
+    back: String,
+    later: &'static str,
 }
 
 #[derive(Template)]
 #[template(path = "consented.html")]
 struct ConsentedPage {
     user: String,
+    /// Where to go on, and what that is called.
+    next: String,
+    on: &'static str,
 }
 
 /// Whether a sign-in that has failed is begun anew.
@@ -106,7 +145,7 @@ pub async fn account(
     Query(wish): Query<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    page.consent(Whom::Account(account_name(&name)?), &wish, &headers).await
+    page.consent(Who::Known(Whom::Account(account_name(&name)?)), &wish, &headers).await
 }
 
 pub async fn destination(
@@ -115,7 +154,18 @@ pub async fn destination(
     Query(wish): Query<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    page.consent(Whom::Destination(destination_name(&name)?), &wish, &headers).await
+    page.consent(Who::Known(Whom::Destination(destination_name(&name)?)), &wish, &headers).await
+}
+
+pub async fn new_account(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let who = page.newcomer(owner, id)?;
+    page.consent(who, &wish, &headers).await
 }
 
 pub async fn account_landed(
@@ -123,7 +173,7 @@ pub async fn account_landed(
     Path(name): Path<String>,
     Form(form): Form<LandedForm>,
 ) -> Result<Response, Refusal> {
-    page.pasted(&Whom::Account(account_name(&name)?), &form.landed).await
+    page.pasted(&Who::Known(Whom::Account(account_name(&name)?)), &form.landed).await
 }
 
 pub async fn destination_landed(
@@ -131,7 +181,17 @@ pub async fn destination_landed(
     Path(name): Path<String>,
     Form(form): Form<LandedForm>,
 ) -> Result<Response, Refusal> {
-    page.pasted(&Whom::Destination(destination_name(&name)?), &form.landed).await
+    page.pasted(&Who::Known(Whom::Destination(destination_name(&name)?)), &form.landed).await
+}
+
+pub async fn new_account_landed(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Form(form): Form<LandedForm>,
+) -> Result<Response, Refusal> {
+    let who = page.newcomer(owner, id)?;
+    page.pasted(&who, &form.landed).await
 }
 
 /// Where the provider sends a browser of this machine. No cookie of ours comes along from there: what counts is the secret that
@@ -143,9 +203,15 @@ pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Re
     };
     match address.landed(&consent.sign_in, &query).await {
         Ok(()) => {
-            page.signed_in(&consent.whom).await?;
+            let _ = page.signed_in(&consent).await;
             // From elsewhere a browser brings no cookie along, so that it would have to sign in here again.
-            Ok(html(&ConsentedPage { user: shown(&consent.sign_in.user) }))
+            let user = shown(&consent.sign_in.user);
+            let (next, on) = match &consent.who {
+                Who::Known(_) => ("/".into(), "Back to the accounts"),
+                // If the server has not let it in, that is said there.
+                Who::New { draft, .. } => (format!("/add/{draft}/sign-in"), "Go on"),
+            };
+            Ok(html(&ConsentedPage { user, next, on }))
         }
         Err(fault) => Err(Refusal::new(StatusCode::CONFLICT, capitalised(&fault.to_string()))),
     }
@@ -170,8 +236,8 @@ impl Consents {
         consents
     }
 
-    fn get(&self, whom: &Whom) -> Option<Consent> {
-        self.lock().get(&whom.key()).cloned()
+    fn get(&self, who: &Who) -> Option<Consent> {
+        self.lock().get(&who.key()).cloned()
     }
 
     fn keep(&self, consent: Consent) {
@@ -181,17 +247,24 @@ impl Consents {
         {
             consents.remove(&oldest);
         }
-        consents.insert(consent.whom.key(), consent);
+        consents.insert(consent.who.key(), consent);
     }
 
-    fn end(&self, whom: &Whom) {
-        self.lock().remove(&whom.key());
+    fn end(&self, who: &Who) {
+        self.lock().remove(&who.key());
+    }
+
+    /// Whoever adds an account has answered anew, and signs in anew.
+    pub fn end_of_draft(&self, id: &str) {
+        self.lock().retain(|_, consent| !matches!(&consent.who, Who::New { draft, .. } if draft == id));
     }
 
     /// Notes how it has ended, unless another one has begun.
-    fn conclude(&self, whom: &Whom, begun: Instant, outcome: Result<(), String>) {
-        if let Some(consent) = self.lock().get_mut(&whom.key()).filter(|consent| consent.begun == begun) {
-            consent.outcome = Some(outcome);
+    fn conclude(&self, consent: &Consent, outcome: Result<(), String>) {
+        let mut consents = self.lock();
+        if let Some(known) = consents.get_mut(&consent.who.key()).filter(|known| known.begun == consent.begun)
+        {
+            known.outcome = Some(outcome);
         }
     }
 
@@ -206,23 +279,30 @@ impl Consents {
 }
 
 impl Page {
+    fn newcomer(&self, owner: Token, draft: String) -> Result<Who, Refusal> {
+        let answered = self.drafts.get(&owner, &draft)?;
+        let name = answered.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        Ok(Who::New { owner, draft, name, host: answered.peer.host })
+    }
+
     /// Shows the sign-in under way, or begins one.
     async fn consent(
         self: &Arc<Page>,
-        whom: Whom,
+        who: Who,
         wish: &Wish,
         headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
-        let known = self.consents.get(&whom);
+        let known = self.consents.get(&who);
         let is_over = known.as_ref().is_some_and(|consent| matches!(consent.outcome, Some(Err(_))));
         let consent = match known {
             Some(consent) if !(is_over && wish.anew == "yes") => consent,
-            Some(_) | None => self.begin_consent(whom.clone(), headers).await?,
+            Some(_) | None if self.is_let_in(&who) => return Ok(go(&who.next())),
+            Some(_) | None => self.begin_consent(who.clone(), headers).await?,
         };
         match &consent.outcome {
             Some(Ok(())) => {
-                self.consents.end(&whom);
-                Ok(go("/"))
+                self.consents.end(&who);
+                Ok(go(&who.next()))
             }
             Some(Err(reason)) => {
                 Ok(html(&consent.page(&Complaints::one("", format!("{}.", capitalised(reason))))))
@@ -231,21 +311,19 @@ impl Page {
         }
     }
 
-    async fn begin_consent(self: &Arc<Page>, whom: Whom, headers: &HeaderMap) -> Result<Consent, Refusal> {
-        let main = &self.house.config;
-        let config = match &whom {
-            Whom::Account(name) => setup::load_with_secret_of(main, name).await,
-            Whom::Destination(name) => setup::load_with_secret_of_destination(main, name).await,
-        };
+    /// Somebody who adds an account is back, and its server has let them in already.
+    fn is_let_in(&self, who: &Who) -> bool {
+        match who {
+            Who::New { owner, draft, .. } => {
+                self.drafts.get(owner, draft).is_ok_and(|draft| draft.mailbox.is_some())
+            }
+            Who::Known(_) => false,
+        }
+    }
+
+    async fn begin_consent(self: &Arc<Page>, who: Who, headers: &HeaderMap) -> Result<Consent, Refusal> {
         let conflict = |text: String| Refusal::new(StatusCode::CONFLICT, text);
-        let config: Config = config.map_err(|faults| conflict(faults.to_string()))?;
-        let sign_in = match &whom {
-            Whom::Account(name) => setup::sign_in_of(&config, name),
-            Whom::Destination(name) => setup::sign_in_at(&config, name),
-        };
-        let sign_in =
-            sign_in.ok_or_else(|| Refusal::not_found("There is nothing here to sign in to"))?.clone();
-        setup::prepare_key(&config).map_err(|reason| conflict(capitalised(&reason)))?;
+        let sign_in = self.sign_in_for(&who).await?;
         let way = if sign_in.settings.device_url.is_some() {
             let code = DeviceCode::ask(&sign_in).await;
             Way::Code(code.map_err(|fault| conflict(capitalised(&fault.to_string())))?)
@@ -253,12 +331,27 @@ impl Page {
             let redirect = format!("{}/signed-in", this_machine(headers, self.house.access().listen.port()));
             Way::Browser(Arc::new(Address::new(&sign_in, &redirect).map_err(conflict)?))
         };
-        let consent = Consent { whom, sign_in, way, begun: Instant::now(), outcome: None };
+        let consent = Consent { who, sign_in, way, begun: Instant::now(), outcome: None };
         self.consents.keep(consent.clone());
         if let Way::Code(code) = &consent.way {
             tokio::spawn(Arc::clone(self).wait_for_code(consent.clone(), code.clone()));
         }
         Ok(consent)
+    }
+
+    async fn sign_in_for(&self, who: &Who) -> Result<SignIn, Refusal> {
+        let nothing = || Refusal::not_found("There is nothing here to sign in to");
+        match who {
+            Who::Known(whom) => match setup::sign_in_for(&self.house.config, whom).await {
+                Ok((_, sign_in)) => Ok(sign_in),
+                Err(error) if error.is_usage() => Err(nothing()),
+                Err(error) => Err(Refusal::new(StatusCode::CONFLICT, capitalised(&error.to_string()))),
+            },
+            Who::New { owner, draft, .. } => match self.drafts.get(owner, draft)?.login {
+                Some(NewLogin::SignIn(new)) => Ok(new.sign_in),
+                Some(NewLogin::Password(_)) | None => Err(nothing()),
+            },
+        }
     }
 
     async fn wait_for_code(self: Arc<Page>, consent: Consent, mut code: DeviceCode) {
@@ -276,45 +369,50 @@ impl Page {
                 Err(fault) => break Err(fault.to_string()),
             }
         };
-        if outcome.is_ok() {
-            // Where that cannot be asked for, the next poll comes by itself.
-            let _ = self.poll_anew(&consent.whom).await;
+        match outcome {
+            Ok(()) => {
+                // How that ends is concluded.
+                let _ = self.signed_in(&consent).await;
+            }
+            Err(reason) => self.consents.conclude(&consent, Err(reason)),
         }
-        self.consents.conclude(&consent.whom, consent.begun, outcome);
     }
 
-    async fn pasted(&self, whom: &Whom, landed: &str) -> Result<Response, Refusal> {
-        let Some(consent) = self.consents.get(whom) else {
+    async fn pasted(&self, who: &Who, landed: &str) -> Result<Response, Refusal> {
+        let Some(consent) = self.consents.get(who) else {
             return Err(Refusal::not_found("This sign-in is over; begin it anew"));
         };
-        let Way::Browser(address) = &consent.way else { return Ok(go("/")) };
-        match address.landed(&consent.sign_in, landed).await {
+        let Way::Browser(address) = &consent.way else { return Ok(go(&who.back())) };
+        if let Err(fault) = address.landed(&consent.sign_in, landed).await {
+            let complaints = Complaints::one("landed", format!("{}.", capitalised(&fault.to_string())));
+            return Ok(complain(&consent.page(&complaints)));
+        }
+        match self.signed_in(&consent).await {
             Ok(()) => {
-                self.signed_in(whom).await?;
-                Ok(go("/"))
+                self.consents.end(who);
+                Ok(go(&who.next()))
             }
-            Err(fault) => {
-                let complaints = Complaints::one("landed", format!("{}.", capitalised(&fault.to_string())));
-                Ok(complain(&consent.page(&complaints)))
+            Err(reason) => {
+                let consent = Consent { outcome: Some(Err(reason.clone())), ..consent };
+                Ok(complain(&consent.page(&Complaints::one("", format!("{}.", capitalised(&reason))))))
             }
         }
     }
 
-    async fn signed_in(&self, whom: &Whom) -> Result<(), Refusal> {
-        self.consents.end(whom);
-        self.poll_anew(whom).await
-    }
-
-    /// What waited for somebody to sign in waits no more.
-    async fn poll_anew(&self, whom: &Whom) -> Result<(), Refusal> {
-        let request = match whom {
-            Whom::Account(name) => Request::Poll { account: name.clone() },
-            Whom::Destination(name) => {
-                Request::Retry { account: None, id: None, destination: Some(name.clone()) }
+    /// Goes on with what waited for it: the next poll, or the login at the server of an account that is being added.
+    async fn signed_in(&self, consent: &Consent) -> Result<(), String> {
+        let outcome = match &consent.who {
+            Who::Known(whom) => {
+                // Where that cannot be asked for, the next poll comes by itself.
+                let _ = self.house.visitor.request(&whom.request(), Utc::now()).await;
+                Ok(())
+            }
+            Who::New { owner, draft, host, .. } => {
+                self.try_draft(owner, draft).await.map_err(|reason| format!("{host}: {reason}"))
             }
         };
-        self.house.visitor.request(&request, Utc::now()).await?;
-        Ok(())
+        self.consents.conclude(consent, outcome.clone());
+        outcome
     }
 }
 
@@ -337,16 +435,18 @@ impl Consent {
         };
         let complaints = complaints.at(&mut fields);
         ConsentPage {
-            title: match &self.whom {
-                Whom::Account(name) => name.to_string(),
-                Whom::Destination(name) => name.to_string(),
-            },
+            title: self.who.name().to_owned(),
             user: shown(&self.sign_in.user),
             is_over: self.outcome.is_some(),
             code,
             url: if is_web { url } else { String::new() },
             complaints,
             fields,
+            back: self.who.back(),
+            later: match self.who {
+                Who::Known(_) => "Later",
+                Who::New { .. } => "Back",
+            },
         }
     }
 }

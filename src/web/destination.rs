@@ -46,7 +46,7 @@ impl ChangeForm {
     /// As the form of any server, with this name.
     fn login(self, name: &str) -> LoginForm {
         let ChangeForm { user, password, host, port, tls, seen: _ } = self;
-        LoginForm { name: name.to_owned(), user, password, host, port, tls }
+        LoginForm { name: name.to_owned(), user, password, oauth: String::new(), host, port, tls }
     }
 }
 

@@ -1,16 +1,15 @@
-//! What was answered so far by somebody who is adding an account. Passwords stay here between the steps: no page holds one.
+//! What was answered so far by somebody who is adding an account. Passwords, and what was signed in for, stay here between the
+//! steps: no page holds one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
-
 use super::add::MailForm;
 use super::answers::Refusal;
 use crate::ledger::Token;
 use crate::message::AccountName;
-use crate::setup::{HomeDraft, Mailbox, PeerDraft, Told};
+use crate::setup::{HomeDraft, Mailbox, NewLogin, PeerDraft, Told};
 
 /// How long a draft is kept.
 const LIFE: Duration = Duration::from_secs(60 * 60);
@@ -35,7 +34,10 @@ pub struct Draft {
     pub peer: PeerDraft,
     /// What to know before a login.
     pub told: Vec<Told>,
-    pub password: Option<SecretString>,
+    /// Why no password opens it: a sentence.
+    pub only_oauth: Option<String>,
+    /// What opens it, as far as that is known; whoever signs in by OAuth may not have done so yet.
+    pub login: Option<NewLogin>,
     /// What the server showed; `None` before it has let us in.
     pub mailbox: Option<Mailbox>,
     /// What is to become of the mail, as far as that was answered before another destination was asked for.

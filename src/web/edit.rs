@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::add::{LoginForm, MailForm, after_saving, complaints_of, login_fields, mail_fields, route_fields};
-use super::answers::{Refusal, account_name, complain, go, html};
+use super::answers::{Refusal, account_name, account_page, complain, go, html};
 use super::form::{Complaints, Field, Kind};
 use super::overview::{self, Shown};
 use super::words::counted;
@@ -84,6 +84,9 @@ fn own_account<'c>(config: &'c Config, name: &str) -> Result<&'c Account, Refusa
 
 fn edit_page(config: &Config, account: &Account, form: &EditForm, complaints: &Complaints) -> EditPage {
     let mut fields = login_fields(&form.login, true, "POP3 server", "pop.example.com");
+    if account.pop3.login.is_by_oauth() {
+        fields.retain(|field| field.name != "password");
+    }
     fields.extend(mail_fields(&form.mail));
     let imports = [("all", "all mail"), ("new", "only new mail")];
     let imports = imports.map(|(value, label)| (value.to_owned(), label.to_owned()));
@@ -220,6 +223,9 @@ pub async fn change(
         match setup::change(&config, account, after, password).await {
             Ok(saved) => {
                 page.take_up().await?;
+                if saved.wants_sign_in {
+                    return Ok(go(&account_page(&account.name, "sign-in")));
+                }
                 // Whatever is shown of it may be over.
                 if is_let_in {
                     overview::check(&page, account.name.clone()).await?;

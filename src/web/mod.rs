@@ -139,6 +139,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/live", get(overview::live))
         .route("/add", get(add::start).post(add::begin))
         .route("/add/{draft}/login", get(add::login).post(add::log_in))
+        .route("/add/{draft}/sign-in", get(consent::new_account).post(consent::new_account_landed))
         .route("/add/{draft}/mail", get(add::mail).post(add::save))
         .route("/add/{draft}/home", get(add::home).post(add::add_home))
         .route("/accounts/{account}/check", post(overview::check_now))

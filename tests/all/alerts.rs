@@ -21,7 +21,7 @@ fn wrong_password(config: &str) -> String {
 }
 
 /// `account work begun`, for each notice of a post.
-fn told(arrival: &Arrival) -> Vec<String> {
+pub fn told(arrival: &Arrival) -> Vec<String> {
     let post: Value = serde_json::from_slice(&arrival.body).unwrap();
     assert_eq!(post["type"], "mailferry.alert", "{post}");
     let notices = post["data"]["notices"].as_array().unwrap();

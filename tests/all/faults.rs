@@ -15,6 +15,7 @@ mod readers;
 mod slices;
 mod stalls;
 mod syscalls;
+mod tokens;
 mod uidls;
 mod unknown;
 

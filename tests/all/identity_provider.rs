@@ -14,7 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What the next answer to a request for tokens is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub enum Mood {
     Huge,
     /// Nothing, ever.
     Silent,
+    /// Two seconds late.
+    Slow,
+    /// Nothing before another mood comes.
+    Held,
     /// A token of another type than Bearer.
     WrongType,
     /// No JSON.
@@ -48,10 +52,16 @@ pub struct IdentityProvider {
     state: Arc<Mutex<Inside>>,
     /// Somebody has asked for tokens.
     question: Arc<Notify>,
+    /// Its mood has changed.
+    turn: Arc<Notify>,
+    /// How many tokens it has disowned.
+    disowned: Arc<watch::Sender<usize>>,
 }
 
 struct Inside {
     mood: Mood,
+    /// The moods of single answers, over and over; `mood` is for where there are none.
+    whims: Vec<Mood>,
     life: Duration,
     /// How long a sign-in lasts, where it says so.
     refresh_life: Option<Duration>,
@@ -85,6 +95,7 @@ impl IdentityProvider {
     pub async fn start(user: &str) -> IdentityProvider {
         let inside = Inside {
             mood: Mood::Ok,
+            whims: Vec::new(),
             life: Duration::from_secs(3600),
             refresh_life: None,
             length: 40,
@@ -100,7 +111,13 @@ impl IdentityProvider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(inside));
-        let provider = IdentityProvider { address, state, question: Arc::default() };
+        let provider = IdentityProvider {
+            address,
+            state,
+            question: Arc::default(),
+            turn: Arc::default(),
+            disowned: Arc::default(),
+        };
         let app = Router::new()
             .route("/authorize", get(authorize))
             .route("/token", post(token))
@@ -117,6 +134,30 @@ impl IdentityProvider {
 
     pub fn mood(&self, mood: Mood) {
         self.inside(|inside| inside.mood = mood);
+        self.turn.notify_waiters();
+    }
+
+    /// Each answer from now on is in the next of these moods, and after the last comes the first.
+    pub fn whims(&self, moods: &[Mood]) {
+        self.inside(|inside| inside.whims = moods.to_vec());
+    }
+
+    async fn mood_now(&self) -> Mood {
+        loop {
+            let turn = self.turn.notified();
+            let mood = self.inside(|inside| match inside.whims.len() {
+                0 => inside.mood,
+                count => inside.whims[inside.asked.len() % count],
+            });
+            match mood {
+                Mood::Held => turn.await,
+                Mood::Slow => {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    return Mood::Rotate;
+                }
+                mood => return mood,
+            }
+        }
     }
 
     /// Access tokens from now on live so long, and have so many octets.
@@ -127,6 +168,11 @@ impl IdentityProvider {
     /// Sign-ins from now on last so long.
     pub fn lasts(&self, life: Duration) {
         self.inside(|inside| inside.refresh_life = Some(life));
+    }
+
+    /// Whoever signs in from now on is this one.
+    pub fn belongs_to(&self, user: &str) {
+        self.inside(|inside| user.clone_into(&mut inside.user));
     }
 
     pub fn grant_only(&self, scopes: &str) {
@@ -146,6 +192,16 @@ impl IdentityProvider {
     /// Resolves when somebody asks for tokens, or has asked since the last time.
     pub async fn is_asked(&self) {
         self.question.notified().await;
+    }
+
+    /// Waits until it has told servers of so many tokens that they are not good.
+    pub async fn has_disowned(&self, count: usize) {
+        self.disowned.subscribe().wait_for(|seen| *seen >= count).await.unwrap();
+    }
+
+    /// How many that are by now.
+    pub fn disowned(&self) -> usize {
+        *self.disowned.borrow()
     }
 
     /// All tokens that were ever given out.
@@ -280,11 +336,9 @@ async fn token(
     Form(form): Form<HashMap<String, String>>,
 ) -> Response {
     let field = |name: &str| form.get(name).cloned().unwrap_or_default();
-    let mood = provider.inside(|inside| {
-        inside.asked.push(form.clone());
-        inside.mood
-    });
+    provider.inside(|inside| inside.asked.push(form.clone()));
     provider.question.notify_one();
+    let mood = provider.mood_now().await;
     match mood {
         Mood::Revoked => return error("invalid_grant"),
         Mood::SlowDown => return error("slow_down"),
@@ -296,7 +350,7 @@ async fn token(
         Mood::Redirect => {
             return (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:9/")]).into_response();
         }
-        Mood::Ok | Mood::Rotate | Mood::WrongType => {}
+        Mood::Ok | Mood::Rotate | Mood::WrongType | Mood::Slow | Mood::Held => {}
     }
     if (field("client_id"), field("client_secret")) != (CLIENT.to_owned(), CLIENT_SECRET.to_owned()) {
         return error("invalid_client");
@@ -361,10 +415,12 @@ async fn introspect(
     Form(form): Form<HashMap<String, String>>,
 ) -> Response {
     let token = form.get("token").cloned().unwrap_or_default();
-    provider.inside(|inside| match inside.access.get(&token) {
-        Some(Access { user, end, .. }) if *end > Instant::now() => {
-            answer(&json!({ "active": true, "username": user }))
-        }
-        _ => answer(&json!({ "active": false })),
-    })
+    let user = provider.inside(|inside| {
+        let Access { user, end, .. } = inside.access.get(&token)?;
+        (*end > Instant::now()).then(|| user.clone())
+    });
+    if user.is_none() {
+        provider.disowned.send_modify(|count| *count += 1);
+    }
+    answer(&json!({ "active": user.is_some(), "username": user }))
 }

@@ -59,7 +59,7 @@ async fn junk_stays_where_the_rest_goes_unless_that_is_asked_for() {
 
 async fn cut(fault: Fault) -> Result<(), String> {
     let mut world = World::new(Plan { home: Some("Old"), app: false, account: "leave_copy = false" }).await;
-    world.junk = true;
+    world.route = "junk = true";
     for (n, mail) in mails().iter().enumerate() {
         world.put(&format!("u{n}"), mail);
     }

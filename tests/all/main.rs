@@ -18,6 +18,7 @@ mod formats;
 mod fuzz;
 mod genuine;
 mod gmail;
+mod gmail_folder;
 mod identity_provider;
 mod imap_folder;
 mod import_state;

@@ -1,8 +1,11 @@
 //! Signing in by OAuth: the real binary, an identity provider with moods, and a real Dovecot that asks that provider for
 //! every token.
 
+mod adding;
 mod dialogs;
 mod on_the_page;
+mod together;
+mod told;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -14,13 +17,13 @@ use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, imap_destination, message};
 use crate::identity_provider::{CLIENT_SECRET, IdentityProvider, Mood};
 
-const ME: &str = "me@example.org";
+pub const ME: &str = "me@example.org";
 
 /// A mailbox that is opened by OAuth alone, and a folder elsewhere that takes its mail.
-struct Scene {
-    provider: IdentityProvider,
-    dovecot: Dovecot,
-    ferry: Ferry,
+pub struct Scene {
+    pub provider: IdentityProvider,
+    pub dovecot: Dovecot,
+    pub ferry: Ferry,
     _folder: TempDir,
 }
 
@@ -40,8 +43,27 @@ impl Scene {
         Scene { provider, dovecot, ferry, _folder: folder }
     }
 
+    /// A folder of the same mailbox takes its mail, and is opened by OAuth as well.
+    pub async fn both_by_oauth(name: &str) -> Scene {
+        Scene::both_by_oauth_at(name, |config| config).await
+    }
+
+    async fn both_by_oauth_at(name: &str, dovecot: impl Fn(String) -> String) -> Scene {
+        let provider = IdentityProvider::start(ME).await;
+        let folder = TempDir::new().unwrap();
+        let dovecot = Dovecot::start_with(&dovecot(provider.dovecot(folder.path())));
+        let port = dovecot.imap;
+        let home = format!(
+            "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{ME}\"\n\
+             oauth = \"test\"\n\n"
+        );
+        let work = account(&dovecot).replace("\"home\" }", &format!("\"home\", folder = \"{name}\" }}"));
+        let ferry = Ferry::new(&(provider.config("test") + &work + &home));
+        Scene { provider, dovecot, ferry, _folder: folder }
+    }
+
     /// Signs in by the code, and returns what is said.
-    async fn sign_in(&self, arguments: &[&str]) -> String {
+    pub async fn sign_in(&self, arguments: &[&str]) -> String {
         let command = self.ferry.command(&[&["login"], arguments].concat());
         let provider = self.provider.clone();
         let ended = tokio::task::spawn_blocking(move || {
@@ -281,21 +303,8 @@ async fn moods_of_the_provider_are_said_and_pass() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_knows_only_the_standard_is_logged_in_to() {
-    let provider = IdentityProvider::start(ME).await;
-    let folder = TempDir::new().unwrap();
-    let config = provider.dovecot(folder.path()).replace("plain login xoauth2 oauthbearer", "oauthbearer");
-    let dovecot = Dovecot::start_with(&config);
-    let port = dovecot.imap;
-    let home_config = format!(
-        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{ME}\"\n\
-         oauth = \"test\"\n\n"
-    );
-    let ferry = Ferry::new(
-        &(provider.config("test")
-            + &account(&dovecot).replace("\"home\" }", "\"home\", folder = \"Old\" }")
-            + &home_config),
-    );
-    let scene = Scene { provider, dovecot, ferry, _folder: folder };
+    let only_the_standard = |config: String| config.replace("plain login xoauth2 oauthbearer", "oauthbearer");
+    let scene = Scene::both_by_oauth_at("Old", only_the_standard).await;
     scene.dovecot.put(ME, &[message(1)]);
     scene.sign_in(&["work"]).await;
     scene.sign_in(&["--destination", "home"]).await;

@@ -245,7 +245,7 @@ async fn a_server_that_hangs_up_at_quit_can_be_added() {
         pin: None,
         allow_plaintext: false,
     };
-    let mailbox = log_in_account(settings, "ann", &"secret".into()).await.unwrap();
+    let mailbox = log_in_account(settings, "ann", "secret".into()).await.unwrap();
     assert_eq!(mailbox.messages, 2);
     peer.finish().await;
 }
@@ -287,6 +287,8 @@ async fn a_newcomer_is_led_through_at_a_terminal() {
     terminal.at("Port", &format!("{}{}", "\x7f".repeat(5), server.imap)).await;
     terminal.wait_for("Logged in: ").await;
     terminal.at("Folder", "").await;
+    terminal.wait_for("Skip the Inbox").await;
+    terminal.press("n").await;
     terminal.wait_for("Mark as read?").await;
     terminal.press("n").await;
     terminal.wait_for("into the junk folder?").await;

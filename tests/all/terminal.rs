@@ -49,6 +49,14 @@ impl Terminal {
         assert!(found, "{text:?} is not shown:\n{}", self.shown);
     }
 
+    /// Waits until a line is shown that has `text` in it.
+    pub async fn line_with(&mut self, text: &str) -> String {
+        self.wait_for(text).await;
+        let start = self.shown[..self.read].rfind('\n').map_or(0, |at| at + 1);
+        self.wait_for("\n").await;
+        self.shown[start..self.read].trim().to_owned()
+    }
+
     async fn find(&mut self, text: &str) {
         loop {
             if let Some(at) = self.shown[self.read..].find(text) {

@@ -57,8 +57,10 @@ pub struct World {
     pub to_imap: Cable,
     pub to_app: Cable,
     pub plan: Plan,
-    /// What is marked as spam goes to the folder for junk.
-    pub junk: bool,
+    /// More keys of the route to the folder: `junk = true`.
+    pub route: &'static str,
+    /// More keys of the IMAP destination.
+    pub home: &'static str,
     /// More of the config: other accounts, other destinations.
     pub more: String,
     /// Who logs in at the source.
@@ -152,7 +154,8 @@ impl World {
             to_imap,
             to_app,
             plan,
-            junk: false,
+            route: "",
+            home: "",
             more: String::new(),
             user: "old",
             quirks: Quirks::default(),
@@ -371,11 +374,17 @@ impl World {
         if let Some(folder) = self.plan.home {
             config += &format!(
                 "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
-                 user = \"me\"\npassword = \"{PASSWORD}\"\n",
-                self.to_imap.port
+                 user = \"me\"\npassword = \"{PASSWORD}\"\n{}\n",
+                self.to_imap.port, self.home
             );
-            let junk = self.junk;
-            deliver.push(format!("{{ to = \"home\", folder = \"{folder}\", junk = {junk} }}"));
+            let mut route = "to = \"home\"".to_owned();
+            if folder != "INBOX" {
+                route += &format!(", folder = \"{folder}\"");
+            }
+            if !self.route.is_empty() {
+                route += &format!(", {}", self.route);
+            }
+            deliver.push(format!("{{ {route} }}"));
         }
         if self.plan.app {
             config += &format!(

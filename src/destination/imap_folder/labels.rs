@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::ImapFolder;
-use crate::imap::{Capabilities, Error, Fate, Mailbox, Refusal, Session, Uid};
-use crate::message::{Found, Mark, Outgoing, Receipt, Route, Verdict};
+use super::merged::uid_of;
+use crate::imap::{Capabilities, Error, Fate, Mailbox, Refusal, Session};
+use crate::message::{Found, Receipt, Route, Verdict};
 
 /// What is wrong where a server knows no labels.
 pub const UNKNOWN: &str = "the server knows no labels, which are Gmail's (X-GM-EXT-1); take `labels` out of `deliver` and \
@@ -19,6 +20,12 @@ pub const UNKNOWN: &str = "the server knows no labels, which are Gmail's (X-GM-E
 /// Whether the server can do what the route wants. A label goes to a UID, which only a server with UIDPLUS tells.
 pub fn are_known(route: &Route, able: &Capabilities) -> bool {
     route.labels.is_empty() || able.gmail && able.uid_plus
+}
+
+/// The session has ended before it was seen what Gmail made of what is stored: it counts as if its answer had been lost.
+pub fn are_missing(fates: &mut [Fate]) {
+    let is_stored = |fate: &&mut Fate| matches!(fate, Fate::Stored(_));
+    fates.iter_mut().filter(is_stored).for_each(|fate| *fate = Fate::Sent);
 }
 
 impl ImapFolder {
@@ -55,32 +62,19 @@ impl ImapFolder {
         if session.exists(&mailbox).await? { Ok(()) } else { super::make(session, &mailbox).await }
     }
 
-    /// Labels what of a batch has just been stored. Where the connection ends, that is as if its answer had been lost.
+    /// Labels what of a batch has just been stored.
     pub async fn label(
         &self,
         session: &mut Session,
         route: &Route,
         mailbox: &Mailbox,
-        batch: &[Outgoing],
-        fates: &mut [Fate],
+        fates: &[Fate],
     ) -> Result<(), Error> {
         if route.labels.is_empty() {
             return Ok(());
         }
-        let mut stored = Vec::new();
-        for (outgoing, fate) in batch.iter().zip(fates.iter()) {
-            match fate {
-                Fate::Stored(Some(Uid { uid, .. })) => stored.push(Ok(*uid)),
-                Fate::Stored(None) => stored.push(Err(&outgoing.mark)),
-                Fate::Waiting | Fate::Sent | Fate::Refused(_) => {}
-            }
-        }
-        let labelled = self.label_all(session, route, mailbox, &stored).await;
-        if labelled.is_err() {
-            let is_stored = |fate: &&mut Fate| matches!(fate, Fate::Stored(_));
-            fates.iter_mut().filter(is_stored).for_each(|fate| *fate = Fate::Sent);
-        }
-        labelled
+        let uids: Vec<u32> = fates.iter().filter_map(uid_of).collect();
+        self.label_all(session, route, mailbox, &uids).await
     }
 
     /// Labels what a look-up has found.
@@ -97,34 +91,27 @@ impl ImapFolder {
             return Ok(());
         };
         let uid = |found: &Found| match found {
-            Found::Found { receipt: Receipt::Uid { uid, .. } } => Some(Ok(*uid)),
+            Found::Found { receipt: Receipt::Uid { uid, .. } } => Some(*uid),
             _ => None,
         };
-        let stored: Vec<Result<u32, &Mark>> = found.iter().filter_map(uid).collect();
-        self.label_all(session, route, mailbox, &stored).await
+        let uids: Vec<u32> = found.iter().filter_map(uid).collect();
+        self.label_all(session, route, mailbox, &uids).await
     }
 
-    /// Labels messages by their UIDs; those of which only the mark is known, since Gmail has put them together with one that
-    /// was there, by their Message-IDs. A refusal is told, and keeps no message from being delivered.
+    /// Labels messages by their UIDs. A refusal is told, and keeps no message from being delivered.
     async fn label_all(
         &self,
         session: &mut Session,
         route: &Route,
         mailbox: &Mailbox,
-        stored: &[Result<u32, &Mark>],
+        uids: &[u32],
     ) -> Result<(), Error> {
         let labelled = async {
-            let mut uids: Vec<u32> = stored.iter().filter_map(|known| known.ok()).collect();
-            for mark in stored.iter().filter_map(|known| known.err()) {
-                if let Some(message_id) = &mark.message_id {
-                    uids.extend(session.uids_of(mailbox, message_id).await?);
-                }
-            }
             let mut labels = Vec::new();
             for label in &route.labels {
                 labels.push(self.name(session, label).await?);
             }
-            session.add_labels(mailbox, &uids, &labels).await
+            session.add_labels(mailbox, uids, &labels).await
         };
         match labelled.await {
             Err(Error::Refused { refusal, .. }) => {

@@ -171,7 +171,7 @@ impl<'a> Search<'a> {
         let left = free.range(from..).map(|(&uid, _)| uid).filter(|uid| !self.uids.contains(&Some(*uid)));
         let left: Vec<u32> = left.collect();
         let mut named: HashMap<Option<String>, Vec<u32>> = HashMap::new();
-        for (uid, message_id) in session.message_ids(&left, message_id).await? {
+        for (uid, message_id) in session.headers(&left, "MESSAGE-ID", message_id).await? {
             named.entry(message_id).or_default().push(uid);
         }
         let mut unproved = Vec::new();

@@ -148,7 +148,7 @@ impl Past {
         let uids: Vec<u32> =
             sizes.iter().filter_map(|size| self.sized.get(size)).flatten().copied().collect();
         // A connection that breaks here leaves the index as it is: what is not in it would count as absent.
-        let mut message_ids = session.message_ids(&uids, message_id).await?;
+        let mut message_ids = session.headers(&uids, "MESSAGE-ID", message_id).await?;
         for size in sizes {
             for uid in self.sized.remove(&size).unwrap_or_default() {
                 self.named.entry((size, message_ids.remove(&uid).flatten())).or_default().push(uid);

@@ -7,6 +7,8 @@ use super::receipt;
 use crate::imap::{Error, Fate, Refusal};
 use crate::message::Verdict;
 
+const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
+    its source alone";
 /// A server's own idea of how long to wait is believed up to here.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// What Gmail measures by the day is not over sooner.
@@ -25,6 +27,9 @@ pub fn of_fates(fates: Vec<Fate>, fault: Option<&Verdict>) -> Vec<Verdict> {
             Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) }
         }
         Fate::Refused(refusal) => of_refusal(&refusal),
+        Fate::Merged => {
+            Verdict::Rejected { reason: MERGED.into(), park_after: 1, counts_for_destination: false }
+        }
         Fate::Waiting => not_sent(fault),
         Fate::Sent => unknown(fault),
     };
@@ -41,7 +46,7 @@ fn unknown(fault: Option<&Verdict>) -> Verdict {
         Some(Verdict::Unreachable { reason, .. }) => Verdict::Unknown { reason: reason.clone() },
         // A message that cannot be read back was broken off, and half a message is not stored.
         Some(fault) => fault.clone(),
-        None => Verdict::Unknown { reason: "the answer is missing".into() },
+        None => Verdict::Unknown { reason: "it is not known whether it was stored".into() },
     }
 }
 

@@ -1,6 +1,6 @@
 //! IMAP (RFC 3501) as far as a destination needs it: APPEND, and a look at what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Conversation;
 use crate::world;
 
+mod gmail;
+
 /// Ends with the test's runtime.
 pub struct Imap {
     pub port: u16,
@@ -18,8 +20,13 @@ pub struct Imap {
 }
 
 /// What the server holds, and its ways.
+#[derive(Default)]
 pub struct Mail {
     pub folders: BTreeMap<String, Folder>,
+    /// On Gmail: the labels of messages, beside their folders.
+    pub labels: BTreeMap<Vec<u8>, BTreeSet<String>>,
+    /// What clients said of themselves (ID).
+    pub introduced: Vec<String>,
     pub ways: Ways,
     /// Messages that were appended, and EXAMINE commands, so far.
     pub appended: usize,
@@ -79,6 +86,10 @@ pub struct Ways {
     pub breaks_at: Option<&'static str>,
     /// The answer to APPEND of a message that holds the text.
     pub refuses: Option<(String, &'static str)>,
+    /// The answer to every STORE of labels.
+    pub refuses_labels: Option<&'static str>,
+    /// The connection ends at every STORE of labels.
+    pub drops_labels: bool,
 }
 
 impl Default for Ways {
@@ -98,6 +109,8 @@ impl Default for Ways {
             adds_a_field: false,
             breaks_at: None,
             refuses: None,
+            refuses_labels: None,
+            drops_labels: false,
         }
     }
 }
@@ -151,8 +164,7 @@ impl Mail {
     fn new() -> Mail {
         let folders = BTreeMap::from([("INBOX".to_owned(), Folder::new(1_700_000_000))]);
         let next_validity = 1_700_000_001;
-        let hangs = CancellationToken::new();
-        Mail { folders, ways: Ways::default(), appended: 0, examined: 0, next_validity, hangs }
+        Mail { folders, next_validity, ..Mail::default() }
     }
 
     /// Whether the APPEND just made is one that is not answered: that happens once.
@@ -208,6 +220,7 @@ impl Imap {
                     conversation: Conversation::new(tcp),
                     mail: Arc::clone(&served),
                     selected: String::new(),
+                    is_read_only: true,
                 };
                 tokio::spawn(async { session.serve().await });
             }
@@ -225,6 +238,7 @@ struct Session {
     conversation: Conversation,
     mail: Arc<Mutex<Mail>>,
     selected: String,
+    is_read_only: bool,
 }
 
 impl Session {
@@ -260,7 +274,10 @@ impl Session {
                 }
                 "LIST" => self.list(rest).await?,
                 "STATUS" => self.status(rest).await?,
-                "EXAMINE" | "SELECT" => self.examine(rest).await?,
+                "EXAMINE" | "SELECT" => {
+                    self.is_read_only = command == "EXAMINE";
+                    self.examine(rest).await?
+                }
                 "CREATE" => self.create(rest),
                 "APPEND" if self.breaks_at(&literals) => return None,
                 "APPEND" => {
@@ -272,13 +289,20 @@ impl Session {
                         None => answer,
                     }
                 }
+                "UID" if rest.starts_with("STORE ") => self.store_labels(rest).await?,
+                "UID" if rest.starts_with("SEARCH ") => self.search(rest).await?,
                 "UID" => self.fetch(rest).await?,
+                "ID" => {
+                    self.mail.lock().unwrap().introduced.push(rest.to_owned());
+                    self.conversation.say("* ID (\"name\" \"GImap\" \"vendor\" \"Google, Inc.\")").await?;
+                    "OK".to_owned()
+                }
                 "LOGOUT" => {
                     self.conversation.say("* BYE").await?;
                     self.conversation.say(format!("{tag} OK")).await?;
                     return self.conversation.answers.flush().await.ok();
                 }
-                "SUBSCRIBE" | "NOOP" | "CLOSE" | "ID" => "OK".to_owned(),
+                "SUBSCRIBE" | "NOOP" | "CLOSE" | "UNSELECT" => "OK".to_owned(),
                 _ => "BAD unknown command".to_owned(),
             };
             self.conversation.say(format!("{tag} {answer}")).await?;
@@ -323,6 +347,12 @@ impl Session {
     }
 
     async fn list(&mut self, rest: &str) -> Option<String> {
+        if rest.contains("RETURN (SPECIAL-USE)") {
+            for line in gmail::SPECIAL_USE {
+                self.conversation.say(line).await?;
+            }
+            return Some("OK".to_owned());
+        }
         let name = last_string(rest);
         let exists = name.is_empty() || self.mail.lock().unwrap().folders.contains_key(&name);
         if exists {
@@ -401,6 +431,10 @@ impl Session {
             folder.late.extend(literals.into_iter().map(|bytes| (world::now(), bytes)));
             return "OK".to_owned();
         }
+        if mail.is_gmail() {
+            return mail.append_and_merge(&first_string(rest), &literals);
+        }
+        let Some(folder) = mail.folders.get_mut(&first_string(rest)) else { unreachable!("it was there") };
         let uids: Vec<u32> = literals.into_iter().map(|bytes| folder.store(bytes)).collect();
         match (uidplus, uids.as_slice()) {
             (true, [uid]) => format!("OK [APPENDUID {} {uid}] stored", folder.uid_validity),
@@ -455,12 +489,15 @@ fn row(number: usize, stored: &Stored, items: &str, size_error: usize) -> Vec<u8
     if items.contains("RFC822.SIZE") {
         return format!("{start} RFC822.SIZE {})\r\n", stored.bytes.len() + size_error).into_bytes();
     }
-    if items.contains("HEADER.FIELDS") {
+    if let Some((_, names)) = items.split_once("HEADER.FIELDS (") {
+        let names: Vec<String> = names.split([' ', ')']).map(str::to_ascii_lowercase).collect();
+        let is_wanted = |line: &&str| {
+            line.split_once(':').is_some_and(|(name, _)| names.contains(&name.to_ascii_lowercase()))
+        };
         let header = String::from_utf8_lossy(&stored.bytes);
-        let mut lines = header.lines().take_while(|line| !line.is_empty());
-        let id = lines.find(|line| line.to_ascii_lowercase().starts_with("message-id:"));
-        let id = id.map_or_else(|| "\r\n".to_owned(), |id| format!("{id}\r\n\r\n"));
-        return literal("BODY[HEADER.FIELDS (MESSAGE-ID)]", id.as_bytes());
+        let lines = header.lines().take_while(|line| !line.is_empty()).filter(is_wanted);
+        let wanted: String = lines.map(|line| format!("{line}\r\n")).collect();
+        return literal("BODY[HEADER.FIELDS (MESSAGE-ID)]", format!("{wanted}\r\n").as_bytes());
     }
     let piece = items.split_once('<').and_then(|(_, piece)| piece.split_once('>')).map(|(piece, _)| piece);
     let (from, length) =

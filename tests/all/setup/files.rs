@@ -175,6 +175,16 @@ async fn a_route_leads_to_a_webhook_and_back() {
     assert!(text.contains("junk = true") && !text.contains("mark_read"), "{text}");
     ferry.run(&["edit", "you", "--junk=no"]).await.expect_code(0);
     assert!(!read(&ferry, "accounts.d/you.toml").contains("junk"));
+    ferry
+        .run(&["edit", "you", "--skip-inbox", "--folder", "INBOX", "--labels", "One, Two/Three,One"])
+        .await
+        .expect_code(0);
+    let text = read(&ferry, "accounts.d/you.toml");
+    assert!(text.contains("skip_inbox = true, labels = [\"One\", \"Two/Three\"]"), "{text}");
+    let ran = ferry.run(&["edit", "you", "--folder", "Old", "--skip-inbox"]).await.expect_code(64);
+    assert!(ran.stderr.contains("mail with a folder of its own skips the inbox"), "{ran:?}");
+    ferry.run(&["edit", "you", "--labels", "", "--skip-inbox=no"]).await.expect_code(0);
+    assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"home\" }]"));
     ferry.run(&["edit", "you", "--to", "app"]).await.expect_code(0);
     assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"app\" }]"));
     let ran = ferry.run(&["edit", "you", "--folder", "Work"]).await.expect_code(64);

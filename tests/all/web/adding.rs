@@ -9,6 +9,7 @@ use super::browser::{Browser, House, Seen};
 use super::html::Html;
 use crate::dovecot::{Dovecot, PASSWORD};
 use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::servers::imap::Imap;
 
 /// What is typed of a server of the test.
 struct Typed {
@@ -163,6 +164,63 @@ async fn a_newcomer_gets_from_the_first_visit_to_the_first_message() {
     }
     // The draft has ended, and with it the password. Whoever goes back to it finds what came of it.
     assert_eq!(browser.get(&mail).await.goes_to(), "/");
+    house.end().await;
+}
+
+/// As Gmail's own "Check mail from other accounts" asked.
+#[tokio::test]
+async fn incoming_mail_is_labelled_and_archived_in_gmail_as_its_form_had_it() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    server.put("you", &[message(1), message(2)]);
+    let at_gmail = imap_destination("gmail", &server, "me")
+        .replace(&format!("port = {}", server.imap), &format!("port = {}", gmail.port));
+    let config = format!(
+        "accounts_dir = \"accounts.d\"\n[web]\nlisten = \"127.0.0.1:0\"\n{at_gmail}{}",
+        imap_destination("home", &server, "me")
+    );
+    let ferry = Ferry::new(&config);
+    fs::create_dir(ferry.folder().join("accounts.d")).unwrap();
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let draft = begin(&mut browser, "you@example.com").await;
+    let pop3 = Typed { port: server.pop3.to_string() };
+    let html = browser.submit(&format!("{draft}/login"), &pop3.form("you", "you", PASSWORD)).await.html();
+    is_usable(&html);
+    for words in ["Label incoming messages", "Archive incoming messages (Skip the Inbox)"] {
+        assert!(html.text.contains(words), "{}", html.text);
+    }
+    let mail = format!("{draft}/mail");
+    let with = |to: &'static str, folder: &'static str, labels: &'static str| {
+        let form = [("leave_copy", "yes"), ("import", "all"), ("to", to), ("folder", folder)];
+        form.into_iter().chain([("skip_inbox", "yes"), ("labels", labels)]).collect::<Vec<_>>()
+    };
+    let seen = browser.post(&mail, &with("gmail", "Old", "")).await;
+    assert!(complaint(&seen, "skip_inbox").contains("untick this, or let the folder be INBOX"), "{seen:?}");
+    let seen = browser.post(&mail, &with("gmail", "INBOX", "One, [Gmail]/Spam")).await;
+    assert!(complaint(&seen, "labels").contains("is a label of Gmail's own"), "{seen:?}");
+    assert_eq!(value(&seen.html(), "labels"), "One, [Gmail]/Spam");
+    let seen = browser.post(&mail, &with("home", "INBOX", "One")).await;
+    assert!(complaint(&seen, "to").contains("the server knows no labels"), "{seen:?}");
+    browser.submit(&mail, &with("gmail", "INBOX", "One, you@example.com")).await;
+    browser.look_for("/", "Delivered2").await;
+    {
+        let mut mail = gmail.mail();
+        assert_eq!(mail.folder("[Gmail]/Alle Nachrichten").messages.len(), 2);
+        assert_eq!(mail.labels.values().flatten().collect::<Vec<_>>(), ["One", "you@example.com"].repeat(2));
+    }
+
+    let html = browser.get("/accounts/you/edit").await.html();
+    is_usable(&html);
+    assert_eq!((value(&html, "folder"), value(&html, "labels")), ("INBOX", "One, you@example.com"));
+    assert!(html.with("id", "skip_inbox").unwrap().get("checked").is_some(), "{}", html.text);
+    let form =
+        [("user", "you"), ("host", "127.0.0.1"), ("tls", "none"), ("port", &pop3.port), ("password", "")];
+    let form = form.into_iter().chain([("name", "you"), ("leave_copy", "yes"), ("import", "all")]);
+    let form = form.chain([("to", "gmail"), ("folder", "INBOX"), ("labels", "")]);
+    browser.edit("/accounts/you/edit", &form.collect::<Vec<_>>()).await.goes_to();
+    let text = fs::read_to_string(house.ferry.folder().join("accounts.d/you.toml")).unwrap();
+    assert!(text.contains("deliver = [{ to = \"gmail\" }]"), "{text}");
     house.end().await;
 }
 

@@ -1,0 +1,172 @@
+//! Signing in for an account that is not there yet.
+//!
+//! Until the account is saved, what the sign-in has brought is in the memory of this process alone: whoever gives up before that
+//! leaves nothing behind, neither an account that cannot log in nor tokens that are nobody's. Then the account's file comes first,
+//! and the tokens come into the ledger after it: whatever ends the process between the two, there is an account that says that
+//! nobody has signed in yet, and what to do about it.
+
+use std::path::Path;
+
+use chrono::Utc;
+use secrecy::SecretString;
+
+use super::sign_ins::{prepare_key, take_over};
+use super::{Error, Suggestion};
+use crate::auth::{Holder, Keeper, Login, SignIn};
+use crate::config::draft::PeerDraft;
+use crate::config::{self, Config, OAuth};
+use crate::message::AccountName;
+use crate::providers::{self, IDENTITIES};
+
+/// What opens a mailbox that is being added.
+#[derive(Clone, Debug)]
+pub enum NewLogin {
+    Password(SecretString),
+    SignIn(NewSignIn),
+}
+
+impl NewLogin {
+    /// As a session takes it.
+    pub fn login(&self) -> Login {
+        match self {
+            NewLogin::Password(password) => password.clone().into(),
+            NewLogin::SignIn(new) => new.login.clone(),
+        }
+    }
+}
+
+impl From<SecretString> for NewLogin {
+    fn from(password: SecretString) -> NewLogin {
+        NewLogin::Password(password)
+    }
+}
+
+impl From<&str> for NewLogin {
+    fn from(password: &str) -> NewLogin {
+        NewLogin::Password(password.into())
+    }
+}
+
+/// A sign-in by an application of the config. Clones share what comes of it.
+#[derive(Clone, Debug)]
+pub struct NewSignIn {
+    /// NAME of `[oauth.NAME]`.
+    pub oauth: String,
+    pub sign_in: SignIn,
+    login: Login,
+    keeper: Keeper,
+}
+
+impl NewSignIn {
+    /// For an account that is to be called `name`, by [oauth.`oauth`] of the config at `main`.
+    ///
+    /// # Errors
+    /// [`Error::NoApplication`]; [`Error::Config`] and [`Error::Unusable`] where the config has to be mended first.
+    pub async fn new(main: &Path, oauth: &str, name: &AccountName, user: &str) -> Result<NewSignIn, Error> {
+        // The account is not in it, but the key of the tokens is.
+        let config = config::load_with_secret_of(main, name).await?;
+        let application = application(&config, oauth)?;
+        prepare_key(&config).map_err(Error::Unusable)?;
+        let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
+        let mut login = config::new_login(application, Holder::new_account(name), user).await?;
+        login.keep_by(&keeper);
+        match &login {
+            Login::OAuth(sign_in) => {
+                let sign_in = (**sign_in).clone();
+                Ok(NewSignIn { oauth: oauth.to_owned(), sign_in, login, keeper })
+            }
+            Login::Password(_) => Err(Error::NoSignIn),
+        }
+    }
+
+    /// Whether it is good for this user, by this application.
+    pub fn is_for(&self, oauth: &str, user: &str) -> bool {
+        self.oauth == oauth && self.sign_in.user == user
+    }
+
+    /// Whether somebody has signed in.
+    pub async fn is_done(&self) -> bool {
+        self.keeper.has(&self.sign_in.holder).await.unwrap_or(false)
+    }
+
+    /// Whoever has signed in has to do so again: no server takes it.
+    pub async fn undo(&self) {
+        // Memory loses nothing but what it is told to.
+        let _ = self.keeper.forget(&self.sign_in.holder).await;
+    }
+
+    /// For the account, which is in the config by now.
+    pub(super) async fn keep(&self, main: &Path, account: &AccountName) -> Result<(), String> {
+        take_over(main, &self.keeper, &self.sign_in.holder, account).await
+    }
+}
+
+fn application<'c>(config: &'c Config, name: &str) -> Result<&'c OAuth, Error> {
+    let known = || config.oauth.iter().map(|oauth| oauth.name.clone()).collect();
+    config
+        .oauth
+        .iter()
+        .find(|oauth| oauth.name == name)
+        .ok_or_else(|| Error::NoApplication { name: name.to_owned(), known: known() })
+}
+
+/// How one can log in at the server of a suggestion, the likeliest first: `None` is by a password, else it is NAME of
+/// `[oauth.NAME]`. Any application may be the right one: only a person knows whose a server is.
+///
+/// # Errors
+/// There is no way, as the config has no application.
+pub fn ways_in(config: &Config, suggestion: &Suggestion) -> Result<Vec<Option<String>>, NoWay> {
+    let known = providers::for_host(&suggestion.peer.host);
+    let identity = known.and_then(|provider| provider.identity);
+    let mut applications: Vec<&OAuth> = config.oauth.iter().collect();
+    applications.sort_by_key(|oauth| identity.is_none() || oauth.identity() != identity);
+    let password = suggestion.only_oauth.is_none().then_some(None);
+    let by_oauth = applications.into_iter().map(|oauth| Some(oauth.name.clone()));
+    let ways: Vec<Option<String>> = password.into_iter().chain(by_oauth).collect();
+    match (&suggestion.only_oauth, ways.is_empty()) {
+        (Some(reason), true) => Err(NoWay::new(reason, identity)),
+        _ => Ok(ways),
+    }
+}
+
+/// What is offered where the server is known, and nothing else was asked.
+pub fn suggestion_for(peer: PeerDraft) -> Suggestion {
+    let only_oauth = providers::for_host(&peer.host).and_then(providers::Provider::only_oauth);
+    let told = only_oauth.map(|reason| reason.to_owned().into());
+    Suggestion {
+        peer,
+        told: told.into_iter().collect(),
+        question: None,
+        only_oauth: only_oauth.map(str::to_owned),
+    }
+}
+
+/// Why nobody can sign in: what the config lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct NoWay {
+    pub text: String,
+    /// What to write into the config.
+    pub block: String,
+}
+
+impl NoWay {
+    fn new(reason: &str, identity: Option<&str>) -> NoWay {
+        let identity = IDENTITIES.iter().find(|known| Some(known.id) == identity);
+        let whose = identity.map(|known| format!(" with {}", known.name)).unwrap_or_default();
+        let text = format!(
+            "{reason} To sign in, mailferry needs an application that you register{whose}: deploy/oauth.md says how. Write it \
+             into the config as it is shown here, and add the account again."
+        );
+        let mut block = match identity {
+            Some(known) => format!("[oauth.{}]\nclient_id = \"...\"\n", known.id),
+            None => "[oauth.NAME]\nclient_id = \"...\"\nauthorize_url = \"https://...\"\ntoken_url = \"https://...\"\n\
+                     scopes = [\"...\"]\n"
+                .to_owned(),
+        };
+        if let Some(known) = identity.filter(|known| known.wants_secret) {
+            block.push_str(&format!("client_secret = {{ file = \"secrets/{}\" }}\n", known.id));
+        }
+        NoWay { text, block }
+    }
+}

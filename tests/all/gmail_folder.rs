@@ -1,0 +1,270 @@
+//! Gmail by IMAP: labels, no inbox, one copy of each Message-ID, and no more in a day than its budget.
+
+use chrono::TimeDelta;
+
+use crate::cable::{Fault, Way};
+use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, account, message};
+use crate::servers::imap::{Imap, Mail};
+use crate::world::{Link, PASSWORD, Plan, World, alone, each_in_a_world};
+
+const ALL_MAIL: &str = "[Gmail]/Alle Nachrichten";
+const LABELS: [&str; 2] = ["Old address", "&AN8- & co/B\u{fc}ro"];
+/// As they stand on the wire.
+const ENCODED: [&str; 2] = ["Old address", "&-AN8- &- co/B&APw-ro"];
+const LABELLED: &str = "labels = [\"Old address\", \"&AN8- & co/B\u{fc}ro\"]";
+
+fn gmail_destination(gmail: &Imap, more: &str) -> String {
+    format!(
+        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"me\"\n\
+         password = \"{PASSWORD}\"\n{more}\n",
+        gmail.port
+    )
+}
+
+fn mails() -> Vec<Vec<u8>> {
+    (0..5).map(message).collect()
+}
+
+/// All that is in the folder has all labels.
+fn is_labelled(mail: &mut Mail, folder: &str) -> bool {
+    let held: Vec<Vec<u8>> = mail.folder(folder).all().map(<[u8]>::to_vec).collect();
+    held.iter().all(|message| {
+        mail.labels.get(message).is_some_and(|labels| ENCODED.iter().all(|label| labels.contains(*label)))
+    })
+}
+
+#[tokio::test]
+async fn mail_is_labelled_and_gmail_is_told_who_brings_it() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    server.put("old", &mails());
+    let route = format!("deliver = [{{ to = \"home\", {LABELLED} }}]");
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", &route)));
+    ferry.run(&["check"]).await.expect_code(0);
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let mut mail = gmail.mail();
+    assert_eq!(mail.folder("INBOX").messages.len(), 5);
+    assert!(is_labelled(&mut mail, "INBOX"), "{:?}", mail.labels);
+    assert!(ENCODED.iter().all(|label| mail.folders.contains_key(*label)), "{LABELS:?} were made");
+    let version = env!("CARGO_PKG_VERSION");
+    let introduced = format!("(\"name\" \"mailferry\" \"version\" \"{version}\")");
+    assert!(mail.introduced.contains(&introduced), "{:?}", mail.introduced);
+}
+
+#[tokio::test]
+async fn what_skips_the_inbox_is_in_the_folder_for_all_mail_whatever_that_is_called() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    server.put("old", &mails());
+    let route = format!("deliver = [{{ to = \"home\", skip_inbox = true, {LABELLED} }}]");
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", &route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let mut mail = gmail.mail();
+    assert_eq!(["INBOX", ALL_MAIL].map(|folder| mail.folder(folder).messages.len()), [0, 5]);
+    assert!(is_labelled(&mut mail, ALL_MAIL), "{:?}", mail.labels);
+}
+
+#[tokio::test]
+async fn elsewhere_it_is_in_the_folder_for_the_archive() {
+    for (special_use, folder) in [
+        (
+            "namespace inbox {\n  mailbox Ablage {\n    special_use = \\Archive\n    auto = create\n  }\n}\n",
+            "Ablage",
+        ),
+        ("", "Archive"),
+    ] {
+        let server = Dovecot::start_with(special_use);
+        server.put("old", &mails());
+        let config = crate::ferry::imap_destination("home", &server, "me")
+            + &account("old", &server, "old", "deliver = [{ to = \"home\", skip_inbox = true }]");
+        Ferry::new(&config).run(&["fetch"]).await.expect_code(0);
+        assert_eq!(["INBOX", folder].map(|folder| server.count("me", folder)), [0, 5], "{folder}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_labels_is_named_before_any_mail_moves() {
+    let server = Dovecot::start();
+    server.put("old", &mails());
+    let route = format!("deliver = [{{ to = \"home\", {LABELLED} }}]");
+    let config =
+        crate::ferry::imap_destination("home", &server, "me") + &account("old", &server, "old", &route);
+    let ferry = Ferry::new(&config);
+    for command in ["check", "fetch"] {
+        let ran = ferry.run(&[command]).await.expect_code(75);
+        let told = ran.stdout + &ran.stderr;
+        assert!(told.contains("the server knows no labels, which are Gmail's (X-GM-EXT-1)"), "{told}");
+    }
+    assert_eq!(server.count("me", "INBOX"), 0);
+    assert_eq!(server.count("old", "INBOX"), 5);
+}
+
+/// The second copy of a message, from a list say, is put together with the first, and that has the labels of both.
+#[tokio::test]
+async fn what_gmail_puts_together_is_delivered_and_has_the_labels_of_both() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let (one, other) = (message(1), [b"X-List: yes\r\n".as_slice(), &message(1)].concat());
+    server.put("one", &[one.clone(), message(2)]);
+    server.put("other", &[other, message(3)]);
+    let route =
+        |label: &str| format!("leave_copy = false\ndeliver = [{{ to = \"home\", labels = [\"{label}\"] }}]");
+    let config = gmail_destination(&gmail, "")
+        + &account("one", &server, "one", &route("One"))
+        + &account("other", &server, "other", &route("Other"));
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch", "one"]).await.expect_code(0);
+    ferry.run(&["fetch", "other"]).await.expect_code(0);
+    let mut mail = gmail.mail();
+    let held: Vec<Vec<u8>> = mail.folder("INBOX").all().map(<[u8]>::to_vec).collect();
+    assert_eq!(held, [one.clone(), message(2), message(3)]);
+    let labels: Vec<&String> = mail.labels[&one].iter().collect();
+    assert_eq!(labels, ["One", "Other"]);
+    assert_eq!(["one", "other"].map(|user| server.count(user, "INBOX")), [0, 0]);
+}
+
+/// Some programs give all their messages one Message-ID.
+#[tokio::test]
+async fn a_different_message_that_gmail_would_swallow_stays_at_its_source() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let report = |day: u32| {
+        format!(
+            "Date: {day} Nov 2026 10:00:00 +0000\r\nFrom: scan@example.com\r\nSubject: Scan\r\n\
+             Message-ID: <scanner@localhost>\r\n\r\nPage of day {day}\r\n"
+        )
+    };
+    server.put("old", &[report(1).into_bytes(), report(2).into_bytes()]);
+    let route = format!("leave_copy = false\ndeliver = [{{ to = \"home\", {LABELLED} }}]");
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", &route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let parked = ferry.json(&["parked", "--json"]).await;
+    let reason = parked["parked"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("Gmail has another message with this Message-ID"), "{parked}");
+    assert_eq!(server.list("old", "INBOX"), [report(2).into_bytes()]);
+}
+
+async fn gmail_world(route: &'static str) -> World {
+    let mut world = World::new(Plan { home: Some("INBOX"), app: false, account: "leave_copy = false" }).await;
+    world.imap.mail().be_gmail();
+    world.route = route;
+    for (n, mail) in mails().iter().enumerate() {
+        world.put(&format!("u{n}"), mail);
+    }
+    world
+}
+
+async fn polled(world: &mut World, times: usize) -> Result<(), String> {
+    for _ in 0..times {
+        world.later(TimeDelta::hours(1));
+        world.poll().await.map_err(|fault| fault.to_string())?;
+    }
+    Ok(())
+}
+
+async fn cut(fault: Fault) -> Result<(), String> {
+    let mut world = gmail_world(LABELLED).await;
+    world.cable(Link::Home).arm(Some(fault));
+    world.poll().await.map_err(|fault| fault.to_string())?;
+    world.evidence().judge().await?;
+    world.cable(Link::Home).arm(None);
+    polled(&mut world, 3).await?;
+    world.evidence().judge().await?;
+    let mut mail = world.imap.mail();
+    match (mail.folder("INBOX").messages.len(), is_labelled(&mut mail, "INBOX")) {
+        (5, true) => Ok(()),
+        (held, _) => Err(format!("{held} messages, of which {} have labels", mail.labels.len())),
+    }
+}
+
+#[test]
+fn a_cut_anywhere_loses_neither_a_message_nor_a_label() {
+    let cuts = |way| (0..5000).step_by(29).map(move |after| Fault::Cut { way, after });
+    let cases: Vec<Fault> = cuts(Way::Up).chain(cuts(Way::Down)).collect();
+    let failures = each_in_a_world(cases, cut);
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_refused_label_keeps_no_message_back_and_brings_none_twice() {
+    let held = alone(async || {
+        let mut world = gmail_world(LABELLED).await;
+        world.imap.mail().ways.refuses_labels = Some("NO [CANNOT] not that label");
+        polled(&mut world, 3).await.unwrap();
+        world.evidence().judge().await.unwrap();
+        let appended = world.imap.mail().appended;
+        (world.imap.mail().folder("INBOX").messages.len(), appended)
+    });
+    assert_eq!(held, (5, 5));
+}
+
+#[test]
+fn a_server_that_hangs_up_at_labels_gets_them_when_it_does_not() {
+    let appended = alone(async || {
+        let mut world = gmail_world(LABELLED).await;
+        world.imap.mail().ways.drops_labels = true;
+        polled(&mut world, 2).await.unwrap();
+        world.imap.mail().ways.drops_labels = false;
+        polled(&mut world, 3).await.unwrap();
+        world.evidence().judge().await.unwrap();
+        let mut mail = world.imap.mail();
+        assert!(is_labelled(&mut mail, "INBOX"), "{:?}", mail.labels);
+        assert_eq!(mail.folder("INBOX").messages.len(), 5);
+        mail.appended
+    });
+    assert_eq!(appended, 5, "labels are no reason to send a message again");
+}
+
+/// Larger than half a batch, so that each goes alone.
+fn large(n: usize) -> Vec<u8> {
+    let line = format!("{}\r\n", "x".repeat(70));
+    [message(n), line.repeat(3_000_000 / line.len()).into_bytes()].concat()
+}
+
+#[test]
+fn a_budget_that_is_used_up_pauses_and_goes_on_by_itself() {
+    let held = alone(async || {
+        let mut world = gmail_world("").await;
+        world.home = "daily_budget = \"7 MB\"";
+        for n in 5..10 {
+            world.put(&format!("u{n}"), &large(n));
+        }
+        let mut held = Vec::new();
+        for hours in [0, 1, 22, 2, 24, 25] {
+            world.later(TimeDelta::hours(hours));
+            world.stop().await;
+            world.poll().await.unwrap();
+            held.push(world.imap.mail().folder("INBOX").messages.len());
+        }
+        world.evidence().judge().await.unwrap();
+        held
+    });
+    // The small ones and two large ones in the first 24 hours, two more in the next.
+    assert_eq!(held, [7, 7, 7, 9, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_is_said_and_no_failure() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    server.put("old", &[large(1), large(2)]);
+    let config = gmail_destination(&gmail, "daily_budget = \"4 MB\"")
+        + &account("old", &server, "old", "deliver = [{ to = \"home\" }]");
+    let ferry = Ferry::new(&config);
+    for _ in 0..2 {
+        ferry.run(&["fetch"]).await.expect_code(75);
+        let told = ferry.json(&["status", "--json"]).await;
+        assert_eq!(told["destinations"][0]["state"], "paused", "{told}");
+        let error = told["destinations"][0]["error"].to_string();
+        assert!(error.contains("its daily budget of 4 MB is used up; it goes on by itself at 20"), "{told}");
+        assert_eq!(
+            (&told["accounts"][0]["delivered"], &told["accounts"][0]["pending"]),
+            (&1.into(), &1.into())
+        );
+    }
+    // Whoever wants to send more says so, and it counts at once.
+    ferry.configure(&config.replace("4 MB", "8 MB"));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(gmail.mail().folder("INBOX").messages.len(), 2);
+}

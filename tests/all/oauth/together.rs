@@ -1,0 +1,42 @@
+//! Several processes that need a new token at once: one asks for it, and all have it.
+
+use rustix::process::Signal;
+
+use super::Scene;
+use crate::ferry::{Ran, message};
+use crate::identity_provider::Mood;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_that_renew_at_once_one_does_and_the_other_waits_for_it() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    scene.ferry.configure(&text.replace("deliver =", "every = \"1h\"\ndeliver ="));
+    let mut daemon = scene.ferry.start(&["run"]);
+    daemon.wait_for("account=work new=0").await;
+
+    // The server takes the token of both no more, and the provider kills each refresh token that was used.
+    scene.dovecot.put(super::ME, &[message(1)]);
+    scene.provider.revoke_access();
+    scene.provider.mood(Mood::Held);
+    let (asked, disowned) = (scene.provider.asked().len(), scene.provider.disowned());
+    let check = tokio::spawn(Ran::by(scene.ferry.command(&["check", "work"])));
+    while scene.provider.asked().len() == asked {
+        scene.provider.is_asked().await;
+    }
+    // The daemon has come as far as that, too.
+    let fetch = tokio::spawn(Ran::by(scene.ferry.command(&["fetch", "work"])));
+    scene.provider.has_disowned(disowned + 2).await;
+    scene.provider.mood(Mood::Rotate);
+    check.await.unwrap().expect_code(0);
+    let ran = fetch.await.unwrap().expect_code(0);
+    assert!(ran.stdout.contains("1 new, 1 delivered"), "{ran:?}");
+    assert_eq!(scene.provider.asked().len(), asked + 1, "one has asked for both");
+    // And what came of it is good for the next time.
+    scene.provider.revoke_access();
+    scene.ferry.run(&["fetch", "work"]).await.expect_code(0);
+    assert_eq!(scene.provider.asked().len(), asked + 2);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
