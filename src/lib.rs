@@ -1,10 +1,10 @@
 //! mailferry brings mail home: it polls POP3 accounts on a schedule, remembers every message it has seen in a ledger,
-//! and carries each new one to an IMAP folder or an HTTP webhook.
+//! and carries each new one to an IMAP folder, Gmail or an HTTP webhook.
 //!
 //! ```text
 //! config ──► daemon ──► schedule says who is due ──► poll ──► pop3   list, retrieve
 //!                                                     │  ──► ledger what is due; what happened
-//!                                                     │  ──► destination ─► imap folder | webhook
+//!                                                     │  ──► destination ─► imap folder | gmail | webhook
 //!                                                     └──► pop3   delete what may go, quit
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! | poll | one visit to an account |
 //! | listing | what a mailbox holds, as its server lists it in one session |
 //! | UIDL | a message's unique id in its mailbox: bytes, nothing to be trusted |
-//! | destination | where messages go: an IMAP server or a webhook |
+//! | destination | where messages go: an IMAP server, Gmail or a webhook |
 //! | delivery | one message to one destination |
 //! | attempt | one try at a delivery |
 //! | verdict | what became of an attempt |
@@ -32,6 +32,7 @@
 //! | every byte that goes to a POP3 server | [`pop3`] |
 //! | how a message is found again when an answer was lost | [`destination::imap_folder`] |
 //! | what a webhook's answer means | [`destination::webhook`] |
+//! | what Gmail's API is asked, and what its answers mean | [`destination::gmail`] |
 //! | what a server is shown at a login, and where tokens are | [`auth`] |
 //! | every config key and complaint | [`config`] |
 //! | what is known of a mail provider, and how its servers are found | [`providers`] |

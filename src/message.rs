@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use header::{ends_header, field, fields, header_digest, parse_date, raw_fields, received_at};
+pub use header::{
+    ends_header, field, fields, header_digest, is_plausible, parse_date, raw_fields, received_at,
+};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use routing::{Pattern, Takers, Test, When, takers};
@@ -120,7 +122,8 @@ pub const ARCHIVE: &str = "\\Archive";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub to: DestinationName,
-    /// Folder of an IMAP destination, in Unicode with `/` between the levels; or [`ARCHIVE`].
+    /// Folder of an IMAP destination, in Unicode with `/` between the levels; or [`ARCHIVE`], which for Gmail's API is any
+    /// place but the inbox.
     pub folder: String,
     pub mark_read: bool,
     /// What Gmail shows the messages under, beside their folder: names, with `/` between the levels.
@@ -185,7 +188,7 @@ pub struct Outgoing {
 /// What the ledger keeps of a message before it is sent, so that it can be found again when the answer is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// The IMAP folder, as in the config, or [`ARCHIVE`], or [`JUNK`]; empty for a webhook.
+    /// The IMAP folder, as in the config, or [`ARCHIVE`], or [`JUNK`]; empty where there are none.
     pub folder: String,
     /// The folder's UIDVALIDITY when it was marked; 0 where there is none.
     pub uid_validity: u32,
@@ -209,6 +212,10 @@ pub enum Receipt {
     /// An IMAP server without UIDPLUS said OK.
     Stored,
     Http(u16),
+    /// The id of the message in its mailbox, which Gmail's API made up: letters and digits.
+    Gmail {
+        id: String,
+    },
 }
 
 impl fmt::Display for Receipt {
@@ -217,6 +224,7 @@ impl fmt::Display for Receipt {
             Receipt::Uid { uid, .. } => write!(f, "UID {uid}"),
             Receipt::Stored => write!(f, "stored"),
             Receipt::Http(status) => write!(f, "HTTP {status}"),
+            Receipt::Gmail { id } => write!(f, "Gmail id {id}"),
         }
     }
 }
@@ -232,7 +240,7 @@ pub enum Verdict {
         receipt: Receipt,
         reason: String,
     },
-    /// A fault of this message: parked after `park_after` of them (IMAP 1, webhook 3).
+    /// A fault of this message: parked after `park_after` of them (IMAP and Gmail 1, webhook 3).
     Rejected {
         reason: String,
         park_after: u8,

@@ -107,11 +107,11 @@ pub struct Answers {
     /// Label incoming messages, on Gmail: names, with commas between them
     #[arg(long, value_name = "NAMES", value_parser = draft::parse_labels)]
     labels: Option<Labels>,
-    /// Deliver as read, to an IMAP destination
+    /// Deliver as read, to an IMAP destination or Gmail
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
         value_parser = yes_or_no)]
     mark_read: Option<bool>,
-    /// Put what its provider marks as spam into the junk folder of an IMAP destination
+    /// Put what its provider marks as spam into the junk folder of an IMAP destination, or Gmail's spam
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
         value_parser = yes_or_no)]
     junk: Option<bool>,
@@ -203,13 +203,18 @@ impl Answers {
     /// The route to the destination that is answered, or else to `to`.
     fn route(&self, config: &Config, to: DestinationName, before: Option<&Route>) -> anyhow::Result<Route> {
         let to = self.to.clone().unwrap_or(to);
-        let is_for_imap = self.folder.is_some()
+        let is_for_mailboxes = self.folder.is_some()
             || self.labels.is_some()
             || [self.skip_inbox, self.mark_read, self.junk].contains(&Some(true));
-        if is_for_imap && is_webhook(config, &to) {
+        if is_for_mailboxes && word(config, &to) == "webhook" {
             let text = format!(
-                "--folder, --skip-inbox, --labels, --mark-read and --junk are for IMAP, and {to} is a webhook; leave them out"
+                "--folder, --skip-inbox, --labels, --mark-read and --junk are for mailboxes, and {to} is a webhook; leave \
+                 them out"
             );
+            return Err(plain(exit::USAGE, text));
+        }
+        if self.folder.is_some() && word(config, &to) == "gmail" {
+            let text = format!("--folder is for IMAP, and {to} is Gmail, which has labels; take --labels");
             return Err(plain(exit::USAGE, text));
         }
         let answers = RouteAnswers {
@@ -228,8 +233,9 @@ impl Answers {
     }
 }
 
-fn is_webhook(config: &Config, name: &DestinationName) -> bool {
-    config.destinations.iter().any(|known| known.name == *name && known.word == "webhook")
+/// The kind of a destination, by its word in the config.
+fn word(config: &Config, name: &DestinationName) -> &'static str {
+    config.destinations.iter().find(|known| known.name == *name).map_or("", |known| known.word)
 }
 
 /// Adds an account: settings, a login on both sides, and then its file.
@@ -594,8 +600,11 @@ async fn ask_route(
         break (to, false);
     };
     let mut route = answers.route(&config, to, before)?;
-    if !is_webhook(&config, &route.to) {
-        if answers.folder.is_none() && answers.skip_inbox != Some(true) {
+    let word = word(&config, &route.to);
+    if word != "webhook" {
+        if answers.skip_inbox.is_none() && word == "gmail" {
+            route.folder = ask_archive(person, &route.folder)?;
+        } else if answers.folder.is_none() && answers.skip_inbox != Some(true) {
             route.folder = ask_folder(person, &route.folder, answers.skip_inbox)?;
         }
         if answers.labels.is_none() && (!route.labels.is_empty() || setup::has_labels(&config, &route.to)) {
@@ -650,12 +659,17 @@ fn ask_folder(person: &Person, before: &str, archived: Option<bool>) -> anyhow::
             Err(reason) => print(&format!("That is no folder: it {reason}.\n")),
         }
     };
+    match archived {
+        None if folder == draft::FOLDER => ask_archive(person, before),
+        _ => Ok(folder),
+    }
+}
+
+/// The inbox, or [`ARCHIVE`].
+fn ask_archive(person: &Person, before: &str) -> anyhow::Result<String> {
     let archives = "Archive incoming messages (Skip the Inbox)?";
-    let is_archived = match archived {
-        None => folder == draft::FOLDER && person.confirm(archives, before == ARCHIVE)?,
-        Some(archived) => archived,
-    };
-    Ok(if is_archived { ARCHIVE.to_owned() } else { folder })
+    let is_archived = person.confirm(archives, before == ARCHIVE)?;
+    Ok(if is_archived { ARCHIVE } else { draft::FOLDER }.to_owned())
 }
 
 fn ask_labels(person: &Person, before: &[String]) -> anyhow::Result<Vec<String>> {

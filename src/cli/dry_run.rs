@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use indicatif::HumanBytes;
 
 use crate::config::{self, Account, Config};
-use crate::destination::Destination;
+use crate::destination::{Destination, gmail};
 use crate::message::{AccountName, Message, Outgoing, Route, Spool, Uidl, Verdict, subject, takers};
 use crate::net::Connectors;
 use crate::printable::{printable, printable_text};
@@ -88,6 +88,7 @@ async fn tell_routes<'c>(
             config.destinations.iter().find(|known| known.name == route.to).map_or("", |known| known.word);
         let what = match (takes, word, &route.recipient) {
             (false, ..) => "does not take it".to_owned(),
+            (true, "gmail", _) => format!("takes it, as {}", labels(route, message)),
             (true, "imap", _) => format!("takes it into {}", quoted(route.folder_of(message.head()))),
             (true, _, Some(recipient)) => format!("takes it, for {recipient}"),
             (true, ..) => "takes it".to_owned(),
@@ -130,6 +131,13 @@ async fn request(
             format!("POST {}\n{fields}\n{body}", printable(&preview.url))
         }
     }
+}
+
+/// What Gmail shows it under.
+fn labels(route: &Route, message: &Message) -> String {
+    let own = gmail::own_labels(route, message.head()).map(str::to_owned);
+    let labels: Vec<String> = own.chain(route.labels.iter().map(|label| quoted(label))).collect();
+    if labels.is_empty() { "read mail without a label".into() } else { labels.join(", ") }
 }
 
 fn quoted(text: &str) -> String {

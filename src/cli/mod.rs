@@ -63,7 +63,7 @@ fn plain(code: u8, text: impl Into<String>) -> anyhow::Error {
 #[command(
     name = "mailferry",
     version,
-    about = "Brings mail home: carries new messages from POP3 accounts to an IMAP folder or an HTTP webhook.",
+    about = "Brings mail home: carries new messages from POP3 accounts to an IMAP folder, Gmail or an HTTP webhook.",
     after_help = "Start with `mailferry demo`: it needs no set-up. Then `mailferry add` an account, or write a \
                   config (the reference is config/mailferry.toml) and try it with `mailferry check`; and let it run with \
                   `mailferry run`.\n\n\
@@ -125,13 +125,13 @@ enum Command {
     },
     /// Sign in to an account by OAuth, as its provider wants it
     ///
-    /// For an account, or an IMAP destination, that has `oauth = "NAME"` in the place of a password. The tokens are kept in
+    /// For an account, or a destination, that has `oauth = "NAME"` in the place of a password. The tokens are kept in
     /// the ledger, encrypted by a key beside it; mailferry renews them by itself. Exit code 75: the provider refused.
     Login {
         /// The account
         #[arg(value_name = "ACCOUNT", value_parser = account_name, required_unless_present = "destination")]
         account: Option<AccountName>,
-        /// An IMAP destination, in the place of an account
+        /// An IMAP destination, or Gmail by its API, in the place of an account
         #[arg(long, value_name = "NAME", value_parser = destination_name, conflicts_with = "account")]
         destination: Option<DestinationName>,
         /// With a code that is typed in on any device

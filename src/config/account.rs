@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
-use super::destination::{Known, octets};
+use super::destination::{Kind, Known, octets};
 use super::fault::{nearest, quoted, suggestion};
 use super::oauth::OAuth;
 use super::peer::{self, Peer};
@@ -234,22 +234,32 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
         let found = known.iter().find(|known| known.name.as_str() == name);
         found.ok_or_else(|| unknown(name, known))
     })?;
-    for key in ["folder", "skip_inbox", "labels", "mark_read", "junk"]
-        .iter()
-        .filter(|key| to.is_webhook && entry.has(key))
-    {
-        entry.fault(
-            key,
-            format!("is for IMAP only, and {} is a webhook; take it out", quoted(to.name.as_str())),
-        );
-    }
-    if !to.is_webhook && entry.has("recipient") {
-        entry.fault(
-            "recipient",
-            format!("is for webhooks only, and {} is none; take it out", quoted(to.name.as_str())),
-        );
-    }
+    refuse_idle(entry, to);
     Some(Route { to: to.name.clone(), folder, mark_read, labels, recipient, junk, when })
+}
+
+/// Keys that mean nothing where the mail goes.
+fn refuse_idle(entry: &Section<'_>, to: &Known) {
+    let name = quoted(to.name.as_str());
+    let (idle, why): (&[&str], String) = match to.kind {
+        Kind::Imap => (&["recipient"], format!("is for webhooks only, and {name} is none; take it out")),
+        Kind::Gmail if entry.has("recipient") => {
+            (&["recipient"], format!("is for webhooks only, and {name} is none; take it out"))
+        }
+        Kind::Gmail => (
+            &["folder"],
+            format!(
+                "is for IMAP, and {name} is Gmail, which has labels; write labels = [\"...\"], or skip_inbox = true"
+            ),
+        ),
+        Kind::Webhook => (
+            &["folder", "skip_inbox", "labels", "mark_read", "junk"],
+            format!("is for mailboxes, and {name} is a webhook; take it out"),
+        ),
+    };
+    for key in idle.iter().filter(|key| entry.has(key)) {
+        entry.fault(key, why.clone());
+    }
 }
 
 fn labels(value: &DeValue<'_>) -> value::Read<Vec<String>> {

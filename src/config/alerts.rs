@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::destination::Known;
+use super::destination::{Kind, Known};
 use super::fault::{Fault, quoted, suggestion};
 use super::secret::{self, Secret};
 use super::section::Section;
@@ -40,7 +40,7 @@ pub fn alerts(section: &Section<'_>, known: &[Known]) -> RawAlerts {
 
 fn to(section: &Section<'_>, known: &[Known]) -> Option<To> {
     let imap: Vec<&str> =
-        known.iter().filter(|known| !known.is_webhook).map(|known| known.name.as_str()).collect();
+        known.iter().filter(|known| known.kind == Kind::Imap).map(|known| known.name.as_str()).collect();
     section.read("to", |value| {
         let Some(name) = value.as_str() else {
             return match value.as_bool() {
@@ -52,7 +52,11 @@ fn to(section: &Section<'_>, known: &[Known]) -> Option<To> {
             };
         };
         match known.iter().find(|known| known.name.as_str() == name) {
-            Some(known) if known.is_webhook => Err(format!(
+            Some(known) if known.kind == Kind::Gmail => Err(format!(
+                "{} is Gmail by its API, and notices go to IMAP destinations; name one, or write url or command",
+                quoted(name)
+            )),
+            Some(known) if known.kind == Kind::Webhook => Err(format!(
                 "{} is a webhook, which takes mail; for notices write its address as url",
                 quoted(name)
             )),

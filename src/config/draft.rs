@@ -11,7 +11,7 @@ use toml_edit::visit::Visit;
 use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
 use super::account::Around;
-use super::destination::Known;
+use super::destination::{Kind, Known};
 use super::fault::Faults;
 pub use super::keys::{ACCOUNTS_DIR, FOLDER, IMAP_PORTS, POP3_PORTS, Ports};
 use super::load::with_login;
@@ -365,7 +365,7 @@ pub fn read(
 ) -> Result<(Account, Vec<String>), Faults> {
     let known = config.destinations.iter().map(|destination| Known {
         name: destination.name.clone(),
-        is_webhook: destination.word == "webhook",
+        kind: Kind::of(destination.word).unwrap_or(Kind::Imap),
     });
     let known: Vec<Known> = known.collect();
     let folder = std::path::absolute(&config.file).ok();

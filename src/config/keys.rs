@@ -55,6 +55,8 @@ pub const WHEN: &[&str] =
     &["header", "equals", "contains", "matches", "larger", "smaller", "attachment", "all", "any", "not"];
 /// Beside those of [`PEER`].
 pub const IMAP: &[&str] = &["kind", "daily_budget"];
+pub const GMAIL: &[&str] =
+    &["kind", "user", "oauth", "url", "never_mark_spam", "process_for_calendar", "ca_file"];
 pub const WEBHOOK: &[&str] = &[
     "kind",
     "url",

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::account::{Around, LocalZone, RawAccount};
 use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
-use super::destination::{Known, RawDestination, RawImap, RawKind};
+use super::destination::{self, Known, RawDestination, RawGmail, RawImap, RawKind};
 use super::fault::{Fault, Faults};
 use super::oauth::{OAuth, Service};
 use super::peer::{Peer, RawLogin};
@@ -21,7 +21,7 @@ use super::surroundings::{Env, credentials_folder, local_zone};
 use super::webhook::RawWebhook;
 use super::{Account, Broken, Config, Destination, Kind, TokenKey, file, keys};
 use crate::auth::{Holder, Login};
-use crate::destination::{imap_folder, notifier};
+use crate::destination::{gmail, imap_folder, notifier};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
 use crate::pop3;
 
@@ -257,8 +257,12 @@ impl DropIns<'_> {
 }
 
 pub(super) fn known(destination: &RawDestination) -> Known {
-    let is_webhook = matches!(destination.kind, RawKind::Webhook { .. });
-    Known { name: destination.name.clone(), is_webhook }
+    let kind = match destination.kind {
+        RawKind::Imap(_) => destination::Kind::Imap,
+        RawKind::Webhook(_) => destination::Kind::Webhook,
+        RawKind::Gmail(_) => destination::Kind::Gmail,
+    };
+    Known { name: destination.name.clone(), kind }
 }
 
 /// Two sessions in one mailbox lock each other out, and would both delete from it.
@@ -383,6 +387,7 @@ pub(super) fn with_login(file: PathBuf, raw: RawAccount, login: Login) -> Accoun
 
 async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     let safe = &safe.of_destination(&raw.name);
+    let holder = Holder::destination(&raw.name);
     let has_password_file = matches!(
         &raw.kind,
         RawKind::Imap(RawImap { peer: Peer { login: RawLogin::Password(password), .. }, .. })
@@ -390,7 +395,6 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
     );
     let (word, kind) = match raw.kind {
         RawKind::Imap(RawImap { peer, daily_budget }) => {
-            let holder = Holder::destination(&raw.name);
             let (login, trust) =
                 tokio::join!(login(&peer, Service::Imap, holder, safe), check(peer.ca_file.as_ref()));
             let Peer { net: peer, user, .. } = peer;
@@ -409,6 +413,23 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
             });
             let settings = unless_at_fault(settings, check(ca_file.as_ref()).await);
             ("webhook", settings.map(Kind::Webhook))
+        }
+        RawKind::Gmail(raw) => {
+            let RawGmail { user, oauth, url, never_mark_spam, process_for_calendar, ca_file } = raw;
+            let (login, trust) =
+                tokio::join!(by_oauth(&oauth, Service::Gmail, holder, &user, safe), check(ca_file.as_ref()));
+            let ca_file = ca_file.map(|file| file.path);
+            let settings = |login| {
+                Kind::Gmail(gmail::Settings {
+                    user,
+                    login,
+                    url,
+                    never_mark_spam,
+                    process_for_calendar,
+                    ca_file,
+                })
+            };
+            ("gmail", unless_at_fault(login, trust).map(settings))
         }
     };
     Destination { name: raw.name, word, has_password_file, kind: kind.map_err(|faults| in_one_line(&faults)) }

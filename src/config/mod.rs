@@ -40,8 +40,8 @@ pub use secret::in_file as secret_in;
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
 
-use crate::destination::imap_folder;
 use crate::destination::webhook::Settings as WebhookSettings;
+use crate::destination::{gmail, imap_folder};
 use crate::message::{AccountName, DestinationName, Quirks};
 use crate::providers::Network;
 use crate::schedule::Schedule;
@@ -104,7 +104,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub name: DestinationName,
-    /// `imap` or `webhook`.
+    /// `imap`, `webhook` or `gmail`.
     pub word: &'static str,
     /// Its password is in a file, which setup may change; IMAP only.
     pub has_password_file: bool,
@@ -116,6 +116,7 @@ pub struct Destination {
 pub enum Kind {
     Imap(imap_folder::Settings),
     Webhook(WebhookSettings),
+    Gmail(gmail::Settings),
 }
 
 #[derive(Clone, Debug)]

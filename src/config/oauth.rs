@@ -28,6 +28,8 @@ pub struct OAuth {
 pub enum Service {
     Pop3,
     Imap,
+    /// Gmail's API.
+    Gmail,
 }
 
 impl OAuth {
@@ -41,12 +43,18 @@ impl OAuth {
         Login::oauth(holder, user, self.settings(service, secret))
     }
 
+    /// Whether it is known what to ask for.
+    pub fn has_scopes(&self, service: Service) -> bool {
+        !self.settings(service, None).scopes.is_empty()
+    }
+
     fn settings(&self, service: Service, client_secret: Option<SecretString>) -> auth::Settings {
         let mut settings = auth::Settings { client_secret, ..self.settings.clone() };
         if let Some(provider) = self.provider.filter(|_| settings.scopes.is_empty()) {
             let scopes = match service {
                 Service::Pop3 => provider.pop3,
                 Service::Imap => provider.imap,
+                Service::Gmail => provider.gmail,
             };
             settings.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         }

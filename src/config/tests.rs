@@ -132,8 +132,10 @@ fn the_reference_shows_every_key() {
         ("[alerts]", keys::ALERTS.to_vec()),
         ("[lookup]", keys::LOOKUP.to_vec()),
         ("[oauth.microsoft]", keys::OAUTH.to_vec()),
+        ("[oauth.google]", vec!["client_id", "client_secret"]),
         ("[destination.home]", [keys::IMAP, peer.as_slice()].concat()),
         ("[destination.app]", of_app),
+        ("[destination.gmail]", keys::GMAIL.to_vec()),
         ("[destination.desk]", of_desk),
         ("[account.work]", [peer.as_slice(), keys::ACCOUNT].concat()),
         ("[account.hotmail]", vec!["host", "user", "oauth", "deliver"]),
@@ -158,7 +160,7 @@ fn the_reference_shows_every_key() {
 fn shown(config: &RawConfig) -> String {
     let webhooks = config.destinations.iter().filter_map(|destination| match &destination.kind {
         RawKind::Webhook(raw) => Some(&raw.settings),
-        RawKind::Imap(_) => None,
+        RawKind::Imap(_) | RawKind::Gmail(_) => None,
     });
     let webhooks: Vec<_> = webhooks
         .map(|hook| {

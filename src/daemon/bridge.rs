@@ -333,6 +333,7 @@ pub fn configured(config: &Config) -> Configured {
         kind: destination.word,
         by_oauth: match &destination.kind {
             Ok(config::Kind::Imap(settings)) => settings.login.is_by_oauth(),
+            Ok(config::Kind::Gmail(settings)) => settings.login.is_by_oauth(),
             Ok(config::Kind::Webhook(_)) | Err(_) => false,
         },
         broken: destination.kind.as_ref().err().cloned(),
@@ -340,6 +341,8 @@ pub fn configured(config: &Config) -> Configured {
         in_the_clear: match &destination.kind {
             Ok(config::Kind::Imap(settings)) => settings.peer.is_in_the_clear(),
             Ok(config::Kind::Webhook(settings)) => settings.is_in_the_clear(),
+            // It may be so on this machine only.
+            Ok(config::Kind::Gmail(_)) => false,
             Err(_) => false,
         },
     });
@@ -379,11 +382,12 @@ pub fn destination_setup(destination: &config::Destination) -> DestinationSetup 
     let fingerprint = match &destination.kind {
         Ok(config::Kind::Imap(settings)) => settings.identity(),
         Ok(config::Kind::Webhook(settings)) => settings.identity(),
+        Ok(config::Kind::Gmail(settings)) => settings.identity(),
         Err(_) => String::new(),
     };
     let daily_budget = match &destination.kind {
         Ok(config::Kind::Imap(settings)) => settings.daily_budget,
-        Ok(config::Kind::Webhook(_)) | Err(_) => None,
+        Ok(config::Kind::Webhook(_) | config::Kind::Gmail(_)) | Err(_) => None,
     };
     DestinationSetup { name: destination.name.clone(), kind: destination.word, fingerprint, daily_budget }
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, Utc};
 use futures_util::Stream;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -25,7 +25,9 @@ use crate::imap::line_ends::LineEnds;
 use crate::imap::{
     Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
 };
-use crate::message::{ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, parse_date};
+use crate::message::{
+    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, is_plausible, parse_date,
+};
 use crate::net::{self, Connector};
 
 /// Where the folders are, and whose.
@@ -411,10 +413,7 @@ fn item(message: &Message, route: &Route) -> Item {
 /// When the message arrived: its topmost Received date, else its Date, else now. A date that cannot be is none.
 fn internal_date(message: &Message, now: DateTime<Utc>) -> DateTime<FixedOffset> {
     let dates = [message.received_at(), message.field("Date").and_then(|date| parse_date(&date))];
-    // Seconds of Unix time at the start of 1990.
-    let sane =
-        |date: &DateTime<FixedOffset>| date.timestamp() >= 631_152_000 && *date <= now + TimeDelta::days(1);
-    dates.into_iter().flatten().find(sane).unwrap_or_else(|| now.fixed_offset())
+    dates.into_iter().flatten().find(|date| is_plausible(date, now)).unwrap_or_else(|| now.fixed_offset())
 }
 
 /// Octets and fingerprint of the message as it is sent.

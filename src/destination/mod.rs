@@ -1,14 +1,18 @@
-//! Where mail goes: an IMAP folder or a webhook, behind the verbs that poll uses.
+//! Where mail goes: an IMAP folder, Gmail or a webhook, behind the verbs that poll uses.
 //!
 //! The order is always [`prepare`](Destination::prepare), then a commit of the marks to the ledger, then
 //! [`deliver`](Destination::deliver): so that a message whose answer is lost can be
 //! [looked up](Destination::look_up) before it is sent again.
 //!
-//! A third kind of destination is a file beside these two and a variant here; the compiler lists the rest.
+//! Another kind of destination is a file beside these and a variant here; the compiler lists the rest.
 
+mod body;
+pub mod gmail;
+mod http;
 pub mod imap_folder;
 pub mod notifier;
 mod outage;
+mod turns;
 pub mod webhook;
 
 use crate::message::{DestinationName, Found, Mark, Message, Outgoing, Route, Verdict};
@@ -25,6 +29,7 @@ pub struct Destination {
 pub enum Kind {
     ImapFolder(imap_folder::ImapFolder),
     Webhook(webhook::Webhook),
+    Gmail(gmail::Gmail),
     /// The config names it, but it cannot be used, and this is why: a secret that cannot be read, a `ca_file` that
     /// is not there. Its mail waits at the source; other destinations go on.
     Unusable(String),
@@ -43,6 +48,7 @@ impl Destination {
     pub fn at_once(&self) -> Option<usize> {
         match &self.kind {
             Kind::Webhook(webhook) => Some(webhook.at_once()),
+            Kind::Gmail(gmail) => Some(gmail.at_once()),
             Kind::ImapFolder(_) | Kind::Unusable(_) => None,
         }
     }
@@ -51,7 +57,7 @@ impl Destination {
     pub fn has_budget(&self) -> bool {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.has_budget(),
-            Kind::Webhook(_) | Kind::Unusable(_) => false,
+            Kind::Webhook(_) | Kind::Gmail(_) | Kind::Unusable(_) => false,
         }
     }
 
@@ -72,6 +78,7 @@ impl Destination {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.prepare(route, messages).await,
             Kind::Webhook(webhook) => webhook.prepare(messages).await,
+            Kind::Gmail(gmail) => gmail.prepare(route, messages).await,
             Kind::Unusable(reason) => Err(Verdict::Unreachable { reason: reason.clone(), retry_after: None }),
         }
     }
@@ -81,6 +88,7 @@ impl Destination {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.deliver(route, outgoing).await,
             Kind::Webhook(webhook) => webhook.deliver(route.recipient.as_deref(), outgoing).await,
+            Kind::Gmail(gmail) => gmail.deliver(route, outgoing).await,
             Kind::Unusable(reason) => {
                 let verdict = Verdict::Unreachable { reason: reason.clone(), retry_after: None };
                 vec![verdict; outgoing.len()]
@@ -96,6 +104,10 @@ impl Destination {
             Kind::Webhook(_) => {
                 vec![Found::CannotSay { reason: "a webhook cannot be asked".to_owned() }; marks.len()]
             }
+            Kind::Gmail(_) => {
+                let reason = "a sign-in that may add mail may not look for it".to_owned();
+                vec![Found::CannotSay { reason }; marks.len()]
+            }
             Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
         }
     }
@@ -107,6 +119,8 @@ impl Destination {
             Kind::ImapFolder(folder) => folder.look_for_past(marks, taken).await,
             // A webhook's receiver recognises a message by its webhook-id, which outlives the ledger.
             Kind::Webhook(_) => vec![Found::Absent; marks.len()],
+            // Gmail recognises it by its Message-ID.
+            Kind::Gmail(_) => vec![Found::Absent; marks.len()],
             Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
         }
     }
@@ -120,6 +134,7 @@ impl Destination {
         match &self.kind {
             Kind::ImapFolder(folder) => folder.probe(routes).await,
             Kind::Webhook(webhook) => webhook.probe().await,
+            Kind::Gmail(gmail) => gmail.probe().await,
             Kind::Unusable(reason) => Err(reason.clone()),
         }
     }
@@ -134,7 +149,7 @@ impl Destination {
         outgoing: &Outgoing,
     ) -> Option<Result<webhook::Preview, String>> {
         match &self.kind {
-            Kind::ImapFolder(_) => None,
+            Kind::ImapFolder(_) | Kind::Gmail(_) => None,
             Kind::Webhook(webhook) => Some(webhook.preview(route.recipient.as_deref(), outgoing).await),
             Kind::Unusable(reason) => Some(Err(reason.clone())),
         }

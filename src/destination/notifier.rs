@@ -9,8 +9,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Url};
 use secrecy::SecretString;
 
-use super::webhook::body::Body;
-use super::webhook::client;
+use super::body::Body;
+use super::http::client;
 use super::webhook::signature::Keys;
 use crate::net::{self, Connectors};
 use crate::printable::printable;

@@ -6,19 +6,15 @@
 //! Proxies of the environment are not honoured, and redirects are not followed: mail goes where the config says.
 
 mod answer;
-pub(super) mod body;
 mod credentials;
 mod envelope;
 mod formats;
 mod seven_bit;
 pub mod signature;
 
-use std::any::Any;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -29,21 +25,23 @@ use regex::Regex;
 use reqwest::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use self::answer::{Answer, Control};
-use self::body::Body;
 use self::credentials::{Credentials, hidden};
 use self::envelope::Envelope;
 use self::formats::{Encoded, LARGEST_PARSED, Letter};
-use super::outage::Outage;
+use super::body::Body;
+use super::http::{self, Trust, unreadable};
+use super::turns::{Round, Turns};
 use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
 use crate::printable::{printable, printable_text};
+
+pub use super::http::SLOWEST;
 
 pub use self::envelope::RECIPIENT_HEADERS;
 pub use self::formats::{Credential, Format, LOGIN_FIELD, SCHEMA};
@@ -162,8 +160,13 @@ impl Settings {
 
     /// Whether mail crosses a network unencrypted.
     pub fn is_in_the_clear(&self) -> bool {
-        let peer = Url::parse(&self.url).ok().and_then(|url| peer(&url, self).ok());
+        let peer = Url::parse(&self.url).ok().and_then(|url| http::peer(&url, self.trust()).ok());
         peer.is_some_and(|peer| peer.is_in_the_clear())
+    }
+
+    fn trust(&self) -> Trust {
+        let Settings { ca_file, pin, allow_plaintext, .. } = self;
+        Trust { ca_file: ca_file.clone(), pin: *pin, allow_plaintext: *allow_plaintext }
     }
 
     /// Makes sure that requests can be made with these secrets.
@@ -175,18 +178,11 @@ impl Settings {
     }
 }
 
-/// The throughput that a request may fall to before it is given up, in octets per second.
-pub const SLOWEST: u64 = 256 << 10;
-
 /// From here on, in octets, a request may be too large for an endpoint: the limit of a fresh nginx is 1 MiB.
 const LARGE: u64 = 1 << 20;
 
-/// How much of an answer is read, and how much of that is quoted: octets, and characters.
+/// How much of an answer is read, in octets.
 const ANSWER_READ: usize = 64 << 10;
-const ANSWER_QUOTED: usize = 1 << 10;
-
-/// How long the rest of an answer is waited for, once its status is known.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for the bodies that are built in memory, in KiB: one of the largest, or many small ones. A body takes up to
 /// three times its message.
@@ -194,40 +190,6 @@ const ROOM: u32 = 24 << 10;
 
 /// How often a request may be sent on.
 const MOST_REDIRECTS: usize = 3;
-
-/// So many requests in a row that came to nothing, and the endpoint counts as down: the rest need not be made.
-const SETBACKS: usize = 3;
-
-/// What one call of [`Webhook::deliver`] has learnt of the endpoint.
-struct Endpoint {
-    /// When it was called.
-    asked: Instant,
-    /// Why it takes no message at all.
-    fault: OnceLock<Verdict>,
-}
-
-/// When requests came to nothing (no answer, or one that means later) since the last that did not: those of all calls, the
-/// latest [`SETBACKS`] of them.
-#[derive(Default)]
-struct Setbacks(Mutex<VecDeque<Instant>>);
-
-impl Setbacks {
-    /// One may be its message's fault, until it happens to several who ask at the same time.
-    fn note(&self, endpoint: &Endpoint, verdict: &Verdict) {
-        let mut setbacks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Verdict::Deferred { reason, retry_after, counts_for_destination: true } = verdict else {
-            return setbacks.clear();
-        };
-        setbacks.push_back(Instant::now());
-        let surplus = setbacks.len().saturating_sub(SETBACKS);
-        setbacks.drain(..surplus);
-        if setbacks.iter().filter(|noted| **noted >= endpoint.asked).count() >= SETBACKS {
-            let cause = reason.rsplit_once("; ").map_or(reason.as_str(), |(cause, _)| cause);
-            let reason = format!("{cause}; {SETBACKS} requests in a row came to nothing");
-            let _ = endpoint.fault.set(Verdict::Unreachable { reason, retry_after: *retry_after });
-        }
-    }
-}
 
 /// An HTTP endpoint that takes messages.
 pub struct Webhook {
@@ -239,10 +201,8 @@ pub struct Webhook {
     credentials: Credentials,
     client: Client,
     connector: Connector,
-    in_flight: Semaphore,
+    turns: Turns,
     room: Semaphore,
-    setbacks: Setbacks,
-    outage: Outage,
 }
 
 impl fmt::Debug for Webhook {
@@ -262,14 +222,14 @@ impl Webhook {
         connectors: &mut Connectors,
     ) -> Result<Webhook, String> {
         let url = Url::parse(&settings.url).map_err(|e| format!("`url` is not a URL ({e})"))?;
-        let peer = peer(&url, &settings)?;
+        let peer = http::peer(&url, settings.trust())?;
         let credentials = Credentials::of(&settings)?;
         let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
         let tls = match peer.tls {
             net::Tls::None => Connectors::http(),
             _ => connectors.https(settings.ca_file.as_deref(), settings.pin),
         };
-        let client = client(tls.map_err(|e| e.to_string())?, settings.connect_timeout)?;
+        let client = http::client(tls.map_err(|e| e.to_string())?, settings.connect_timeout)?;
         Ok(Webhook {
             name: name.clone(),
             url,
@@ -277,10 +237,8 @@ impl Webhook {
             credentials,
             client,
             connector,
-            in_flight: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Turns::new(settings.max_in_flight),
             room: Semaphore::new(ROOM as usize),
-            setbacks: Setbacks::default(),
-            outage: Outage::default(),
             settings,
         })
     }
@@ -307,8 +265,8 @@ impl Webhook {
     /// shown that it takes no message at all, those not yet begun are not posted and get the same verdict. `recipient` is
     /// who they are for, whatever they say.
     pub async fn deliver(&self, recipient: Option<&str>, outgoing: &[Outgoing]) -> Vec<Verdict> {
-        let endpoint = Endpoint { asked: Instant::now(), fault: OnceLock::new() };
-        join_all(outgoing.iter().map(|one| self.deliver_one(recipient, one, &endpoint))).await
+        let round = Round::begin();
+        join_all(outgoing.iter().map(|one| self.deliver_one(recipient, one, &round))).await
     }
 
     /// The request that would be made now, without making it.
@@ -346,30 +304,15 @@ impl Webhook {
         Ok(format!("{host}:{port}: {seen}; nothing was posted"))
     }
 
-    async fn deliver_one(
-        &self,
-        recipient: Option<&str>,
-        outgoing: &Outgoing,
-        endpoint: &Endpoint,
-    ) -> Verdict {
+    async fn deliver_one(&self, recipient: Option<&str>, outgoing: &Outgoing, round: &Round) -> Verdict {
         let octets = outgoing.message.octets();
         if octets > self.settings.max_bytes && self.settings.oversize == Oversize::Park {
             return too_large(octets, self.settings.max_bytes);
         }
-        let _turn = self.in_flight.acquire().await.expect("never closed");
-        if let Some(verdict) = endpoint.fault.get().cloned().or_else(|| self.outage.since(endpoint.asked)) {
-            return verdict;
-        }
-        let verdict = self.post(recipient, outgoing, endpoint).await;
-        self.outage.note(endpoint.fault.get().unwrap_or(&verdict));
-        if let Some(fault) = verdict.for_all() {
-            // Another one may have been first; either says the same.
-            let _ = endpoint.fault.set(fault);
-        }
-        verdict
+        self.turns.take(round, self.post(recipient, outgoing, round)).await
     }
 
-    async fn post(&self, recipient: Option<&str>, outgoing: &Outgoing, endpoint: &Endpoint) -> Verdict {
+    async fn post(&self, recipient: Option<&str>, outgoing: &Outgoing, round: &Round) -> Verdict {
         let room = self.room_for(&outgoing.message);
         let _room = self.room.acquire_many(room).await.expect("never closed");
         let request = match self.request(recipient, outgoing).await {
@@ -382,7 +325,7 @@ impl Webhook {
             Ok(response) => self.answer(response).await.verdict(&self.peer, Utc::now()),
             Err(fault) => self.fault(&fault, timeout, octets),
         };
-        self.setbacks.note(endpoint, &verdict);
+        self.turns.note(round, &verdict);
         verdict
     }
 
@@ -455,11 +398,12 @@ impl Webhook {
         let location = field(LOCATION.as_str()).and_then(|location| without_secrets(&self.url, &location));
         let (status, retry_after) = (response.status().as_u16(), field(RETRY_AFTER.as_str()));
         let control = Control::of(field("webhook-delivery").as_deref());
-        let beginning = beginning(response).await;
+        // The status is known; a text cut short is good enough.
+        let (beginning, _) = http::beginning(response, ANSWER_READ).await;
         let said = String::from_utf8_lossy(&beginning);
         let is_expected = self.settings.expect.as_ref().is_none_or(|expect| expect.is_match(&said));
         // What is hidden is hidden before anything is cut, so that no part of it is left.
-        let text = printable_text(&self.hushed(said.into_owned()), ANSWER_QUOTED);
+        let text = printable_text(&self.hushed(said.into_owned()), http::QUOTED);
         let follows_others = self.settings.follow_redirects;
         Answer { status, retry_after, location, follows_others, control, is_expected, text }
     }
@@ -486,17 +430,12 @@ impl Webhook {
     /// Why no answer came within `timeout` to a request of so many octets.
     fn fault(&self, fault: &reqwest::Error, timeout: Duration, octets: u64) -> Verdict {
         let peer = &self.peer;
-        let why = printable(net::innermost(fault).to_string());
         if fault.is_connect() {
-            let why = match net::tls_fault(fault, peer, "use a name it bears in `url`") {
-                Some(tls) => tls.to_string(),
-                None if fault.is_timeout() => {
-                    format!("no connection within {} s", self.settings.connect_timeout.as_secs())
-                }
-                None => format!("no connection ({why}); check `url`, and that the endpoint is up"),
-            };
+            let advice = "check `url`, and that the endpoint is up";
+            let why = http::no_connection(fault, peer, self.settings.connect_timeout, advice);
             return Verdict::Unreachable { reason: format!("{peer}: {why}"), retry_after: None };
         }
+        let why = printable(net::innermost(fault).to_string());
         let why = if fault.is_timeout() {
             format!("no answer within {} s", timeout.as_secs())
         } else if octets > LARGE {
@@ -553,45 +492,6 @@ impl Preview {
     }
 }
 
-/// Goes where it is told, and nowhere else.
-pub(super) fn client(tls: impl Any, connect_timeout: Duration) -> Result<Client, String> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("mailferry/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(connect_timeout)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .build()
-        .map_err(|e| format!("HTTP cannot be set up ({e})"))
-}
-
-/// How to reach the endpoint of `url`.
-fn peer(url: &Url, settings: &Settings) -> Result<net::Settings, String> {
-    let tls = match url.scheme() {
-        "https" => net::Tls::Implicit,
-        "http" => net::Tls::None,
-        _ => return Err("`url` must begin with https://".into()),
-    };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err("`url` names no host".into());
-    };
-    if tls == net::Tls::None && !net::is_loopback(host) && !settings.allow_plaintext {
-        return Err(format!(
-            "`url` would send mail to {host} unencrypted; use https://, or say `allow_plaintext = true`"
-        ));
-    }
-    Ok(net::Settings {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port,
-        tls,
-        ca_file: settings.ca_file.clone(),
-        server_name: None,
-        pin: settings.pin,
-        allow_plaintext: settings.allow_plaintext,
-    })
-}
-
 /// The `webhook-id`: the same for the same message wherever and whenever it is found again, even by a new ledger.
 fn id(destination: &DestinationName, outgoing: &Outgoing) -> String {
     let mut hash = Sha256::new();
@@ -615,11 +515,6 @@ fn too_large(octets: u64, max_bytes: u64) -> Verdict {
         park_after: 1,
         counts_for_destination: false,
     }
-}
-
-fn unreadable(fault: &io::Error) -> Verdict {
-    let reason = format!("the message could not be read back from its temporary file ({fault})");
-    Verdict::Deferred { reason, retry_after: None, counts_for_destination: false }
 }
 
 /// Where a redirect points, less what may be a secret: a user, a password, a query.
@@ -655,21 +550,4 @@ fn without_login(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
-}
-
-/// The first [`ANSWER_READ`] octets of an answer, so that the connection can be used again; an answer that breaks off or
-/// does not end costs nothing but the connection.
-async fn beginning(mut response: Response) -> Vec<u8> {
-    let mut text = Vec::new();
-    let reading = async {
-        while let Ok(Some(chunk)) = response.chunk().await {
-            text.extend_from_slice(&chunk[..chunk.len().min(ANSWER_READ - text.len())]);
-            if text.len() >= ANSWER_READ {
-                break;
-            }
-        }
-    };
-    // The status is known; a text cut short is good enough.
-    let _ = tokio::time::timeout(ANSWER_PATIENCE, reading).await;
-    text
 }

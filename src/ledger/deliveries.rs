@@ -218,7 +218,9 @@ pub(super) async fn delivered(
 ) -> sqlx::Result<()> {
     let row = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
         Receipt::Uid { uid_validity, uid } => json!([id.0, receipt.to_string(), uid_validity, uid]),
-        Receipt::Stored | Receipt::Http(_) => json!([id.0, receipt.to_string(), null, null]),
+        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } => {
+            json!([id.0, receipt.to_string(), null, null])
+        }
     };
     let rows = receipts.iter().map(row).collect::<Value>().to_string();
     let sql = "
@@ -231,7 +233,7 @@ pub(super) async fn delivered(
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
     let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
         Receipt::Uid { uid_validity, uid } => Some((*id, *uid_validity, uid.saturating_add(1))),
-        Receipt::Stored | Receipt::Http(_) => None,
+        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } => None,
     };
     note_folders(connection, receipts.iter().filter_map(next)).await
 }
@@ -282,7 +284,7 @@ async fn settle_the_rest(
             disable(connection, destination.id, reason).await
         }
         Verdict::Last { reason, .. } => disable(connection, destination.id, reason).await,
-        // A webhook cannot be asked.
+        // Only IMAP can be asked.
         Verdict::Unknown { reason } if destination.kind != "imap" => {
             defer(connection, id, reason, None, terms, now).await
         }

@@ -251,6 +251,9 @@ fn refuses_all(kind: &str, reason: &str) -> String {
             reason.rsplit_once("; ").map_or(reason, |(cause, _)| cause),
             "that the endpoint takes what `format` sends",
         ),
+        "gmail" => {
+            (reason.rsplit_once("; ").map_or(reason, |(cause, _)| cause), "what Gmail has against them")
+        }
         _ => (reason, "what the server has against them"),
     };
     format!("{STREAK} messages in a row were refused ({cause}); check {check}, then `mailferry retry`")

@@ -1,6 +1,6 @@
 //! A message's header, as bytes: its fields, its end, and what of it stays the same from one retrieval to the next.
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
 use super::Content;
@@ -106,6 +106,12 @@ fn unfolded(value: &[u8]) -> Vec<u8> {
 pub fn received_at(header: &[u8]) -> Option<DateTime<FixedOffset>> {
     let received = field(header, "Received")?;
     parse_date(received.rsplit(|&byte| byte == b';').next()?)
+}
+
+/// Whether mail may be of that date: not before 1990, and not after tomorrow.
+pub fn is_plausible(date: &DateTime<FixedOffset>, now: DateTime<Utc>) -> bool {
+    // Seconds of Unix time at the start of 1990.
+    date.timestamp() >= 631_152_000 && *date <= now + TimeDelta::days(1)
 }
 
 /// A date as RFC 5322 section 3.3 writes it.

@@ -76,7 +76,12 @@ impl Message {
 
     /// Reads it from the start, in chunks.
     pub fn chunks(&self) -> Chunks {
-        Chunks { body: self.body.clone(), at: 0 }
+        self.chunks_from(0)
+    }
+
+    /// Reads it from that octet on, in chunks.
+    pub fn chunks_from(&self, at: u64) -> Chunks {
+        Chunks { body: self.body.clone(), at: at.min(self.octets()) }
     }
 
     /// All of it in memory.

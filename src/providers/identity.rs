@@ -15,6 +15,8 @@ pub struct Identity {
     pub pop3: &'static [&'static str],
     /// What to ask for, to store by IMAP.
     pub imap: &'static [&'static str],
+    /// What to ask for, to import mail by Gmail's API; empty where it is not Google.
+    pub gmail: &'static [&'static str],
     /// What else belongs into the request.
     pub parameters: &'static [(&'static str, &'static str)],
     /// It wants a secret even of a program that cannot keep one.
@@ -33,6 +35,7 @@ pub const IDENTITIES: &[Identity] = &[
         device_url: Some("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode"),
         pop3: &["https://outlook.office.com/POP.AccessAsUser.All", "offline_access"],
         imap: &["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"],
+        gmail: &[],
         parameters: &[],
         wants_secret: false,
         checked: "2026-03",
@@ -45,6 +48,11 @@ pub const IDENTITIES: &[Identity] = &[
         device_url: None,
         pop3: &["https://mail.google.com/"],
         imap: &["https://mail.google.com/"],
+        // To add mail, and to name it: neither lets anybody read.
+        gmail: &[
+            "https://www.googleapis.com/auth/gmail.insert",
+            "https://www.googleapis.com/auth/gmail.labels",
+        ],
         // Without them there is no refresh token, or only the first time.
         parameters: &[("access_type", "offline"), ("prompt", "consent")],
         wants_secret: true,

@@ -41,6 +41,16 @@ pub const GMAIL: &[Trial] = &[
         ],
     ),
     trial(
+        "as a destination by its API: labels, quotas, uploads in pieces, what it never takes",
+        &[
+            "gmail::mail_is_imported_under_the_labels_of_its_account_once_somebody_has_signed_in",
+            "gmail::a_large_message_goes_in_pieces_that_take_no_memory_and_on_where_the_line_was_cut",
+            "gmail::who_is_told_to_come_later_comes_later_and_loses_nothing",
+            "gmail::what_gmail_never_takes_is_parked_with_its_words_and_stays_at_its_source",
+            "gmail::a_lost_answer_leads_to_no_second_copy",
+        ],
+    ),
+    trial(
         "OAuth at a real Dovecot, by the browser, with an identity provider of the tests",
         &[
             "oauth::a_browser_on_this_machine_comes_back_by_itself",

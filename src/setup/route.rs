@@ -16,7 +16,7 @@ pub struct RouteAnswers<'a> {
     pub junk: Option<bool>,
 }
 
-/// The route of these answers, in the place of `before`. A webhook has neither folders nor marks.
+/// The route of these answers, in the place of `before`. A webhook has neither folders nor marks, and Gmail no folders.
 ///
 /// # Errors
 /// [`Error::NoDestination`], [`Error::TwoFolders`].
@@ -26,9 +26,15 @@ pub fn route(config: &Config, answers: RouteAnswers<'_>, before: Option<&Route>)
     let default = Route::to(known.name.clone());
     let before = before.unwrap_or(&default);
     let when = before.when.clone();
-    if known.word != "imap" {
-        return Ok(Route { recipient: before.recipient.clone(), when, ..default });
-    }
+    let answers = match known.word {
+        "imap" => answers,
+        "gmail" => RouteAnswers {
+            folder: Some(&default.folder),
+            skip_inbox: answers.skip_inbox.or(Some(before.folder == ARCHIVE)),
+            ..answers
+        },
+        _ => return Ok(Route { recipient: before.recipient.clone(), when, ..default }),
+    };
     let folder = match answers.skip_inbox {
         Some(true) if answers.folder.is_some_and(|folder| !is_inbox(folder)) => {
             return Err(Error::TwoFolders);
@@ -62,6 +68,7 @@ pub fn has_labels(config: &Config, to: &DestinationName) -> bool {
         Some(Ok(config::Kind::Imap(settings))) => {
             providers::for_host(&settings.peer.host).is_some_and(|provider| provider.has_labels)
         }
+        Some(Ok(config::Kind::Gmail(_))) => true,
         _ => false,
     }
 }

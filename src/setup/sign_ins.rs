@@ -41,6 +41,7 @@ fn keep_tokens(mut config: Config) -> Config {
     let accounts = config.accounts.iter_mut().map(|account| &mut account.pop3.login);
     let destinations = config.destinations.iter_mut().filter_map(|destination| match &mut destination.kind {
         Ok(Kind::Imap(settings)) => Some(&mut settings.login),
+        Ok(Kind::Gmail(settings)) => Some(&mut settings.login),
         Ok(Kind::Webhook(_)) | Err(_) => None,
     });
     for login in accounts.chain(destinations) {
@@ -180,6 +181,7 @@ fn login_at<'c>(config: &'c Config, name: &DestinationName) -> Result<Option<&'c
     let destination = destination.ok_or_else(|| Error::no_destination(config, name.as_str()))?;
     match &destination.kind {
         Ok(Kind::Imap(settings)) => Ok(Some(&settings.login)),
+        Ok(Kind::Gmail(settings)) => Ok(Some(&settings.login)),
         Ok(Kind::Webhook(_)) => Ok(None),
         Err(reason) => Err(Error::Unusable(reason.clone())),
     }

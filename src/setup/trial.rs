@@ -11,6 +11,7 @@ use super::sign_ins;
 use super::words::LoginFault;
 use crate::auth::Login;
 use crate::config;
+use crate::destination::gmail::Gmail;
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
@@ -125,6 +126,10 @@ pub fn build_destination(destination: config::Destination, connectors: &mut Conn
         },
         Ok(config::Kind::Webhook(settings)) => match Webhook::new(&name, settings, connectors) {
             Ok(webhook) => Kind::Webhook(webhook),
+            Err(reason) => Kind::Unusable(reason),
+        },
+        Ok(config::Kind::Gmail(settings)) => match Gmail::new(settings, connectors) {
+            Ok(gmail) => Kind::Gmail(gmail),
             Err(reason) => Kind::Unusable(reason),
         },
         Err(reason) => Kind::Unusable(reason),

@@ -354,7 +354,11 @@ impl DestinationCard {
         };
         DestinationCard {
             name: destination.name.clone(),
-            kind: if destination.kind == "webhook" { "webhook" } else { "IMAP" },
+            kind: match destination.kind.as_str() {
+                "webhook" => "webhook",
+                "gmail" => "Gmail",
+                _ => "IMAP",
+            },
             class,
             state,
             error: destination.error.as_deref().map(shown).unwrap_or_default(),

@@ -73,9 +73,15 @@ struct Inside {
     codes: HashMap<String, Code>,
     devices: HashMap<String, bool>,
     refresh: HashMap<String, String>,
-    access: HashMap<String, (String, Instant)>,
+    access: HashMap<String, Access>,
     asked: Vec<HashMap<String, String>>,
     count: usize,
+}
+
+struct Access {
+    user: String,
+    end: Instant,
+    scope: String,
 }
 
 struct Code {
@@ -228,6 +234,22 @@ impl IdentityProvider {
             .collect()
     }
 
+    /// The same as Google's: the scopes go by what is signed in for, and there is no sign-in by code.
+    pub fn google(&self, name: &str) -> String {
+        let own = |line: &&str| !line.starts_with("device_url") && !line.starts_with("scopes");
+        let config = self.config(name);
+        let lines = config.lines().filter(own).filter(|line| !line.is_empty());
+        lines.chain(["provider = \"google\"", ""]).map(|line| format!("{line}\n")).collect()
+    }
+
+    /// What an access token is good for; `None` where it is not good.
+    pub fn scopes_of(&self, token: &str) -> Option<Vec<String>> {
+        self.inside(|inside| {
+            let access = inside.access.get(token).filter(|access| access.end > Instant::now())?;
+            Some(access.scope.split(' ').map(str::to_owned).collect())
+        })
+    }
+
     /// For Dovecot, which asks for every token whose it is.
     pub fn dovecot(&self, folder: &std::path::Path) -> String {
         let file = folder.join("oauth2.conf");
@@ -258,8 +280,9 @@ impl Inside {
 
     fn tokens(&mut self, refresh: Option<String>, scope: &str) -> Value {
         let access = self.word("access", self.length);
-        self.access.insert(access.clone(), (self.user.clone(), Instant::now() + self.life));
         let scope = self.granted.clone().unwrap_or_else(|| scope.to_owned());
+        let known = Access { user: self.user.clone(), end: Instant::now() + self.life, scope: scope.clone() };
+        self.access.insert(access.clone(), known);
         let mut answer = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": self.life.as_secs(), "scope": scope,
         });
@@ -393,7 +416,7 @@ async fn introspect(
 ) -> Response {
     let token = form.get("token").cloned().unwrap_or_default();
     let user = provider.inside(|inside| {
-        let (user, end) = inside.access.get(&token)?;
+        let Access { user, end, .. } = inside.access.get(&token)?;
         (*end > Instant::now()).then(|| user.clone())
     });
     if user.is_none() {

@@ -60,6 +60,7 @@ const PLAIN: &[&str] = &[
     "Holder",
     "Oversize",
     "LOGIN_FIELD",
+    "URL",
     "RECIPIENT_HEADERS",
     "header_name",
     "MAX_SIZE",
@@ -69,7 +70,7 @@ const PLAIN: &[&str] = &[
 
 /// The modules in which plain words stand.
 const PLAIN_HOMES: &[&str] =
-    &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "notifier", "poll", "alerts"];
+    &["net", "auth", "pop3", "destination", "imap_folder", "webhook", "gmail", "notifier", "poll", "alerts"];
 
 /// Each dependency that only its owners may name.
 const OWNERS: &[(&str, &[&str])] = &[

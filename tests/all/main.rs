@@ -17,6 +17,7 @@ mod ferry;
 mod formats;
 mod fuzz;
 mod genuine;
+mod gmail;
 mod gmail_folder;
 mod identity_provider;
 mod imap_folder;

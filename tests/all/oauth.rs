@@ -88,21 +88,21 @@ fn account(dovecot: &Dovecot) -> String {
 }
 
 /// `mailferry login`, and what it has said so far.
-struct Login {
+pub struct Login {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
     said: String,
 }
 
 impl Login {
-    fn start(mut command: std::process::Command) -> Login {
+    pub fn start(mut command: std::process::Command) -> Login {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Login { child, lines, said: String::new() }
     }
 
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         for line in self.lines.by_ref() {
             let line = line.unwrap();
             self.said.push_str(&line);
@@ -119,7 +119,7 @@ impl Login {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    fn end(mut self) -> (i32, String) {
+    pub fn end(mut self) -> (i32, String) {
         self.finish()
     }
 
@@ -201,7 +201,7 @@ async fn what_a_browser_elsewhere_landed_at_can_be_pasted() {
 }
 
 /// What a GET leads to: its Location, or the whole answer.
-fn follow(url: &str) -> String {
+pub fn follow(url: &str) -> String {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();

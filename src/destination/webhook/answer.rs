@@ -1,9 +1,8 @@
 //! What an endpoint's answer means. Pure.
 
-use std::time::Duration;
+use chrono::{DateTime, Utc};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-
+use super::super::http::wait;
 use crate::message::{Receipt, Verdict};
 use crate::printable::printable;
 
@@ -49,9 +48,6 @@ const NO_MORE: &str = "the endpoint wants no more; `mailferry retry` if that has
 
 /// How often a message may be refused before it is parked.
 const PARK_AFTER: u8 = 3;
-
-/// The longest that a Retry-After is obeyed.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 impl Answer {
     /// `peer` is the endpoint's host, for the reason; `now` is what a Retry-After date counts from.
@@ -123,28 +119,6 @@ impl Answer {
 
 fn refused(reason: String, counts_for_destination: bool) -> Verdict {
     Verdict::Rejected { reason, park_after: PARK_AFTER, counts_for_destination }
-}
-
-/// What a Retry-After asks for (RFC 9110 section 10.2.3), at most [`LONGEST_WAIT`]; `None` where it is neither a
-/// number of seconds nor a date.
-fn wait(value: &[u8], now: DateTime<Utc>) -> Option<Duration> {
-    let value = std::str::from_utf8(value).ok()?.trim();
-    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    let asked = if is_number {
-        // A number too large to read is surely too large to obey.
-        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
-    } else {
-        (http_date(value)? - now).to_std().unwrap_or_default()
-    };
-    Some(asked.min(LONGEST_WAIT))
-}
-
-/// The three forms of RFC 9110 section 5.6.7.
-fn http_date(value: &str) -> Option<DateTime<Utc>> {
-    ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
-        .map(|date| date.and_utc())
 }
 
 #[cfg(test)]
@@ -231,22 +205,6 @@ mod tests {
             };
             assert_eq!((counts_for_destination, park_after), (counts, 3), "{status}");
             assert!(reason.starts_with(&format!("HTTP {status} from app.example.org")), "{reason}");
-        }
-    }
-
-    #[test]
-    fn retry_after_in_all_its_forms() {
-        let wait = |value: &str| wait(value.as_bytes(), now()).map(|wait| wait.as_secs());
-        assert_eq!(wait("120"), Some(120));
-        assert_eq!(wait(" 0 "), Some(0));
-        assert_eq!(wait("Tue, 24 Nov 2026 20:02:00 GMT"), Some(120));
-        assert_eq!(wait("Tuesday, 24-Nov-26 20:02:00 GMT"), Some(120));
-        assert_eq!(wait("Tue Nov 24 20:02:00 2026"), Some(120));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
-        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(86_400));
-        assert_eq!(wait("99999999999999999999999999"), Some(86_400));
-        for nonsense in ["", "-5", "+5", "soon", "1.5", "\u{0}"] {
-            assert_eq!(wait(nonsense), None, "{nonsense:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::body::Body;
+use super::super::body::Body;
 use super::formats::Credential;
 use super::signature::Keys;
 use super::{Login, Settings};

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::body::{Body, json_text};
+use super::super::body::{Body, json_text};
 use crate::message::{Message, raw_fields};
 
 /// A message as text.

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::body::Body;
+use super::super::body::Body;
 
 /// The secrets of one endpoint, ready to sign. While a secret is being replaced there are several, and each signs.
 pub struct Keys(Vec<Hmac<Sha256>>);

@@ -22,8 +22,8 @@ use std::io;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::body::Body;
 use super::Settings;
-use super::body::Body;
 use super::envelope::Envelope;
 use crate::message::{Message, Outgoing};
 

@@ -1,0 +1,277 @@
+//! Gmail by its API: each message is imported (`users.messages.import`), which Google calls similar to receiving it by SMTP. So
+//! its spam check runs, and invitations reach the calendar; neither does over IMAP.
+//!
+//! What a sign-in allows is to add mail and to manage labels, not to look: nobody can be asked whether a message has arrived.
+//! After an unknown outcome it goes again, and Gmail keeps one of two with the same Message-ID. One without a Message-ID may be
+//! there twice then.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `api` | requests with a token, renewed once where it is refused |
+//! | `answer` | what Google's answers mean. No I/O |
+//! | `labels` | from the names of labels to their ids |
+//! | `upload` | a large message, in pieces |
+//! | `pace` | how fast |
+
+mod answer;
+mod api;
+mod labels;
+mod pace;
+mod upload;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::Utc;
+use futures_util::future::join_all;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+use reqwest::{Method, Url};
+use serde_json::json;
+
+use self::answer::Answer;
+use self::api::{Api, CONNECT, Fault, Request};
+use self::labels::Labels;
+use self::pace::Pace;
+use super::body::Body;
+use super::http::{self, Trust};
+use super::turns::{Round, Turns};
+use crate::auth::Login;
+use crate::message::{ARCHIVE, JUNK, Mark, Message, Outgoing, Route, Verdict, is_plausible, parse_date};
+use crate::net::{self, Connector, Connectors};
+
+/// Where Google has the API.
+pub const URL: &str = "https://gmail.googleapis.com/";
+
+/// The config's `[destination.NAME]` of kind "gmail".
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The address of the mailbox, for who signs in.
+    pub user: String,
+    /// By OAuth: Google knows no other.
+    pub login: Login,
+    /// Where the API is.
+    pub url: String,
+    /// What Google takes for spam goes to the inbox all the same.
+    pub never_mark_spam: bool,
+    /// Invitations go to the calendar, but those in junk.
+    pub process_for_calendar: bool,
+    /// A PEM file with the only certificate authorities to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Which mailbox this is: when it changes, it deserves a new chance.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.user, self.url)
+    }
+}
+
+/// Requests at a time: more would not be faster than [`Pace`] lets them be.
+const AT_ONCE: usize = 4;
+
+/// The largest message, in octets: 150 MB, as the API's documentation says. What it takes in fact is for it to say.
+const LARGEST: u64 = 150 << 20;
+
+/// One Gmail mailbox, shared by all who deliver there.
+pub struct Gmail {
+    api: Api,
+    settings: Settings,
+    connector: Connector,
+    labels: Labels,
+    pace: Pace,
+    turns: Turns,
+}
+
+impl fmt::Debug for Gmail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gmail").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Gmail {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong with the settings.
+    pub fn new(settings: Settings, connectors: &mut Connectors) -> Result<Gmail, String> {
+        let mut url = Url::parse(&settings.url).map_err(|e| format!("`url` is not a URL ({e})"))?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let peer = http::peer(&url, Trust { ca_file: settings.ca_file.clone(), ..Trust::default() })?;
+        let connector = connectors.connector(&peer).map_err(|e| e.to_string())?;
+        let tls = match peer.tls {
+            net::Tls::None => Connectors::http(),
+            _ => connectors.https(settings.ca_file.as_deref(), None),
+        };
+        let client = http::client(tls.map_err(|e| e.to_string())?, CONNECT)?;
+        let api = Api { client, url, peer: peer.host, login: settings.login.clone() };
+        let (labels, pace, turns) = (Labels::default(), Pace::default(), Turns::new(AT_ONCE));
+        Ok(Gmail { api, settings, connector, labels, pace, turns })
+    }
+
+    /// Messages at a time, at most.
+    pub fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    /// Makes sure that somebody has signed in, makes the route's labels if there are none, and says what the ledger keeps of
+    /// each message.
+    ///
+    /// # Errors
+    /// The verdict on all of them.
+    pub async fn prepare(&self, route: &Route, messages: &[&Message]) -> Result<Vec<Mark>, Verdict> {
+        let proof = self.api.login.proof().await;
+        proof.map_err(|error| self.api.verdict_of(Fault::SignIn(error), ""))?;
+        self.labels.ids(&self.api, &route.labels).await?;
+        let mark = |message: &&Message| Mark {
+            octets: message.octets(),
+            hash: message.content.0,
+            message_id: message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned()),
+            ..Mark::default()
+        };
+        Ok(messages.iter().map(mark).collect())
+    }
+
+    /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is taken,
+    /// those not yet begun are not sent and get the same verdict.
+    pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
+        let round = Round::begin();
+        let import = |one: &Outgoing| {
+            let message = one.message.clone();
+            let round = &round;
+            async move { self.turns.take(round, self.import(route, &message, round)).await }
+        };
+        join_all(outgoing.iter().map(import)).await
+    }
+
+    /// Asks for the labels, and says what was met.
+    ///
+    /// # Errors
+    /// One sentence on why mail cannot be imported.
+    pub async fn probe(&self) -> Result<String, String> {
+        let net::Settings { host, port, .. } = self.connector.settings();
+        let stream = self.connector.connect(CONNECT).await.map_err(|e| format!("{host}:{port}: {e}"))?;
+        let seen =
+            stream.certificate().map_or("not encrypted".to_owned(), |certificate| certificate.to_string());
+        drop(stream);
+        let labels = labels::count(&self.api).await.map_err(Verdict::into_reason)?;
+        let noun = if labels == 1 { "label" } else { "labels" };
+        Ok(format!("{host}:{port}: {seen}; {} has {labels} {noun}; nothing was imported", self.settings.user))
+    }
+
+    async fn import(&self, route: &Route, message: &Message, round: &Round) -> Verdict {
+        if message.octets() > LARGEST {
+            return too_large(message.octets());
+        }
+        self.pace.turn().await;
+        let verdict = self.send(route, message).await.unwrap_or_else(|verdict| verdict);
+        self.turns.note(round, &verdict);
+        verdict
+    }
+
+    /// The verdict is an error where it comes of a fault.
+    async fn send(&self, route: &Route, message: &Message) -> Result<Verdict, Verdict> {
+        let mut answer = self.ask(route, message).await?;
+        if answer.is_about_a_label() && !route.labels.is_empty() {
+            // It has been deleted since, and is made again.
+            self.labels.forget().await;
+            answer = self.ask(route, message).await?;
+        }
+        Ok(match answer.receipt() {
+            Some(receipt) => Verdict::Delivered { receipt },
+            None => self.api.refusal(&answer),
+        })
+    }
+
+    async fn ask(&self, route: &Route, message: &Message) -> Result<Answer, Verdict> {
+        let mut ids: Vec<String> = own_labels(route, message.head()).map(str::to_owned).collect();
+        ids.extend(self.labels.ids(&self.api, &route.labels).await?);
+        let metadata = json!({ "labelIds": ids }).to_string();
+        let answer = match message.bytes() {
+            Some(bytes) => self.api.send(&self.whole(route, message, bytes, &metadata)).await,
+            None => upload::upload(&self.api, &self.beginning(route, message, metadata), message).await,
+        };
+        answer.map_err(|fault| self.api.verdict_of(fault, after_loss(message)))
+    }
+
+    /// The message and its labels in one request (RFC 2387).
+    fn whole(&self, route: &Route, message: &Message, bytes: &[u8], metadata: &str) -> Request {
+        let boundary = boundary(bytes);
+        let before = format!(
+            "--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{metadata}\r\n--{boundary}\r\n\
+             Content-Type: message/rfc822\r\n\r\n"
+        );
+        let body = Body::of(before).and_message(message).and(format!("\r\n--{boundary}--\r\n")).joined();
+        let fields = vec![(CONTENT_TYPE, format!("multipart/related; boundary={boundary}"))];
+        Request { method: Method::POST, url: self.url("multipart", route, message), fields, body }
+    }
+
+    /// Announces a message that comes in pieces.
+    fn beginning(&self, route: &Route, message: &Message, metadata: String) -> Request {
+        let fields = vec![
+            (CONTENT_TYPE, "application/json; charset=UTF-8".to_owned()),
+            (HeaderName::from_static("x-upload-content-type"), "message/rfc822".to_owned()),
+            (HeaderName::from_static("x-upload-content-length"), message.octets().to_string()),
+        ];
+        let url = self.url("resumable", route, message);
+        Request { method: Method::POST, url, fields, body: Body::of(metadata) }
+    }
+
+    fn url(&self, upload_type: &str, route: &Route, message: &Message) -> Url {
+        let is_junk = route.folder_of(message.head()) == JUNK;
+        let flag = |flag: bool| if flag && !is_junk { "true" } else { "false" };
+        let query = [
+            ("uploadType", upload_type),
+            ("internalDateSource", date_source(message)),
+            ("neverMarkSpam", flag(self.settings.never_mark_spam)),
+            ("processForCalendar", flag(self.settings.process_for_calendar)),
+        ];
+        self.api.at("upload/gmail/v1/users/me/messages/import", &query)
+    }
+}
+
+/// The labels of Gmail's own that a message with this header gets.
+pub fn own_labels<'r>(route: &'r Route, header: &[u8]) -> impl Iterator<Item = &'static str> + use<'r> {
+    let place = match route.folder_of(header) {
+        JUNK => Some("SPAM"),
+        ARCHIVE => None,
+        _ => Some("INBOX"),
+    };
+    place.into_iter().chain((!route.mark_read).then_some("UNREAD"))
+}
+
+/// Gmail goes by the Date field where that makes sense. By nothing else, so that a message without one is of today.
+fn date_source(message: &Message) -> &'static str {
+    let date = message.field("Date").and_then(|date| parse_date(&date));
+    let is_good = date.is_some_and(|date| is_plausible(&date, Utc::now()));
+    if is_good { "dateHeader" } else { "receivedTime" }
+}
+
+/// A word that does not stand in the message.
+fn boundary(bytes: &[u8]) -> String {
+    loop {
+        let boundary = format!("mailferry-{:032x}", fastrand::u128(..));
+        if memchr::memmem::find(bytes, boundary.as_bytes()).is_none() {
+            return boundary;
+        }
+    }
+}
+
+/// What follows where nobody knows whether a message has arrived.
+fn after_loss(message: &Message) -> &'static str {
+    match message.field("Message-ID") {
+        Some(_) => "it is sent again, and Gmail keeps one of two with the same Message-ID",
+        None => "it is sent again; it has no Message-ID, so that it may be there twice then",
+    }
+}
+
+fn too_large(octets: u64) -> Verdict {
+    Verdict::Rejected {
+        reason: format!(
+            "the message has {octets} bytes, and the Gmail API takes {LARGEST}; it stays at its source"
+        ),
+        park_after: 1,
+        counts_for_destination: false,
+    }
+}
