@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use header::{field, fields, header_digest, parse_date, raw_fields, received_at};
+pub use header::{ends_header, field, fields, header_digest, parse_date, raw_fields, received_at};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use routing::{Pattern, Takers, Test, When, takers};
@@ -279,6 +279,18 @@ impl Verdict {
             | Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
             | Verdict::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether the destination may have got it, all of it.
+    pub fn may_be_there(&self) -> bool {
+        match self {
+            Verdict::Delivered { .. } | Verdict::Last { .. } | Verdict::Unknown { .. } => true,
+            Verdict::Rejected { .. }
+            | Verdict::Deferred { .. }
+            | Verdict::Unreachable { .. }
+            | Verdict::Paused { .. }
+            | Verdict::Disabled { .. } => false,
         }
     }
 

@@ -596,7 +596,7 @@ async fn ask_route(
     let mut route = answers.route(&config, to, before)?;
     if !is_webhook(&config, &route.to) {
         if answers.folder.is_none() && answers.skip_inbox != Some(true) {
-            route.folder = ask_folder(person, &route.folder)?;
+            route.folder = ask_folder(person, &route.folder, answers.skip_inbox)?;
         }
         if answers.labels.is_none() && (!route.labels.is_empty() || setup::has_labels(&config, &route.to)) {
             route.labels = ask_labels(person, &route.labels)?;
@@ -641,7 +641,7 @@ fn ask_destination(
 }
 
 /// A folder, or [`ARCHIVE`].
-fn ask_folder(person: &Person, before: &str) -> anyhow::Result<String> {
+fn ask_folder(person: &Person, before: &str, archived: Option<bool>) -> anyhow::Result<String> {
     let usual = if before == ARCHIVE { draft::FOLDER } else { before };
     let folder = loop {
         let folder = person.line(Question { text: "Folder", option: "--folder" }, Some(usual))?;
@@ -651,7 +651,10 @@ fn ask_folder(person: &Person, before: &str) -> anyhow::Result<String> {
         }
     };
     let archives = "Archive incoming messages (Skip the Inbox)?";
-    let is_archived = folder == draft::FOLDER && person.confirm(archives, before == ARCHIVE)?;
+    let is_archived = match archived {
+        None => folder == draft::FOLDER && person.confirm(archives, before == ARCHIVE)?,
+        Some(archived) => archived,
+    };
     Ok(if is_archived { ARCHIVE.to_owned() } else { folder })
 }
 

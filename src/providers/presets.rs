@@ -52,8 +52,8 @@ const PLAIN: Provider = Provider {
 
 const NO_QUIRKS: Quirks = Quirks { no_pipelining: false, login_delay: None, hides_retrieved: false };
 
-const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com")];
-const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com")];
+const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com"), pop3("pop.googlemail.com")];
+const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com"), imap("imap.googlemail.com")];
 const GMAIL_SETTINGS: &str = "https://mail.google.com/mail/u/0/#settings/fwdandpop";
 const GMAIL_QUIRKS: Quirks = Quirks { hides_retrieved: true, ..NO_QUIRKS };
 /// Google's own table for Workspace says 500 MB for what is sent to IMAP, and locks out who sends more.

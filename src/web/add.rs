@@ -664,6 +664,9 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
             let text = "Mail with a folder of its own skips the inbox in any case: untick this, or let the folder be INBOX.";
             complaints.add("skip_inbox", text);
         }
+        setup::Error::Unfit { to, reason } => {
+            complaints.add("to", format!("That did not work. {to}: {reason}."))
+        }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
         setup::Error::PasswordNeeded => {
             let text = "Type the password again, as the server or the user is another one now.";

@@ -94,6 +94,8 @@ pub struct Ways {
     pub refuses_labels: Option<&'static str>,
     /// The connection ends at every STORE of labels.
     pub drops_labels: bool,
+    /// What is appended is in this folder before anybody can look.
+    pub moves_at_once: Option<&'static str>,
 }
 
 impl Default for Ways {
@@ -116,6 +118,7 @@ impl Default for Ways {
             patience: None,
             refuses_labels: None,
             drops_labels: false,
+            moves_at_once: None,
         }
     }
 }
@@ -302,7 +305,7 @@ impl Session {
                 "UID" => self.fetch(rest).await?,
                 "ID" => {
                     self.mail.lock().unwrap().introduced.push(rest.to_owned());
-                    self.conversation.say("* ID (\"name\" \"GImap\" \"vendor\" \"Google, Inc.\")").await?;
+                    self.conversation.say("* ID ()").await?;
                     "OK".to_owned()
                 }
                 "LOGOUT" => {
