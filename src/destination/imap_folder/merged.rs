@@ -1,19 +1,10 @@
 //! Of messages with one Message-ID Gmail keeps the first, and shows it wherever another one is stored. For the same message
 //! that came two ways that is right. A different one would be lost, were it deleted at its source.
 
+use super::super::identity::{FIELDS, Identity, identity};
 use super::ImapFolder;
 use crate::imap::{Error, Fate, Mailbox, Session, Uid};
-use crate::message::{Outgoing, field};
-
-/// What tells two messages apart that bear one Message-ID. What they passed through on their way does not.
-const FIELDS: [&str; 3] = ["Date", "From", "Subject"];
-
-/// A header's [`FIELDS`], as they stand there.
-type Identity = [Option<Vec<u8>>; FIELDS.len()];
-
-fn identity(header: &[u8]) -> Identity {
-    FIELDS.map(|name| field(header, name))
-}
+use crate::message::Outgoing;
 
 impl ImapFolder {
     /// Reads back what Gmail has just said it stored: it may have told a UID and thrown the message away. Where it keeps the same
