@@ -6,6 +6,7 @@ mod listing;
 pub mod parsed;
 mod routing;
 mod spool;
+mod stand_in;
 mod subject;
 
 use std::borrow::Borrow;
@@ -14,11 +15,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use header::{field, fields, header_digest, is_plausible, parse_date, raw_fields, received_at};
+pub use header::{
+    ends_header, field, fields, header_digest, is_plausible, parse_date, raw_fields, received_at,
+};
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use routing::{Pattern, Takers, Test, When, takers};
 pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
+pub use stand_in::is_stand_in;
 pub use subject::subject;
 
 use crate::printable::printable_whole;
@@ -291,6 +295,18 @@ impl Verdict {
             | Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
             | Verdict::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether the destination may have got it, all of it.
+    pub fn may_be_there(&self) -> bool {
+        match self {
+            Verdict::Delivered { .. } | Verdict::Last { .. } | Verdict::Unknown { .. } => true,
+            Verdict::Rejected { .. }
+            | Verdict::Deferred { .. }
+            | Verdict::Unreachable { .. }
+            | Verdict::Paused { .. }
+            | Verdict::Disabled { .. } => false,
         }
     }
 

@@ -25,7 +25,7 @@ use futures_util::future::{OptionFuture, try_join_all};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::destination::Destination;
 use crate::ledger::{
@@ -600,15 +600,28 @@ impl Poll<'_> {
         });
         let identities = self.context.ledger.identify(retrieved.collect(), &self.ask, self.now()).await?;
         let mut batch = Batch { opened, retrieved: Vec::new(), parcels: Vec::new(), known: 0, permit };
+        let mut stand_ins = Vec::new();
         for ((item, message), identity) in arrived.into_iter().zip(identities) {
             batch.retrieved.push((identity.id, item.number));
             batch.known += u64::from(identity.id != item.due.id);
             // Recognised as an older row, it is that one which is open.
             batch.opened.push(identity.id);
+            if message.is_stand_in() {
+                self.log_failure(
+                    &item,
+                    "left at its source",
+                    "a notice of the server's in the place of a message",
+                );
+                stand_ins.push(identity.id);
+            }
             if !identity.deliveries.is_empty() {
                 let Identity { id, uidl, deliveries } = identity;
                 batch.parcels.push(Parcel { id, uidl, message, deliveries });
             }
+        }
+        // Before any of it is delivered, from when on it could be deleted.
+        if !stand_ins.is_empty() {
+            self.context.ledger.keep_stand_ins(&stand_ins).await?;
         }
         Ok(batch)
     }
@@ -685,17 +698,25 @@ impl Poll<'_> {
         if load.is_empty() {
             return Ok((sent, false));
         }
-        if let Some(budget) = destination.daily_budget() {
-            let octets = marks.iter().map(|mark| mark.octets).sum();
-            if !self.context.ledger.spend(&route.to, octets, budget, self.now()).await? {
-                return Ok((sent, true));
-            }
+        let octets: Vec<u64> = marks.iter().map(|mark| mark.octets).collect();
+        if destination.has_budget()
+            && let Err(reason) = self.context.ledger.spend(&route.to, octets.iter().sum(), self.now()).await?
+        {
+            info!(destination = %route.to, state = "paused", reason, "this destination has changed its state");
+            return Ok((sent, true));
         }
         let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
         self.context.ledger.attempting(attempts, self.now()).await?;
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
         let verdicts = destination.deliver(route, &outgoing).await;
+        if destination.has_budget() {
+            let unsent = verdicts.iter().zip(octets).filter(|(verdict, _)| !verdict.may_be_there());
+            let unsent = unsent.map(|(_, octets)| octets).sum();
+            if unsent > 0 {
+                self.context.ledger.give_back(&route.to, unsent).await?;
+            }
+        }
         let shows_subjects = self.context.ledger.shows_subjects();
         sent.extend(load.iter().zip(verdicts).map(|(load, verdict)| {
             let sent = load.sent(verdict);

@@ -437,7 +437,7 @@ impl Newcomer<'_> {
             let login = match (password, self.oauth) {
                 (None, Some(oauth)) => {
                     let new = self.sign_in(oauth, &peer.user, signed_in.take()).await?;
-                    NewLogin::SignIn(signed_in.insert(new).clone())
+                    signed_in.insert(new).clone().into()
                 }
                 (password, _) => NewLogin::Password(password.unwrap_or_default()),
             };
@@ -605,7 +605,7 @@ async fn ask_route(
         if answers.skip_inbox.is_none() && word == "gmail" {
             route.folder = ask_archive(person, &route.folder)?;
         } else if answers.folder.is_none() && answers.skip_inbox != Some(true) {
-            route.folder = ask_folder(person, &route.folder)?;
+            route.folder = ask_folder(person, &route.folder, answers.skip_inbox)?;
         }
         if answers.labels.is_none() && (!route.labels.is_empty() || setup::has_labels(&config, &route.to)) {
             route.labels = ask_labels(person, &route.labels)?;
@@ -650,7 +650,7 @@ fn ask_destination(
 }
 
 /// A folder, or [`ARCHIVE`].
-fn ask_folder(person: &Person, before: &str) -> anyhow::Result<String> {
+fn ask_folder(person: &Person, before: &str, archived: Option<bool>) -> anyhow::Result<String> {
     let usual = if before == ARCHIVE { draft::FOLDER } else { before };
     let folder = loop {
         let folder = person.line(Question { text: "Folder", option: "--folder" }, Some(usual))?;
@@ -659,7 +659,10 @@ fn ask_folder(person: &Person, before: &str) -> anyhow::Result<String> {
             Err(reason) => print(&format!("That is no folder: it {reason}.\n")),
         }
     };
-    if folder == draft::FOLDER { ask_archive(person, before) } else { Ok(folder) }
+    match archived {
+        None if folder == draft::FOLDER => ask_archive(person, before),
+        _ => Ok(folder),
+    }
 }
 
 /// The inbox, or [`ARCHIVE`].
@@ -798,6 +801,12 @@ async fn ask_changes(
 
 /// Changes an account; what is not answered stays, and where nothing is, all of it is asked.
 pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow::Result<u8> {
+    if answers.oauth.is_some() {
+        let text = format!(
+            "how an account signs in is changed in its file: write `oauth` or `password` there, and run `mailferry login {name}`"
+        );
+        return Err(plain(exit::USAGE, text));
+    }
     let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let person = Person::new(answers.yes);

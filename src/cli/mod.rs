@@ -144,7 +144,8 @@ enum Command {
     /// Add an account: ask for its settings, log in on both sides, and save it in a file of its own
     ///
     /// Without a config it makes a first one. A mailferry that is running takes the account up at once. In a script, give
-    /// the answers as options, with --yes for the rest; the password comes from --password-file.
+    /// the answers as options, with --yes for the rest; the password comes from --password-file. With --oauth, or where the
+    /// provider lets programs in by OAuth alone, somebody signs in first: the code or the address for that is printed.
     Add {
         /// Its mail address
         #[arg(value_name = "ADDRESS")]
@@ -507,7 +508,7 @@ fn complain(error: &anyhow::Error) -> u8 {
         return plain.code;
     }
     match error.downcast_ref::<setup::Error>() {
-        Some(setup::Error::LoginFailed { .. }) => return exit::LATER,
+        Some(setup::Error::LoginFailed { .. } | setup::Error::Unfit { .. }) => return exit::LATER,
         Some(error) if error.is_usage() => return exit::USAGE,
         Some(_) => return exit::CONFIG,
         None => {}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::net::Tls;
-use crate::providers::{Endpoint, PRESETS, Provider};
+use crate::providers::{Endpoint, PRESETS, Provider, UNTRIED};
 
 use super::report::print_json;
 use super::table::{Look, Row, table, terminal_size};
@@ -24,7 +24,7 @@ struct Known {
     imap: Vec<String>,
     sign_in: &'static str,
     advice: Vec<Advice>,
-    tried: &'static str,
+    tried: Vec<Tried>,
     checked: &'static str,
 }
 
@@ -32,6 +32,12 @@ struct Known {
 struct Advice {
     text: String,
     link: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Tried {
+    way: &'static str,
+    by: &'static [&'static str],
 }
 
 /// So few are shown with all that is known of them.
@@ -53,10 +59,11 @@ pub fn providers(word: Option<&str>, json: bool) -> anyhow::Result<u8> {
     let heads = ["~PROVIDER", "~POP3", "SIGN IN", "TRIED", "CHECKED"];
     print(&table(&heads, rows, terminal_size().map(|size| size.columns)));
     if !in_full {
-        print(
-            "\n`mailferry providers NAME` says what to do at one of them, and what was tried. played: its known ways are played \
-             by a peer of the tests.\nNone was tried with a real account. checked: when its documentation was last read.\n",
-        );
+        print(&format!(
+            "\n`mailferry providers NAME` says what to do at one of them, and what was tried; with --json also by which dialog or \
+             test.\nplayed: its known ways are played by a peer of the tests. checked: when its documentation was last read.\n\
+             {UNTRIED}\n"
+        ));
     }
     Ok(exit::OK)
 }
@@ -83,9 +90,7 @@ fn note(provider: &Provider) -> String {
         let servers: Vec<String> = provider.imap.iter().map(|server| shown(*server)).collect();
         sentences.push(format!("IMAP: {}.", servers.join(", ")));
     }
-    if !provider.tried.is_empty() {
-        sentences.push(format!("Played by a peer of the tests: {}", provider.tried));
-    }
+    sentences.extend(provider.tried().map(|tried| format!("Played by a peer of the tests: {tried}")));
     sentences.push("Not tried with a real account.".into());
     sentences.join(" ")
 }
@@ -100,7 +105,7 @@ fn known(provider: &Provider) -> Known {
         imap: servers(provider.imap),
         sign_in: provider.sign_in(),
         advice: provider.advice().into_iter().map(|(text, link)| Advice { text, link }).collect(),
-        tried: provider.tried,
+        tried: provider.tried.iter().map(|trial| Tried { way: trial.way, by: trial.by }).collect(),
         checked: provider.checked,
     }
 }

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_refused_password_comes_with_what_to_do() {
         let text = "pop.example.com:995: the login was refused".to_owned();
-        let error = Failure { class: "account".into(), text: text.clone(), next_try: None };
+        let error = Failure { class: "account".into(), text: text.clone(), next_try: None, passes: false };
         assert_eq!(said(&error, &[]), text);
         let step = |link| Step { text: "It needs an app password.".into(), link };
         let steps = [step(Some("https://here.example".into())), step(None)];

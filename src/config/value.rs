@@ -71,11 +71,16 @@ pub fn labels<'t>(names: impl Iterator<Item = Read<&'t str>>) -> Read<Vec<String
 fn label(text: &str) -> Read<&str> {
     let label = folder(text)?;
     let first = label.split('/').next().unwrap_or_default();
-    if label.starts_with('\\') || ["inbox", "[gmail]"].contains(&first.to_ascii_lowercase().as_str()) {
+    if label.starts_with('\\')
+        || ["inbox", "[gmail]", "[google mail]"].contains(&first.to_ascii_lowercase().as_str())
+    {
         return Err(format!(
             "{} is a label of Gmail's own; name one of yours, such as \"Old address\"",
             quoted(label)
         ));
+    }
+    if label.contains(',') {
+        return Err(format!("{} has a comma, which separates labels where people type them", quoted(label)));
     }
     if label.chars().count() > LONGEST_LABEL {
         return Err(format!(

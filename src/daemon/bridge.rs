@@ -380,14 +380,14 @@ pub fn account_setup(account: &config::Account) -> AccountSetup {
 /// What the ledger is to know of a destination.
 pub fn destination_setup(destination: &config::Destination) -> DestinationSetup {
     let fingerprint = match &destination.kind {
-        // Another budget counts from now on.
-        Ok(config::Kind::Imap(settings)) => match settings.daily_budget {
-            Some(budget) => format!("{} {budget}", settings.identity()),
-            None => settings.identity(),
-        },
+        Ok(config::Kind::Imap(settings)) => settings.identity(),
         Ok(config::Kind::Webhook(settings)) => settings.identity(),
         Ok(config::Kind::Gmail(settings)) => settings.identity(),
         Err(_) => String::new(),
     };
-    DestinationSetup { name: destination.name.clone(), kind: destination.word, fingerprint }
+    let daily_budget = match &destination.kind {
+        Ok(config::Kind::Imap(settings)) => settings.daily_budget,
+        Ok(config::Kind::Webhook(_) | config::Kind::Gmail(_)) | Err(_) => None,
+    };
+    DestinationSetup { name: destination.name.clone(), kind: destination.word, fingerprint, daily_budget }
 }

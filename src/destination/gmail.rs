@@ -192,7 +192,7 @@ impl Gmail {
             answer = self.ask(route, message).await?;
         }
         let Some(id) = answer.id() else { return Ok(self.api.refusal(&answer)) };
-        let gist = gist(message.head());
+        let gist = gist(message);
         let first = self.named.first(&id, gist);
         Ok(Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } })
     }

@@ -1,27 +1,20 @@
 //! What tells two messages apart that bear one Message-ID.
 
-use sha2::{Digest, Sha256};
-
-use crate::message::field;
+use crate::imap::Fingerprint;
+use crate::message::{Message, field};
 
 /// What they passed through on their way does not.
-pub const FIELDS: [&str; 3] = ["Date", "From", "Subject"];
+pub const FIELDS: &str = "DATE FROM SUBJECT";
 
-/// A header's [`FIELDS`], as they stand there.
-pub type Identity = [Option<Vec<u8>>; FIELDS.len()];
-
-pub fn identity(header: &[u8]) -> Identity {
-    FIELDS.map(|name| field(header, name))
+/// A digest of a header's [`FIELDS`] as they stand there. `None` without a Date: then only its bytes tell a message from
+/// the next one of the same sender.
+pub fn identity(header: &[u8]) -> Option<[u8; 32]> {
+    field(header, "Date")?;
+    let values = FIELDS.split(' ').map(|name| field(header, name).unwrap_or_default());
+    Some(Fingerprint::of(&values.collect::<Vec<_>>().join(&0)))
 }
 
-/// The same in 32 octets: equal for the same message, and for no other.
-pub fn gist(header: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for value in identity(header) {
-        // One that is empty is not one that is missing.
-        let length = value.as_ref().map_or(u64::MAX, |value| value.len() as u64);
-        hash.update(length.to_be_bytes());
-        hash.update(value.unwrap_or_default());
-    }
-    hash.finalize().into()
+/// The same, or its content where that alone tells.
+pub fn gist(message: &Message) -> [u8; 32] {
+    identity(message.head()).unwrap_or(message.content.0)
 }

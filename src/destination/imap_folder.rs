@@ -81,8 +81,8 @@ impl ImapFolder {
         }
     }
 
-    pub fn daily_budget(&self) -> Option<u64> {
-        self.sessions.settings.daily_budget
+    pub fn has_budget(&self) -> bool {
+        self.sessions.settings.daily_budget.is_some()
     }
 
     /// Connects, logs in and makes the route's folder, so that [`ImapFolder::prepare`] finds it done. A fault is left

@@ -54,11 +54,11 @@ impl Destination {
         }
     }
 
-    /// Octets that it may be sent in any 24 hours; `None`: as many as there are.
-    pub fn daily_budget(&self) -> Option<u64> {
+    /// Whether it may be sent only so much in any 24 hours; how much, the ledger keeps.
+    pub fn has_budget(&self) -> bool {
         match &self.kind {
-            Kind::ImapFolder(folder) => folder.daily_budget(),
-            Kind::Webhook(_) | Kind::Gmail(_) | Kind::Unusable(_) => None,
+            Kind::ImapFolder(folder) => folder.has_budget(),
+            Kind::Webhook(_) | Kind::Gmail(_) | Kind::Unusable(_) => false,
         }
     }
 

@@ -229,11 +229,16 @@ impl Session {
         *fate = Fate::Sent;
         let mut left = octets;
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(Error::Source)?;
+            let chunk = chunk.map_err(|fault| {
+                // It is broken off, and half a message is not stored.
+                *fate = Fate::Waiting;
+                Error::Source(fault)
+            })?;
             left = left.checked_sub(chunk.len() as u64).ok_or_else(changed)?;
             within(patience(chunk.len() as u64), "sending a message", self.write(&chunk)).await?;
         }
         if left > 0 {
+            *fate = Fate::Waiting;
             return Err(changed());
         }
         let end = async {

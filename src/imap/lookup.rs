@@ -142,11 +142,10 @@ impl Session {
         let command = format!("UID SEARCH HEADER MESSAGE-ID {}", quote(message_id));
         self.run("SEARCH", &command, |response| {
             if let Response::MailboxData(MailboxDatum::Search(uids)) = response {
-                found.extend(uids.iter().copied().take(AT_ONCE));
+                found.extend(uids.iter().copied().take(AT_ONCE - found.len()));
             }
         })
         .await?;
-        found.truncate(AT_ONCE);
         Ok(found)
     }
 

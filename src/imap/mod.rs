@@ -22,14 +22,14 @@ use crate::printable::printable;
 use crate::{auth, net};
 
 pub use answer::Capabilities;
-/// What a folder is for, by its attribute (RFC 6154 section 2).
-pub type Purpose = async_imap::imap_proto::NameAttribute<'static>;
-
 pub use append::{Fate, Item, Uid};
 pub use fingerprint::Fingerprint;
 pub use lookup::{Examined, FolderState};
 pub use mailbox::{Mailbox, Namespace};
 pub use session::Session;
+
+/// What a folder is for, by its attribute (RFC 6154 section 2).
+pub type Purpose = async_imap::imap_proto::NameAttribute<'static>;
 
 /// How long a command may take, unless it carries a message: 60 s.
 pub const COMMAND: Duration = Duration::from_secs(60);

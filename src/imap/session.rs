@@ -155,9 +155,10 @@ impl Session {
     /// Says who asks (RFC 2971). Gmail wants it, and others serve nobody who keeps it back.
     async fn introduce(&mut self) -> Result<(), Error> {
         let command = concat!("ID (\"name\" \"mailferry\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
-        match self.run("ID", command, |_| {}).await {
-            Ok(_) | Err(Error::Refused { .. }) => Ok(()),
-            Err(fault) => Err(fault),
+        // async-imap's parser knows no `* ID ()`.
+        match self.run_unread("ID", command).await {
+            Err(Error::Refused { .. }) => Ok(()),
+            outcome => outcome,
         }
     }
 
@@ -286,12 +287,13 @@ impl Session {
 
     /// Runs a command to its end, whatever else the server says on the way: async-imap's parser takes some of it for garbage.
     pub(super) async fn run_unread(&mut self, name: &'static str, command: &str) -> Result<(), Error> {
+        const LONGEST: usize = 64 << 10;
         let unread = async {
             let tag = self.send(command).await?;
             self.flush(name).await?;
             let end = format!("M{tag} ");
             loop {
-                let line = read_line(self.client.get_mut()).await?;
+                let line = read_line_within(self.client.get_mut(), LONGEST).await?;
                 if let Some(answer) = line.strip_prefix(end.as_bytes()) {
                     return told(answer, name);
                 }
@@ -304,9 +306,13 @@ impl Session {
         within(COMMAND, "waiting for an answer", unread).await
     }
 
-    /// A literal (RFC 3501 section 4.3) goes with the line that announces it, and is not a line of its own.
+    /// A literal (RFC 3501 section 4.3) goes with the line that announces it, and is not a line of its own. Here only a FETCH
+    /// response has any: elsewhere `{n}` is part of a text.
     async fn skip_literal(&mut self, line: &[u8]) -> Result<(), Error> {
         const LARGEST: u64 = 64 << 10;
+        if !matches!(line, [b'*', b' ', b'0'..=b'9', ..]) {
+            return Ok(());
+        }
         let announced = line.strip_suffix(b"}").and_then(|rest| rest.rsplit(|byte| *byte == b'{').next());
         let octets = announced.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u64>().ok());
         match octets {
@@ -448,16 +454,19 @@ fn starts_with(line: &[u8], start: &str) -> bool {
     line.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start.as_bytes()))
 }
 
-/// Reads a line and not a byte more; without its CRLF.
+/// Reads a line of at most 8 KiB and not a byte more; without its CRLF.
 async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Error> {
-    const LONGEST: usize = 8 << 10;
+    read_line_within(stream, 8 << 10).await
+}
+
+async fn read_line_within(stream: &mut (impl AsyncRead + Unpin), longest: usize) -> Result<Vec<u8>, Error> {
     let mut line = Vec::new();
     loop {
         match stream.read_u8().await.map_err(|fault| broken(fault, "reading an answer"))? {
             b'\n' => break,
             byte => line.push(byte),
         }
-        if line.len() > LONGEST {
+        if line.len() > longest {
             return Err(Error::NotImap("an answer has no end"));
         }
     }

@@ -11,21 +11,44 @@ use crate::message::{DestinationName, unix};
 const HOUR: i64 = 3600;
 
 impl Ledger {
-    /// Takes `octets` out of a destination's daily `budget`. Where they are not left, `false`: the destination is paused until
-    /// they are, which nobody need be told of. Without anything spent, any message fits.
+    /// Takes `octets` out of a destination's daily budget. Where they are not left, `Err` says so in a sentence, and the
+    /// destination is paused until they are, which nobody need be told of. Without anything spent, any message fits.
     pub async fn spend(
         &self,
         destination: &DestinationName,
         octets: u64,
-        budget: u64,
         now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Result<(), String>, Error> {
         let name = destination.clone();
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move {
-                let sql = "SELECT id FROM destinations WHERE name = $1";
-                let id: i64 = sqlx::query_scalar(sql).bind(name.as_str()).fetch_one(&mut *connection).await?;
-                spend(connection, id, octets, budget, now).await
+                // By the config as it is now: the poll that asks may have begun under another one.
+                let sql = "SELECT id, daily_budget FROM destinations WHERE name = $1";
+                let (id, budget): (i64, Option<i64>) =
+                    sqlx::query_as(sql).bind(name.as_str()).fetch_one(&mut *connection).await?;
+                match budget {
+                    Some(budget) => spend(connection, id, octets, unsigned(budget), now).await,
+                    None => Ok(Ok(())),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Puts back into a destination's budget what was taken out for messages that were then not sent.
+    pub async fn give_back(&self, destination: &DestinationName, octets: u64) -> Result<(), Error> {
+        let name = destination.clone();
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move {
+                let sql = "
+                    UPDATE spent SET octets = max(octets - $2, 0)
+                    FROM (
+                        SELECT t.id, max(s.hour) AS hour FROM destinations t JOIN spent s ON s.destination = t.id
+                        WHERE t.name = $1 GROUP BY t.id
+                    ) last
+                    WHERE spent.destination = last.id AND spent.hour = last.hour";
+                sqlx::query(sql).bind(name.as_str()).bind(int(octets)).execute(connection).await?;
+                Ok(())
             })
         })
         .await
@@ -38,17 +61,18 @@ async fn spend(
     octets: u64,
     budget: u64,
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    // An hour counts until its last second is a day old.
-    let forget = "DELETE FROM spent WHERE destination = $1 AND (hour + 1) * $2 + $3 <= $4";
+) -> sqlx::Result<Result<(), String>> {
+    // An hour counts until its last second is a day old. One that is yet to come is of a clock that was wrong.
+    let forget = "
+        DELETE FROM spent WHERE destination = $1 AND ((hour + 1) * $2 + $3 <= $4 OR hour * $2 > $4 + $2)";
     let forget = sqlx::query(forget).bind(destination).bind(HOUR).bind(DAY).bind(unix(now));
     forget.execute(&mut *connection).await?;
     let hours = "SELECT hour, octets FROM spent WHERE destination = $1 ORDER BY hour";
     let hours: Vec<(i64, i64)> = sqlx::query_as(hours).bind(destination).fetch_all(&mut *connection).await?;
     match room_at(&hours, octets, budget) {
         Some(hour) => {
-            pause(connection, destination, budget, moment((hour + 1) * HOUR + DAY)).await?;
-            Ok(false)
+            let until = moment((hour + 1) * HOUR + DAY);
+            Ok(Err(pause(connection, destination, budget, until).await?))
         }
         None => {
             let take = "
@@ -56,7 +80,7 @@ async fn spend(
                 ON CONFLICT (destination, hour) DO UPDATE SET octets = octets + excluded.octets";
             let take = sqlx::query(take).bind(destination).bind(unix(now) / HOUR).bind(int(octets));
             take.execute(connection).await?;
-            Ok(true)
+            Ok(Ok(()))
         }
     }
 }
@@ -81,7 +105,7 @@ async fn pause(
     destination: i64,
     budget: u64,
     until: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<String> {
     let megabytes = budget.div_ceil(1_000_000);
     let until_text = until.to_rfc3339_opts(SecondsFormat::Secs, true);
     let reason =
@@ -90,8 +114,8 @@ async fn pause(
         UPDATE destinations
         SET state = 'paused', error = $2, rests = 0, rest_until = $3, asked_until = $3, budget_until = $3
         WHERE id = $1 AND state <> 'disabled'";
-    sqlx::query(sql).bind(destination).bind(reason).bind(unix(until)).execute(connection).await?;
-    Ok(())
+    sqlx::query(sql).bind(destination).bind(&reason).bind(unix(until)).execute(connection).await?;
+    Ok(reason)
 }
 
 #[cfg(test)]

@@ -116,8 +116,12 @@ impl ConfiguredAccount {
             Polling::On => return status,
             Polling::Paused => status.paused = true,
             Polling::Broken(reason) => {
-                status.error =
-                    Some(Failure { class: "account".into(), text: reason.clone(), next_try: None });
+                status.error = Some(Failure {
+                    class: "account".into(),
+                    text: reason.clone(),
+                    next_try: None,
+                    passes: false,
+                });
                 (status.login_refused, status.steps) = (false, Vec::new());
             }
         }

@@ -47,7 +47,7 @@ impl Ledger {
                     WHERE other.account = m.account AND other.uidl = m.uidl AND other.id <> m.id
                 ) AS has_namesake
             FROM messages m JOIN accounts a ON a.id = m.account
-            WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0
+            WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0 AND m.stands_in = 0
                 AND m.header IS NOT NULL
                 -- Another day since the first DELE has begun after the last poll.
                 AND (
@@ -104,6 +104,19 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
+    /// These stand in for messages that their server could not hand out: they are never deleted.
+    pub async fn keep_stand_ins(&self, ids: &[MessageId]) -> Result<(), Error> {
+        let ids = list(ids.iter().copied());
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let sql = "UPDATE messages SET stands_in = 1 WHERE id IN (SELECT value FROM json_each($1))";
+                sqlx::query(sql).bind(ids).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Must have returned before the first DELE of these goes out: when one is missed in the next listing,
     /// its UIDL may come back for another message.
     pub async fn deleting(&self, ids: &[MessageId], now: DateTime<Utc>) -> Result<(), Error> {
@@ -124,6 +137,7 @@ pub(super) async fn may_go(
 ) -> sqlx::Result<Vec<MessageId>> {
     let sql = "
         SELECT d.message FROM json_each($1) j JOIN deliveries d ON d.message = j.value
+        JOIN messages m ON m.id = d.message AND m.stands_in = 0
         GROUP BY d.message
         HAVING count(*) FILTER (WHERE d.state = 'delivered') > 0
             AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0

@@ -107,7 +107,8 @@ pub(super) fn asked_until(retry_after: Option<Duration>, now: DateTime<Utc>) -> 
     retry_after.map(|wait| unix(now) + int(wait.min(LONGEST_ASKED).as_secs()))
 }
 
-/// It has taken a message. One success ends failing and pausing, and what led there; a disabled one waits for a person.
+/// It has taken a message. One success ends failing and pausing, and what led there; a disabled one waits for a person, and one
+/// whose budget the next batch has found used up for its time.
 pub(super) async fn recovered(
     connection: &mut SqliteConnection,
     destination: i64,
@@ -118,8 +119,8 @@ pub(super) async fn recovered(
     let state = "
         UPDATE destinations
         SET state = 'ok', error = '', rests = 0, rest_until = NULL, asked_until = NULL, budget_until = NULL
-        WHERE id = $1 AND state IN ('failing', 'paused')";
-    sqlx::query(state).bind(destination).execute(&mut *connection).await?;
+        WHERE id = $1 AND state IN ('failing', 'paused') AND coalesce(budget_until, 0) <= $2";
+    sqlx::query(state).bind(destination).bind(unix(now)).execute(&mut *connection).await?;
     forget_failures(connection, destination).await
 }
 
@@ -158,6 +159,9 @@ pub(super) async fn rest(
         FROM destinations WHERE id = $1";
     let row: Destination = sqlx::query_as(sql).bind(destination).fetch_one(&mut *connection).await?;
     let now_s = unix(now);
+    if row.budget_until.is_some_and(|until| until > now_s) {
+        return Ok(());
+    }
     let (rests, wait_until) = match row.rest_until {
         Some(until) if until > now_s => (row.rests, until),
         _ => (row.rests + 1, now_s + int(back_off(small(row.rests)).as_secs())),

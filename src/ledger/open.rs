@@ -209,9 +209,10 @@ pub(super) async fn end_impossible_waits(
             sent_at = iif(sent_at > $1 + $2, $1, sent_at)
         WHERE account IN (SELECT id FROM accounts) AND state = 'attempting'
             AND (look_up_at > $1 + $2 OR sent_at > $1 + $2)";
+    let budgets = "UPDATE destinations SET budget_until = $1 WHERE budget_until > $1 + $2";
     let rests = "UPDATE destinations SET rest_until = NULL WHERE rest_until > $1 + $2";
     let asked = "UPDATE destinations SET asked_until = NULL WHERE asked_until > $1 + $2";
-    for sql in [retries, look_ups, rests, asked] {
+    for sql in [retries, look_ups, budgets, rests, asked] {
         sqlx::query(sql).bind(unix(now)).bind(LONGEST_WAIT).execute(&mut *connection).await?;
     }
     Ok(())

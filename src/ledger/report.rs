@@ -75,6 +75,8 @@ pub struct Failure {
     pub text: String,
     /// When what waits is tried again, where the ledger knows.
     pub next_try: Option<DateTime<Utc>>,
+    /// Nobody need see to it: a daily budget is used up.
+    pub passes: bool,
 }
 
 impl fmt::Display for Failure {
@@ -103,6 +105,9 @@ pub struct DestinationStatus {
     /// ok, failing, paused or disabled.
     pub state: String,
     pub error: Option<String>,
+    /// It is paused and goes on by itself: its daily budget is used up.
+    #[serde(skip)]
+    pub passes: bool,
 }
 
 /// Deliveries of one account that a destination has not taken, for a reason that is known.
@@ -116,6 +121,8 @@ pub struct Waiting {
     pub count: u64,
     /// When the first of them is tried again, or looked for, where the ledger knows.
     pub next_try: Option<DateTime<Utc>>,
+    /// See [`Failure::passes`].
+    pub passes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -217,14 +224,15 @@ impl Report {
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destinations = "
-            SELECT name, kind, state, error FROM destinations ORDER BY name";
-        let destinations: Vec<(String, String, String, String)> =
+            SELECT name, kind, state, error, budget_until IS NOT NULL FROM destinations ORDER BY name";
+        let destinations: Vec<(String, String, String, String, bool)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.fault())?;
-        let destination = |(name, kind, state, error): (_, _, _, String)| DestinationStatus {
+        let destination = |(name, kind, state, error, passes): (_, _, _, String, _)| DestinationStatus {
             name,
             kind,
             state,
             error: Some(error).filter(|error| !error.is_empty()),
+            passes,
         };
         let mut accounts: Vec<AccountStatus> = accounts.into_iter().map(AccountStatus::from).collect();
         let waiting = self.waiting().await?;
@@ -244,6 +252,7 @@ impl Report {
         // CROSS JOIN keeps the order: the accounts first, as the index of the states is by account.
         let sql = "
             SELECT a.name AS account, t.name AS destination, t.state, t.error, d.reason, count(*) AS count,
+                t.budget_until IS NOT NULL AS passes,
                 min(CASE d.state WHEN 'deferred' THEN d.retry_at WHEN 'attempting' THEN d.look_up_at END)
                     AS retry_at
             FROM routes r
@@ -426,7 +435,12 @@ impl From<AccountRow> for AccountStatus {
             unrouted: unsigned(row.unrouted),
             sign_in_ends: row.sign_in_ends.map(moment),
             failing_since: row.failing_since.map(moment),
-            error: failed.then_some(Failure { class: row.error_class, text: row.error_text, next_try: None }),
+            error: failed.then_some(Failure {
+                class: row.error_class,
+                text: row.error_text,
+                next_try: None,
+                passes: false,
+            }),
             paused: false,
             login_refused: row.refused_logins > 0,
             steps: Vec::new(),
@@ -443,6 +457,7 @@ struct WaitingRow {
     reason: String,
     count: i64,
     retry_at: Option<i64>,
+    passes: bool,
 }
 
 impl WaitingRow {
@@ -461,6 +476,7 @@ impl WaitingRow {
             reason,
             count: unsigned(self.count),
             next_try: self.retry_at.filter(|_| !is_destination).map(moment),
+            passes: self.passes,
         })
     }
 }
@@ -470,10 +486,10 @@ impl From<&Waiting> for Failure {
         let Waiting { destination, reason, count, .. } = waiting;
         if waiting.state != "ok" {
             let text = format!("{destination}: {reason}");
-            return Failure { class: "destination".into(), text, next_try: None };
+            return Failure { class: "destination".into(), text, next_try: None, passes: waiting.passes };
         }
         let text = format!("{count} waiting: {destination}: {reason}");
-        Failure { class: "message".into(), text, next_try: waiting.next_try }
+        Failure { class: "message".into(), text, next_try: waiting.next_try, passes: false }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct DestinationSetup {
     pub kind: &'static str,
     /// A digest of all its settings: after a change it is tried afresh, whatever its state.
     pub fingerprint: String,
+    /// Octets that it may be sent in any 24 hours.
+    pub daily_budget: Option<u64>,
 }
 
 impl Ledger {
@@ -129,23 +131,29 @@ async fn configure_destination(
     connection: &mut SqliteConnection,
     destination: &DestinationSetup,
 ) -> sqlx::Result<()> {
-    let changed = "SELECT id FROM destinations WHERE name = $1 AND fingerprint <> $2";
+    let budget = destination.daily_budget.map(int);
+    let changed = "
+        SELECT id FROM destinations WHERE name = $1
+            AND (fingerprint <> $2 OR budget_until IS NOT NULL AND daily_budget IS NOT $3)";
     let changed: Option<i64> = sqlx::query_scalar(changed)
         .bind(destination.name.as_str())
         .bind(&destination.fingerprint)
+        .bind(budget)
         .fetch_optional(&mut *connection)
         .await?;
     if let Some(id) = changed {
         enable(connection, id).await?;
     }
     let keep = "
-        INSERT INTO destinations (name, kind, fingerprint) VALUES ($1, $2, $3)
+        INSERT INTO destinations (name, kind, fingerprint, daily_budget) VALUES ($1, $2, $3, $4)
         ON CONFLICT (name) DO UPDATE
-        SET kind = excluded.kind, fingerprint = excluded.fingerprint, configured = 1";
+        SET kind = excluded.kind, fingerprint = excluded.fingerprint, daily_budget = excluded.daily_budget,
+            configured = 1";
     sqlx::query(keep)
         .bind(destination.name.as_str())
         .bind(destination.kind)
         .bind(&destination.fingerprint)
+        .bind(budget)
         .execute(connection)
         .await?;
     Ok(())

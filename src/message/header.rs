@@ -44,7 +44,7 @@ pub(super) fn header_len(message: &[u8]) -> usize {
 }
 
 /// Whether an empty line ends the header.
-pub(super) fn ends_header(message: &[u8]) -> bool {
+pub fn ends_header(message: &[u8]) -> bool {
     let end = header_len(message);
     matches!(message[..end].rsplit(|&byte| byte == b'\n').nth(1), Some(b"" | b"\r"))
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, FixedOffset};
 use sha2::{Digest, Sha256};
 
 use super::header::{ends_header, field, hash_steady, header_digest, header_len, received_at};
+use super::stand_in::is_stand_in;
 
 /// SHA-256 of a message without the header fields that servers rewrite (Status, X-Status, X-UIDL, X-Keywords):
 /// the same message, wherever and whenever it is retrieved.
@@ -112,6 +113,11 @@ impl Message {
     /// The value of the topmost header field of that name, unfolded, as it stands in the message.
     pub fn field(&self, name: &str) -> Option<Vec<u8>> {
         field(self.head(), name)
+    }
+
+    /// See [`is_stand_in`].
+    pub fn is_stand_in(&self) -> bool {
+        is_stand_in(self.head())
     }
 
     /// When the last server on its way took it in: the date of the topmost Received field.

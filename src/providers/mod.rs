@@ -13,6 +13,7 @@ mod find;
 mod identity;
 mod network;
 mod presets;
+mod trials;
 
 use crate::message::Quirks;
 use crate::net::Tls;
@@ -55,8 +56,8 @@ pub struct Provider {
     pub ignores_deletion: bool,
     /// Where its people sign in by OAuth: the word of an [`Identity`].
     pub identity: Option<&'static str>,
-    /// What of its ways a peer of the tests plays, a sentence; empty where nothing is known to differ from other servers.
-    pub tried: &'static str,
+    /// What of its ways a peer of the tests plays; empty where nothing is known to differ from other servers.
+    pub tried: &'static [Trial],
     /// The year and month of the newest source of the hosts and the login: `YYYY-MM`.
     pub checked: &'static str,
 }
@@ -101,12 +102,28 @@ impl Provider {
         advice
     }
 
+    /// What of its ways was tried, in a sentence; `None` where nothing is known to be its own.
+    pub fn tried(&self) -> Option<String> {
+        let ways: Vec<&str> = self.tried.iter().map(|trial| trial.way).collect();
+        (!ways.is_empty()).then(|| format!("{}.", ways.join("; ")))
+    }
+
     /// Whether `word` is its name, part of that, a domain of its, or an address there.
     pub fn is_called(&self, word: &str) -> bool {
         let word = word.to_lowercase();
         let domain = word.rsplit('@').next().unwrap_or_default();
         self.id == word || self.name.to_lowercase().contains(&word) || self.domains.contains(&domain)
     }
+}
+
+/// A way of a provider that a peer of the tests plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The way, as an item of a list.
+    pub way: &'static str,
+    /// What plays it: files of tests/dialogs without their end, as `quirks/NAME`, and tests, as `module::name`. A test sees to it
+    /// that each of them is there and runs.
+    pub by: &'static [&'static str],
 }
 
 /// A server of a provider.
@@ -144,6 +161,11 @@ pub struct Step {
     /// The provider's own page that does it or explains it.
     pub url: Option<&'static str>,
 }
+
+/// What no test can show, in sentences.
+pub const UNTRIED: &str = "None of this was tried with a real account. What a peer of the tests plays is what the provider's \
+    documentation and other programs' users say of it: whether it still does so, what its limits are today, and whether it lets an \
+    application of yours in, only a real account can show.";
 
 /// The provider of an address with this domain. Letter case does not matter.
 pub fn for_domain(domain: &str) -> Option<&'static Provider> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Endpoint, Login, Provider, Step, User, domains};
+use super::{Endpoint, Login, Provider, Step, User, domains, trials};
 use crate::message::Quirks;
 use crate::net::Tls;
 
@@ -46,27 +46,20 @@ const PLAIN: Provider = Provider {
     daily_budget: None,
     ignores_deletion: false,
     identity: None,
-    tried: "",
+    tried: &[],
     checked: "",
 };
 
 const NO_QUIRKS: Quirks = Quirks { no_pipelining: false, login_delay: None, hides_retrieved: false };
 
-const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com")];
-const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com")];
+const GMAIL_POP: &[Endpoint] = &[pop3("pop.gmail.com"), pop3("pop.googlemail.com")];
+const GMAIL_IMAP: &[Endpoint] = &[imap("imap.gmail.com"), imap("imap.googlemail.com")];
 const GMAIL_SETTINGS: &str = "https://mail.google.com/mail/u/0/#settings/fwdandpop";
 const GMAIL_QUIRKS: Quirks = Quirks { hides_retrieved: true, ..NO_QUIRKS };
 /// Google's own table for Workspace says 500 MB for what is sent to IMAP, and locks out who sends more.
 const GMAIL_BUDGET: u64 = 400_000_000;
 const GMAIL_ONCE: &str = "Gmail shows a message to POP3 until it has been retrieved once, about 250 at a time. What \
     becomes of it then is up to the Gmail setting \u{201c}When messages are accessed with POP\u{201d}.";
-
-const GMAIL_TRIED: &str = "A listing that is shown in slices, what was retrieved hidden after QUIT, `recent:`; OAuth at Dovecot \
-    and an identity provider of the tests; mail that comes in by the API (`kind = \"gmail\"`), with labels, quotas and uploads in \
-    pieces.";
-
-const MICROSOFT_TRIED: &str = "A token in a line of its own, notices in the place of messages, throttling and its texts; OAuth \
-    at Dovecot and an identity provider of the tests.";
 
 const MICROSOFT: &[Endpoint] = &[pop3("outlook.office365.com")];
 const MICROSOFT_IMAP: &[Endpoint] = &[imap("outlook.office365.com")];
@@ -120,7 +113,7 @@ pub const PRESETS: &[Provider] = &[
         has_labels: true,
         daily_budget: Some(GMAIL_BUDGET),
         identity: Some("google"),
-        tried: GMAIL_TRIED,
+        tried: trials::GMAIL,
         checked: "2026-03",
         ..PLAIN
     },
@@ -145,7 +138,7 @@ pub const PRESETS: &[Provider] = &[
         has_labels: true,
         daily_budget: Some(GMAIL_BUDGET),
         identity: Some("google"),
-        tried: GMAIL_TRIED,
+        tried: trials::GMAIL,
         checked: "2026-03",
         ..PLAIN
     },
@@ -167,7 +160,7 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &[MICROSOFT_DELETES],
         identity: Some("microsoft"),
-        tried: MICROSOFT_TRIED,
+        tried: trials::MICROSOFT,
         checked: "2026-03",
         ..PLAIN
     },
@@ -185,7 +178,7 @@ pub const PRESETS: &[Provider] = &[
         enable: Some(Step { text: "Your administrator has to leave POP on for the mailbox.", url: None }),
         notes: &[MICROSOFT_DELETES],
         identity: Some("microsoft"),
-        tried: MICROSOFT_TRIED,
+        tried: trials::MICROSOFT,
         checked: "2026-03",
         ..PLAIN
     },
@@ -199,6 +192,7 @@ pub const PRESETS: &[Provider] = &[
             "Make an app password on the security page of your Yahoo account.",
             "https://login.yahoo.com/account/security",
         )),
+        tried: trials::YAHOO,
         checked: "2026-03",
         ..PLAIN
     },
@@ -240,6 +234,7 @@ pub const PRESETS: &[Provider] = &[
             "Proton Mail has no POP3, so it cannot be polled. Its Bridge program, for paying customers, offers IMAP \
              on the machine where it runs.",
         ),
+        tried: trials::PROTON,
         checked: "2026-06",
         ..PLAIN
     },
@@ -294,7 +289,7 @@ pub const PRESETS: &[Provider] = &[
         enable_imap: Some(WEB_DE_ENABLE),
         notes: &["WEB.DE refuses a second login within 15 minutes."],
         quirks: Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..NO_QUIRKS },
-        tried: "Logins that come too soon, refused as if the password were wrong.",
+        tried: trials::WEB_DE,
         checked: "2026-03",
         ..PLAIN
     },
@@ -652,7 +647,7 @@ pub const PRESETS: &[Provider] = &[
         )),
         notes: &["Yandex Mail keeps on its server what a program deletes by POP3."],
         ignores_deletion: true,
-        tried: "Deletions that are taken and have no effect.",
+        tried: trials::YANDEX,
         checked: "2026-03",
         ..PLAIN
     },

@@ -14,12 +14,12 @@ use tempfile::NamedTempFile;
 
 use super::new_sign_in::NewLogin;
 use super::sign_ins::end_sign_in;
-use super::trial::{log_in_account, log_in_home};
+use super::trial::{Unusable, log_in_account, log_in_destination, log_in_home};
 use super::words::LoginFault;
 use crate::auth::Login;
 use crate::config::draft::{self, AccountDraft, HomeDraft, LoginKey, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
-use crate::message::{AccountName, DestinationName};
+use crate::message::{AccountName, DestinationName, Route};
 use crate::net;
 
 /// Why nothing was saved.
@@ -66,6 +66,9 @@ pub enum Error {
     Unusable(String),
     #[error("{host}: {reason}")]
     LoginFailed { host: String, reason: LoginFault },
+    /// The destination cannot do what the account wants of it.
+    #[error("{to}: {reason}")]
+    Unfit { to: DestinationName, reason: String },
     #[error(transparent)]
     Config(#[from] Faults),
     #[error("{path} {reason}")]
@@ -87,7 +90,11 @@ impl Error {
             | Error::ByOAuth(_)
             | Error::NoSignIn
             | Error::NoApplication { .. } => true,
-            Error::Unusable(_) | Error::LoginFailed { .. } | Error::Config(_) | Error::File { .. } => false,
+            Error::Unusable(_)
+            | Error::LoginFailed { .. }
+            | Error::Unfit { .. }
+            | Error::Config(_)
+            | Error::File { .. } => false,
         }
     }
 
@@ -271,6 +278,12 @@ pub async fn change(
             let peer = net::Settings { host: host.clone(), port, tls, ..before.pop3.peer.clone() };
             let outcome = log_in_account(peer, &user, password.clone().into()).await;
             outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
+        }
+    }
+    let is_new = |route: &&Route| !old.routes.contains(route);
+    for route in after.routes.iter().filter(is_new).filter(|route| !route.labels.is_empty()) {
+        if let Err(Unusable::Refused(reason)) = log_in_destination(&config.file, route).await {
+            return Err(Error::Unfit { to: route.to.clone(), reason });
         }
     }
     // That may have taken its time, and somebody may have changed the file meanwhile.

@@ -44,7 +44,7 @@ pub use crate::config::draft::{
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_without_secrets};
 pub use crate::net::Tls;
-pub use crate::providers::{Endpoint, PRESETS, Provider};
+pub use crate::providers::{Endpoint, PRESETS, Provider, Trial, UNTRIED};
 
 /// What becomes of mail that Gmail's own fetcher or another program has brought home before.
 pub const COMPARED: &str = "Was this mailbox fetched by Gmail or another program so far? What the IMAP folder has already, byte for byte, does not \

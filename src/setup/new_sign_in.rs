@@ -22,7 +22,7 @@ use crate::providers::{self, IDENTITIES};
 #[derive(Clone, Debug)]
 pub enum NewLogin {
     Password(SecretString),
-    SignIn(NewSignIn),
+    SignIn(Box<NewSignIn>),
 }
 
 impl NewLogin {
@@ -30,7 +30,7 @@ impl NewLogin {
     pub fn login(&self) -> Login {
         match self {
             NewLogin::Password(password) => password.clone().into(),
-            NewLogin::SignIn(new) => new.login.clone(),
+            NewLogin::SignIn(new) => Login::OAuth(Box::new(new.sign_in.clone())),
         }
     }
 }
@@ -38,6 +38,12 @@ impl NewLogin {
 impl From<SecretString> for NewLogin {
     fn from(password: SecretString) -> NewLogin {
         NewLogin::Password(password)
+    }
+}
+
+impl From<NewSignIn> for NewLogin {
+    fn from(new: NewSignIn) -> NewLogin {
+        NewLogin::SignIn(Box::new(new))
     }
 }
 
@@ -53,7 +59,6 @@ pub struct NewSignIn {
     /// NAME of `[oauth.NAME]`.
     pub oauth: String,
     pub sign_in: SignIn,
-    login: Login,
     keeper: Keeper,
 }
 
@@ -70,11 +75,8 @@ impl NewSignIn {
         let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
         let mut login = config::new_login(application, Holder::new_account(name), user).await?;
         login.keep_by(&keeper);
-        match &login {
-            Login::OAuth(sign_in) => {
-                let sign_in = (**sign_in).clone();
-                Ok(NewSignIn { oauth: oauth.to_owned(), sign_in, login, keeper })
-            }
+        match login {
+            Login::OAuth(sign_in) => Ok(NewSignIn { oauth: oauth.to_owned(), sign_in: *sign_in, keeper }),
             Login::Password(_) => Err(Error::NoSignIn),
         }
     }

@@ -400,7 +400,7 @@ impl LoginForm {
         }
         let new = NewSignIn::new(&config.file, &self.oauth, name, &peer.user).await;
         new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
-            .map(NewLogin::SignIn)
+            .map(NewLogin::from)
             .ok()
     }
 
@@ -663,6 +663,9 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
         setup::Error::TwoFolders => {
             let text = "Mail with a folder of its own skips the inbox in any case: untick this, or let the folder be INBOX.";
             complaints.add("skip_inbox", text);
+        }
+        setup::Error::Unfit { to, reason } => {
+            complaints.add("to", format!("That did not work. {to}: {reason}."))
         }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
         setup::Error::PasswordNeeded => {

@@ -8,6 +8,7 @@
 //! | `overview`, `live` | the accounts and destinations; polls under way |
 //! | `history`, `chart`, `parked` | past polls; what was given up for now |
 //! | `add`, `drafts`, `form` | adding an account step by step; what was answered so far; fields and complaints |
+//! | `consent` | signing in at an identity provider |
 //! | `edit` | changing, pausing and deleting an account |
 //! | `destination` | changing an IMAP destination, and adding one |
 //! | `monitor` | what machines ask: whether all is well, and how much there was |

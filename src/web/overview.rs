@@ -214,7 +214,7 @@ impl Overview {
             DestinationCard::of(destination, known)
         });
         let destinations: Vec<DestinationCard> = destinations.collect();
-        let ill = status.destinations.iter().filter(|destination| destination.state != "ok").count();
+        let ill = status.destinations.iter().filter(|known| known.state != "ok" && !known.passes).count();
         let to_page = |n: usize| (1..=pages).contains(&n).then(|| wanted.on(n).address("/"));
         Ok(Overview {
             summary: summary(all as u64, attention as u64, ill as u64),
@@ -253,7 +253,8 @@ fn summary(all: u64, attention: u64, ill: u64) -> String {
 }
 
 fn needs_attention(account: &AccountStatus) -> bool {
-    !account.paused && account.error.is_some() || account.parked > 0
+    let is_wrong = account.error.as_ref().is_some_and(|error| !error.passes);
+    !account.paused && is_wrong || account.parked > 0
 }
 
 impl Shown {
@@ -346,6 +347,7 @@ impl DestinationCard {
         let (class, state) = match destination.state.as_str() {
             _ if is_broken => ("failing", "cannot be used as the config has it; mend that first"),
             "ok" => ("ok", "takes mail"),
+            "paused" if destination.passes => ("waiting", "has got as much as it may in a day"),
             "paused" => ("waiting", "tried with one message at a time"),
             "disabled" => ("failing", "takes no mail until you change it or try again"),
             _ => ("failing", "cannot be reached; tried again soon"),
@@ -362,7 +364,7 @@ impl DestinationCard {
             error: destination.error.as_deref().map(shown).unwrap_or_default(),
             in_the_clear: configured.is_some_and(|known| known.in_the_clear),
             by_oauth: configured.is_some_and(|known| known.by_oauth),
-            can_retry: destination.state != "ok" && !is_broken,
+            can_retry: destination.state != "ok" && !destination.passes && !is_broken,
             can_be_edited: configured.is_some_and(|known| known.can_be_edited),
         }
     }
@@ -388,7 +390,7 @@ mod tests {
         };
         let steps = |login_refused| {
             let text = "the login was refused".into();
-            let error = Some(Failure { class: "account".into(), text, next_try: None });
+            let error = Some(Failure { class: "account".into(), text, next_try: None, passes: false });
             let known = AccountStatus { name: "old".into(), error, login_refused, ..Default::default() };
             let status = Status { accounts: vec![known], destinations: Vec::new() };
             let configured = Configured { accounts: vec![configured.clone()], destinations: Vec::new() };

@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use super::answers::html;
 use super::words::shown;
-use crate::setup::{Endpoint, PRESETS, Provider, tls_word};
+use crate::setup::{Endpoint, PRESETS, Provider, Trial, UNTRIED, tls_word};
 
 #[derive(Template)]
 #[template(path = "providers.html")]
 struct ProvidersPage {
     find: String,
     rows: Vec<Row>,
+    untried: &'static str,
 }
 
 struct Row {
@@ -23,7 +24,7 @@ struct Row {
     imap: String,
     /// Sentences, each with the provider's own page for it.
     advice: Vec<(String, Option<&'static str>)>,
-    tried: &'static str,
+    tried: &'static [Trial],
     checked: &'static str,
 }
 
@@ -36,7 +37,7 @@ pub struct Shown {
 pub async fn page(Query(wanted): Query<Shown>) -> Response {
     let find = wanted.find.trim();
     let found = PRESETS.iter().filter(|provider| find.is_empty() || provider.is_called(find));
-    html(&ProvidersPage { find: shown(find), rows: found.map(row).collect() })
+    html(&ProvidersPage { find: shown(find), rows: found.map(row).collect(), untried: UNTRIED })
 }
 
 fn row(provider: &'static Provider) -> Row {

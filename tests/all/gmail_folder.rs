@@ -105,7 +105,8 @@ async fn a_server_without_labels_is_named_before_any_mail_moves() {
 async fn what_gmail_puts_together_is_delivered_and_has_the_labels_of_both() {
     let (server, gmail) = (Dovecot::start(), Imap::start().await);
     gmail.mail().be_gmail();
-    let (one, other) = (message(1), [b"X-List: yes\r\n".as_slice(), &message(1)].concat());
+    let one = [b"Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n".as_slice(), &message(1)].concat();
+    let other = [b"X-List: yes\r\n".as_slice(), &one].concat();
     server.put("one", &[one.clone(), message(2)]);
     server.put("other", &[other, message(3)]);
     let route =
@@ -143,6 +144,67 @@ async fn a_different_message_that_gmail_would_swallow_stays_at_its_source() {
     let reason = parked["parked"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.starts_with("Gmail has another message with this Message-ID"), "{parked}");
     assert_eq!(server.list("old", "INBOX"), [report(2).into_bytes()]);
+}
+
+/// Without a Date nothing but their bytes tells them apart.
+#[tokio::test]
+async fn nor_is_one_swallowed_that_has_no_date() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let scan = |page: u32| {
+        format!("From: scan@example.com\r\nMessage-ID: <scanner@localhost>\r\n\r\nPage {page}\r\n")
+            .into_bytes()
+    };
+    server.put("old", &[scan(1), scan(2), scan(1)]);
+    let route = "leave_copy = false\ndeliver = [{ to = \"home\" }]";
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(server.list("old", "INBOX"), [scan(2)]);
+}
+
+/// A rule of its reader's is quicker than the look at what was stored.
+#[tokio::test]
+async fn what_is_moved_at_once_is_believed_to_be_there() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    gmail.mail().ways.moves_at_once = Some("[Gmail]/Alle Nachrichten");
+    server.put("old", &mails());
+    let route = format!("deliver = [{{ to = \"home\", {LABELLED} }}]");
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", &route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    let mut mail = gmail.mail();
+    assert_eq!((mail.appended, mail.folder(ALL_MAIL).messages.len()), (5, 5));
+}
+
+/// What is asked of a large header's end is not in what is at hand of it.
+#[tokio::test]
+async fn a_message_with_an_endless_header_is_no_other_one() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let to: String = (0..4000).map(|n| format!("\r\n reader-{n}@example.org,")).collect();
+    let long = [format!("Message-ID: <1@x>\r\nTo:{to}\r\n me\r\n").into_bytes(), large(1)].concat();
+    server.put("old", &[long.clone()]);
+    let route = "deliver = [{ to = \"home\" }]";
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(gmail.mail().all(), [long]);
+    assert_eq!(ferry.json(&["parked", "--json"]).await["parked"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_server_that_takes_no_labels_now_gets_them_later() {
+    let held = alone(async || {
+        let mut world = gmail_world(LABELLED).await;
+        world.imap.mail().ways.refuses_labels =
+            Some("NO [THROTTLED] Account exceeded command or bandwidth limits. (Failure)");
+        polled(&mut world, 2).await.unwrap();
+        world.evidence().judge().await.unwrap();
+        world.imap.mail().ways.refuses_labels = None;
+        polled(&mut world, 2).await.unwrap();
+        let mut mail = world.imap.mail();
+        (is_labelled(&mut mail, "INBOX"), mail.folder("INBOX").messages.len(), mail.appended)
+    });
+    assert_eq!(held, (true, 5, 5));
 }
 
 async fn gmail_world(route: &'static str) -> World {
@@ -242,6 +304,31 @@ fn a_budget_that_is_used_up_pauses_and_goes_on_by_itself() {
     });
     // The small ones and two large ones in the first 24 hours, two more in the next.
     assert_eq!(held, [7, 7, 7, 9, 9, 10]);
+}
+
+/// The batch before the one that finds it used up is settled after that, and is no recovery.
+#[tokio::test]
+async fn a_budget_that_is_used_up_stays_so_whatever_else_is_under_way() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let line = format!("{}\r\n", "x".repeat(70));
+    let middling = |n: usize| [message(n), line.repeat(700_000 / line.len()).into_bytes()].concat();
+    server.put("old", &(0..30).map(middling).collect::<Vec<_>>());
+    let config = gmail_destination(&gmail, "daily_budget = \"8 MB\"")
+        + &account("old", &server, "old", "deliver = [{ to = \"home\" }]");
+    let ferry = Ferry::new(&config);
+    let told = ferry.run(&["fetch"]).await.expect_code(75);
+    assert!((told.stdout + &told.stderr).contains("its daily budget of 8 MB is used up"));
+    let told = ferry.json(&["status", "--json"]).await;
+    assert_eq!(
+        (&told["destinations"][0]["state"], &told["accounts"][0]["delivered"]),
+        (&"paused".into(), &10.into())
+    );
+    // What was refused costs nothing.
+    gmail.mail().ways.refuses = Some(("Number".into(), "NO [TOOBIG] too large"));
+    ferry.configure(&config.replace("8 MB", "12 MB"));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(ferry.json(&["parked", "--json"]).await["parked"].as_array().unwrap().len(), 20);
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! From an address to its servers, on an internet where nobody can be trusted.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use mailferry::message::Quirks;
 use mailferry::net::Tls;
-use mailferry::providers::{Address, Found, Source, find};
+use mailferry::providers::{Address, Found, PRESETS, Provider, Source, Trial, find};
 
 use crate::internet::{Internet, Page, Trouble};
 
@@ -461,4 +465,43 @@ async fn the_database_is_asked_only_where_there_is_one() {
     let found = find(&fred(), &network).await;
     assert!(found.candidates.is_empty());
     assert!(!internet.urls().iter().any(|url| url.contains("database")), "{:?}", internet.urls());
+}
+
+/// Whatever a provider is said to have been tried by is there and runs.
+#[test]
+fn what_is_said_to_be_tried_is() {
+    let (all, ignored) = (tests(&["--list"]), tests(&["--list", "--ignored"]));
+    let dialogs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
+    let players = ["faults::quirks::dialogs"];
+    assert!(players.iter().all(|player| all.contains(*player)), "somebody plays the folder of dialogs");
+    let mut missing: Vec<&str> = Vec::new();
+    for provider in PRESETS {
+        for Trial { way, by } in provider.tried {
+            assert!(!way.ends_with('.') && !by.is_empty(), "{way}");
+            missing.extend(
+                by.iter()
+                    .filter(|name| match name.strip_prefix("quirks/") {
+                        Some(dialog) => !dialogs.join("quirks").join(format!("{dialog}.dialog")).is_file(),
+                        None => !all.contains(**name) || ignored.contains(**name),
+                    })
+                    .copied(),
+            );
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    // What differs from other servers is played.
+    let is_special = |provider: &&Provider| {
+        provider.quirks != Quirks::default() || provider.ignores_deletion || provider.identity.is_some()
+    };
+    for provider in PRESETS.iter().filter(is_special) {
+        assert!(!provider.tried.is_empty(), "{} has ways that nothing plays", provider.id);
+    }
+}
+
+/// The tests of this program, as it lists them itself.
+fn tests(arguments: &[&str]) -> BTreeSet<String> {
+    let program = std::env::current_exe().unwrap();
+    let listed = Command::new(program).args(arguments).args(["--format", "terse"]).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }

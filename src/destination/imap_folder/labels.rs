@@ -8,18 +8,22 @@ use std::sync::PoisonError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::ImapFolder;
 use super::merged::uid_of;
+use super::{ImapFolder, verdict};
 use crate::imap::{Capabilities, Error, Fate, Mailbox, Refusal, Session};
 use crate::message::{Found, Receipt, Route, Verdict};
 
 /// What is wrong where a server knows no labels.
-pub const UNKNOWN: &str = "the server knows no labels, which are Gmail's (X-GM-EXT-1); take `labels` out of `deliver` and \
-    name a `folder`";
+pub const UNKNOWN: &str = "the server knows no labels, which are Gmail's (X-GM-EXT-1); name a folder instead";
 
 /// Whether the server can do what the route wants. A label goes to a UID, which only a server with UIDPLUS tells.
 pub fn are_known(route: &Route, able: &Capabilities) -> bool {
     route.labels.is_empty() || able.gmail && able.uid_plus
+}
+
+/// The server takes no command now, and will later.
+fn passes(refusal: &Refusal) -> bool {
+    verdict::concerns_server(refusal) || verdict::is_throttle(refusal)
 }
 
 /// The session has ended before it was seen what Gmail made of what is stored: it counts as if its answer had been lost.
@@ -56,10 +60,13 @@ impl ImapFolder {
         Ok(())
     }
 
-    /// A label is a folder, too.
+    /// A label is a folder, too. Whether there is such a one is seen by making it: in a question for it, `%` stands for others.
     async fn make_label(&self, session: &mut Session, label: &str) -> Result<(), Error> {
         let mailbox = self.name(session, label).await?;
-        if session.exists(&mailbox).await? { Ok(()) } else { super::make(session, &mailbox).await }
+        match super::make(session, &mailbox).await {
+            Err(Error::Refused { .. }) if session.exists(&mailbox).await? => Ok(()),
+            made => made,
+        }
     }
 
     /// Labels what of a batch has just been stored.
@@ -98,7 +105,7 @@ impl ImapFolder {
         self.label_all(session, route, mailbox, &uids).await
     }
 
-    /// Labels messages by their UIDs. A refusal is told, and keeps no message from being delivered.
+    /// Labels messages by their UIDs. A refusal that will not pass is told, and keeps no message from being delivered.
     async fn label_all(
         &self,
         session: &mut Session,
@@ -106,20 +113,42 @@ impl ImapFolder {
         mailbox: &Mailbox,
         uids: &[u32],
     ) -> Result<(), Error> {
-        let labelled = async {
-            let mut labels = Vec::new();
-            for label in &route.labels {
-                labels.push(self.name(session, label).await?);
-            }
-            session.add_labels(mailbox, uids, &labels).await
-        };
-        match labelled.await {
-            Err(Error::Refused { refusal, .. }) => {
+        let mut labelled = self.store_labels(session, route, mailbox, uids).await;
+        // A label may have been taken away since, or the config may have another one now.
+        if matches!(&labelled, Err(Error::Refused { refusal, .. }) if !passes(refusal)) {
+            labelled = match self.make_all(session, &route.labels).await {
+                Ok(()) => self.store_labels(session, route, mailbox, uids).await,
+                refused => refused,
+            };
+        }
+        match labelled {
+            Err(Error::Refused { refusal, .. }) if !passes(&refusal) => {
                 self.tell_unlabelled(route, &refusal);
                 Ok(())
             }
             outcome => outcome,
         }
+    }
+
+    async fn make_all(&self, session: &mut Session, labels: &[String]) -> Result<(), Error> {
+        for label in labels {
+            self.make_label(session, label).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_labels(
+        &self,
+        session: &mut Session,
+        route: &Route,
+        mailbox: &Mailbox,
+        uids: &[u32],
+    ) -> Result<(), Error> {
+        let mut labels = Vec::new();
+        for label in &route.labels {
+            labels.push(self.name(session, label).await?);
+        }
+        session.add_labels(mailbox, uids, &labels).await
     }
 
     fn tell_unlabelled(&self, route: &Route, refusal: &Refusal) {

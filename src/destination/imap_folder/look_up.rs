@@ -51,10 +51,23 @@ impl ImapFolder {
     ) -> Result<Vec<Found>, Error> {
         let mailbox = self.mailbox(&mut lease.session, folder).await?;
         let found = find(&mut lease.session, &mailbox, marks, taken).await?;
-        self.label_found(&mut lease.session, route, &mailbox, &found).await?;
-        self.sessions.keep(lease);
-        Ok(found)
+        match self.label_found(&mut lease.session, route, &mailbox, &found).await {
+            Ok(()) => {
+                self.sessions.keep(lease);
+                Ok(found)
+            }
+            // They are there, and are asked for again until they have their labels.
+            Err(fault) => Ok(later(found, &self.sessions.explain(&fault))),
+        }
     }
+}
+
+fn later(found: Vec<Found>, reason: &str) -> Vec<Found> {
+    let later = |found| match found {
+        Found::Found { .. } => Found::Unreachable { reason: reason.to_owned() },
+        other => other,
+    };
+    found.into_iter().map(later).collect()
 }
 
 /// One answer for each of `number` marks, where there may be none at all.

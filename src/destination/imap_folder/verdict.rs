@@ -22,7 +22,7 @@ pub fn of_fates(fates: Vec<Fate>, fault: Option<&Verdict>) -> Vec<Verdict> {
         Fate::Stored(uid) => Verdict::Delivered { receipt: receipt(uid) },
         Fate::Refused(refusal) if all_bad && !speaks_of_size(&refusal) => {
             let reason = format!("the server refuses whatever it is sent: {refusal}");
-            Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) }
+            Verdict::Unreachable { reason, retry_after: wait_after(&refusal.text) }
         }
         Fate::Refused(refusal) => of_refusal(&refusal),
         Fate::Merged => {
@@ -41,9 +41,7 @@ fn not_sent(fault: Option<&Verdict>) -> Verdict {
 
 fn unknown(fault: Option<&Verdict>) -> Verdict {
     match fault {
-        Some(Verdict::Unreachable { reason, .. }) => Verdict::Unknown { reason: reason.clone() },
-        // A message that cannot be read back was broken off, and half a message is not stored.
-        Some(fault) => fault.clone(),
+        Some(fault) => Verdict::Unknown { reason: fault.clone().into_reason() },
         None => Verdict::Unknown { reason: "it is not known whether it was stored".into() },
     }
 }
@@ -58,10 +56,9 @@ pub fn of_error(fault: &Error, reason: String) -> Verdict {
             deferred(reason)
         }
         Error::Refused { refusal, .. } => {
-            let throttled = is_throttle(refusal).then_some(AFTER_BANDWIDTH);
-            Verdict::Unreachable { reason, retry_after: backoff(&refusal.text).or(throttled) }
+            Verdict::Unreachable { reason, retry_after: wait_after(&refusal.text) }
         }
-        Error::Bye(text) => Verdict::Unreachable { reason, retry_after: backoff(text) },
+        Error::Bye(text) => Verdict::Unreachable { reason, retry_after: wait_after(text) },
         _ => Verdict::Unreachable { reason, retry_after: None },
     }
 }
@@ -92,8 +89,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
     };
     if is_throttle(refusal) {
         let reason = format!("the server takes no mail now: {refusal}");
-        let retry_after = backoff(&refusal.text).or(Some(AFTER_BANDWIDTH));
-        return Verdict::Unreachable { reason, retry_after };
+        return Verdict::Unreachable { reason, retry_after: wait_after(&refusal.text) };
     }
     if is_full(refusal) {
         let reason = format!("mailbox full: {refusal}; make room there, or raise its quota");
@@ -101,7 +97,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
     }
     if concerns_server(refusal) {
         let reason = format!("the server takes no mail now: {refusal}");
-        return Verdict::Unreachable { reason, retry_after: backoff(&refusal.text) };
+        return Verdict::Unreachable { reason, retry_after: wait_after(&refusal.text) };
     }
     if speaks_of_size(refusal) {
         return rejected("too large for the server", false);
@@ -114,7 +110,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
 }
 
 /// Not the message is at fault, nor its folder.
-fn concerns_server(refusal: &Refusal) -> bool {
+pub fn concerns_server(refusal: &Refusal) -> bool {
     const CODES: [&str; 6] = [
         "UNAVAILABLE",
         "AUTHENTICATIONFAILED",
@@ -130,7 +126,16 @@ fn concerns_server(refusal: &Refusal) -> bool {
 
 /// Gmail has been asked or sent too much, and calls that a quota; see `daily_budget`.
 pub fn is_throttle(refusal: &Refusal) -> bool {
-    mentions(refusal, &["bandwidth limit"])
+    speaks_of_bandwidth(&refusal.text)
+}
+
+fn speaks_of_bandwidth(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("bandwidth limit")
+}
+
+/// How long a server wants to be left alone, by what it says.
+fn wait_after(text: &str) -> Option<Duration> {
+    backoff(text).or(speaks_of_bandwidth(text).then_some(AFTER_BANDWIDTH))
 }
 
 fn is_full(refusal: &Refusal) -> bool {

@@ -138,6 +138,7 @@ impl House {
             name: destination(name),
             kind,
             fingerprint: self.fingerprint.into(),
+            daily_budget: None,
         });
         destinations.into()
     }

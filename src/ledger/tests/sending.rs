@@ -280,8 +280,12 @@ async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
         longest: Duration::from_secs(3600),
         routes: house.destinations(),
     };
-    let home =
-        DestinationSetup { name: destination("home"), kind: "imap", fingerprint: house.fingerprint.into() };
+    let home = DestinationSetup {
+        name: destination("home"),
+        kind: "imap",
+        fingerprint: house.fingerprint.into(),
+        daily_budget: None,
+    };
     let setups = vec![setup(account()), setup(other.clone())];
     house.ledger.configure(setups, vec![home], house.now).await.unwrap();
     let intake = Intake { account: other.clone(), ..house.intake(&vec![("v1", 1, "small")]).await };

@@ -310,7 +310,12 @@ async fn a_lost_answer_of_a_removed_destination_wakes_nobody_and_can_be_given_up
         longest: Duration::from_secs(3600),
         routes: house.destinations(),
     };
-    let app = DestinationSetup { name: destination("app"), kind: "webhook", fingerprint: "x".into() };
+    let app = DestinationSetup {
+        name: destination("app"),
+        kind: "webhook",
+        fingerprint: "x".into(),
+        daily_budget: None,
+    };
     house.ledger.configure(vec![setup], vec![app], house.now).await.unwrap();
     house.later(60);
     let agenda = house.ledger.agenda(house.now).await.unwrap();

@@ -1,6 +1,8 @@
 //! The ways of servers that were seen in the wild. Most are dialogs, tests/dialogs/quirks; here are those that need a real
 //! Dovecot with its knobs turned, many messages, or a minute.
 
+mod providers;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -30,6 +30,8 @@ pub struct Mail {
     pub ways: Ways,
     /// Messages that were appended, and EXAMINE commands, so far.
     pub appended: usize,
+    /// How often it has lost its patience: see [`Ways::patience`].
+    pub hung_up: usize,
     pub examined: usize,
     /// The UIDVALIDITY of the next folder that is made.
     next_validity: u32,
@@ -86,10 +88,14 @@ pub struct Ways {
     pub breaks_at: Option<&'static str>,
     /// The answer to APPEND of a message that holds the text.
     pub refuses: Option<(String, &'static str)>,
+    /// After so many refusals in a session it hangs up, as Exchange does.
+    pub patience: Option<usize>,
     /// The answer to every STORE of labels.
     pub refuses_labels: Option<&'static str>,
     /// The connection ends at every STORE of labels.
     pub drops_labels: bool,
+    /// What is appended is in this folder before anybody can look.
+    pub moves_at_once: Option<&'static str>,
 }
 
 impl Default for Ways {
@@ -109,8 +115,10 @@ impl Default for Ways {
             adds_a_field: false,
             breaks_at: None,
             refuses: None,
+            patience: None,
             refuses_labels: None,
             drops_labels: false,
+            moves_at_once: None,
         }
     }
 }
@@ -221,6 +229,7 @@ impl Imap {
                     mail: Arc::clone(&served),
                     selected: String::new(),
                     is_read_only: true,
+                    refusals: 0,
                 };
                 tokio::spawn(async { session.serve().await });
             }
@@ -239,6 +248,8 @@ struct Session {
     mail: Arc<Mutex<Mail>>,
     selected: String,
     is_read_only: bool,
+    /// Commands that were refused so far.
+    refusals: usize,
 }
 
 impl Session {
@@ -294,7 +305,7 @@ impl Session {
                 "UID" => self.fetch(rest).await?,
                 "ID" => {
                     self.mail.lock().unwrap().introduced.push(rest.to_owned());
-                    self.conversation.say("* ID (\"name\" \"GImap\" \"vendor\" \"Google, Inc.\")").await?;
+                    self.conversation.say("* ID ()").await?;
                     "OK".to_owned()
                 }
                 "LOGOUT" => {
@@ -305,7 +316,14 @@ impl Session {
                 "SUBSCRIBE" | "NOOP" | "CLOSE" | "UNSELECT" => "OK".to_owned(),
                 _ => "BAD unknown command".to_owned(),
             };
+            let is_refused = answer.starts_with("BAD") || answer.starts_with("NO");
             self.conversation.say(format!("{tag} {answer}")).await?;
+            self.refusals += usize::from(is_refused);
+            let patience = self.mail.lock().unwrap().ways.patience;
+            if is_refused && patience.is_some_and(|patience| self.refusals >= patience) {
+                self.mail.lock().unwrap().hung_up += 1;
+                return self.conversation.answers.flush().await.ok();
+            }
         }
     }
 

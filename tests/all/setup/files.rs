@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use super::{add, house};
 use crate::dovecot::{Dovecot, NOBODY, PASSWORD};
 use crate::ferry::{Ferry, account, imap_destination, webhook_destination};
+use crate::servers::imap::Imap;
 
 fn read(ferry: &Ferry, file: &str) -> String {
     fs::read_to_string(ferry.folder().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
@@ -175,16 +176,31 @@ async fn a_route_leads_to_a_webhook_and_back() {
     assert!(text.contains("junk = true") && !text.contains("mark_read"), "{text}");
     ferry.run(&["edit", "you", "--junk=no"]).await.expect_code(0);
     assert!(!read(&ferry, "accounts.d/you.toml").contains("junk"));
-    ferry
-        .run(&["edit", "you", "--skip-inbox", "--folder", "INBOX", "--labels", "One, Two/Three,One"])
-        .await
-        .expect_code(0);
+    let ran = ferry.run(&["edit", "you", "--labels", "One"]).await.expect_code(75);
+    assert!(ran.stderr.contains("the server knows no labels"), "{ran:?}");
+    let gmail = Imap::start().await;
+    gmail.mail().be_gmail();
+    let at_gmail = imap_destination("gmail", &server, "me")
+        .replace(&format!("port = {}", server.imap), &format!("port = {}", gmail.port));
+    ferry.configure(&(read(&ferry, "mailferry.toml") + &at_gmail));
+    let labels = [
+        "edit",
+        "you",
+        "--to",
+        "gmail",
+        "--skip-inbox",
+        "--folder",
+        "INBOX",
+        "--labels",
+        "One, Two/Three,One",
+    ];
+    ferry.run(&labels).await.expect_code(0);
     let text = read(&ferry, "accounts.d/you.toml");
     assert!(text.contains("skip_inbox = true, labels = [\"One\", \"Two/Three\"]"), "{text}");
     let ran = ferry.run(&["edit", "you", "--folder", "Old", "--skip-inbox"]).await.expect_code(64);
     assert!(ran.stderr.contains("mail with a folder of its own skips the inbox"), "{ran:?}");
     ferry.run(&["edit", "you", "--labels", "", "--skip-inbox=no"]).await.expect_code(0);
-    assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"home\" }]"));
+    assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"gmail\" }]"));
     ferry.run(&["edit", "you", "--to", "app"]).await.expect_code(0);
     assert!(read(&ferry, "accounts.d/you.toml").contains("deliver = [{ to = \"app\" }]"));
     let ran = ferry.run(&["edit", "you", "--folder", "Work"]).await.expect_code(64);

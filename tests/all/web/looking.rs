@@ -281,10 +281,18 @@ async fn providers_are_shown_with_how_to_sign_in_and_what_was_tried() {
     );
     let ran = house.ferry.run(&["providers", "yandex"]).await.expect_code(0);
     assert!(
-        ran.stdout.contains("app password") && ran.stdout.contains("Deletions that are taken"),
+        ran.stdout.contains("app password") && ran.stdout.contains("deletions that are taken"),
         "{ran:?}"
     );
     let json = house.ferry.json(&["providers", "gmail.com", "--json"]).await;
     assert_eq!(json["providers"][0]["sign_in"], "app password or OAuth");
+    let by = &json["providers"][0]["tried"][0]["by"];
+    assert!(
+        by[0] == "quirks/Q38-retrieved-is-hidden" && all.contains("quirks/Q38-retrieved-is-hidden"),
+        "{by}"
+    );
+    for shown in [&all, &house.ferry.run(&["providers"]).await.stdout] {
+        assert!(shown.contains("None of this was tried with a real account."), "{shown}");
+    }
     house.ferry.run(&["providers", "nobody.example"]).await.expect_code(64);
 }

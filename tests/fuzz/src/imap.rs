@@ -16,7 +16,7 @@ const PASSWORD: &str = "s3cret-of-ann";
 const PLAIN: &str = "AGFubgBzM2NyZXQtb2YtYW5u";
 
 /// The first byte, less `@`, says how: 1 to 3 in small pieces, 4 for one message instead of three, 8 with STARTTLS,
-/// 16 for another folder than INBOX. The rest is what the server says.
+/// 16 for another folder than INBOX, 32 with a label. The rest is what the server says.
 pub fn imap(input: &[u8]) {
     let Some((&how, lines)) = input.split_first() else { return };
     let how = how.wrapping_sub(b'@');
@@ -24,7 +24,10 @@ pub fn imap(input: &[u8]) {
     let number = if how & 4 != 0 { 1 } else { 3 };
     let tls = if how & 8 != 0 { Tls::StartTls } else { Tls::None };
     let folder = if how & 16 != 0 { "W\u{f6}rk/Old" } else { "INBOX" };
-    let (seen, heard) = script.play(async |port| deliver(port, tls, folder, number).await);
+    let labels = if how & 32 != 0 { vec!["W\u{f6}rk".to_owned()] } else { Vec::new() };
+    let route =
+        Route { folder: folder.into(), labels, ..Route::to(DestinationName::new("home").expect("a name")) };
+    let (seen, heard) = script.play(async |port| deliver(port, tls, &route, number).await);
     let said = script.said();
     if tls == Tls::StartTls {
         for secret in [PASSWORD, PLAIN, "LOGIN", "AUTHENTICATE"] {
@@ -53,20 +56,19 @@ struct Seen {
     told: Vec<String>,
 }
 
-async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
+async fn deliver(port: u16, tls: Tls, route: &Route, number: usize) -> Seen {
     let peer = peer(port, tls);
     let connector = connector(&peer).expect("there is nothing to be had from elsewhere");
     let imap = ImapFolder::new(
         Settings { peer, user: USER.into(), login: PASSWORD.into(), daily_budget: None },
         connector,
     );
-    let route = Route { folder: folder.into(), ..Route::to(DestinationName::new("home").expect("a name")) };
     let mut messages = Vec::new();
     for n in 0..number {
         messages.push(message(n).await);
     }
     let mut seen = Seen::default();
-    let marks = match imap.prepare(&route, &messages.iter().collect::<Vec<_>>()).await {
+    let marks = match imap.prepare(route, &messages.iter().collect::<Vec<_>>()).await {
         Ok(marks) => marks,
         Err(verdict) => {
             seen.verdict(verdict);
@@ -74,10 +76,10 @@ async fn deliver(port: u16, tls: Tls, folder: &str, number: usize) -> Seen {
         }
     };
     let outgoing: Vec<Outgoing> = messages.into_iter().zip(marks.iter().cloned()).map(outgoing).collect();
-    let verdicts = imap.deliver(&route, &outgoing).await;
+    let verdicts = imap.deliver(route, &outgoing).await;
     assert_eq!(verdicts.len(), number);
     verdicts.into_iter().for_each(|verdict| seen.verdict(verdict));
-    let answers = imap.look_up(Some(&route), &marks, &[]).await;
+    let answers = imap.look_up(Some(route), &marks, &[]).await;
     assert_eq!(answers.len(), number);
     seen.look_up(answers);
     seen

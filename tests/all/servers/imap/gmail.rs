@@ -30,19 +30,24 @@ impl Mail {
     }
 
     /// A message that is there already, under any label, is shown in this folder too; one that is in it is thrown away (D04).
-    pub(super) fn append_and_merge(&mut self, folder: &str, messages: &[Vec<u8>]) -> String {
+    pub(super) fn append_and_merge(&mut self, name: &str, messages: &[Vec<u8>]) -> String {
         let [message] = messages else { return "BAD one message at a time".to_owned() };
         let id = message_id(message);
         let is_same = |other: &[u8]| id.is_some() && message_id(other) == id;
         let known = self.all().into_iter().find(|other| is_same(other));
-        let folder = self.folder(folder);
+        let folder = self.folder(name);
         if folder.all().any(is_same) {
             // It tells a UID that nothing will ever have.
             folder.uid_next += 1;
             return format!("OK [APPENDUID {} {}] (Success)", folder.uid_validity, folder.uid_next - 1);
         }
         let uid = folder.store(known.unwrap_or_else(|| message.clone()));
-        format!("OK [APPENDUID {} {uid}] (Success)", folder.uid_validity)
+        let told = format!("OK [APPENDUID {} {uid}] (Success)", folder.uid_validity);
+        if let Some(elsewhere) = self.ways.moves_at_once {
+            let moved = self.folder(name).messages.pop().map(|stored| stored.bytes);
+            self.folder(elsewhere).store(moved.unwrap_or_default());
+        }
+        told
     }
 
     fn label(&mut self, folder: &str, uids: &[u32], labels: &[String]) {
