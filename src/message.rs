@@ -201,6 +201,10 @@ pub struct Mark {
     pub message_id: Option<String>,
 }
 
+/// Why a message is not where its destination has put it.
+pub const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
+    its source alone";
+
 /// The proof of a delivery: what the destination said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
@@ -212,9 +216,13 @@ pub enum Receipt {
     /// An IMAP server without UIDPLUS said OK.
     Stored,
     Http(u16),
-    /// The id of the message in its mailbox, which Gmail's API made up: letters and digits.
+    /// The id that Gmail's API has named, letters and digits: that of this message, or of the one with its Message-ID that was
+    /// there before. The gist of this one tells them apart from that of the one for which this id was first named, as far as
+    /// the destination remembers.
     Gmail {
         id: String,
+        gist: [u8; 32],
+        first: [u8; 32],
     },
 }
 
@@ -224,7 +232,7 @@ impl fmt::Display for Receipt {
             Receipt::Uid { uid, .. } => write!(f, "UID {uid}"),
             Receipt::Stored => write!(f, "stored"),
             Receipt::Http(status) => write!(f, "HTTP {status}"),
-            Receipt::Gmail { id } => write!(f, "Gmail id {id}"),
+            Receipt::Gmail { id, .. } => write!(f, "Gmail id {id}"),
         }
     }
 }

@@ -3,19 +3,22 @@
 //!
 //! What a sign-in allows is to add mail and to manage labels, not to look: nobody can be asked whether a message has arrived.
 //! After an unknown outcome it goes again, and Gmail keeps one of two with the same Message-ID. One without a Message-ID may be
-//! there twice then.
+//! there twice then. Of two different messages with one Message-ID it keeps the first as well, and names that; the ledger, which
+//! knows what it has named, takes the second for not delivered.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `api` | requests with a token, renewed once where it is refused |
 //! | `answer` | what Google's answers mean. No I/O |
 //! | `labels` | from the names of labels to their ids |
+//! | `named` | which message Gmail has named for which |
 //! | `upload` | a large message, in pieces |
 //! | `pace` | how fast |
 
 mod answer;
 mod api;
 mod labels;
+mod named;
 mod pace;
 mod upload;
 
@@ -31,12 +34,16 @@ use serde_json::json;
 use self::answer::Answer;
 use self::api::{Api, CONNECT, Fault, Request};
 use self::labels::Labels;
+use self::named::Named;
 use self::pace::Pace;
 use super::body::Body;
 use super::http::{self, Trust};
+use super::identity::gist;
 use super::turns::{Round, Turns};
 use crate::auth::Login;
-use crate::message::{ARCHIVE, JUNK, Mark, Message, Outgoing, Route, Verdict, is_plausible, parse_date};
+use crate::message::{
+    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
+};
 use crate::net::{self, Connector, Connectors};
 
 /// Where Google has the API.
@@ -78,6 +85,7 @@ pub struct Gmail {
     settings: Settings,
     connector: Connector,
     labels: Labels,
+    named: Named,
     pace: Pace,
     turns: Turns,
 }
@@ -106,8 +114,8 @@ impl Gmail {
         };
         let client = http::client(tls.map_err(|e| e.to_string())?, CONNECT)?;
         let api = Api { client, url, peer: peer.host, login: settings.login.clone() };
-        let (labels, pace, turns) = (Labels::default(), Pace::default(), Turns::new(AT_ONCE));
-        Ok(Gmail { api, settings, connector, labels, pace, turns })
+        let (labels, named, pace) = (Labels::default(), Named::default(), Pace::default());
+        Ok(Gmail { api, settings, connector, labels, named, pace, turns: Turns::new(AT_ONCE) })
     }
 
     /// Messages at a time, at most.
@@ -164,6 +172,11 @@ impl Gmail {
         if message.octets() > LARGEST {
             return too_large(message.octets());
         }
+        let message_id = message.field("Message-ID");
+        let _lane = match &message_id {
+            Some(message_id) => Some(self.named.lane(message_id).await),
+            None => None,
+        };
         self.pace.turn().await;
         let verdict = self.send(route, message).await.unwrap_or_else(|verdict| verdict);
         self.turns.note(round, &verdict);
@@ -178,10 +191,10 @@ impl Gmail {
             self.labels.forget().await;
             answer = self.ask(route, message).await?;
         }
-        Ok(match answer.receipt() {
-            Some(receipt) => Verdict::Delivered { receipt },
-            None => self.api.refusal(&answer),
-        })
+        let Some(id) = answer.id() else { return Ok(self.api.refusal(&answer)) };
+        let gist = gist(message);
+        let first = self.named.first(&id, gist);
+        Ok(Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } })
     }
 
     async fn ask(&self, route: &Route, message: &Message) -> Result<Answer, Verdict> {

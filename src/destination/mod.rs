@@ -9,6 +9,7 @@
 mod body;
 pub mod gmail;
 mod http;
+mod identity;
 pub mod imap_folder;
 pub mod notifier;
 mod outage;

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{hex, int, leave_copy as age, list, moment, small};
+use super::columns::{digest, hex, int, leave_copy as age, list, moment, small};
 use super::destinations::{Destination, asked_until, disable, recovered, rest, rest_if_it_takes_none};
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
-use crate::message::{DestinationName, LeaveCopy, Mark, Receipt, Verdict, unix};
+use crate::message::{DestinationName, LeaveCopy, MERGED, Mark, Receipt, Verdict, unix};
 
 /// A delivery that is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +174,7 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+    let verdicts = &without_merged(connection, destination.id, verdicts).await?;
     let both_delivered =
         |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
@@ -198,6 +199,38 @@ async fn settle(
     Ok(Settlement { deliveries: settled(connection, &ids).await?, turned, is_closed })
 }
 
+/// Where Gmail's API names a message that it has named before, for another message, that other one is what it keeps: this one
+/// is at its source alone.
+async fn without_merged(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    verdicts: &[(DeliveryId, Verdict)],
+) -> sqlx::Result<Vec<(DeliveryId, Verdict)>> {
+    let mut judged = verdicts.to_vec();
+    for (_, verdict) in &mut judged {
+        let Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } } = verdict else { continue };
+        if named_for(connection, destination, id).await?.unwrap_or(*first) != *gist {
+            let reason = MERGED.to_owned();
+            *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
+        }
+    }
+    Ok(judged)
+}
+
+/// The gist of the message for which this destination has first named that id.
+async fn named_for(
+    connection: &mut SqliteConnection,
+    destination: i64,
+    id: &str,
+) -> sqlx::Result<Option<[u8; 32]>> {
+    let sql = "
+        SELECT gist FROM deliveries WHERE destination = $1 AND kept_as = $2 AND gist IS NOT NULL
+        ORDER BY since, id LIMIT 1";
+    let gist: Option<Vec<u8>> =
+        sqlx::query_scalar(sql).bind(destination).bind(id).fetch_optional(connection).await?;
+    Ok(gist.map(|gist| digest(&gist)))
+}
+
 fn is_delivered(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Delivered { .. } | Verdict::Last { .. })
 }
@@ -217,16 +250,20 @@ pub(super) async fn delivered(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let row = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
-        Receipt::Uid { uid_validity, uid } => json!([id.0, receipt.to_string(), uid_validity, uid]),
-        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } => {
-            json!([id.0, receipt.to_string(), null, null])
+        Receipt::Uid { uid_validity, uid } => {
+            json!([id.0, receipt.to_string(), uid_validity, uid, null, null])
         }
+        Receipt::Gmail { id: kept_as, gist, .. } => {
+            json!([id.0, receipt.to_string(), null, null, kept_as, hex(gist)])
+        }
+        Receipt::Stored | Receipt::Http(_) => json!([id.0, receipt.to_string(), null, null, null, null]),
     };
     let rows = receipts.iter().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'delivered', since = $2, leave_copy = $3, receipt = j.value ->> 1,
-            uid_validity = j.value ->> 2, uid = j.value ->> 3, reason = '', retry_at = NULL, asked_until = NULL,
+            uid_validity = j.value ->> 2, uid = j.value ->> 3,
+            kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), reason = '', retry_at = NULL, asked_until = NULL,
             marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
             look_validity = NULL, look_uid = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";

@@ -462,3 +462,28 @@ async fn an_account_is_given_labels_at_the_terminal() {
     let route = "{ to = \"gmail\", skip_inbox = true, labels = [\"Old\", \"Older/Still\"] }";
     assert!(text.contains(route), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_message_with_a_known_id_is_not_taken_for_delivered() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let other = |n: usize, of: usize| {
+        let text = String::from_utf8(message(n, "")).unwrap();
+        text.replace(&format!("<{n}@"), &format!("<{of}@")).into_bytes()
+    };
+    // In one batch, and in a later one; and the same message by another way.
+    scene.put(&[message(1, ""), other(2, 1)]);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    scene.put(&[other(3, 1), message(1, "X-Way: another\r\n")]);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.gmail.messages().len(), 1);
+    let left = scene.dovecot.list("old", "INBOX");
+    assert!(
+        left == [other(2, 1), other(3, 1)],
+        "what Gmail does not have, and that alone, is still at its source"
+    );
+    let parked = scene.ferry.json(&["parked", "--json"]).await;
+    let reasons: Vec<&serde_json::Value> =
+        parked["parked"].as_array().unwrap().iter().map(|row| &row["reason"]).collect();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons.iter().all(|reason| reason.to_string().contains("another message with this Message-ID")));
+}

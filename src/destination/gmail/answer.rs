@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::super::http;
-use crate::message::{Receipt, Verdict};
+use crate::message::Verdict;
 use crate::printable::printable_text;
 
 /// An answer, without the token of its request wherever that stood.
@@ -72,13 +72,13 @@ const OF_THE_MESSAGE: &[&str] =
 const LONGEST_ID: usize = 64;
 
 impl Answer {
-    /// The proof of an import, if this is one.
-    pub fn receipt(&self) -> Option<Receipt> {
+    /// The id that proves an import, if this is one.
+    pub fn id(&self) -> Option<String> {
         let imported: Imported = serde_json::from_str(&self.text).ok().filter(|_| self.is_success())?;
         let is_id = |id: &str| {
             (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
-        is_id(&imported.id).then_some(Receipt::Gmail { id: imported.id })
+        is_id(&imported.id).then_some(imported.id)
     }
 
     pub fn is_success(&self) -> bool {
@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn an_id_is_proof_and_nothing_else_is() {
         let answer = |status, text: &str| Answer { status, text: text.into(), ..Answer::default() };
-        let id = answer(200, r#"{"id":"18c5f0a1b2c3d4e5","threadId":"x","labelIds":["INBOX"]}"#).receipt();
-        assert_eq!(id.unwrap().to_string(), "Gmail id 18c5f0a1b2c3d4e5");
+        let id = answer(200, r#"{"id":"18c5f0a1b2c3d4e5","threadId":"x","labelIds":["INBOX"]}"#).id();
+        assert_eq!(id.as_deref(), Some("18c5f0a1b2c3d4e5"));
         for (status, text) in [
             (200, "<html>Welcome to this hotel</html>"),
             (200, r#"{"id":""}"#),
@@ -244,7 +244,7 @@ mod tests {
             (500, r#"{"id":"18c5f0a1b2c3d4e5"}"#),
         ] {
             let answer = answer(status, text);
-            assert_eq!(answer.receipt(), None, "{text}");
+            assert_eq!(answer.id(), None, "{text}");
             assert!(matches!(
                 answer.refusal("g", "", now()),
                 Verdict::Deferred { counts_for_destination: true, .. }

@@ -1,20 +1,10 @@
 //! Of messages with one Message-ID Gmail keeps the first, and shows it wherever another one is stored. For the same message
 //! that came two ways that is right. A different one would be lost, were it deleted at its source.
 
+use super::super::identity::{FIELDS, identity};
 use super::ImapFolder;
-use crate::imap::{Error, Fate, Fingerprint, Mailbox, Session, Uid};
-use crate::message::{ARCHIVE, Outgoing, ends_header, field};
-
-/// What tells two messages apart that bear one Message-ID. What they passed through on their way does not.
-const FIELDS: &str = "DATE FROM SUBJECT";
-
-/// A digest of a header's [`FIELDS`] as they stand there. `None` without a Date: then only its bytes tell a message from
-/// the next one of the same sender.
-fn identity(header: &[u8]) -> Option<[u8; 32]> {
-    field(header, "Date")?;
-    let values = FIELDS.split(' ').map(|name| field(header, name).unwrap_or_default());
-    Some(Fingerprint::of(&values.collect::<Vec<_>>().join(&0)))
-}
+use crate::imap::{Error, Fate, Mailbox, Session, Uid};
+use crate::message::{ARCHIVE, Outgoing, ends_header};
 
 /// What a folder has with the Message-ID of a message.
 enum Kept {

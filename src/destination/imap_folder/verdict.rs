@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::receipt;
 use crate::imap::{Error, Fate, Refusal};
-use crate::message::Verdict;
+use crate::message::{MERGED, Verdict};
 
-const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
-    its source alone";
 /// A server's own idea of how long to wait is believed up to here.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// What Gmail measures by the day is not over sooner.
