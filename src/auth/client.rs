@@ -156,8 +156,25 @@ impl<'a> Client<'a> {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() { Ok((status, body)) } else { Err(refusal(status, &body, &host)) }
+        let hush = |text: &str| {
+            hushed(text, whole.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| *value))
+        };
+        if status.is_success() { Ok((status, body)) } else { Err(refusal(status, &body, &host, hush)) }
     }
+}
+
+/// What of a request nobody but the provider may read. What is not secret is in everybody's address bar.
+fn is_secret(key: &str) -> bool {
+    ["client_secret", "refresh_token", "code", "code_verifier", "device_code"].contains(&key)
+}
+
+/// A text of the provider's less the secrets that it repeats, as they were or as a form has them.
+fn hushed<'s>(text: &str, secrets: impl Iterator<Item = &'s str>) -> String {
+    let encoded = |secret| {
+        Some(Url::parse_with_params("http://x/", [("", secret)]).ok()?.query()?.get(1..)?.to_owned())
+    };
+    let forms = secrets.flat_map(|secret| [Some(secret.to_owned()), encoded(secret)]).flatten();
+    forms.filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(&form, "***"))
 }
 
 /// The answer to a request for a device code.
@@ -226,7 +243,7 @@ const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 fn granted(answer: TokenAnswer, asked: &[String]) -> Result<Granted, Refusal> {
     let odd = |what: &str| Refusal::Passing(format!("the answer of the provider makes no sense ({what})"));
     if !answer.token_type.eq_ignore_ascii_case("bearer") {
-        return Err(odd(&format!("its token is of the type {}, not Bearer", printable(answer.token_type))));
+        return Err(odd("its token is not of the type Bearer"));
     }
     let tokens = [Some(&answer.access_token), answer.refresh_token.as_ref()];
     for token in tokens.into_iter().flatten().map(ExposeSecret::expose_secret) {
@@ -258,7 +275,7 @@ fn withheld(asked: &[String], scope: &str) -> Vec<String> {
 }
 
 /// What a status other than 2xx means.
-fn refusal(status: StatusCode, body: &[u8], host: &str) -> Refusal {
+fn refusal(status: StatusCode, body: &[u8], host: &str, hush: impl Fn(&str) -> String) -> Refusal {
     let code = status.as_u16();
     if status.is_redirection() {
         return Refusal::Refused(format!("{host} answers HTTP {code}: redirects are not followed"));
@@ -270,8 +287,8 @@ fn refusal(status: StatusCode, body: &[u8], host: &str) -> Refusal {
         return Refusal::Passing(format!("{host} answers HTTP {code}"));
     };
     let described = match &answer.error_description {
-        Some(text) => format!("{}: {}", printable(&answer.error), printable(text)),
-        None => printable(&answer.error),
+        Some(text) => format!("{}: {}", printable(hush(&answer.error)), printable(hush(text))),
+        None => printable(hush(&answer.error)),
     };
     match answer.error.as_str() {
         "authorization_pending" => Refusal::Pending,
@@ -297,5 +314,17 @@ fn why(error: &reqwest::Error, host: &str) -> String {
         _ if error.is_timeout() => format!("no answer within {} s", PATIENCE.as_secs()),
         Some(tls) => tls.to_string(),
         None => printable(net::innermost(error).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_repeats_what_it_was_sent_is_not_quoted_so_far() {
+        let secrets = ["1//0a+b/c=", "hunter2"];
+        let told = hushed("no: 1//0a+b/c= 1%2F%2F0a%2Bb%2Fc%3D client_secret=hunter2", secrets.into_iter());
+        assert_eq!(told, "no: *** *** client_secret=***");
     }
 }

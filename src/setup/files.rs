@@ -338,14 +338,19 @@ fn write_change(
     written
 }
 
-/// Takes an account's file away, be it in order or not, and the password that setup wrote beside it. The ledger is not
-/// touched. Returns the file.
+/// Takes an account's file away, be it in order or not, and the password that setup wrote beside it, or the tokens of its
+/// sign-in. The ledger keeps what it knows of its messages. Returns the file.
 ///
 /// # Errors
-/// [`Error::NoAccount`], [`Error::ByHand`], [`Error::File`].
+/// [`Error::NoAccount`], [`Error::ByHand`], [`Error::File`], [`Error::Unusable`].
 pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
     let config = config::load_without_secrets(main).await?;
     let file = own_file(&config, name)?.to_owned();
+    // Its tokens would outlive it, and be there for another account of its name.
+    let known = config.accounts.iter().find(|account| account.name == *name);
+    if known.is_some_and(|account| account.pop3.login.is_by_oauth()) {
+        end_sign_in(&config, name).await.map_err(Error::Unusable)?;
+    }
     on_disk(main, move || {
         let password = own_password(&config, &file);
         for path in std::iter::once(&file).chain(&password) {

@@ -83,8 +83,11 @@ pub(super) fn prepare_key(config: &Config) -> Result<(), String> {
         && !path.exists()
     {
         let key = new_key()?;
-        super::files::write_secret(path, &key)
-            .map_err(|e| format!("{} cannot be written ({e})", path.display()))?;
+        match super::files::write_secret(path, &key) {
+            // Another process was quicker: that one is it.
+            Err(_) if path.exists() => {}
+            written => written.map_err(|e| format!("{} cannot be written ({e})", path.display()))?,
+        }
     }
     key(&config.token_key).map(drop)
 }

@@ -302,7 +302,17 @@ impl Inside {
 }
 
 fn error(code: &str) -> Response {
-    let body = json!({ "error": code, "error_description": "as the test wants it" });
+    described(code, "as the test wants it")
+}
+
+/// Some say what they were asked, secrets and all.
+fn quoting(code: &str, form: &HashMap<String, String>) -> Response {
+    let fields = form.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    described(code, &format!("cannot serve {}", fields.join("&")))
+}
+
+fn described(code: &str, description: &str) -> Response {
+    let body = json!({ "error": code, "error_description": description });
     (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
@@ -340,9 +350,9 @@ async fn token(
     provider.question.notify_one();
     let mood = provider.mood_now().await;
     match mood {
-        Mood::Revoked => return error("invalid_grant"),
+        Mood::Revoked => return quoting("invalid_grant", &form),
         Mood::SlowDown => return error("slow_down"),
-        Mood::WrongClient => return error("invalid_client"),
+        Mood::WrongClient => return quoting("invalid_client", &form),
         Mood::Http500 => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Mood::Huge => return "{\"access_token\":\"".repeat(5000).into_response(),
         Mood::Silent => std::future::pending().await,

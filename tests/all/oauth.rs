@@ -7,6 +7,7 @@ mod on_the_page;
 mod together;
 mod told;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -269,6 +270,14 @@ async fn a_grant_that_is_withdrawn_ends_until_somebody_signs_in() {
     scene.provider.mood(Mood::Revoked);
     let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
     assert!(ran.stdout.contains("sign in again: `mailferry login work`"), "{ran:?}");
+    assert!(ran.stdout.contains("refresh_token=***"), "what it repeats of its question is not told: {ran:?}");
+    let told = scene.ferry.run(&["status", "--json"]).await;
+    let ledger = fs::read(scene.ferry.ledger()).unwrap();
+    let wal = fs::read(scene.ferry.folder().join("mailferry.db-wal")).unwrap_or_default();
+    let all = [ran.stdout.as_bytes(), ran.stderr.as_bytes(), told.stdout.as_bytes(), &ledger, &wal].concat();
+    for secret in scene.provider.secrets().iter().map(String::as_str).chain([CLIENT_SECRET]) {
+        assert!(!all.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} is shown");
+    }
     let asked = scene.provider.asked().len();
     scene.ferry.run(&["fetch"]).await.expect_code(75);
     assert_eq!(scene.provider.asked().len(), asked, "nobody is asked in vain");
@@ -285,7 +294,7 @@ async fn moods_of_the_provider_are_said_and_pass() {
     for (mood, said) in [
         (Mood::Http500, "answers HTTP 500"),
         (Mood::Huge, "an answer of more than 64 KiB"),
-        (Mood::WrongType, "its token is of the type mac, not Bearer"),
+        (Mood::WrongType, "its token is not of the type Bearer"),
         (Mood::Html, "the answer of the provider makes no sense"),
         (Mood::Redirect, "redirects are not followed"),
         (Mood::WrongClient, "refuses the application (invalid_client"),
