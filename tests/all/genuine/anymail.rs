@@ -116,7 +116,13 @@ async fn anymail_takes_large_messages_where_django_does() {
         );
         assert_eq!(receiver.printed().await["subject"], "Gr\u{fc}\u{df}e");
         let verdict = deliver(&build(settings(&small, format)).unwrap(), &large).await;
-        assert!(matches!(verdict, Verdict::Rejected { .. }), "{format}: {verdict:?}");
+        // It hangs up on what it has not read, and with that its answer may be gone before anybody hears it.
+        let is_told = match &verdict {
+            Verdict::Rejected { reason, .. } => reason.contains("HTTP 400"),
+            Verdict::Deferred { reason, .. } => reason.contains("may be too large for it"),
+            _ => false,
+        };
+        assert!(is_told, "{format}: {verdict:?}");
     }
 }
 
