@@ -457,7 +457,13 @@ async fn an_account_is_given_labels_at_the_terminal() {
     std::fs::set_permissions(&word, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let ran = scene.ferry.run(&["edit", "new", "--folder", "Old"]).await.expect_code(64);
     assert!(ran.stderr.contains("gmail is Gmail, which has labels; take --labels"), "{ran:?}");
-    scene.ferry.run(&["edit", "new", "--labels", "Old, Older/Still", "--yes"]).await.expect_code(0);
+    // Whoever changes where mail goes is told that it would wait.
+    let labels = ["edit", "new", "--labels", "Old, Older/Still", "--yes"];
+    let ran = scene.ferry.run(&labels).await.expect_code(75);
+    assert!(ran.stderr.contains("mailferry login --destination gmail"), "{ran:?}");
+    let (code, said) = scene.sign_in().await;
+    assert_eq!(code, 0, "{said}");
+    scene.ferry.run(&labels).await.expect_code(0);
     let text = std::fs::read_to_string(&drop_in).unwrap();
     let route = "{ to = \"gmail\", skip_inbox = true, labels = [\"Old\", \"Older/Still\"] }";
     assert!(text.contains(route), "{text}");
