@@ -665,7 +665,7 @@ pub fn complaints_of(error: setup::Error, complaints: &mut Complaints) {
             complaints.add("skip_inbox", text);
         }
         setup::Error::Unfit { to, reason } => {
-            complaints.add("to", format!("That did not work. {to}: {reason}."))
+            complaints.add("to", format!("That did not work. {to}: {reason}."));
         }
         setup::Error::NoDestination { .. } => complaints.add("to", "Choose where its mail goes."),
         setup::Error::PasswordNeeded => {

@@ -254,6 +254,12 @@ impl Consents {
         self.lock().remove(&who.key());
     }
 
+    /// Forgets what somebody has begun who was adding an account.
+    pub fn forget(&self, owner: &Token) {
+        self.lock()
+            .retain(|_, consent| !matches!(&consent.who, Who::New { owner: known, .. } if known == owner));
+    }
+
     /// Whoever adds an account has answered anew, and signs in anew.
     pub fn end_of_draft(&self, id: &str) {
         self.lock().retain(|_, consent| !matches!(&consent.who, Who::New { draft, .. } if draft == id));

@@ -183,7 +183,7 @@ async fn a_message_with_an_endless_header_is_no_other_one() {
     gmail.mail().be_gmail();
     let to: String = (0..4000).map(|n| format!("\r\n reader-{n}@example.org,")).collect();
     let long = [format!("Message-ID: <1@x>\r\nTo:{to}\r\n me\r\n").into_bytes(), large(1)].concat();
-    server.put("old", &[long.clone()]);
+    server.put("old", std::slice::from_ref(&long));
     let route = "deliver = [{ to = \"home\" }]";
     let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", route)));
     ferry.run(&["fetch"]).await.expect_code(0);

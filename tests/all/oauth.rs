@@ -354,6 +354,12 @@ async fn a_sign_in_that_ends_soon_is_said_to() {
     assert!(status.stdout.contains("sign in again before that: `mailferry login work`"), "{status:?}");
     assert!(scene.ferry.json(&["status", "--json"]).await["accounts"][0]["sign_in_ends"].is_string());
 
+    // An answer that brings no other refresh token need not say it again.
+    scene.provider.revoke_access();
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let status = scene.ferry.run(&["status"]).await.expect_code(0);
+    assert!(status.stdout.contains("sign in again before that"), "{status:?}");
+
     // What lasts for months is nobody's concern yet.
     scene.provider.lasts(Duration::from_secs(90 * 24 * 3600));
     scene.sign_in(&["work"]).await;

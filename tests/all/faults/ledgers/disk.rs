@@ -78,7 +78,7 @@ async fn a_disk_that_is_full_at_the_start_moves_nothing() {
         [("no ledger", false, 0), ("no ledger, some room", false, 64 << 10), ("a ledger", true, 0)]
     {
         let mut crossing = Crossing::new(&server, &case.replace([' ', ','], "-"), To::Both).await;
-        let Some(disk) = Disk::mount(crossing.ferry.folder(), 1 << 20) else { return };
+        let Some(disk) = Disk::mount(crossing.ferry.folder(), 2 << 20) else { return };
         crossing.configure(LEDGER, true);
         crossing.put(2);
         if there_before {
