@@ -33,8 +33,8 @@ use crate::ledger::{
     Slice, State,
 };
 use crate::message::{
-    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route, Takers,
-    takers,
+    AccountName, DestinationName, Import, JUNK, LeaveCopy, Mark, Message, NOTICE, Outgoing, Quirks, Route,
+    Takers, Verdict, takers,
 };
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
@@ -706,7 +706,11 @@ impl Poll<'_> {
             return Ok((sent, true));
         }
         let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
-        self.context.ledger.attempting(attempts, self.now()).await?;
+        let held_up = self.context.ledger.attempting(attempts, self.now()).await?;
+        let is_held_up = |(load, _): &(Load<'_>, Mark)| held_up.contains(&load.delivery.id);
+        let (waiting, going): (Vec<_>, Vec<_>) = load.into_iter().zip(marks).partition(is_held_up);
+        sent.extend(waiting.iter().map(|(load, _)| load.sent(Verdict::held_up())));
+        let (load, marks): (Vec<Load>, Vec<Mark>) = going.into_iter().unzip();
         let outgoing: Vec<Outgoing> =
             load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
         let verdicts = destination.deliver(route, &outgoing).await;
