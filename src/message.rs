@@ -199,11 +199,17 @@ pub struct Mark {
     pub hash: [u8; 32],
     /// The Message-ID field as it stands in the message.
     pub message_id: Option<String>,
+    /// What tells the message apart from others with its Message-ID, at a destination that keeps one of them.
+    pub gist: Option<[u8; 32]>,
 }
 
 /// Why a message is not where its destination has put it.
 pub const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
     its source alone";
+
+/// Why a message waits that such a destination would take for another one, or another one for it.
+pub const HELD_UP: &str = "another message with this Message-ID is on its way, and its answer was lost; this one waits until it is \
+    known what became of that";
 
 /// The proof of a delivery: what the destination said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,6 +290,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// See [`HELD_UP`].
+    pub fn held_up() -> Verdict {
+        Verdict::Deferred { reason: HELD_UP.into(), retry_after: None, counts_for_destination: false }
+    }
+
     /// What it means for every other message for that destination, if it means anything: nothing more is to be sent now.
     pub fn for_all(&self) -> Option<Verdict> {
         match self {

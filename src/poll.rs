@@ -33,8 +33,8 @@ use crate::ledger::{
     Slice, State,
 };
 use crate::message::{
-    AccountName, DestinationName, Import, JUNK, LeaveCopy, Message, NOTICE, Outgoing, Quirks, Route, Takers,
-    takers,
+    AccountName, DestinationName, Import, JUNK, LeaveCopy, Mark, Message, NOTICE, Outgoing, Quirks, Route,
+    Takers, Verdict, takers,
 };
 use crate::pop3::{self, Retrieval, Session};
 use crate::schedule::Schedule;
@@ -705,10 +705,8 @@ impl Poll<'_> {
             info!(destination = %route.to, state = "paused", reason, "this destination has changed its state");
             return Ok((sent, true));
         }
-        let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
-        self.context.ledger.attempting(attempts, self.now()).await?;
-        let outgoing: Vec<Outgoing> =
-            load.iter().zip(marks).map(|(load, mark)| load.outgoing(&self.account.name, mark)).collect();
+        let (held_up, load, outgoing) = self.attempt(load, marks).await?;
+        sent.extend(held_up);
         let verdicts = destination.deliver(route, &outgoing).await;
         if destination.has_budget() {
             let unsent = verdicts.iter().zip(octets).filter(|(verdict, _)| !verdict.may_be_there());
@@ -723,6 +721,26 @@ impl Poll<'_> {
             if shows_subjects { sent.known_by(&load.parcel.message) } else { sent }
         }));
         Ok((sent, false))
+    }
+
+    /// Puts the marks into the ledger. Returns what it holds up, and what goes out.
+    async fn attempt<'p>(
+        &self,
+        load: Vec<Load<'p>>,
+        marks: Vec<Mark>,
+    ) -> Result<(Vec<Sent>, Vec<Load<'p>>, Vec<Outgoing>), ledger::Error> {
+        let attempts = load.iter().zip(&marks).map(|(load, mark)| load.attempt(mark)).collect();
+        let held_up = self.context.ledger.attempting(attempts, self.now()).await?;
+        let (mut waiting, mut going, mut outgoing) = (Vec::new(), Vec::new(), Vec::new());
+        for (load, mark) in load.into_iter().zip(marks) {
+            if held_up.contains(&load.delivery.id) {
+                waiting.push(load.sent(Verdict::held_up()));
+            } else {
+                outgoing.push(load.outgoing(&self.account.name, mark));
+                going.push(load);
+            }
+        }
+        Ok((waiting, going, outgoing))
     }
 
     /// Commits the verdicts on a batch, before anything builds on them, and says what may be deleted now.

@@ -4,7 +4,8 @@
 //! What a sign-in allows is to add mail and to manage labels, not to look: nobody can be asked whether a message has arrived.
 //! After an unknown outcome it goes again, and Gmail keeps one of two with the same Message-ID. One without a Message-ID may be
 //! there twice then. Of two different messages with one Message-ID it keeps the first as well, and names that; the ledger, which
-//! knows what it has named, takes the second for not delivered.
+//! knows what it has named, takes the second for not delivered. While nobody knows whether it has the first, the second is
+//! not sent.
 //!
 //! | file | holds |
 //! |---|---|
@@ -34,7 +35,7 @@ use serde_json::json;
 use self::answer::Answer;
 use self::api::{Api, CONNECT, Fault, Request};
 use self::labels::Labels;
-use self::named::Named;
+use self::named::{Named, Unnamed};
 use self::pace::Pace;
 use super::body::Body;
 use super::http::{self, Trust};
@@ -136,6 +137,7 @@ impl Gmail {
             octets: message.octets(),
             hash: message.content.0,
             message_id: message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned()),
+            gist: Some(gist(message)),
             ..Mark::default()
         };
         Ok(messages.iter().map(mark).collect())
@@ -144,11 +146,11 @@ impl Gmail {
     /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is taken,
     /// those not yet begun are not sent and get the same verdict.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
-        let round = Round::begin();
+        let (round, unnamed) = (Round::begin(), Unnamed::default());
         let import = |one: &Outgoing| {
             let message = one.message.clone();
-            let round = &round;
-            async move { self.turns.take(round, self.import(route, &message, round)).await }
+            let (round, unnamed) = (&round, &unnamed);
+            async move { self.turns.take(round, self.import(route, &message, round, unnamed)).await }
         };
         join_all(outgoing.iter().map(import)).await
     }
@@ -168,15 +170,24 @@ impl Gmail {
         Ok(format!("{host}:{port}: {seen}; {} has {labels} {noun}; nothing was imported", self.settings.user))
     }
 
-    async fn import(&self, route: &Route, message: &Message, round: &Round) -> Verdict {
+    /// Those with one Message-ID one after the other, in the order in which the ledger has them.
+    async fn import(&self, route: &Route, message: &Message, round: &Round, unnamed: &Unnamed) -> Verdict {
         if message.octets() > LARGEST {
             return too_large(message.octets());
         }
-        let message_id = message.field("Message-ID");
-        let _lane = match &message_id {
-            Some(message_id) => Some(self.named.lane(message_id).await),
-            None => None,
+        let Some(message_id) = message.field("Message-ID") else {
+            return self.import_now(route, message, round).await;
         };
+        let (_lane, gist) = (self.named.lane(&message_id).await, gist(message));
+        if unnamed.is_another(&message_id, gist) {
+            return Verdict::held_up();
+        }
+        let verdict = self.import_now(route, message, round).await;
+        unnamed.note(&message_id, gist, &verdict);
+        verdict
+    }
+
+    async fn import_now(&self, route: &Route, message: &Message, round: &Round) -> Verdict {
         self.pace.turn().await;
         let verdict = self.send(route, message).await.unwrap_or_else(|verdict| verdict);
         self.turns.note(round, &verdict);

@@ -19,7 +19,7 @@ pub const SLOWEST: u64 = 256 << 10;
 /// How much of an answer is quoted, in characters.
 pub const QUOTED: usize = 1 << 10;
 
-/// How long the rest of an answer is waited for, once its status is known.
+/// How long the rest of an answer is waited for, once its status is known, and what its length takes on top.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest that a Retry-After is obeyed.
@@ -94,7 +94,8 @@ pub async fn beginning(mut response: Response, longest: usize) -> (Vec<u8>, bool
         }
         false
     };
-    let is_all = tokio::time::timeout(PATIENCE, reading).await.unwrap_or(false);
+    let patience = PATIENCE + Duration::from_secs(longest as u64 / SLOWEST);
+    let is_all = tokio::time::timeout(patience, reading).await.unwrap_or(false);
     (text, is_all)
 }
 
@@ -128,7 +129,26 @@ pub fn unreadable(fault: &io::Error) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+
     use super::*;
+
+    /// A piece a second, of 300 KiB.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_has_the_time_that_it_takes() {
+        let answer = |pieces: usize| {
+            let slow = stream::unfold(pieces, |left| async move {
+                let left = left.checked_sub(1)?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, io::Error>(vec![b'x'; 300 << 10]), left))
+            });
+            Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(slow)))
+        };
+        let (text, is_all) = beginning(answer(10), 4 << 20).await;
+        assert_eq!((text.len(), is_all), (10 * 300 << 10, true));
+        let (text, is_all) = beginning(answer(10), 64 << 10).await;
+        assert_eq!((text.len(), is_all), (64 << 10, false), "no more than is wanted");
+    }
 
     #[test]
     fn retry_after_in_all_its_forms() {

@@ -114,6 +114,7 @@ impl ImapFolder {
                 octets,
                 hash,
                 message_id: message_id(message.head()),
+                gist: None,
             });
         }
         Ok(marks)

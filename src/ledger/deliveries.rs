@@ -1,5 +1,6 @@
 //! An attempt and its verdict.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, hex, int, leave_copy as age, list, moment, small};
 use super::destinations::{Destination, asked_until, disable, recovered, rest, rest_if_it_takes_none};
+use super::unanswered::{self, answered};
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, MERGED, Mark, Receipt, Verdict, unix};
 
@@ -22,8 +24,13 @@ pub struct Attempt {
 
 impl Ledger {
     /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
-    /// same folder is unresolved, its UIDs are kept.
-    pub async fn attempting(&self, attempts: Vec<Attempt>, now: DateTime<Utc>) -> Result<(), Error> {
+    /// same folder is unresolved, its UIDs are kept. Returns those that must not go out now
+    /// ([`HELD_UP`](crate::message::HELD_UP)).
+    pub async fn attempting(
+        &self,
+        attempts: Vec<Attempt>,
+        now: DateTime<Utc>,
+    ) -> Result<HashSet<DeliveryId>, Error> {
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { attempting(connection, &attempts, now).await })
         })
@@ -118,13 +125,16 @@ async fn attempting(
     connection: &mut SqliteConnection,
     attempts: &[Attempt],
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<HashSet<DeliveryId>> {
+    let held_up = unanswered::held_up(connection, attempts).await?;
+    let going = || attempts.iter().filter(|attempt| !held_up.contains(&attempt.delivery));
     let row = |Attempt { delivery, mark, unverified }: &Attempt| {
-        let Mark { folder, uid_validity, uid_next, octets, hash, message_id } = mark;
-        let unverified = i64::from(*unverified);
-        json!([delivery.0, folder, uid_validity, uid_next, int(*octets), hex(hash), message_id, unverified])
+        let Mark { folder, uid_validity, uid_next, octets, hash, message_id, gist } = mark;
+        let (unverified, gist) = (i64::from(*unverified), gist.map(|gist| hex(&gist)));
+        let octets = int(*octets);
+        json!([delivery.0, folder, uid_validity, uid_next, octets, hex(hash), message_id, unverified, gist])
     };
-    let rows = attempts.iter().map(row).collect::<Value>().to_string();
+    let rows = going().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'attempting', since = $2,
@@ -134,14 +144,20 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
+            gist = unhex(j.value ->> 8),
+            unanswered = CASE
+                WHEN j.value ->> 6 IS NOT NULL AND j.value ->> 8 IS NOT NULL
+                THEN coalesce(unanswered, $3 + j.key) END,
             sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
             look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
         FROM json_each($1) j
         WHERE deliveries.id = j.value ->> 0 AND deliveries.state IN ('due', 'deferred')";
-    sqlx::query(sql).bind(&rows).bind(unix(now)).execute(&mut *connection).await?;
+    let number = unanswered::next(connection).await?;
+    sqlx::query(sql).bind(&rows).bind(unix(now)).bind(number).execute(&mut *connection).await?;
     let next = |attempt: &Attempt| (attempt.delivery, attempt.mark.uid_validity, attempt.mark.uid_next);
-    note_folders(connection, attempts.iter().map(next).filter(|(_, validity, _)| *validity > 0)).await
+    note_folders(connection, going().map(next).filter(|(_, validity, _)| *validity > 0)).await?;
+    Ok(held_up)
 }
 
 /// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.
@@ -265,7 +281,7 @@ pub(super) async fn delivered(
             uid_validity = j.value ->> 2, uid = j.value ->> 3,
             kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), reason = '', retry_at = NULL, asked_until = NULL,
             marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
-            look_validity = NULL, look_uid = NULL
+            look_validity = NULL, look_uid = NULL, unanswered = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
     let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
@@ -288,6 +304,9 @@ async fn settle_the_rest(
         Verdict::Delivered { .. } => Ok(()),
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
             resolve(connection, id).await?;
+            if !counts_for_destination {
+                answered(connection, id).await?;
+            }
             refuse(connection, id, reason, *park_after, *counts_for_destination, terms, now).await?;
             match counts_for_destination {
                 true => rest_if_it_takes_none(connection, destination, "paused", reason, None, now).await,

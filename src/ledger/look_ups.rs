@@ -145,6 +145,7 @@ impl LookUpRow {
             octets: unsigned(self.mark_octets),
             hash: self.mark_hash.as_deref().map_or([0; 32], digest),
             message_id: self.mark_message_id.clone(),
+            gist: None,
         }
     }
 }

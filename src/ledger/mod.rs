@@ -29,6 +29,8 @@
 //!   server or mailferry breaks at: its messages go by themselves from then on. One of which nothing comes then either
 //!   waits as after any failure, and is parked in the end, so that no message stops the others.
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
+//! - **Unanswered.** Gmail's API names one message for all with its Message-ID. While one of them may be there unnamed, the others
+//!   are not sent.
 //! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
 //!   is asked again when at least 20 are listed of which under 20 % are known.
 //! - **Adopted.** What another program had seen and is listed gets a row of its own, skipped, unless it has one: UIDL and
@@ -51,6 +53,7 @@
 //! | `adopt` | what another program had seen |
 //! | `due`, `destinations` | what is to be sent now, and which destination takes mail |
 //! | `deliveries`, `look_ups`, `deletions` | an attempt and its verdict, a lost answer, what may go |
+//! | `unanswered` | which messages wait for an answer to another one |
 //! | `unrouted` | what no entry of `deliver` takes |
 //! | `slices` | a mailbox that is shown a slice at a time |
 //! | `people`, `requests`, `report` | retry, give-up, rename, forget; how to ask the holder; what people see |
@@ -87,6 +90,7 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unanswered;
 mod unrouted;
 mod writer;
 

@@ -256,6 +256,7 @@ impl AttemptRow {
             octets: unsigned(self.octets),
             hash: digest(&self.hash),
             message_id: self.message_id,
+            gist: None,
         }
     }
 }

@@ -159,8 +159,12 @@ async fn what_gmail_takes_for_spam_can_stay_in_the_inbox() {
 
 /// A message of about 20 MB, whose lines end in different ways.
 fn large(n: usize) -> Vec<u8> {
+    of_size(n, 20 << 20)
+}
+
+fn of_size(n: usize, octets: usize) -> Vec<u8> {
     let mut large = message(n, "");
-    while large.len() < 20 << 20 {
+    while large.len() < octets {
         large.extend_from_slice(
             b"A line of a large attachment, of which there are many, to fill it.\nAnd another one.\r\n",
         );
@@ -198,6 +202,28 @@ async fn a_large_message_goes_in_pieces_that_take_no_memory_and_on_where_the_lin
     assert!(scene.link.has_struck());
     assert_eq!((scene.gmail.message("message 3").times, scene.gmail.pieces().len()), (1, 3));
     assert_eq!(scene.dovecot.count("old", "INBOX"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_forgotten_is_begun_anew_and_holds_up_no_other_message() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    scene.put(&[of_size(1, 3 << 20)]);
+    scene.gmail.forget_uploads(1);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert!(scene.gmail.message("message 1").raw == with_crlf(&of_size(1, 3 << 20)), "to the byte");
+    assert_eq!(scene.gmail.pieces().len(), 2, "one was begun anew");
+
+    scene.put(&[of_size(2, 3 << 20), message(3, "")]);
+    scene.gmail.forget_uploads(2);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("2 uploads of it in a row were given up there"), "{ran:?}");
+    assert_eq!((scene.gmail.message("message 3").times, scene.gmail.pieces().len()), (1, 4));
+    let status = scene.ferry.json(&["status", "--json"]).await;
+    assert_eq!(status["destinations"][0]["state"], "ok");
+    assert_eq!(scene.ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
+    scene.ferry.run(&["retry"]).await.expect_code(0);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("old", "INBOX")), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,19 +483,76 @@ async fn an_account_is_given_labels_at_the_terminal() {
     std::fs::set_permissions(&word, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let ran = scene.ferry.run(&["edit", "new", "--folder", "Old"]).await.expect_code(64);
     assert!(ran.stderr.contains("gmail is Gmail, which has labels; take --labels"), "{ran:?}");
-    scene.ferry.run(&["edit", "new", "--labels", "Old, Older/Still", "--yes"]).await.expect_code(0);
+    // Whoever changes where mail goes is told that it would wait.
+    let labels = ["edit", "new", "--labels", "Old, Older/Still", "--yes"];
+    let ran = scene.ferry.run(&labels).await.expect_code(75);
+    assert!(ran.stderr.contains("mailferry login --destination gmail"), "{ran:?}");
+    let (code, said) = scene.sign_in().await;
+    assert_eq!(code, 0, "{said}");
+    scene.ferry.run(&labels).await.expect_code(0);
     let text = std::fs::read_to_string(&drop_in).unwrap();
     let route = "{ to = \"gmail\", skip_inbox = true, labels = [\"Old\", \"Older/Still\"] }";
     assert!(text.contains(route), "{text}");
 }
 
+/// Message `n` under the Message-ID of message `of`.
+fn other(n: usize, of: usize) -> Vec<u8> {
+    let text = String::from_utf8(message(n, "")).unwrap();
+    text.replace(&format!("<{n}@"), &format!("<{of}@")).into_bytes()
+}
+
+/// Gmail has message 1, as nobody knows yet, and would name it for message 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_message_waits_while_it_is_not_known_whether_gmail_has_the_first() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    scene.put(&[message(1, ""), other(2, 1)]);
+    scene.link.arm(Some(Fault::Cut { way: Way::Down, after: 1 }));
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(scene.link.has_struck());
+    assert!(ran.stdout.contains("its answer was lost"), "{ran:?}");
+    assert_eq!(scene.imports(), [200], "the other one was not sent");
+    assert_eq!(scene.dovecot.count("old", "INBOX"), 2, "nothing is confirmed");
+
+    scene.ferry.run(&["retry"]).await.expect_code(0);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.gmail.message("message 1").times), (1, 3));
+    assert!(scene.dovecot.list("old", "INBOX") == [other(2, 1)], "it is in one place still");
+    let parked = scene.ferry.json(&["parked", "--json"]).await;
+    let reason = parked["parked"][0]["reason"].to_string();
+    assert!(reason.contains("another message with this Message-ID, and keeps that"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_message_of_another_account_waits_for_one_that_a_kill_interrupted() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let deliver = "deliver = [{ to = \"gmail\" }]\nleave_copy = false";
+    scene.ferry.configure(&(text + &account("new", &scene.dovecot, "new", deliver)));
+    scene.put(&[message(1, "")]);
+    scene.link.arm(Some(Fault::Stall { way: Way::Down, after: 1 }));
+    let running = scene.ferry.start(&["run"]);
+    scene.link.struck().await;
+    running.signal(Signal::KILL);
+    running.end().await;
+    scene.link.arm(None);
+    scene.dovecot.put("new", &[other(2, 1)]);
+    scene.ferry.run(&["fetch", "new"]).await.expect_code(75);
+    assert_eq!((scene.gmail.messages().len(), scene.gmail.message("message 1").times), (1, 1));
+    assert_eq!(scene.dovecot.count("new", "INBOX"), 1, "it waits");
+
+    scene.ferry.run(&["fetch", "old"]).await.expect_code(0);
+    assert_eq!(scene.dovecot.count("old", "INBOX"), 0);
+    scene.ferry.run(&["fetch", "new"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("new", "INBOX")), (1, 1));
+    let parked = scene.ferry.json(&["parked", "--json"]).await;
+    let reason = parked["parked"][0]["reason"].to_string();
+    assert!(reason.contains("another message with this Message-ID, and keeps that"), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_message_with_a_known_id_is_not_taken_for_delivered() {
     let scene = Scene::signed_in("", "leave_copy = false").await;
-    let other = |n: usize, of: usize| {
-        let text = String::from_utf8(message(n, "")).unwrap();
-        text.replace(&format!("<{n}@"), &format!("<{of}@")).into_bytes()
-    };
     // In one batch, and in a later one; and the same message by another way.
     scene.put(&[message(1, ""), other(2, 1)]);
     scene.ferry.run(&["fetch"]).await.expect_code(0);

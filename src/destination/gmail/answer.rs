@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::http;
 use crate::message::Verdict;
@@ -18,28 +19,6 @@ pub struct Answer {
     pub location: Option<Vec<u8>>,
     pub range: Option<Vec<u8>>,
     pub text: String,
-}
-
-/// The JSON of a refusal. There are an older form with `errors` and a newer one with `details`, and answers with both.
-#[derive(Debug, Default, Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    error: Told,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Told {
-    message: String,
-    status: String,
-    errors: Vec<Item>,
-    details: Vec<Item>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Item {
-    reason: String,
 }
 
 /// A message, as far as an import tells of it.
@@ -88,6 +67,17 @@ impl Answer {
     /// The label of a request is not there (any more).
     pub fn is_about_a_label(&self) -> bool {
         [400, 404].contains(&self.status) && self.told().0.to_ascii_lowercase().contains("label")
+    }
+
+    /// The upload that a piece was for is not there (any more), or not what it was; said of a piece, as long as nothing is
+    /// said of the message.
+    pub fn is_about_an_upload(&self) -> bool {
+        let is_of_message = || speaks_of_message(&self.told().0);
+        match self.status {
+            404 | 410 => !self.is_about_a_label(),
+            400 => !self.is_about_a_label() && !is_of_message(),
+            _ => false,
+        }
     }
 
     /// What became of the message, or of the request, that was refused in this way. `peer` is the API's host, `sign_in` what
@@ -140,14 +130,21 @@ impl Answer {
         })
     }
 
-    /// What it says to people, and to programs.
+    /// What it says to people, and to programs. There are an older form with `errors` and a newer one with `details`, answers
+    /// with both, and that of OAuth (RFC 6749 section 5.2); a field that is none of these takes nothing from the others.
     fn told(&self) -> (String, Vec<String>) {
-        let Ok(Refusal { error }) = serde_json::from_str(&self.text) else {
+        let Ok(Value::Object(told)) = serde_json::from_str(&self.text) else {
             return (self.text.clone(), Vec::new());
         };
-        let Told { message, status, errors, details } = error;
-        let reasons = errors.into_iter().chain(details).map(|item| item.reason).chain([status]);
-        (message, reasons.collect())
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let Some(error) = told.get("error") else { return (String::new(), Vec::new()) };
+        if let Some(reason) = text(error) {
+            let message = told.get("error_description").and_then(text);
+            return (message.unwrap_or_else(|| reason.clone()), vec![reason]);
+        }
+        let items = ["errors", "details"].iter().filter_map(|list| error[*list].as_array()).flatten();
+        let reasons = items.filter_map(|item| text(&item["reason"])).chain(text(&error["status"]));
+        (text(&error["message"]).unwrap_or_default(), reasons.collect())
     }
 
     fn reason(&self, peer: &str, told: &str, next: &str) -> String {
@@ -230,6 +227,34 @@ mod tests {
         assert!(
             reason.contains("insufficient authentication scopes") && reason.contains("does not allow it")
         );
+    }
+
+    #[test]
+    fn what_is_odd_in_a_refusal_hides_nothing_of_the_rest() {
+        let reason = |text: &str| Answer { status: 403, text: text.into(), ..Answer::default() }.told();
+        for text in [
+            r#"{"error":{"message":"slow","status":null,"details":null,"errors":[null,7,{"reason":"rateLimitExceeded"}]}}"#,
+            r#"{"error":{"message":"slow","errors":{},"details":[{"reason":{}},{"reason":"rateLimitExceeded"}],"code":"x"}}"#,
+            r#"{"error":"rateLimitExceeded","error_description":"slow"}"#,
+        ] {
+            let answer = Answer { status: 403, text: text.into(), ..Answer::default() };
+            assert!(matches!(answer.refusal("g", "", now()), Verdict::Unreachable { .. }), "{text}");
+            assert_eq!(reason(text).0, "slow", "{text}");
+        }
+        assert_eq!(reason(r#"{"error":"access_denied"}"#).0, "access_denied");
+        assert_eq!(reason(r#"{"error":{"message":null}}"#), (String::new(), Vec::new()));
+        assert_eq!(reason("[1]").0, "[1]");
+    }
+
+    #[test]
+    fn an_upload_that_is_gone_is_told_from_a_message_that_is_refused() {
+        let is_about_an_upload = |status, message| answer(status, "x", message).is_about_an_upload();
+        assert!(is_about_an_upload(404, "Not Found") && is_about_an_upload(410, "Gone"));
+        assert!(is_about_an_upload(400, "Failed to parse Content-Range header."));
+        assert!(
+            !is_about_an_upload(400, "Invalid attachment.") && !is_about_an_upload(400, "Invalid label: x")
+        );
+        assert!(!is_about_an_upload(403, "Not Found") && !is_about_an_upload(200, ""));
     }
 
     #[test]

@@ -71,10 +71,7 @@ impl Api {
 
     /// Whether an address that an answer names may be sent mail and a token.
     pub fn is_ours(&self, url: &Url) -> bool {
-        let is_google = |url: &Url| {
-            url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".googleapis.com"))
-        };
-        url.origin() == self.url.origin() || is_google(url) && is_google(&self.url)
+        is_of(&self.url, url)
     }
 
     /// Sends it, once more with another token where the first is refused.
@@ -151,6 +148,17 @@ impl Api {
     }
 }
 
+/// Where Google has the Gmail API; and where it had it, and may begin an upload still.
+const HOSTS: [&str; 2] = ["gmail.googleapis.com", "www.googleapis.com"];
+
+/// Whether `url` is where the API at `api` is, or where Google has it besides.
+fn is_of(api: &Url, url: &Url) -> bool {
+    let is_google =
+        |url: &Url| url.scheme() == "https" && url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    let is_same_port = url.port_or_known_default() == api.port_or_known_default();
+    url.origin() == api.origin() || is_same_port && is_google(url) && is_google(api)
+}
+
 /// The header of a request.
 ///
 /// # Errors
@@ -193,5 +201,29 @@ impl Request {
     pub fn post_json(url: Url, body: &serde_json::Value) -> Request {
         let fields = vec![(CONTENT_TYPE, "application/json; charset=UTF-8".to_owned())];
         Request { method: Method::POST, url, fields, body: Body::of(body.to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_and_tokens_go_to_the_api_alone() {
+        let is_of = |api: &str, url: &str| is_of(&Url::parse(api).unwrap(), &Url::parse(url).unwrap());
+        let google = "https://gmail.googleapis.com/";
+        assert!(is_of(google, "https://gmail.googleapis.com/upload/x?upload_id=1"));
+        assert!(is_of(google, "https://www.googleapis.com/upload/x"));
+        for other in [
+            "http://gmail.googleapis.com/",
+            "https://gmail.googleapis.com:8443/",
+            "https://storage.googleapis.com/",
+            "https://www.googleapis.com.example.com/",
+            "https://example.com/",
+        ] {
+            assert!(!is_of(google, other), "{other}");
+        }
+        assert!(is_of("http://127.0.0.1:1080/a/", "http://127.0.0.1:1080/b"));
+        assert!(!is_of("https://api.example.com/", "https://www.googleapis.com/upload/x"));
     }
 }

@@ -25,22 +25,40 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// "Resume Incomplete": so it is called there, whatever RFC 9110 calls it.
 const INCOMPLETE: u16 = 308;
 
-/// Uploads a message in a session that `begin` asks for, and returns the answer to the last of it, or to what was refused.
+/// So many uploads are begun for a message whose upload is forgotten before its end.
+const UPLOADS: usize = 2;
+
+/// Uploads a message in a session that `begin` asks for, in another one where that is lost, and returns the answer to the last
+/// of it, or to what was refused.
 ///
 /// # Errors
 /// Any [`Fault`].
 pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Answer, Fault> {
-    let begun = api.send(begin).await?;
-    if !begun.is_success() {
-        return Ok(begun);
+    let mut last = 0;
+    for _ in 0..UPLOADS {
+        let begun = api.send(begin).await?;
+        if !begun.is_success() {
+            return Ok(begun);
+        }
+        let session = session(api, &begun).ok_or_else(|| Fault::Lost("no upload was begun for it".into()))?;
+        let answer = upload_to(&session, api, message).await?;
+        if !answer.is_about_an_upload() {
+            return Ok(answer);
+        }
+        last = answer.status;
     }
-    let session = session(api, &begun).ok_or_else(|| Fault::Lost("no upload was begun for it".into()))?;
+    Err(Fault::Lost(format!(
+        "{UPLOADS} uploads of it in a row were given up there, the last with HTTP {last}"
+    )))
+}
+
+async fn upload_to(session: &Url, api: &Api, message: &Message) -> Result<Answer, Fault> {
     let (mut at, mut setbacks, mut is_sure) = (0, 0, true);
     // A server that takes a little less than each piece is given twice the time.
     for _ in 0..2 * message.octets().div_ceil(PIECE) + u64::from(4 * SETBACKS) {
         let request = match is_sure {
-            true => piece(&session, message, at).await.map_err(Fault::Source)?,
-            false => question(&session, message),
+            true => piece(session, message, at).await.map_err(Fault::Source)?,
+            false => question(session, message),
         };
         let outcome = api.send(&request).await;
         let reached = outcome.as_ref().ok().and_then(|answer| reached(answer, message.octets()));

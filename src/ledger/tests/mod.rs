@@ -225,6 +225,7 @@ impl House {
             octets: 9,
             hash: [1; 32],
             message_id: Some("<a@b>".into()),
+            gist: None,
         }
     }
 

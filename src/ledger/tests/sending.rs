@@ -312,6 +312,73 @@ async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
     assert_ne!(house.due().await[0].id, chosen.id, "another message is tried");
 }
 
+/// Sends to Gmail, by its API, messages with one Message-ID, each with its gist. Returns those that must not go.
+async fn send_unnamed(house: &House, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
+    let attempt = |(message, gist): &(&Identity, u8)| {
+        let mark = Mark { gist: Some([*gist; 32]), ..house.mark() };
+        Attempt { delivery: message.deliveries[0].id, mark, unverified: false }
+    };
+    let attempts = messages.iter().map(attempt).collect();
+    let held_up = house.ledger.attempting(attempts, house.now).await.unwrap();
+    let held_up = messages.iter().filter(|(message, _)| held_up.contains(&message.deliveries[0].id));
+    held_up.map(|(message, _)| message.id).collect()
+}
+
+fn named(id: &str, gist: u8) -> Verdict {
+    let receipt = Receipt::Gmail { id: id.into(), gist: [gist; 32], first: [gist; 32] };
+    Verdict::Delivered { receipt }
+}
+
+/// Gmail keeps one of them, and names that for both: where either may be there, nobody knows which it has named.
+#[tokio::test]
+async fn another_message_with_a_message_id_waits_until_the_first_is_named() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 3).await;
+    let [first, other, same] = [0, 1, 2].map(|n| &messages[n]);
+    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "the first is on its way");
+    house.settle("app", vec![(first.deliveries[0].id, busy(None))]).await;
+    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "nobody knows whether it is there");
+    // A refusal that may be said of every message says nothing of the attempt before.
+    house.later(5);
+    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
+    house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
+    assert_eq!(send_unnamed(&house, &[(other, 2), (first, 1)]).await, [other.id]);
+    let mut house = house.crashed().await;
+    house.later(5);
+    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "it was interrupted");
+    assert_eq!(send_unnamed(&house, &[(same, 1)]).await, [], "the same message, by another way");
+    house.settle("app", vec![(same.deliveries[0].id, named("x", 1))]).await;
+    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id]);
+    assert_eq!(send_unnamed(&house, &[(first, 1), (other, 2)]).await, [], "one after the other");
+    let verdicts = vec![(first.deliveries[0].id, named("x", 1)), (other.deliveries[0].id, named("x", 2))];
+    let settled = house.settle("app", verdicts).await;
+    assert_eq!([settled[0].state, settled[1].state], [State::Delivered, State::Parked]);
+    assert!(settled[1].text.contains("at its source alone"), "{}", settled[1].text);
+    assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE unanswered IS NOT NULL").await, 0);
+}
+
+/// Both were on their way when the process ended: the second was sent only if the first had been answered.
+#[tokio::test]
+async fn of_two_that_were_interrupted_together_the_first_one_goes_first() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 2).await;
+    let (first, second) = (&messages[1], &messages[0]);
+    assert_eq!(send_unnamed(&house, &[(first, 1), (second, 2)]).await, []);
+    let mut house = house.crashed().await;
+    house.later(5);
+    assert_eq!(send_unnamed(&house, &[(second, 2), (first, 1)]).await, [second.id]);
+    // What Gmail never takes is not there.
+    house.settle("app", vec![(first.deliveries[0].id, rejected(false))]).await;
+    assert_eq!(send_unnamed(&house, &[(second, 2)]).await, []);
+    let settled = house.settle("app", vec![(second.deliveries[0].id, named("x", 2))]).await;
+    assert_eq!(settled[0].state, State::Delivered);
+}
+
 #[tokio::test]
 async fn a_disabled_destination_waits_for_a_person_or_a_changed_config() {
     let mut house = House::new().await;

@@ -70,6 +70,8 @@ struct Mailbox {
     messages: Vec<Stored>,
     sessions: Vec<Session>,
     refusals: Vec<Refusal>,
+    /// So many pieces come for an upload that nobody knows any more.
+    forgets: usize,
     /// When units were used.
     used: Vec<(Instant, u32)>,
     /// Units a minute.
@@ -99,6 +101,7 @@ impl Gmail {
             messages: Vec::new(),
             sessions: Vec::new(),
             refusals: Vec::new(),
+            forgets: 0,
             used: Vec::new(),
             quota: 6000,
             count: 0,
@@ -144,6 +147,11 @@ impl Gmail {
 
     pub fn refuse(&self, refusal: Refusal) {
         self.inside(|mailbox| mailbox.refusals.push(refusal));
+    }
+
+    /// The next pieces are each the end of their upload.
+    pub fn forget_uploads(&self, pieces: usize) {
+        self.inside(|mailbox| mailbox.forgets = pieces);
     }
 
     pub fn quota(&self, units: u32) {
@@ -402,6 +410,10 @@ impl Call<'_> {
         };
         let range = self.header("content-range").to_owned();
         self.gmail.inside(|mailbox| {
+            if mailbox.forgets > 0 {
+                mailbox.forgets -= 1;
+                return error(404, "notFound", "Not Found");
+            }
             let mut session = std::mem::take(&mut mailbox.sessions);
             let outcome = session[number].take(&range, &self.body, self.is_whole);
             let answer = match outcome {
