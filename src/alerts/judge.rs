@@ -186,10 +186,12 @@ fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after
 }
 
 fn failing_destination(destination: &DestinationHealth, after: Duration) -> Option<Current> {
-    // A disabled one is not tried any more, so there is nothing to wait for.
+    // A disabled one is not tried any more, and one that nobody is signed in for is tried in vain: there is nothing to wait
+    // for.
     let after = match destination.state.as_str() {
         "ok" => return None,
         "disabled" => Duration::ZERO,
+        _ if destination.wants_sign_in => Duration::ZERO,
         _ => after,
     };
     let destination = destination.clone();
@@ -350,6 +352,7 @@ mod tests {
             name: "home".into(),
             state: state.into(),
             error: "x".into(),
+            wants_sign_in: false,
             last_delivery,
         };
         let at = |state, minutes: i64, known| {
@@ -361,6 +364,9 @@ mod tests {
         let seen = |minutes, told| vec![trouble(Subject::Destination, "home", minutes, told)];
         assert_eq!(told(&health("disabled", vec![]), None, &on), ["destination home begun"]);
         assert_eq!(told(&health("failing", vec![]), None, &on), ["destination home noted"]);
+        let ended = DestinationHealth { wants_sign_in: true, ..home("failing", None) };
+        let ended = Health { destinations: vec![ended], ..Health::default() };
+        assert_eq!(told(&ended, None, &on), ["destination home begun"]);
         assert_eq!(told(&health("paused", seen(61, false)), None, &on), ["destination home begun"]);
         assert_eq!(told(&at("ok", 61, seen(61, true)), None, &on), ["destination home over"]);
         // A person said `retry`, or nothing waits for it any more: it has taken nothing since.

@@ -7,7 +7,8 @@ use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::Deserializer;
+use serde_json::Value;
 
 use super::Settings;
 use crate::net::{self, Connectors};
@@ -47,7 +48,7 @@ pub struct Granted {
 }
 
 /// Why there are none. Each text is a clause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Refusal {
     /// The grant is gone (`invalid_grant`): only a person can help.
     Ended(String),
@@ -59,12 +60,21 @@ pub enum Refusal {
     SlowDown,
     /// Now and again, this will pass.
     Passing(String),
+    /// A success that makes no sense. What was asked with is used up, perhaps: nothing is asked with it again at once.
+    Odd {
+        reason: String,
+        /// The refresh token that it holds all the same: the one before may be dead.
+        refresh: Option<SecretString>,
+    },
 }
 
 impl Refusal {
     pub fn reason(self) -> String {
         match self {
-            Refusal::Ended(reason) | Refusal::Refused(reason) | Refusal::Passing(reason) => reason,
+            Refusal::Ended(reason)
+            | Refusal::Refused(reason)
+            | Refusal::Passing(reason)
+            | Refusal::Odd { reason, .. } => reason,
             Refusal::Pending | Refusal::SlowDown => "nobody has consented yet".into(),
         }
     }
@@ -134,7 +144,11 @@ impl<'a> Client<'a> {
 
     async fn tokens(&self, form: &[(&str, &str)]) -> Result<Granted, Refusal> {
         let (_, body) = self.post(&self.settings.token_url, form).await?;
-        granted(parsed(&body)?, &self.settings.scopes)
+        let answer = parsed(&body).and_then(|answer| granted(answer, &self.settings.scopes));
+        answer.map_err(|refusal| match refusal {
+            Refusal::Odd { reason, .. } => Refusal::Odd { reason, refresh: refresh_in(&body) },
+            other => other,
+        })
     }
 
     /// The body of an answer that is not a refusal.
@@ -211,49 +225,47 @@ struct ErrorAnswer {
     error_description: Option<String>,
 }
 
-/// A number, which some write as a text.
+/// A number, which some write as a text, or with a fraction. What is no time says nothing: no token is dropped for that.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Number(u64),
-        Text(String),
-    }
-    match Option::<Number>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Number::Number(number)) => Ok(Some(number)),
-        Some(Number::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
-    }
+    let number = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    Ok(number.and_then(|number| Duration::try_from_secs_f64(number).ok()).map(|time| time.as_secs()))
 }
 
 fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
     // Not the fault itself: it may quote a token.
-    serde_json::from_slice(body).map_err(|e| {
-        Refusal::Passing(format!(
-            "the answer of the provider makes no sense (line {}, column {})",
-            e.line(),
-            e.column()
-        ))
-    })
+    serde_json::from_slice(body).map_err(|e| odd(&format!("line {}, column {}", e.line(), e.column())))
+}
+
+fn odd(what: &str) -> Refusal {
+    Refusal::Odd { reason: format!("the answer of the provider makes no sense ({what})"), refresh: None }
+}
+
+/// The refresh token of an answer, whatever else is in it.
+fn refresh_in(body: &[u8]) -> Option<SecretString> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let refresh = answer.get("refresh_token")?.as_str().filter(|token| is_token(token))?;
+    Some(refresh.into())
+}
+
+/// RFC 6749 appendix A.12: a token is of printable ASCII; what is not would end the command that carries it.
+fn is_token(token: &str) -> bool {
+    !token.is_empty() && token.len() <= LONGEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A year: what a provider says beyond that is no time that anything here would live to see.
 const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 
 fn granted(answer: TokenAnswer, asked: &[String]) -> Result<Granted, Refusal> {
-    let odd = |what: &str| Refusal::Passing(format!("the answer of the provider makes no sense ({what})"));
     if !answer.token_type.eq_ignore_ascii_case("bearer") {
         return Err(odd("its token is not of the type Bearer"));
     }
     let tokens = [Some(&answer.access_token), answer.refresh_token.as_ref()];
-    for token in tokens.into_iter().flatten().map(ExposeSecret::expose_secret) {
-        // RFC 6749 appendix A.12: a token is of printable ASCII; what is not would end the command that carries it.
-        if token.is_empty()
-            || token.len() > LONGEST_TOKEN
-            || !token.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            return Err(odd("a token is empty, too long, or of characters that no token has"));
-        }
+    if !tokens.into_iter().flatten().all(|token| is_token(token.expose_secret())) {
+        return Err(odd("a token is empty, too long, or of characters that no token has"));
     }
     let withheld = answer.scope.map(|scope| withheld(asked, &scope)).unwrap_or_default();
     let life = |seconds: u64| Duration::from_secs(seconds.min(LONGEST_LIFE));

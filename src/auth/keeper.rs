@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
 use super::memory::Memory;
+use super::orderly::to_its_end;
 use super::vault::{Key, new_key};
 use super::{Error, Holder, SignIn};
 
@@ -63,7 +64,7 @@ pub struct Stored {
 }
 
 /// What a sign-in has brought.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Grant {
     /// For which application and rights.
     fingerprint: [u8; 32],
@@ -72,6 +73,15 @@ struct Grant {
     /// Seconds since 1970.
     issued_at: i64,
     expires_at: i64,
+}
+
+/// A grant that is still to be stored. Of a renewed one nobody else knows the refresh token, and the one before may be dead.
+struct Unstored {
+    grant: Grant,
+    consented_at: DateTime<Utc>,
+    ends_at: Option<DateTime<Utc>>,
+    /// The revision that was renewed; `None` where a person has signed in.
+    instead_of: Option<i64>,
 }
 
 /// Keeps all grants of a config. Clones share them.
@@ -84,6 +94,8 @@ struct Inner {
     now: fn() -> DateTime<Utc>,
     /// Who is being renewed in this process.
     busy: Mutex<HashMap<Holder, Arc<AsyncMutex<()>>>>,
+    /// What was renewed and could not be stored so far.
+    unstored: Mutex<HashMap<Holder, Arc<Unstored>>>,
 }
 
 impl fmt::Debug for Keeper {
@@ -103,6 +115,12 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 
 /// But not where the first answer has taken so long: others wait, and the lease has an end.
 const STUMBLE: Duration = Duration::from_secs(10);
+
+/// A store that is busy, or full, is asked again after so long.
+const STORE_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+
+/// And then every so often, well within a lease.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often a process looks whether another one has renewed it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -127,7 +145,8 @@ impl Keeper {
         key: impl Fn() -> Result<Key, String> + Send + Sync + 'static,
         now: fn() -> DateTime<Utc>,
     ) -> Keeper {
-        Keeper(Arc::new(Inner { store, key: Box::new(key), now, busy: Mutex::default() }))
+        let (busy, unstored) = Default::default();
+        Keeper(Arc::new(Inner { store, key: Box::new(key), now, busy, unstored }))
     }
 
     /// A token for `sign_in` that is good for now, and is not the one that was refused.
@@ -140,6 +159,7 @@ impl Keeper {
         let _turn = turn.lock().await;
         let waiting_since = tokio::time::Instant::now();
         loop {
+            self.store_unstored(&sign_in.holder).await.map_err(Error::Local)?;
             let (stored, grant) = self.load(sign_in).await?;
             let now = (self.0.now)();
             let is_refused = refused.is_some_and(|refused| refused.expose_secret() == grant.access);
@@ -152,7 +172,7 @@ impl Keeper {
                 // To its end, also where nobody waits for it any more: a new refresh token must not be lost on the way.
                 let (keeper, sign_in) = (self.clone(), sign_in.clone());
                 let renewal = async move { keeper.renew(&sign_in, stored, grant, is_refused).await };
-                return tokio::spawn(renewal).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())));
+                return to_its_end(renewal).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())));
             }
             if grant.is_usable(now.timestamp()) && !is_refused {
                 return Ok(grant.access.into());
@@ -178,8 +198,17 @@ impl Keeper {
         let outcome = match answer {
             Ok(granted) => {
                 let access = granted.access.clone();
-                self.save(sign_in, granted, Some((&refresh, &stored))).await?;
-                return Ok(access);
+                let renewed = self.brought(sign_in, granted, Some((&refresh, &stored)))?;
+                return self.put_away(&sign_in.holder, renewed).await.map(|()| access);
+            }
+            Err(Refusal::Odd { reason, refresh: Some(new) }) => {
+                // Nothing else of the answer is of use, but by the old one nothing more is to be had, perhaps.
+                let (access, is_usable) = (grant.access.clone(), is_usable());
+                let grant = Grant { refresh: new.expose_secret().to_owned(), ..grant.clone() };
+                let Stored { consented_at, .. } = stored;
+                let renewed = Unstored { grant, consented_at, ends_at: None, instead_of: Some(revision) };
+                self.put_away(&sign_in.holder, renewed).await?;
+                return if is_usable { Ok(access.into()) } else { Err(Error::Unavailable(reason)) };
             }
             Err(Refusal::Ended(reason)) => {
                 let error = sign_in.ended(&reason);
@@ -218,6 +247,7 @@ impl Keeper {
     /// # Errors
     /// A clause; then it is still `old`'s.
     pub async fn hand_over(&self, old: &Holder, other: &Keeper, new: &Holder) -> Result<bool, String> {
+        self.store_unstored(old).await?;
         let Some(stored) = self.0.store.load(old).await? else { return Ok(false) };
         let plain = (self.0.key)()?.open(old.as_str(), &stored.sealed);
         let sealed = (other.0.key)()?.seal(new.as_str(), &plain.ok_or("it opens with another key only")?)?;
@@ -239,6 +269,7 @@ impl Keeper {
     /// # Errors
     /// A clause; then perhaps somebody still is.
     pub async fn forget(&self, holder: &Holder) -> Result<(), String> {
+        self.unstored().remove(holder);
         match self.has(holder).await? {
             true => self.0.store.remove(holder).await,
             false => Ok(()),
@@ -247,16 +278,27 @@ impl Keeper {
 
     /// Puts away what a sign-in has brought.
     pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
-        self.save(sign_in, granted, None).await
+        let brought = self.brought(sign_in, granted, None)?;
+        self.store_patiently(&sign_in.holder, &brought).await.map_err(Error::Local)
+    }
+
+    /// Whether somebody is signed in for just this.
+    pub(super) async fn is_signed_in(&self, sign_in: &SignIn) -> bool {
+        self.load(sign_in).await.is_ok()
+    }
+
+    /// Whether they are the same, and not only alike.
+    pub fn is(&self, other: &Keeper) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// `before` is what was renewed, with its refresh token; `None` where a person has signed in.
-    async fn save(
+    fn brought(
         &self,
         sign_in: &SignIn,
         granted: Granted,
         before: Option<(&SecretString, &Stored)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Unstored, Error> {
         let now = (self.0.now)();
         let Some(refresh) = granted.refresh.as_ref().or(before.map(|(refresh, _)| refresh)) else {
             return Err(Error::SignIn("the provider gave no refresh token".into()));
@@ -268,19 +310,62 @@ impl Keeper {
             issued_at: now.timestamp(),
             expires_at: after(now, granted.life).timestamp(),
         };
-        let plain = serde_json::to_vec(&grant).map_err(|e| Error::Local(e.to_string()))?;
-        let key = (self.0.key)().map_err(Error::Local)?;
-        let sealed = key.seal(sign_in.holder.as_str(), &plain).map_err(Error::Local)?;
         // Not each answer says so: what was said of a refresh token holds as long as that one is used.
         let is_same = |before: &str| granted.refresh.as_ref().is_none_or(|new| new.expose_secret() == before);
         let known = before.filter(|(refresh, _)| is_same(refresh.expose_secret()));
         let known = known.and_then(|(_, stored)| stored.ends_at);
         let ends_at = granted.refresh_life.map(|life| after(now, life)).or(known);
         let consented_at = before.map_or(now, |(_, stored)| stored.consented_at);
+        Ok(Unstored { grant, consented_at, ends_at, instead_of: before.map(|(_, stored)| stored.revision) })
+    }
+
+    /// Stores what was renewed. Where that cannot be done, it is kept here until it can.
+    async fn put_away(&self, holder: &Holder, renewed: Unstored) -> Result<(), Error> {
+        let stored = self.store_patiently(holder, &renewed).await;
+        if stored.is_err() {
+            self.unstored().insert(holder.clone(), Arc::new(renewed));
+            tokio::spawn(self.clone().store_by_and_by(holder.clone()));
+        }
+        stored.map_err(Error::Local)
+    }
+
+    async fn store_patiently(&self, holder: &Holder, unstored: &Unstored) -> Result<(), String> {
+        for pause in STORE_PAUSES {
+            if self.store(holder, unstored).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.store(holder, unstored).await
+    }
+
+    /// Also where nobody asks for a token: other processes go by what is stored.
+    async fn store_by_and_by(self, holder: Holder) {
+        while self.unstored().contains_key(&holder) {
+            tokio::time::sleep(STORE_AGAIN).await;
+            // Whoever asks for a token meanwhile is told why it fails.
+            let _ = self.store_unstored(&holder).await;
+        }
+    }
+
+    async fn store_unstored(&self, holder: &Holder) -> Result<(), String> {
+        let Some(unstored) = self.unstored().get(holder).cloned() else { return Ok(()) };
+        self.store(holder, &unstored).await?;
+        self.unstored().retain(|_, other| !Arc::ptr_eq(other, &unstored));
+        Ok(())
+    }
+
+    /// Where somebody has signed in anew meanwhile, that is the better one, and stays.
+    async fn store(&self, holder: &Holder, unstored: &Unstored) -> Result<(), String> {
+        let plain = serde_json::to_vec(&unstored.grant).map_err(|e| e.to_string())?;
+        let sealed = (self.0.key)()?.seal(holder.as_str(), &plain)?;
+        let Unstored { consented_at, ends_at, instead_of, .. } = *unstored;
         let stored = Stored { sealed, revision: 0, consented_at, ends_at, ended: None };
-        // Where somebody has signed in anew meanwhile, that is the better one.
-        let instead_of = before.map(|(_, stored)| stored.revision);
-        self.0.store.save(&sign_in.holder, stored, instead_of).await.map(drop).map_err(Error::Local)
+        self.0.store.save(holder, stored, instead_of).await.map(drop)
+    }
+
+    fn unstored(&self) -> MutexGuard<'_, HashMap<Holder, Arc<Unstored>>> {
+        self.0.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn load(&self, sign_in: &SignIn) -> Result<(Stored, Grant), Error> {

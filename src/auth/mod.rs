@@ -12,11 +12,13 @@
 //! | `signing_in` | the two ways in which a person signs in |
 //! | `keeper` | one grant for each login, and a token that is good for now |
 //! | `memory` | grants that rest nowhere |
+//! | `orderly` | what is done to its end, come what may |
 //! | `vault` | the key, and what is encrypted by it |
 
 mod client;
 mod keeper;
 mod memory;
+mod orderly;
 pub mod sasl;
 mod signing_in;
 mod vault;
@@ -28,6 +30,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 pub use keeper::{Keeper, Stored, TokenStore};
+pub use orderly::{settled, to_its_end};
 pub use signing_in::{Address, DeviceCode, DeviceState, landed};
 pub use vault::{KEY_LENGTH, Key, new_key};
 
@@ -194,9 +197,7 @@ impl Login {
     pub fn is_like(&self, other: &Login) -> bool {
         match (self, other) {
             (Login::Password(one), Login::Password(other)) => one.expose_secret() == other.expose_secret(),
-            (Login::OAuth(one), Login::OAuth(other)) => {
-                one.holder == other.holder && one.fingerprint() == other.fingerprint()
-            }
+            (Login::OAuth(one), Login::OAuth(other)) => one.is_like(other),
             _ => false,
         }
     }
@@ -222,6 +223,19 @@ impl SignIn {
     /// Nobody is signed in any more, for a reason that is a clause.
     fn ended(&self, reason: &str) -> Error {
         Error::SignIn(format!("{reason}; sign in again: `{}`, or on the page", self.holder.command()))
+    }
+
+    /// Whether both are for the same holder, user, application and rights.
+    pub fn is_like(&self, other: &SignIn) -> bool {
+        self.holder == other.holder && self.fingerprint() == other.fingerprint()
+    }
+
+    /// Whether somebody has signed in for just this, and the sign-in has not ended.
+    pub async fn is_done(&self) -> bool {
+        match &self.keeper {
+            Some(keeper) => keeper.is_signed_in(self).await,
+            None => false,
+        }
     }
 
     /// What a server's refusal of a fresh token may mean, as a clause.

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::client::{Client, Granted, Refusal};
+use super::orderly::to_its_end;
 use super::vault::random;
 use super::{Error, SignIn};
 use crate::printable::printable;
@@ -77,16 +78,29 @@ impl Address {
         Ok(Address { url: url.into(), redirect: redirect.to_owned(), state, verifier })
     }
 
-    /// Goes on with what a person has landed at: the whole address, or what follows its `?`.
+    /// Goes on with what a person has landed at: the whole address, or what follows its `?`. Once for each code: providers take
+    /// its second use for a theft, and withdraw what they gave for the first (RFC 6749 section 4.1.2).
     ///
     /// # Errors
     /// What is wrong, as a sentence's clause.
     pub async fn landed(&self, sign_in: &SignIn, address: &str) -> Result<(), Error> {
         let code = landed(address, &self.state).map_err(Error::SignIn)?;
-        let keeper = sign_in.keeper()?;
-        let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
-        let granted = client.exchange(code.expose_secret(), &self.redirect, &self.verifier).await;
-        keeper.keep(sign_in, checked(granted)?).await
+        let (sign_in, redirect, verifier) = (sign_in.clone(), self.redirect.clone(), self.verifier.clone());
+        let exchange = async move {
+            let keeper = sign_in.keeper()?;
+            let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
+            let granted = client.exchange(code.expose_secret(), &redirect, &verifier).await;
+            keeper.keep(&sign_in, checked(granted)?).await
+        };
+        to_its_end(exchange).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))
+    }
+
+    /// Whether there is a code in what a person has landed at.
+    ///
+    /// # Errors
+    /// Why not, as a sentence's clause.
+    pub fn check(&self, address: &str) -> Result<(), String> {
+        landed(address, &self.state).map(drop)
     }
 
     /// Whether an address is an answer to this request, and not to another one.
@@ -139,24 +153,36 @@ impl DeviceCode {
         })
     }
 
-    /// Asks whether somebody has typed it in; not more often than [`DeviceCode::interval`].
+    /// Asks whether somebody has typed it in; not more often than [`DeviceCode::interval`]. A provider that cannot be asked
+    /// now is asked the next time.
     ///
     /// # Errors
     /// It is of no use any more.
     pub async fn state(&mut self, sign_in: &SignIn) -> Result<DeviceState, Error> {
-        let keeper = sign_in.keeper()?;
-        let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
-        match client.ask_for_device(&self.device_code).await {
-            Err(Refusal::Pending | Refusal::Passing(_)) => Ok(DeviceState::Waiting),
-            Err(Refusal::SlowDown) => {
-                self.interval = (self.interval + SLOWER).min(LONGEST_INTERVAL);
-                Ok(DeviceState::Waiting)
-            }
-            granted => {
-                keeper.keep(sign_in, checked(granted)?).await?;
-                Ok(DeviceState::SignedIn)
-            }
+        let asking = to_its_end(is_typed_in(sign_in.clone(), self.device_code.clone()));
+        match asking.await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))? {
+            Typed::Yes => return Ok(DeviceState::SignedIn),
+            Typed::NotYet => {}
+            Typed::AskLess => self.interval = (self.interval + SLOWER).min(LONGEST_INTERVAL),
         }
+        Ok(DeviceState::Waiting)
+    }
+}
+
+enum Typed {
+    Yes,
+    NotYet,
+    AskLess,
+}
+
+/// What comes of a code that was typed in is kept.
+async fn is_typed_in(sign_in: SignIn, device_code: SecretString) -> Result<Typed, Error> {
+    let keeper = sign_in.keeper()?;
+    let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
+    match client.ask_for_device(&device_code).await {
+        Err(Refusal::Pending | Refusal::Passing(_)) => Ok(Typed::NotYet),
+        Err(Refusal::SlowDown) => Ok(Typed::AskLess),
+        granted => keeper.keep(&sign_in, checked(granted)?).await.map(|()| Typed::Yes),
     }
 }
 
@@ -178,9 +204,12 @@ fn checked(granted: Result<Granted, Refusal>) -> Result<Granted, Error> {
     Ok(granted)
 }
 
+/// Nobody tries it again but the person.
 fn of_refusal(refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Passing(reason) => Error::Unavailable(reason),
+        Refusal::Passing(reason) | Refusal::Odd { reason, .. } => {
+            Error::SignIn(format!("{reason}; sign in once more, now or later"))
+        }
         other => Error::SignIn(other.reason()),
     }
 }

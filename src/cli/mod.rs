@@ -30,7 +30,7 @@ use crate::destination::webhook;
 use crate::import_state::Program;
 use crate::ledger::MessageId;
 use crate::message::{AccountName, DestinationName};
-use crate::{config, daemon, ledger, setup};
+use crate::{auth, config, daemon, ledger, setup};
 
 /// Exit codes of every command; the numbers are sysexits.h's.
 pub mod exit {
@@ -395,7 +395,11 @@ pub fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(cli)),
+        Ok(runtime) => runtime.block_on(async {
+            let outcome = dispatch(cli).await;
+            auth::settled().await;
+            outcome
+        }),
         Err(error) => Err(anyhow::Error::new(error).context("no runtime")),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| complain(&error)))

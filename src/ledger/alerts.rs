@@ -73,6 +73,8 @@ pub struct DestinationHealth {
     /// ok, failing, paused or disabled; failing or paused only where listed mail waits for it.
     pub state: String,
     pub error: String,
+    /// Somebody has to sign in for it anew: the sign-in there was has ended.
+    pub wants_sign_in: bool,
     /// When it last took a message.
     pub last_delivery: Option<DateTime<Utc>>,
 }
@@ -203,13 +205,22 @@ impl Ledger {
                 JOIN messages m ON m.id = d.message
                 WHERE r.destination = t.id AND d.state IN ('due', 'attempting', 'deferred')
                     AND m.last_listing IS NULL
-            ), t.state, 'ok'), t.error, t.delivered_at
+            ), t.state, 'ok'), t.error, EXISTS (
+                SELECT 1 FROM tokens WHERE holder = 'destination/' || t.name AND ended IS NOT NULL
+            ), t.delivered_at
             FROM destinations t ORDER BY t.name";
-        let destinations: Vec<(String, String, String, Option<i64>)> =
+        let destinations: Vec<(String, String, String, bool, Option<i64>)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        let destinations = destinations.into_iter().map(|(name, state, error, delivered_at)| {
-            DestinationHealth { name, state, error, last_delivery: delivered_at.map(moment) }
-        });
+        let destinations =
+            destinations.into_iter().map(|(name, state, error, wants_sign_in, delivered_at)| {
+                DestinationHealth {
+                    name,
+                    state,
+                    error,
+                    wants_sign_in,
+                    last_delivery: delivered_at.map(moment),
+                }
+            });
         let known = "SELECT kind, name, since, told FROM troubles ORDER BY kind, name";
         let known: Vec<(String, String, i64, bool)> =
             sqlx::query_as(known).fetch_all(&self.readers).await.map_err(self.sql_error())?;

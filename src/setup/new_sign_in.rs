@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use chrono::Utc;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::sign_ins::{prepare_key, take_over};
 use super::{Error, Suggestion};
@@ -31,6 +31,17 @@ impl NewLogin {
         match self {
             NewLogin::Password(password) => password.clone().into(),
             NewLogin::SignIn(new) => Login::OAuth(Box::new(new.sign_in.clone())),
+        }
+    }
+
+    /// Whether it is this very login: another sign-in for the same user is another one.
+    pub fn is(&self, other: &NewLogin) -> bool {
+        match (self, other) {
+            (NewLogin::Password(one), NewLogin::Password(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            (NewLogin::SignIn(one), NewLogin::SignIn(other)) => one.keeper.is(&other.keeper),
+            _ => false,
         }
     }
 }

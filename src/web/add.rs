@@ -292,10 +292,10 @@ impl Page {
     pub async fn try_draft(&self, owner: &Token, id: &str) -> Result<(), String> {
         let gone = "what you had answered is no longer there; begin again";
         let draft = self.drafts.get(owner, id).map_err(|_| gone)?;
-        let Some(login) = draft.login else { return Err("type the password".into()) };
+        let Some(login) = &draft.login else { return Err("type the password".into()) };
         let outcome = setup::log_in_account(draft.peer.net(), &draft.peer.user, login.login()).await;
         let is_refused = outcome.as_ref().is_err_and(LoginFault::is_of_credentials);
-        if let (NewLogin::SignIn(new), true) = (&login, is_refused) {
+        if let (NewLogin::SignIn(new), true) = (login, is_refused) {
             new.undo().await;
         }
         let (mailbox, reason) = match outcome {
@@ -304,7 +304,8 @@ impl Page {
         };
         self.drafts.change(owner, id, |now| {
             // Somebody may have answered anew meanwhile.
-            if now.peer == draft.peer {
+            let is_same_login = now.login.as_ref().is_some_and(|now| now.is(login));
+            if now.peer == draft.peer && is_same_login {
                 now.mailbox = mailbox;
                 now.login =
                     now.login.take().filter(|login| !(is_refused && matches!(login, NewLogin::Password(_))));

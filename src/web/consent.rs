@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Form, Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use chrono::Utc;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use serde::Deserialize;
 
 use super::answers::{Refusal, account_name, complain, go, html};
@@ -22,12 +24,15 @@ use super::words::{capitalised, shown};
 use super::{Page, Shared};
 use crate::auth::{Address, DeviceCode, DeviceState, SignIn};
 use crate::ledger::Token;
-use crate::message::DestinationName;
+use crate::message::{AccountName, DestinationName};
 use crate::net::is_loopback;
 use crate::setup::{self, NewLogin, Whom};
 
 /// How long a sign-in may be under way.
 const LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// Why one is not gone on with.
+const CHANGED: &str = "what is signed in for has been changed meanwhile; sign in anew";
 
 /// How many may be.
 const MOST: usize = 64;
@@ -43,8 +48,22 @@ struct Consent {
     sign_in: SignIn,
     way: Way,
     begun: Instant,
+    /// Its code is being redeemed, or has been.
+    landing: Option<Landing>,
     /// How it has ended.
     outcome: Option<Result<(), String>>,
+}
+
+/// Resolves when a code has been redeemed, for all who come with it: it is for one use.
+type Landing = SharedFuture<BoxFuture<'static, Landed>>;
+
+/// What has come of a code. Each text is a clause.
+#[derive(Clone)]
+enum Landed {
+    SignedIn,
+    /// Somebody has signed in, but the server of the mail has not let them in.
+    NotLetIn(String),
+    Nothing(String),
 }
 
 #[derive(Clone)]
@@ -195,15 +214,14 @@ pub async fn new_account_landed(
 }
 
 /// Where the provider sends a browser of this machine. No cookie of ours comes along from there: what counts is the secret that
-/// only the provider and we know.
+/// only the provider and we know. Whoever loads it again is shown how it has ended.
 pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let Some((consent, address)) = page.consents.answered_by(&query) else {
-        return Err(Refusal::not_found("This sign-in is over, or was never begun here; begin it anew"));
-    };
-    match address.landed(&consent.sign_in, &query).await {
-        Ok(()) => {
-            let _ = page.signed_in(&consent).await;
+    let over = || Refusal::not_found("This sign-in is over, or was never begun here; begin it anew");
+    let (consent, address) = page.consents.answered_by(&query).ok_or_else(over)?;
+    address.check(&query).map_err(conflict)?;
+    match page.landing(&consent, &address, &query).ok_or_else(over)?.await {
+        Landed::SignedIn | Landed::NotLetIn(_) => {
             // From elsewhere a browser brings no cookie along, so that it would have to sign in here again.
             let user = shown(&consent.sign_in.user);
             let (next, on) = match &consent.who {
@@ -213,8 +231,13 @@ pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Re
             };
             Ok(html(&ConsentedPage { user, next, on }))
         }
-        Err(fault) => Err(Refusal::new(StatusCode::CONFLICT, capitalised(&fault.to_string()))),
+        Landed::Nothing(reason) => Err(conflict(reason)),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn conflict(reason: String) -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, capitalised(&reason))
 }
 
 fn destination_name(name: &str) -> Result<DestinationName, Refusal> {
@@ -227,6 +250,17 @@ fn this_machine(headers: &HeaderMap, port: u16) -> String {
     let name =
         host.strip_suffix(&format!(":{port}")).filter(|name| is_loopback(name.trim_matches(['[', ']'])));
     format!("http://{}:{port}", name.unwrap_or("localhost"))
+}
+
+/// An address is from the provider, or from the config: a link leads to the web and nowhere else, and without TLS to this
+/// machine alone.
+fn is_of_web(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    match (url.scheme_str(), url.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => is_loopback(host),
+        _ => false,
+    }
 }
 
 impl Consents {
@@ -252,6 +286,23 @@ impl Consents {
 
     fn end(&self, who: &Who) {
         self.lock().remove(&who.key());
+    }
+
+    /// The account is another one by now, or gone.
+    pub fn end_of_account(&self, name: &AccountName) {
+        self.end(&Who::Known(Whom::Account(name.clone())));
+    }
+
+    /// Whether it is still under way, and no other one has begun in its place.
+    fn has(&self, consent: &Consent) -> bool {
+        self.lock().get(&consent.who.key()).is_some_and(|known| known.begun == consent.begun)
+    }
+
+    /// The landing of a consent: the first there was, or `begin`'s. `None` where the consent is over.
+    fn landing(&self, consent: &Consent, begin: impl FnOnce() -> Landing) -> Option<Landing> {
+        let mut consents = self.lock();
+        let known = consents.get_mut(&consent.who.key()).filter(|known| known.begun == consent.begun)?;
+        Some(known.landing.get_or_insert_with(begin).clone())
     }
 
     /// Forgets what somebody has begun who was adding an account.
@@ -298,7 +349,7 @@ impl Page {
         wish: &Wish,
         headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
-        let known = self.consents.get(&who);
+        let known = self.known_consent(&who).await;
         let is_over = known.as_ref().is_some_and(|consent| matches!(consent.outcome, Some(Err(_))));
         let consent = match known {
             Some(consent) if !(is_over && wish.anew == "yes") => consent,
@@ -317,6 +368,26 @@ impl Page {
         }
     }
 
+    /// The consent under way, unless it is of no use any more.
+    async fn known_consent(&self, who: &Who) -> Option<Consent> {
+        let consent = self.consents.get(who)?;
+        let is_of_use = match (self.is_as_it_was(&consent).await, &consent.outcome, who) {
+            // Somebody was signed in, and is no longer.
+            (true, Some(Ok(())), Who::Known(_)) => consent.sign_in.is_done().await,
+            (is_as_it_was, ..) => is_as_it_was,
+        };
+        if !is_of_use && self.consents.has(&consent) {
+            self.consents.end(who);
+        }
+        is_of_use.then_some(consent)
+    }
+
+    /// Whether what is signed in for is still the same: user, application and rights may have been changed.
+    async fn is_as_it_was(&self, consent: &Consent) -> bool {
+        self.consents.has(consent)
+            && self.sign_in_for(&consent.who).await.is_ok_and(|now| now.is_like(&consent.sign_in))
+    }
+
     /// Somebody who adds an account is back, and its server has let them in already.
     fn is_let_in(&self, who: &Who) -> bool {
         match who {
@@ -328,16 +399,15 @@ impl Page {
     }
 
     async fn begin_consent(self: &Arc<Page>, who: Who, headers: &HeaderMap) -> Result<Consent, Refusal> {
-        let conflict = |text: String| Refusal::new(StatusCode::CONFLICT, text);
         let sign_in = self.sign_in_for(&who).await?;
         let way = if sign_in.settings.device_url.is_some() {
             let code = DeviceCode::ask(&sign_in).await;
-            Way::Code(code.map_err(|fault| conflict(capitalised(&fault.to_string())))?)
+            Way::Code(code.map_err(|fault| conflict(fault.to_string()))?)
         } else {
             let redirect = format!("{}/signed-in", this_machine(headers, self.house.access().listen.port()));
             Way::Browser(Arc::new(Address::new(&sign_in, &redirect).map_err(conflict)?))
         };
-        let consent = Consent { who, sign_in, way, begun: Instant::now(), outcome: None };
+        let consent = Consent { who, sign_in, way, begun: Instant::now(), landing: None, outcome: None };
         self.consents.keep(consent.clone());
         if let Way::Code(code) = &consent.way {
             tokio::spawn(Arc::clone(self).wait_for_code(consent.clone(), code.clone()));
@@ -369,6 +439,9 @@ impl Page {
                 () = tokio::time::sleep(code.interval) => {}
                 () = self.house.stop.cancelled() => return,
             }
+            if !self.is_as_it_was(&consent).await {
+                break Err(CHANGED.to_owned());
+            }
             match code.state(&consent.sign_in).await {
                 Ok(DeviceState::Waiting) => {}
                 Ok(DeviceState::SignedIn) => break Ok(()),
@@ -384,25 +457,44 @@ impl Page {
         }
     }
 
-    async fn pasted(&self, who: &Who, landed: &str) -> Result<Response, Refusal> {
-        let Some(consent) = self.consents.get(who) else {
-            return Err(Refusal::not_found("This sign-in is over; begin it anew"));
-        };
+    async fn pasted(self: &Arc<Page>, who: &Who, landed: &str) -> Result<Response, Refusal> {
+        let over = || Refusal::not_found("This sign-in is over; begin it anew");
+        let consent = self.consents.get(who).ok_or_else(over)?;
         let Way::Browser(address) = &consent.way else { return Ok(go(&who.back())) };
-        if let Err(fault) = address.landed(&consent.sign_in, landed).await {
-            let complaints = Complaints::one("landed", format!("{}.", capitalised(&fault.to_string())));
+        if let Err(reason) = address.check(landed) {
+            let complaints = Complaints::one("landed", format!("{}.", capitalised(&reason)));
             return Ok(complain(&consent.page(&complaints)));
         }
-        match self.signed_in(&consent).await {
-            Ok(()) => {
-                self.consents.end(who);
-                Ok(go(&who.next()))
-            }
-            Err(reason) => {
+        match self.landing(&consent, address, landed).ok_or_else(over)?.await {
+            Landed::SignedIn => Ok(go(&who.next())),
+            Landed::NotLetIn(reason) | Landed::Nothing(reason) => {
                 let consent = Consent { outcome: Some(Err(reason.clone())), ..consent };
                 Ok(complain(&consent.page(&Complaints::one("", format!("{}.", capitalised(&reason))))))
             }
         }
+    }
+
+    /// Has a code redeemed, to the end, by the first who comes with it. A provider takes its second use for a theft, and
+    /// withdraws what it gave for the first (RFC 6749 section 4.1.2): all others are told what came of it.
+    fn landing(self: &Arc<Page>, consent: &Consent, address: &Arc<Address>, landed: &str) -> Option<Landing> {
+        let begin = || {
+            let (page, address) = (Arc::clone(self), Arc::clone(address));
+            let landing = tokio::spawn(page.redeem(consent.clone(), address, landed.to_owned()));
+            landing.map(|end| end.unwrap_or_else(|e| Landed::Nothing(e.to_string()))).boxed().shared()
+        };
+        self.consents.landing(consent, begin)
+    }
+
+    async fn redeem(self: Arc<Page>, consent: Consent, address: Arc<Address>, landed: String) -> Landed {
+        let redeemed = match self.is_as_it_was(&consent).await {
+            true => address.landed(&consent.sign_in, &landed).await.map_err(|fault| fault.to_string()),
+            false => Err(CHANGED.to_owned()),
+        };
+        if let Err(reason) = redeemed {
+            self.consents.conclude(&consent, Err(reason.clone()));
+            return Landed::Nothing(reason);
+        }
+        self.signed_in(&consent).await.map_or_else(Landed::NotLetIn, |()| Landed::SignedIn)
     }
 
     /// Goes on with what waited for it: the next poll, or the login at the server of an account that is being added.
@@ -428,9 +520,6 @@ impl Consent {
             Way::Code(code) => (Some(shown(&code.user_code)), code.url.clone()),
             Way::Browser(address) => (None, address.url.clone()),
         };
-        // It is from the provider, or from the config: a link leads to the web and nowhere else.
-        let is_web =
-            ["https://", "http://localhost", "http://127.0.0.1"].iter().any(|web| url.starts_with(web));
         let mut fields = match &self.way {
             Way::Code(_) => Vec::new(),
             Way::Browser(_) => {
@@ -445,7 +534,7 @@ impl Consent {
             user: shown(&self.sign_in.user),
             is_over: self.outcome.is_some(),
             code,
-            url: if is_web { url } else { String::new() },
+            url: if is_of_web(&url) { url } else { String::new() },
             complaints,
             fields,
             back: self.who.back(),
@@ -453,6 +542,31 @@ impl Consent {
                 Who::Known(_) => "Later",
                 Who::New { .. } => "Back",
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_the_web_and_without_tls_to_this_machine_alone() {
+        for url in
+            ["https://login.example/device", "http://localhost:8025/x", "http://127.0.0.1", "http://[::1]:1/"]
+        {
+            assert!(is_of_web(url), "{url}");
+        }
+        for url in [
+            "http://localhost.evil.example/",
+            "http://127.0.0.1.evil.example/",
+            "http://localhost@evil.example/",
+            "http://evil.example/",
+            "javascript:alert(1)",
+            "/device",
+            "",
+        ] {
+            assert!(!is_of_web(url), "{url}");
         }
     }
 }

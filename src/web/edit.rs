@@ -224,6 +224,7 @@ pub async fn change(
             Ok(saved) => {
                 page.take_up().await?;
                 if saved.wants_sign_in {
+                    page.consents.end_of_account(&account.name);
                     return Ok(go(&account_page(&account.name, "sign-in")));
                 }
                 // Whatever is shown of it may be over.
@@ -288,6 +289,7 @@ pub async fn delete(
     let config = page.config().await?;
     let name = account_name(&account)?;
     setup::delete(&config.file, &name).await.map_err(|error| unchanged(&error))?;
+    page.consents.end_of_account(&name);
     page.take_up().await?;
     if form.forget == "yes" {
         let answer = page.ask(&Request::Forget { account: name }).await?;
