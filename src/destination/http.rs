@@ -145,7 +145,7 @@ mod tests {
             Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(slow)))
         };
         let (text, is_all) = beginning(answer(10), 4 << 20).await;
-        assert_eq!((text.len(), is_all), (10 * 300 << 10, true));
+        assert_eq!((text.len(), is_all), ((10 * 300) << 10, true));
         let (text, is_all) = beginning(answer(10), 64 << 10).await;
         assert_eq!((text.len(), is_all), (64 << 10, false), "no more than is wanted");
     }
