@@ -78,7 +78,7 @@ async fn a_code_is_redeemed_once_however_often_its_address_is_loaded() {
     }
     assert_eq!(third.goes_to(), "/");
     assert_eq!(visit.redeemed(), 1);
-    visit.browser.look_for("/", "Delivered 1").await;
+    visit.house.daemon.wait_for("account=work new=1").await;
     visit.house.end().await;
 }
 
@@ -99,7 +99,7 @@ async fn a_landing_is_done_to_its_end_where_the_browser_hangs_up() {
     let (seen, ()) = tokio::join!(waiting, async { provider.mood(Mood::Rotate) });
     assert!(seen.body.contains("mailferry can log in as"), "{seen:?}");
     assert_eq!(visit.redeemed(), 1);
-    visit.browser.look_for("/", "Delivered 1").await;
+    visit.house.daemon.wait_for("account=work new=1").await;
     visit.house.end().await;
 }
 
@@ -121,7 +121,7 @@ async fn a_sign_in_goes_by_what_is_signed_in_for_now() {
     let landing = visit.landing().await;
     let seen = visit.house.browser().get(&visit.path(&landing)).await;
     assert_eq!(seen.status, 200, "{seen:?}");
-    visit.browser.look_for("/", "Delivered 1").await;
+    visit.house.daemon.wait_for("account=work new=1").await;
     // The sign-in ends: that it went well once leads nobody away.
     visit.provider.revoke_access();
     visit.provider.mood(Mood::Revoked);
