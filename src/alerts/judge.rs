@@ -135,7 +135,8 @@ fn current(sight: &Sight<'_>, after: Duration, now: DateTime<Utc>) -> Vec<Curren
     });
     let destinations = sight.configured.destinations.iter().filter_map(|destination| {
         let mut known = sight.health.destinations.iter();
-        failing_destination(known.find(|known| known.name == destination.name.as_str())?, after)
+        let known = known.find(|known| known.name == destination.name.as_str())?;
+        failing_destination(known, destination.by_oauth, after)
     });
     let hoards = sight.hoards.unwrap_or_default().iter();
     let hoards = hoards.filter(|hoard| is_polled(sight.configured, &hoard.account));
@@ -185,13 +186,13 @@ fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after
     }
 }
 
-fn failing_destination(destination: &DestinationHealth, after: Duration) -> Option<Current> {
+fn failing_destination(destination: &DestinationHealth, by_oauth: bool, after: Duration) -> Option<Current> {
     // A disabled one is not tried any more, and one that nobody is signed in for is tried in vain: there is nothing to wait
     // for.
     let after = match destination.state.as_str() {
         "ok" => return None,
         "disabled" => Duration::ZERO,
-        _ if destination.wants_sign_in => Duration::ZERO,
+        _ if by_oauth && destination.wants_sign_in => Duration::ZERO,
         _ => after,
     };
     let destination = destination.clone();
@@ -366,7 +367,10 @@ mod tests {
         assert_eq!(told(&health("failing", vec![]), None, &on), ["destination home noted"]);
         let ended = DestinationHealth { wants_sign_in: true, ..home("failing", None) };
         let ended = Health { destinations: vec![ended], ..Health::default() };
-        assert_eq!(told(&ended, None, &on), ["destination home begun"]);
+        assert_eq!(told(&ended, None, &on), ["destination home noted"], "it has a password by now");
+        let mut by_oauth = on.clone();
+        by_oauth.destinations[0].by_oauth = true;
+        assert_eq!(told(&ended, None, &by_oauth), ["destination home begun"]);
         assert_eq!(told(&health("paused", seen(61, false)), None, &on), ["destination home begun"]);
         assert_eq!(told(&at("ok", 61, seen(61, true)), None, &on), ["destination home over"]);
         // A person said `retry`, or nothing waits for it any more: it has taken nothing since.

@@ -413,3 +413,104 @@ async fn refreshed(
 fn after(now: DateTime<Utc>, life: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(life).ok().and_then(|life| now.checked_add_signed(life)).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::auth::{Login, Settings};
+
+    /// Takes nothing so many times.
+    #[derive(Default)]
+    struct Full {
+        memory: Memory,
+        refusals: AtomicUsize,
+    }
+
+    impl TokenStore for Full {
+        fn load<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<Option<Stored>, String>> {
+            self.memory.load(holder)
+        }
+
+        fn save<'a>(
+            &'a self,
+            holder: &'a Holder,
+            stored: Stored,
+            instead_of: Option<i64>,
+        ) -> BoxFuture<'a, Result<bool, String>> {
+            let left = |left: usize| left.checked_sub(1);
+            match self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+                Ok(_) => Box::pin(std::future::ready(Err("the disk is full".into()))),
+                Err(_) => self.memory.save(holder, stored, instead_of),
+            }
+        }
+
+        fn lease<'a>(
+            &'a self,
+            holder: &'a Holder,
+            revision: i64,
+            now: DateTime<Utc>,
+            until: DateTime<Utc>,
+        ) -> BoxFuture<'a, Result<bool, String>> {
+            self.memory.lease(holder, revision, now, until)
+        }
+
+        fn remove<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<(), String>> {
+            self.memory.remove(holder)
+        }
+
+        fn release<'a>(&'a self, holder: &'a Holder, revision: i64) -> BoxFuture<'a, Result<(), String>> {
+            self.memory.release(holder, revision)
+        }
+    }
+
+    fn sign_in() -> SignIn {
+        let settings = Settings {
+            client_id: "x".into(),
+            client_secret: None,
+            authorize_url: String::new(),
+            token_url: String::new(),
+            device_url: None,
+            scopes: Vec::new(),
+            parameters: Vec::new(),
+            ca_file: None,
+        };
+        match Login::oauth(Holder::account("work"), "me@example.org", settings) {
+            Login::OAuth(sign_in) => *sign_in,
+            Login::Password(_) => panic!(),
+        }
+    }
+
+    fn granted(number: u32) -> Granted {
+        Granted {
+            access: format!("access-{number}").into(),
+            life: Duration::from_secs(3600),
+            refresh: Some(format!("refresh-{number}").into()),
+            refresh_life: None,
+            withheld: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewed_grant_is_kept_until_it_is_stored() {
+        let (store, key) = (Arc::new(Full::default()), Key::new(&new_key().unwrap()).unwrap());
+        let keeper =
+            Keeper::new(Arc::clone(&store) as Arc<dyn TokenStore>, move || Ok(key.clone()), Utc::now);
+        let sign_in = sign_in();
+        store.refusals.store(1, Ordering::SeqCst);
+        keeper.keep(&sign_in, granted(1)).await.unwrap();
+
+        let (stored, grant) = keeper.load(&sign_in).await.unwrap();
+        let old = SecretString::from(grant.refresh);
+        let renewed = keeper.brought(&sign_in, granted(2), Some((&old, &stored))).unwrap();
+        // Once more than it is tried at once, and once for somebody who asks.
+        store.refusals.store(4, Ordering::SeqCst);
+        let full = Err(Error::Local("the disk is full".into()));
+        assert_eq!(keeper.put_away(&sign_in.holder, renewed).await, full);
+        assert_eq!(keeper.token(&sign_in, None).await.map(drop), full);
+        let token = keeper.token(&sign_in, None).await.unwrap();
+        assert_eq!(token.expose_secret(), "access-2");
+        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
+    }
+}

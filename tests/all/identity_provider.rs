@@ -36,6 +36,10 @@ pub enum Mood {
     Held,
     /// A token of another type than Bearer.
     WrongType,
+    /// The same, and the old refresh token is dead.
+    RotateWrongType,
+    /// As [`Mood::Rotate`], with a life that is no time.
+    RotateOddly,
     /// No JSON.
     Html,
     Redirect,
@@ -361,6 +365,7 @@ async fn token(
             return (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:9/")]).into_response();
         }
         Mood::Ok | Mood::Rotate | Mood::WrongType | Mood::Slow | Mood::Held => {}
+        Mood::RotateWrongType | Mood::RotateOddly => {}
     }
     if (field("client_id"), field("client_secret")) != (CLIENT.to_owned(), CLIENT_SECRET.to_owned()) {
         return error("invalid_client");
@@ -379,7 +384,8 @@ async fn token(
             "refresh_token" => {
                 let old = field("refresh_token");
                 let Some(scope) = inside.refresh.get(&old).cloned() else { return error("invalid_grant") };
-                let refresh = (mood == Mood::Rotate).then(|| inside.refresh_token());
+                let is_rotated = matches!(mood, Mood::Rotate | Mood::RotateWrongType | Mood::RotateOddly);
+                let refresh = is_rotated.then(|| inside.refresh_token());
                 if refresh.is_some() {
                     inside.refresh.remove(&old);
                 }
@@ -396,8 +402,10 @@ async fn token(
             },
             _ => return error("unsupported_grant_type"),
         };
-        if mood == Mood::WrongType {
-            body["token_type"] = "mac".into();
+        match mood {
+            Mood::WrongType | Mood::RotateWrongType => body["token_type"] = "mac".into(),
+            Mood::RotateOddly => body["expires_in"] = (-1.5).into(),
+            _ => {}
         }
         answer(&body)
     })

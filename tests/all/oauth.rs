@@ -3,6 +3,7 @@
 
 mod adding;
 mod dialogs;
+mod landing;
 mod on_the_page;
 mod together;
 mod told;
@@ -308,6 +309,37 @@ async fn moods_of_the_provider_are_said_and_pass() {
         scene.provider.mood(Mood::Ok);
         scene.ferry.run(&["fetch"]).await.expect_code(0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_counts_whatever_else_an_answer_says() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    let before = scene.provider.asked().len();
+    scene.provider.revoke_access();
+    scene.provider.mood(Mood::RotateWrongType);
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("its token is of the type mac, not Bearer"), "{ran:?}");
+    assert_eq!(scene.provider.asked().len(), before + 1, "the dead one is not sent again");
+    // Each time the one before is dead.
+    for mood in [Mood::RotateOddly, Mood::Rotate] {
+        scene.provider.mood(mood);
+        scene.provider.revoke_access();
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+    }
+    assert_eq!(scene.provider.asked().len(), before + 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_code_that_makes_no_sense_is_said_at_once() {
+    let scene = Scene::new().await;
+    scene.provider.mood(Mood::Html);
+    let command = scene.ferry.command(&["login", "work"]);
+    let login = tokio::task::spawn_blocking(move || Login::start(command).end());
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("makes no sense") && said.contains("sign in once more"), "{said}");
+    assert!(!said.contains("nobody has typed") && !said.contains("it is tried again"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
