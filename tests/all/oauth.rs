@@ -154,12 +154,12 @@ async fn mail_is_carried_from_an_account_that_is_opened_by_a_code() {
 fn no_token_rests_in_the_clear(scene: &Scene) {
     let secrets = scene.provider.secrets();
     assert!(secrets.len() >= 2, "{secrets:?}");
-    for file in std::fs::read_dir(scene.ferry.folder()).unwrap() {
+    for file in fs::read_dir(scene.ferry.folder()).unwrap() {
         let path = file.unwrap().path();
         if !path.is_file() || path.file_name().is_some_and(|name| name == "mailferry.toml") {
             continue;
         }
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
         for secret in secrets.iter().map(String::as_str).chain([CLIENT_SECRET]) {
             let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!is_there, "{} holds {secret}", path.display());
@@ -375,7 +375,7 @@ async fn a_renamed_account_stays_signed_in_and_a_forgotten_one_does_not() {
     scene.sign_in(&["work"]).await;
     scene.ferry.run(&["fetch"]).await.expect_code(0);
     let file = scene.ferry.folder().join("mailferry.toml");
-    let text = std::fs::read_to_string(&file).unwrap().replace("[account.work]", "[account.play]");
+    let text = fs::read_to_string(&file).unwrap().replace("[account.work]", "[account.play]");
     scene.ferry.run(&["rename", "work", "play"]).await.expect_code(0);
     scene.ferry.configure(&text);
     scene.ferry.run(&["fetch"]).await.expect_code(0);
