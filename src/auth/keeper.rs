@@ -198,7 +198,7 @@ impl Keeper {
         let outcome = match answer {
             Ok(granted) => {
                 let access = granted.access.clone();
-                let renewed = self.brought(sign_in, granted, Some((&refresh, &stored)))?;
+                let renewed = self.brought(sign_in, &granted, Some((&refresh, &stored)))?;
                 return self.put_away(&sign_in.holder, renewed).await.map(|()| access);
             }
             Err(Refusal::Odd { reason, refresh: Some(new) }) => {
@@ -278,7 +278,7 @@ impl Keeper {
 
     /// Puts away what a sign-in has brought.
     pub(super) async fn keep(&self, sign_in: &SignIn, granted: Granted) -> Result<(), Error> {
-        let brought = self.brought(sign_in, granted, None)?;
+        let brought = self.brought(sign_in, &granted, None)?;
         self.store_patiently(&sign_in.holder, &brought).await.map_err(Error::Local)
     }
 
@@ -296,7 +296,7 @@ impl Keeper {
     fn brought(
         &self,
         sign_in: &SignIn,
-        granted: Granted,
+        granted: &Granted,
         before: Option<(&SecretString, &Stored)>,
     ) -> Result<Unstored, Error> {
         let now = (self.0.now)();
@@ -503,7 +503,7 @@ mod tests {
 
         let (stored, grant) = keeper.load(&sign_in).await.unwrap();
         let old = SecretString::from(grant.refresh);
-        let renewed = keeper.brought(&sign_in, granted(2), Some((&old, &stored))).unwrap();
+        let renewed = keeper.brought(&sign_in, &granted(2), Some((&old, &stored))).unwrap();
         // Once more than it is tried at once, and once for somebody who asks.
         store.refusals.store(4, Ordering::SeqCst);
         let full = Err(Error::Local("the disk is full".into()));
