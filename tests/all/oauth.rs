@@ -319,7 +319,7 @@ async fn a_refresh_token_counts_whatever_else_an_answer_says() {
     scene.provider.revoke_access();
     scene.provider.mood(Mood::RotateWrongType);
     let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
-    assert!(ran.stdout.contains("its token is of the type mac, not Bearer"), "{ran:?}");
+    assert!(ran.stdout.contains("its token is not of the type Bearer"), "{ran:?}");
     assert_eq!(scene.provider.asked().len(), before + 1, "the dead one is not sent again");
     // Each time the one before is dead.
     for mood in [Mood::RotateOddly, Mood::Rotate] {
