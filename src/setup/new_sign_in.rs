@@ -74,7 +74,7 @@ pub struct NewSignIn {
 }
 
 impl NewSignIn {
-    /// For an account that is to be called `name`, by [oauth.`oauth`] of the config at `main`.
+    /// For an account that is to be called `name`, by the application `oauth` of the config at `main`.
     ///
     /// # Errors
     /// [`Error::NoApplication`]; [`Error::Config`] and [`Error::Unusable`] where the config has to be mended first.
