@@ -2,7 +2,7 @@
 
 use crate::auth;
 use crate::config::Fault;
-use crate::destination::imap_folder;
+use crate::destination::{gmail, imap_folder};
 use crate::net::{self, Remedy};
 use crate::pop3;
 
@@ -13,6 +13,8 @@ pub enum LoginFault {
     Pop3(#[from] pop3::Error),
     #[error("{}", imap_on_terminal(.0))]
     Imap(#[from] imap_folder::Fault),
+    #[error(transparent)]
+    Gmail(#[from] gmail::Refused),
 }
 
 impl LoginFault {
@@ -28,8 +30,14 @@ impl LoginFault {
                 )
             }
             LoginFault::Imap(fault) => {
-                matches!(fault, imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. })
+                matches!(
+                    fault,
+                    imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. }
+                        | imap_folder::Fault::Token { .. }
+                        | imap_folder::Fault::SignIn(auth::Error::SignIn(_))
+                )
             }
+            LoginFault::Gmail(refused) => refused.is_of_sign_in,
         }
     }
 
@@ -38,6 +46,7 @@ impl LoginFault {
         match self {
             LoginFault::Pop3(fault) => pop3_on_page(fault),
             LoginFault::Imap(fault) => imap_on_page(fault),
+            LoginFault::Gmail(refused) => refused.to_string(),
         }
     }
 }
