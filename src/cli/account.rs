@@ -235,7 +235,10 @@ pub async fn add(
     setup::must_be_free(&config, &name)?;
     let home = home.answers(&config, answers.to.as_ref())?;
     match (&home, &answers.to) {
-        (Some((to, home)), _) => answers.must_fit(to, home.kind.word())?,
+        (Some((to, home)), _) => {
+            answers.must_fit(to, home.kind.word())?;
+            home.way_into_gmail(&config).map_err(without_way)?;
+        }
         (None, Some(to)) => drop(answers.route(&config, to.clone(), None)?),
         (None, None) => {}
     }

@@ -132,7 +132,7 @@ impl Kind {
     pub fn another(self) -> &'static str {
         match self {
             Kind::Imap => "another IMAP server",
-            Kind::Gmail => "Gmail, with its spam check and calendar: sign in with Google",
+            Kind::Gmail => "Gmail, with its spam check and calendar: you sign in with Google",
         }
     }
 }
@@ -263,26 +263,29 @@ impl HomeAnswers {
         Err(plain(exit::USAGE, text))
     }
 
+    /// Whether the config has what leads into Gmail, if that is where the mail goes.
+    pub fn way_into_gmail(&self, config: &Config) -> Result<(), NoWay> {
+        match (self.kind, &self.oauth) {
+            (Kind::Gmail, None) => setup::ways_to(config, &Place::Gmail(GmailDraft::of("")), None).map(drop),
+            (Kind::Gmail, Some(_)) | (Kind::Imap, _) => Ok(()),
+        }
+    }
+
     fn option(&self, name: &str) -> String {
         format!("{}{name}", self.options)
     }
 
-    /// `place` as far as it is answered.
+    /// `place` as far as it is answered, but for who logs in there.
     fn applied_to(&self, place: Place) -> Place {
         match place {
-            Place::Imap(peer) => Place::Imap(changed(
-                peer,
-                &IMAP_PORTS,
-                self.host.as_ref(),
-                self.port,
-                self.tls,
-                self.user.as_ref(),
-            )),
+            Place::Imap(peer) => {
+                Place::Imap(changed(peer, &IMAP_PORTS, self.host.as_ref(), self.port, self.tls, None))
+            }
             Place::Gmail(gmail) => Place::Gmail(GmailDraft {
-                user: self.user.clone().unwrap_or(gmail.user),
                 url: self.url.clone().unwrap_or(gmail.url),
                 never_mark_spam: self.never_mark_spam.unwrap_or(gmail.never_mark_spam),
                 process_for_calendar: self.process_for_calendar.unwrap_or(gmail.process_for_calendar),
+                ..gmail
             }),
         }
     }
@@ -295,7 +298,7 @@ pub enum Added {
     Not,
 }
 
-/// Asks for a new destination, logs in there, and adds it to the config.
+/// Asks for a new destination, logs in there, and adds it to the config. It has a `name` by now where it was answered beforehand.
 pub async fn add(
     person: &Person,
     config: &Config,
@@ -303,21 +306,20 @@ pub async fn add(
     answers: &HomeAnswers,
 ) -> anyhow::Result<Added> {
     let work = Work { person, config, answers, before: None };
-    if answers.kind == Kind::Gmail
-        && answers.oauth.is_none()
-        && let Err(no_way) = setup::ways_to(config, &Place::Gmail(GmailDraft::of("")), None)
-    {
-        return not_added(person, no_way);
-    }
+    let is_given = name.is_some();
     let name = match name {
         Some(name) => name.clone(),
-        None => ask_name(person, config, answers.kind)?,
+        None => match answers.way_into_gmail(config) {
+            Ok(()) => ask_name(person, config, answers.kind)?,
+            Err(no_way) => return Ok(not_added(&no_way)),
+        },
     };
     let (place, only_oauth) = work.begin().await?;
     let mut home = HomeDraft { name: name.clone(), place };
     let oauth = match work.ways(&home.place, only_oauth) {
         Ok(ways) => choose_way(person, ways, &answers.option("oauth"))?,
-        Err(no_way) => return not_added(person, no_way),
+        Err(no_way) if is_given => return Err(without_way(no_way)),
+        Err(no_way) => return Ok(not_added(&no_way)),
     };
     let login = work.log_in(&mut home, oauth.as_deref()).await?;
     make_sure_of(&config.file)?;
@@ -345,13 +347,10 @@ fn ask_name(person: &Person, config: &Config, kind: Kind) -> anyhow::Result<Dest
     }
 }
 
-/// Where somebody can be asked, they choose another.
-fn not_added(person: &Person, no_way: NoWay) -> anyhow::Result<Added> {
-    if person.is_absent() {
-        return Err(without_way(no_way));
-    }
+/// Somebody is there who can choose another one.
+fn not_added(no_way: &NoWay) -> Added {
     print(&format!("{}\n\n{}\n", no_way.text, no_way.block));
-    Ok(Added::Not)
+    Added::Not
 }
 
 /// A destination that is being added, or changed.
@@ -436,11 +435,11 @@ impl Work<'_> {
         if oauth.is_some() || password_file.is_some() {
             return Ok(vec![oauth.clone()]);
         }
-        let mut ways = setup::ways_to(self.config, place, only_oauth)?;
-        if let Some(now) = self.before.map(|before| before.oauth) {
-            ways.retain(|way| way.as_deref() != now);
-            ways.insert(0, now.map(str::to_owned));
-        }
+        let ways = setup::ways_to(self.config, place, only_oauth);
+        let Some(now) = self.before.map(|before| before.oauth) else { return ways };
+        let mut ways = ways.unwrap_or_default();
+        ways.retain(|way| way.as_deref() != now);
+        ways.insert(0, now.map(str::to_owned));
         Ok(ways)
     }
 
@@ -453,13 +452,12 @@ impl Work<'_> {
                 None => Some(self.password()?),
             };
             self.ask_server(&mut home.place)?;
-            let login: NewLogin = match (password, oauth) {
-                (Some(password), _) => password.into(),
-                (None, oauth) => {
-                    let oauth = oauth.unwrap_or_default();
+            let login: NewLogin = match oauth {
+                Some(oauth) => {
                     let new = self.sign_in(home, oauth, signed_in.take()).await?;
                     signed_in.insert(new).clone().into()
                 }
+                None => password.unwrap_or_default().into(),
             };
             let host = home.place.host();
             print(&format!("Logging in to {host} ...\n"));
@@ -522,6 +520,9 @@ pub async fn edit(file: &Path, name: &DestinationName, change: &HomeChange) -> a
     answers.must_fit()?;
     let work = Work { person: &person, config: &config, answers: &answers, before: Some(&before) };
     let mut home = HomeDraft { place: answers.applied_to(before.home.place.clone()), name: name.clone() };
+    if let Some(user) = &answers.user {
+        user.clone_into(home.place.user_mut());
+    }
     let login = match answers.say_nothing() {
         true if person.is_absent() && before.oauth.is_some() => {
             let text = "nothing was said to be changed; mailferry edit-destination --help lists what can be";

@@ -297,8 +297,8 @@ impl<'a> Task<'a> {
             (Aim::New | Aim::Change, _) => "/".into(),
         };
         let instead = match self.is_gmail {
-            true => ("?kind=imap", "An IMAP server instead"),
-            false => ("?kind=gmail", "Gmail, with its spam check and calendar, instead: sign in with Google"),
+            true => ("?kind=imap", "To an IMAP server instead"),
+            false => ("?kind=gmail", "Into Gmail instead, with its spam check and calendar"),
         };
         DestinationPage {
             title,
