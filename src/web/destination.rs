@@ -271,7 +271,8 @@ impl<'a> Task<'a> {
             Err(no_way) => (self.fields(form, vec![None]), no_way.block),
         };
         let complaints = complaints.at(&mut fields);
-        let told = self.account.iter().flat_map(login_told).chain(told).collect();
+        let about = (self.is_gmail && self.before.is_none()).then(|| ABOUT_GMAIL.to_owned().into());
+        let told = self.account.iter().flat_map(login_told).chain(about).chain(told).collect();
         DestinationPage { seen, told, complaints, block, fields, ..self.empty_page() }
     }
 
@@ -347,11 +348,15 @@ impl<'a> Task<'a> {
     }
 }
 
+/// What somebody chooses it for.
+const ABOUT_GMAIL: &str = "Mail comes in as Gmail's own fetcher brought it: the spam check looks at it, and invitations reach the \
+    calendar. By IMAP, neither happens.";
+
 /// In the words of Gmail's own settings, where it has some.
 fn gmail_fields(form: &HomeForm, ways: Vec<Option<String>>) -> Vec<Field> {
     let user = Field::text("user", "Gmail address", &form.login.user);
     let mut fields = vec![
-        user.hint("Whose mailbox it is: you sign in with Google as this one next."),
+        user.hint("Whose mailbox it is: you sign in with Google as this one."),
         Field::check("never_mark_spam", "Never send it to Spam", form.never_mark_spam == "yes")
             .hint("Unless you tick this, Gmail's spam check decides, as it does of all mail."),
         Field::check(
