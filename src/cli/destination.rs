@@ -21,10 +21,10 @@ use super::{exit, page, people, plain, print};
 
 /// A destination that is added with the account.
 #[derive(Args)]
-#[command(next_help_heading = "A new destination, which --to gives its name")]
+#[command(next_help_heading = "A new destination, called as --to says [default: home, or gmail]")]
 pub struct NewHome {
     /// What it is: an IMAP server, or Gmail by Google's API, with its spam check and its calendar [default: imap]
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "KIND", value_enum)]
     to_kind: Option<Kind>,
     /// The IMAP server [default: what is known of the address that --to-user is]
     #[arg(long, value_name = "HOST")]

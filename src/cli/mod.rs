@@ -148,9 +148,9 @@ enum Command {
     /// the answers as options, with --yes for the rest; the password comes from --password-file. With --oauth, or where the
     /// provider lets programs in by OAuth alone, somebody signs in first: the code or the address for that is printed.
     ///
-    /// Its mail goes to a destination of the config, by --to, or to a new one, which is logged in to and added: by --to-user
-    /// and what else begins with --to-. For an IMAP server, --to-user me@example.org --to-password-file FILE may be enough;
-    /// for Gmail by Google's API, --to-kind gmail --to-user me@gmail.com, with an [oauth.google] in the config.
+    /// Its mail goes to a destination of the config, by --to, or to a new one, which is logged in to and added first: what
+    /// begins with --to- says which. For an IMAP server, --to-user me@example.org --to-password-file FILE may be enough; for
+    /// Gmail by Google's API, --to-kind gmail --to-user me@gmail.com, with an [oauth.google] in the config.
     Add {
         /// Its mail address
         #[arg(value_name = "ADDRESS")]
@@ -176,9 +176,9 @@ enum Command {
     /// Change a destination: its server, who logs in there and how, and what Gmail does with the mail
     ///
     /// What the options do not say stays; without any, all of it is asked. It logs in there first; what waited for the
-    /// destination is tried again at once. Where somebody signs in by OAuth, another user or another server has them sign in
-    /// anew, and so has --oauth, which takes the place of a password. A password has to be in a file, as `add` and the page
-    /// save it; others are changed where they are.
+    /// destination is tried again at once. By OAuth, somebody signs in for that, where the user, the server or the application
+    /// is another one: the code or the address is printed, and only then the old sign-in ends. A password has to be in a file,
+    /// as `add` and the page save it; others are changed where they are.
     EditDestination {
         /// Its name, as `status` shows it
         #[arg(value_name = "DESTINATION", value_parser = destination_name)]

@@ -11,6 +11,7 @@ use crate::dovecot::{Dovecot, PASSWORD};
 use crate::ferry::{Ferry, message};
 use crate::identity_provider::IdentityProvider;
 use crate::terminal::{DOWN, Terminal};
+use crate::web::browser::House;
 use crate::web::chromium::Chromium;
 
 /// A mailbox `old` with one message, and neither an account nor a destination yet.
@@ -202,6 +203,29 @@ async fn options_that_fit_no_new_destination_are_refused() {
         let ran = ferry.run(&words).await.expect_code(64);
         assert!(ran.stderr.contains(said), "{more:?}: {ran:?}");
     }
+}
+
+#[tokio::test]
+async fn the_page_says_what_to_write_where_there_is_no_application() {
+    let house = House::start("").await;
+    let mut browser = house.first_browser().await;
+    let typed = [("name", "home"), ("user", "you@outlook.com"), ("password", "")];
+    let seen = browser.post("/destinations/add", &typed).await;
+    assert_eq!(seen.status, 422);
+    let html = seen.html();
+    assert!(
+        html.text.contains("deploy/oauth.md") && html.text.contains("[oauth.microsoft]"),
+        "{}",
+        html.text
+    );
+    let seen = browser.get("/destinations/add?kind=gmail").await;
+    let html = seen.html();
+    assert!(html.text.contains("deploy/oauth.md") && html.text.contains("[oauth.google]"), "{}", html.text);
+    let typed = [("name", "gmail"), ("user", "you@gmail.com")];
+    let seen = browser.post("/destinations/add?kind=gmail", &typed).await;
+    assert_eq!(seen.status, 422);
+    assert!(!main_file(&house.ferry).contains("destination"));
+    house.end().await;
 }
 
 /// Fills in the form of an IMAP server by OAuth, and sends it.
