@@ -228,6 +228,33 @@ async fn the_page_says_what_to_write_where_there_is_no_application() {
     house.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_typed_in_after_somebody_went_back_adds_nothing() {
+    let Scene { provider, dovecot, ferry, _folder } = house(IdentityProvider::config).await;
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let port = dovecot.imap.to_string();
+    let server =
+        [("host", "127.0.0.1"), ("tls", "none"), ("port", port.as_str()), ("user", ME), ("oauth", "test")];
+    for name in ["home", "other"] {
+        let typed = [&server[..], &[("name", name), ("password", "")]].concat();
+        let html = browser.submit("/destinations/add", &typed).await.html();
+        assert!(html.text.contains("WXYZ-1234"), "{}", html.text);
+        if name == "home" {
+            let back = html.elements.iter().filter_map(|it| it.get("href")).find(|to| to.contains("draft="));
+            let back = back.unwrap().to_owned();
+            let html = browser.get(&back).await.html();
+            assert_eq!(html.attribute("user", "value"), Some(ME), "what was answered is there");
+        }
+        // Both codes were asked for at the same intervals, this one for longer.
+        provider.type_codes_in();
+    }
+    browser.look_for("/", "other (IMAP)").await;
+    let text = main_file(&house.ferry);
+    assert!(text.contains("[destination.other]") && !text.contains("[destination.home]"), "{text}");
+    house.end().await;
+}
+
 /// Fills in the form of an IMAP server by OAuth, and sends it.
 async fn log_in(window: &Chromium, scene: &Mailbox, user: &str) {
     window.read("A name for it").await;
