@@ -435,7 +435,8 @@ impl Newcomer<'_> {
                 (None, Some(oauth)) => {
                     let main = &self.config.file;
                     let new = NewSignIn::for_account(main, oauth, self.name, &peer.user);
-                    let new = sign_in(signed_in.take(), oauth, &peer.user, new).await?;
+                    let new = NewSignIn::or_new(signed_in.take(), oauth, &peer.user, new).await?;
+                    login::of_newcomer(&new).await?;
                     signed_in.insert(new).clone().into()
                 }
                 (password, _) => NewLogin::Password(password.unwrap_or_default()),
@@ -454,21 +455,6 @@ impl Newcomer<'_> {
             }
         }
     }
-}
-
-/// Waits until somebody has signed in, unless they are `known` to have for this very user. `new` is for who has not.
-pub(super) async fn sign_in(
-    known: Option<NewSignIn>,
-    oauth: &str,
-    user: &str,
-    new: impl Future<Output = Result<NewSignIn, setup::Error>>,
-) -> anyhow::Result<NewSignIn> {
-    if let Some(known) = known.filter(|known| known.is_for(oauth, user)) {
-        return Ok(known);
-    }
-    let new = new.await?;
-    login::consent(&new.sign_in, login::Way::Any).await?;
-    Ok(new)
 }
 
 /// `options` begin with this: `--` or `--to-`.

@@ -13,11 +13,11 @@ use crate::net::Tls;
 use crate::setup::{self, NewLogin, NewSignIn, NoWay, OwnHome, Suggestion};
 
 use super::account::{
-    TlsWord, accepted, ask_server, changed, choose_way, make_sure_of, new_password, password, sign_in,
-    take_up, tell, warn, without_way, yes_or_no,
+    TlsWord, accepted, ask_server, changed, choose_way, make_sure_of, new_password, password, take_up, tell,
+    warn, without_way, yes_or_no,
 };
 use super::person::{Person, Question};
-use super::{exit, page, people, plain, print};
+use super::{exit, login, page, people, plain, print};
 
 /// A destination that is added with the account.
 #[derive(Args)]
@@ -508,7 +508,9 @@ impl Work<'_> {
             setup::check_home(self.config, self.before, home, &new.clone().into())?;
             Ok(new)
         };
-        sign_in(known, oauth, home.place.user(), new).await
+        let new = NewSignIn::or_new(known, oauth, home.place.user(), new).await?;
+        login::of_newcomer(&new).await?;
+        Ok(new)
     }
 }
 

@@ -123,9 +123,20 @@ impl NewSignIn {
         }
     }
 
-    /// Whether it is good for this user, by this application.
-    pub fn is_for(&self, oauth: &str, user: &str) -> bool {
-        self.oauth == oauth && self.sign_in.user == user
+    /// The one that is `known`, where it is good for this user, by this application; else the `new` one.
+    ///
+    /// # Errors
+    /// Those of `new`.
+    pub async fn or_new(
+        known: Option<NewSignIn>,
+        oauth: &str,
+        user: &str,
+        new: impl Future<Output = Result<NewSignIn, Error>>,
+    ) -> Result<NewSignIn, Error> {
+        match known.filter(|known| known.oauth == oauth && known.sign_in.user == user) {
+            Some(known) => Ok(known),
+            None => new.await,
+        }
     }
 
     /// Whether somebody has signed in.

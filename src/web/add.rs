@@ -404,13 +404,12 @@ impl LoginForm {
         complaints: &mut Complaints,
     ) -> Option<NewLogin> {
         let (name, peer) = (name?, peer?);
-        if let Some(NewLogin::SignIn(known)) = &draft.login
-            && draft.peer == *peer
-            && known.is_for(&self.oauth, &peer.user)
-        {
-            return Some(NewLogin::SignIn(known.clone()));
-        }
-        let new = NewSignIn::for_account(&config.file, &self.oauth, name, &peer.user).await;
+        let known = match &draft.login {
+            Some(NewLogin::SignIn(known)) if draft.peer == *peer => Some((**known).clone()),
+            _ => None,
+        };
+        let new = NewSignIn::for_account(&config.file, &self.oauth, name, &peer.user);
+        let new = NewSignIn::or_new(known, &self.oauth, &peer.user, new).await;
         new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
             .map(NewLogin::from)
             .ok()

@@ -513,22 +513,16 @@ impl Task<'_> {
         {
             return Some(None);
         }
-        if let Some(known) = self.known(asked)
-            && home.place.opens_as(&known.home.place)
-            && known.login.is_for(oauth, home.place.user())
-        {
-            return Some(Some(known.login.into()));
-        }
-        let new = match NewSignIn::for_home(&self.config.file, oauth, home).await {
-            Ok(new) => NewLogin::from(new),
-            Err(error) => {
-                complaints.add("oauth", format!("{}.", capitalised(&error.to_string())));
-                return None;
-            }
+        let known = self.known(asked).filter(|known| home.place.opens_as(&known.home.place));
+        let new = async {
+            let new = NewSignIn::for_home(&self.config.file, oauth, home).await?;
+            // What the config would refuse is said before anybody signs in.
+            setup::check_home(self.config, self.before, home, &new.clone().into())?;
+            Ok(new)
         };
-        // What the config would refuse is said before anybody signs in.
-        match setup::check_home(self.config, self.before, home, &new) {
-            Ok(()) => Some(Some(new)),
+        let known = known.map(|known| known.login);
+        match NewSignIn::or_new(known, oauth, home.place.user(), new).await {
+            Ok(new) => Some(Some(new.into())),
             Err(error) => {
                 complaints_of_home(error, complaints);
                 None
