@@ -82,7 +82,7 @@ impl NewSignIn {
         // The account is not in it, but the key of the tokens is.
         let config = config::load_with_secret_of(main, name).await?;
         let application = application(&config, oauth)?;
-        prepare_key(&config).map_err(Error::Unusable)?;
+        prepare_key(&config).await.map_err(Error::Unusable)?;
         let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
         let mut login = config::new_login(application, Holder::new_account(name), user).await?;
         login.keep_by(&keeper);
@@ -104,8 +104,7 @@ impl NewSignIn {
 
     /// Whoever has signed in has to do so again: no server takes it.
     pub async fn undo(&self) {
-        // Memory loses nothing but what it is told to.
-        let _ = self.keeper.forget(&self.sign_in.holder).await;
+        self.sign_in.undo().await;
     }
 
     /// For the account, which is in the config by now.
