@@ -75,7 +75,8 @@ impl Refusal {
             | Refusal::Refused(reason)
             | Refusal::Passing(reason)
             | Refusal::Odd { reason, .. } => reason,
-            Refusal::Pending | Refusal::SlowDown => "nobody has consented yet".into(),
+            Refusal::Pending => "nobody has consented yet".into(),
+            Refusal::SlowDown => "the provider wants to be asked less often".into(),
         }
     }
 }
@@ -188,7 +189,10 @@ fn hushed<'s>(text: &str, secrets: impl Iterator<Item = &'s str>) -> String {
         Some(Url::parse_with_params("http://x/", [("", secret)]).ok()?.query()?.get(1..)?.to_owned())
     };
     let forms = secrets.flat_map(|secret| [Some(secret.to_owned()), encoded(secret)]).flatten();
-    forms.filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(&form, "***"))
+    let mut forms: Vec<String> = forms.filter(|form| !form.is_empty()).collect();
+    // One may be a part of another.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.iter().fold(text.to_owned(), |text, form| text.replace(form, "***"))
 }
 
 /// The answer to a request for a device code.
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_repeats_what_it_was_sent_is_not_quoted_so_far() {
-        let secrets = ["1//0a+b/c=", "hunter2"];
+        let secrets = ["hunter2", "0a", "1//0a+b/c="];
         let told = hushed("no: 1//0a+b/c= 1%2F%2F0a%2Bb%2Fc%3D client_secret=hunter2", secrets.into_iter());
         assert_eq!(told, "no: *** *** client_secret=***");
     }

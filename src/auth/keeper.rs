@@ -116,11 +116,16 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 /// But not where the first answer has taken so long: others wait, and the lease has an end.
 const STUMBLE: Duration = Duration::from_secs(10);
 
+const BUSY: &str = "another process renews the token, and does not end";
+
 /// A store that is busy, or full, is asked again after so long.
 const STORE_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
 /// And then every so often, well within a lease.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
+
+/// So long the end of the process waits for it.
+const LAST_TRIES: Duration = Duration::from_secs(20);
 
 /// How often a process looks whether another one has renewed it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -166,9 +171,7 @@ impl Keeper {
             if grant.is_fresh(now.timestamp()) && !is_refused {
                 return Ok(grant.access.into());
             }
-            let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
-            let lease = self.0.store.lease(&sign_in.holder, stored.revision, now, until).await;
-            if lease.map_err(Error::Local)? {
+            if self.lease(&sign_in.holder, stored.revision).await.map_err(Error::Local)? {
                 // To its end, also where nobody waits for it any more: a new refresh token must not be lost on the way.
                 let (keeper, sign_in) = (self.clone(), sign_in.clone());
                 let renewal = async move { keeper.renew(&sign_in, stored, grant, is_refused).await };
@@ -178,7 +181,7 @@ impl Keeper {
                 return Ok(grant.access.into());
             }
             if waiting_since.elapsed() > LEASE {
-                return Err(Error::Unavailable("another process renews the token, and does not end".into()));
+                return Err(Error::Unavailable(BUSY.into()));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -239,21 +242,65 @@ impl Keeper {
     /// # Errors
     /// A clause; then nothing has changed.
     pub async fn rename(&self, old: &Holder, new: &Holder) -> Result<bool, String> {
-        self.hand_over(old, self, new).await
+        if old == new { self.has(old).await } else { self.hand_over(old, self, new).await }
     }
 
-    /// As [`Keeper::rename`], to a holder whose grants `other` keeps.
+    /// As [`Keeper::rename`], to a holder whose grants `other` keeps. Where somebody has signed in there already, and later, that
+    /// sign-in stays.
     ///
     /// # Errors
     /// A clause; then it is still `old`'s.
     pub async fn hand_over(&self, old: &Holder, other: &Keeper, new: &Holder) -> Result<bool, String> {
+        let turn = self.turn(old);
+        let _turn = turn.lock().await;
         self.store_unstored(old).await?;
-        let Some(stored) = self.0.store.load(old).await? else { return Ok(false) };
-        let plain = (self.0.key)()?.open(old.as_str(), &stored.sealed);
-        let sealed = (other.0.key)()?.seal(new.as_str(), &plain.ok_or("it opens with another key only")?)?;
-        other.0.store.save(new, Stored { sealed, ..stored }, None).await?;
-        self.0.store.remove(old).await?;
-        Ok(true)
+        let Some(stored) = self.leased(old).await? else { return Ok(false) };
+        let revision = stored.revision;
+        let handed_over = self.take_place(other, new, old, stored).await;
+        if handed_over.is_err() {
+            self.0.store.release(old, revision).await?;
+        }
+        handed_over.map(|()| true)
+    }
+
+    async fn take_place(
+        &self,
+        other: &Keeper,
+        new: &Holder,
+        old: &Holder,
+        stored: Stored,
+    ) -> Result<(), String> {
+        let is_better = |there: Stored| {
+            there.ended.is_none() && (stored.ended.is_some() || there.consented_at > stored.consented_at)
+        };
+        if !other.0.store.load(new).await?.is_some_and(is_better) {
+            let plain = (self.0.key)()?.open(old.as_str(), &stored.sealed);
+            let sealed =
+                (other.0.key)()?.seal(new.as_str(), &plain.ok_or("it opens with another key only")?)?;
+            other.0.store.save(new, Stored { sealed, ..stored }, None).await?;
+        }
+        self.0.store.remove(old).await
+    }
+
+    /// What is there, when nobody else is renewing it.
+    async fn leased(&self, holder: &Holder) -> Result<Option<Stored>, String> {
+        let waiting_since = tokio::time::Instant::now();
+        loop {
+            let Some(stored) = self.0.store.load(holder).await? else { return Ok(None) };
+            if self.lease(holder, stored.revision).await? {
+                return Ok(Some(stored));
+            }
+            if waiting_since.elapsed() > LEASE {
+                return Err(BUSY.into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn lease(&self, holder: &Holder, revision: i64) -> Result<bool, String> {
+        let now = (self.0.now)();
+        let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
+        self.0.store.lease(holder, revision, now, until).await
     }
 
     /// Whether somebody has signed in for this holder.
@@ -324,7 +371,8 @@ impl Keeper {
         let stored = self.store_patiently(holder, &renewed).await;
         if stored.is_err() {
             self.unstored().insert(holder.clone(), Arc::new(renewed));
-            tokio::spawn(self.clone().store_by_and_by(holder.clone()));
+            let by_and_by = tokio::spawn(self.clone().store_by_and_by(holder.clone()));
+            drop(to_its_end(tokio::time::timeout(LAST_TRIES, by_and_by)));
         }
         stored.map_err(Error::Local)
     }
@@ -512,5 +560,28 @@ mod tests {
         let token = keeper.token(&sign_in, None).await.unwrap();
         assert_eq!(token.expose_secret(), "access-2");
         assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
+    }
+
+    #[tokio::test]
+    async fn who_is_renamed_to_the_name_there_was_stays_signed_in() {
+        let (keeper, sign_in) = (Keeper::in_memory(Utc::now).unwrap(), sign_in());
+        keeper.keep(&sign_in, granted(1)).await.unwrap();
+        assert!(keeper.rename(&sign_in.holder, &sign_in.holder).await.unwrap());
+        assert!(keeper.is_signed_in(&sign_in).await);
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_takes_the_place_of_no_better_one() {
+        let (keeper, new) = (Keeper::in_memory(Utc::now).unwrap(), sign_in());
+        let old = SignIn { holder: Holder::account("old"), ..new.clone() };
+        keeper.keep(&old, granted(1)).await.unwrap();
+        let (stored, _) = keeper.load(&old).await.unwrap();
+        let revision = stored.revision;
+        let ended = Stored { ended: Some("withdrawn".into()), ..stored };
+        keeper.0.store.save(&old.holder, ended, Some(revision)).await.unwrap();
+        keeper.keep(&new, granted(2)).await.unwrap();
+        assert!(keeper.rename(&old.holder, &new.holder).await.unwrap());
+        assert_eq!(keeper.load(&new).await.unwrap().1.refresh, "refresh-2");
+        assert!(!keeper.has(&old.holder).await.unwrap());
     }
 }

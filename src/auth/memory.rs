@@ -1,6 +1,7 @@
 //! Grants that rest nowhere: of somebody who signs in for what may never be saved.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -11,11 +12,14 @@ use super::keeper::{Stored, TokenStore};
 
 /// In the memory of this process, which no other one can see: whoever asks for a lease has it.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<Holder, Stored>>);
+pub struct Memory {
+    grants: Mutex<HashMap<Holder, Stored>>,
+    saves: AtomicI64,
+}
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, HashMap<Holder, Stored>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has(&self, holder: &Holder, revision: i64) -> bool {
@@ -36,9 +40,8 @@ impl TokenStore for Memory {
     ) -> BoxFuture<'a, Result<bool, String>> {
         let is_wanted = instead_of.is_none_or(|revision| self.has(holder, revision));
         if is_wanted {
-            let mut all = self.lock();
-            let revision = all.get(holder).map_or(1, |before| before.revision + 1);
-            all.insert(holder.clone(), Stored { revision, ..stored });
+            let revision = self.saves.fetch_add(1, Ordering::SeqCst);
+            self.lock().insert(holder.clone(), Stored { revision, ..stored });
         }
         Box::pin(ready(Ok(is_wanted)))
     }

@@ -244,6 +244,13 @@ impl SignIn {
         }
     }
 
+    /// Whoever has signed in has to do so again. Where the store cannot be had, what is in it stays.
+    pub async fn undo(&self) {
+        if let Some(keeper) = &self.keeper {
+            let _ = keeper.forget(&self.holder).await;
+        }
+    }
+
     /// What a server's refusal of a fresh token may mean, as a clause.
     pub fn refused(&self) -> String {
         format!(

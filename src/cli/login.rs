@@ -34,6 +34,11 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
     let (config, sign_in) = setup::sign_in_for(file, whom).await?;
     page::open_ledger(&config.ledger).await?;
     consent(&sign_in, way).await?;
+    if !setup::is_still(file, whom, &sign_in).await {
+        // It is nobody's any more, and must not wait for another one of that name.
+        sign_in.undo().await;
+        return Err(plain(exit::CONFIG, "what was signed in for has been changed meanwhile; run this again"));
+    }
     tell_end(&config, whom).await?;
     take_up(&config, whom).await?;
     try_it(config, whom).await

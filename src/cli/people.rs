@@ -220,12 +220,21 @@ pub async fn rename(file: &Path, old: &AccountName, new: &AccountName) -> anyhow
     let config = config::load_without_secrets(file).await?;
     let ledger = daemon::hold(&config.ledger).await?;
     let outcome = ledger.rename(old, new).await;
-    let closed = ledger.close().await;
-    outcome?;
-    closed?;
-    print(&format!("`{old}` is now `{new}` in the ledger\n"));
-    if let Err(reason) = setup::rename_sign_in(file, old, new).await {
-        print(&format!("what `{old}` had signed in for is lost ({reason}); run `mailferry login {new}`\n"));
+    ledger.close().await?;
+    let unknown = match outcome {
+        // Perhaps it was renamed, and its sign-in could not be.
+        Err(fault @ ledger::Error::NoSuchAccount { .. }) => Some(fault),
+        outcome => outcome.map(|()| None)?,
+    };
+    match (setup::rename_sign_in(file, old, new).await, unknown) {
+        (Ok(false), Some(fault)) => return Err(fault.into()),
+        (Err(reason), _) => {
+            let text = format!(
+                "what `{old}` has signed in for could not be moved ({reason}); run this again, or `mailferry login {new}`"
+            );
+            return Err(plain(exit::LATER, text));
+        }
+        (Ok(_), _) => print(&format!("`{old}` is now `{new}` in the ledger\n")),
     }
     Ok(exit::OK)
 }

@@ -29,6 +29,19 @@ impl Tokens {
         self.visitor.get_or_try_init(|| Ledger::visit(&self.path)).await
     }
 
+    /// Whether nobody has signed in.
+    ///
+    /// # Errors
+    /// A clause.
+    pub async fn is_empty(&self) -> Result<bool, String> {
+        let visitor = match self.visitor().await {
+            Err(Error::Missing(_)) => return Ok(true),
+            visitor => visitor.map_err(|e| e.to_string())?,
+        };
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM tokens)";
+        sqlx::query_scalar(sql).fetch_one(&visitor.readers).await.map_err(|e| self.fault(&e))
+    }
+
     fn fault(&self, fault: &sqlx::Error) -> String {
         Error::sql(&self.path, fault).to_string()
     }
@@ -56,12 +69,13 @@ impl TokenStore for Tokens {
     ) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
             let visitor = self.visitor().await.map_err(|e| e.to_string())?;
+            // By chance: no revision comes again, also where the row was removed meanwhile. SQLite's integers have a sign.
             let sql = "
                 INSERT INTO tokens (holder, sealed, revision, consented_at, ends_at, ended)
-                SELECT $1, $2, 1, $3, $4, $5
+                SELECT $1, $2, random() & 0x7fffffffffffffff, $3, $4, $5
                 WHERE $6 IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE holder = $1 AND revision = $6)
                 ON CONFLICT (holder) DO UPDATE SET
-                    sealed = excluded.sealed, revision = tokens.revision + 1, leased_until = NULL,
+                    sealed = excluded.sealed, revision = excluded.revision, leased_until = NULL,
                     consented_at = excluded.consented_at, ends_at = excluded.ends_at, ended = excluded.ended";
             let saved = sqlx::query(sql)
                 .bind(holder.as_str())
@@ -85,11 +99,11 @@ impl TokenStore for Tokens {
     ) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
             let visitor = self.visitor().await.map_err(|e| e.to_string())?;
-            // Where the clock was set back, a lease may seem to last for ever.
+            // Where the clock was set back by more than a little, a lease would seem to last for ever.
             let sql = "
                 UPDATE tokens SET leased_until = $4
                 WHERE holder = $1 AND revision = $2
-                    AND (leased_until IS NULL OR leased_until <= $3 OR leased_until > $4)";
+                    AND (leased_until IS NULL OR leased_until <= $3 OR leased_until > $4 + 60)";
             let taken = sqlx::query(sql)
                 .bind(holder.as_str())
                 .bind(revision)

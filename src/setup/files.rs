@@ -355,10 +355,13 @@ fn write_change(
 pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
     let config = config::load_without_secrets(main).await?;
     let file = own_file(&config, name)?.to_owned();
-    // Its tokens would outlive it, and be there for another account of its name.
+    // Its tokens would outlive it, and be there for another account of its name. One that is not in order may have some, too, and
+    // one that has a password by now: they are in nobody's way where they cannot be had.
     let known = config.accounts.iter().find(|account| account.name == *name);
-    if known.is_some_and(|account| account.pop3.login.is_by_oauth()) {
-        end_sign_in(&config, &Whom::Account(name.clone())).await.map_err(Error::Unusable)?;
+    let is_by_oauth = known.is_some_and(|account| account.pop3.login.is_by_oauth());
+    match end_sign_in(&config, &Whom::Account(name.clone())).await {
+        Err(reason) if is_by_oauth => return Err(Error::Unusable(reason)),
+        _ => {}
     }
     on_disk(main, move || {
         let password = own_password(&config, &file);

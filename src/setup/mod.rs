@@ -28,7 +28,7 @@ pub use new_sign_in::{NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, has_labels, route};
 pub use sign_ins::{
-    Whom, load, load_with_secret_of, load_with_secret_of_destination, rename_sign_in, sign_in_for,
+    Whom, is_still, load, load_with_secret_of, load_with_secret_of_destination, rename_sign_in, sign_in_for,
 };
 pub use suggestion::{Suggestion, Told, free_name, suggest, suggest_home};
 pub use trial::{

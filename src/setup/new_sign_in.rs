@@ -113,7 +113,7 @@ impl NewSignIn {
         if !application.has_scopes(service) {
             return Err(Error::NotOfGoogle(oauth.to_owned()));
         }
-        prepare_key(config).map_err(Error::Unusable)?;
+        prepare_key(config).await.map_err(Error::Unusable)?;
         let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
         let mut login = config::new_login(application, service, holder, user).await?;
         login.keep_by(&keeper);
@@ -123,7 +123,7 @@ impl NewSignIn {
         }
     }
 
-    /// The one that is `known`, where it is good for this user, by this application; else the `new` one.
+    /// The one that is `known`, where somebody has signed in by it as this user, by this application; else the `new` one.
     ///
     /// # Errors
     /// Those of `new`.
@@ -134,8 +134,8 @@ impl NewSignIn {
         new: impl Future<Output = Result<NewSignIn, Error>>,
     ) -> Result<NewSignIn, Error> {
         match known.filter(|known| known.oauth == oauth && known.sign_in.user == user) {
-            Some(known) => Ok(known),
-            None => new.await,
+            Some(known) if known.is_done().await => Ok(known),
+            Some(_) | None => new.await,
         }
     }
 
@@ -146,8 +146,7 @@ impl NewSignIn {
 
     /// Whoever has signed in has to do so again: no server takes it.
     pub async fn undo(&self) {
-        // Memory loses nothing but what it is told to.
-        let _ = self.keeper.forget(&self.sign_in.holder).await;
+        self.sign_in.undo().await;
     }
 
     /// For what is in the config by now.

@@ -58,8 +58,12 @@ fn keeper(config: &Config) -> Keeper {
 /// What one account has signed in for is another one's from now on. Returns whether there was anything.
 ///
 /// # Errors
-/// Why somebody has to sign in anew, a sentence's clause.
+/// A sentence's clause; then it is still the old one's.
 pub async fn rename_sign_in(path: &Path, old: &AccountName, new: &AccountName) -> Result<bool, String> {
+    let config = config::load_without_secrets(path).await.map_err(|faults| faults.to_string())?;
+    if !keeper(&config).has(&Holder::account(old)).await? {
+        return Ok(false);
+    }
     let config = config::load_with_secret_of(path, new).await.map_err(|faults| faults.to_string())?;
     keeper(&config).rename(&Holder::account(old), &Holder::account(new)).await
 }
@@ -77,11 +81,19 @@ fn key(place: &TokenKey) -> Result<Key, String> {
 /// Makes sure that what a sign-in brings can be kept: a key is made where there is to be one in a file and is none.
 ///
 /// # Errors
-/// A sentence's clause: there is none, and none can be made.
-pub(super) fn prepare_key(config: &Config) -> Result<(), String> {
+/// A sentence's clause: there is none, and none can be made; or there was one, which is not for this file to replace: its disk
+/// may come back.
+pub(super) async fn prepare_key(config: &Config) -> Result<(), String> {
     if let TokenKey::File(path) = &config.token_key
         && !path.exists()
     {
+        if !Tokens::at(&config.ledger).is_empty().await? {
+            let path = path.display();
+            return Err(format!(
+                "the key of the tokens is not in {path}, and others have signed in by it; bring it back, or if it is lost make a \
+                 new one (`openssl rand -base64 32 > {path}; chmod 600 {path}`), and they sign in anew"
+            ));
+        }
         let key = new_key()?;
         match super::files::write_secret(path, &key) {
             // Another process was quicker: that one is it.
@@ -171,8 +183,16 @@ pub async fn sign_in_for(main: &Path, whom: &Whom) -> Result<(Config, SignIn), E
         Some(Login::OAuth(sign_in)) => (**sign_in).clone(),
         Some(Login::Password(_)) | None => return Err(Error::NoSignIn),
     };
-    prepare_key(&config).map_err(Error::Unusable)?;
+    prepare_key(&config).await.map_err(Error::Unusable)?;
     Ok((config, sign_in))
+}
+
+/// Whether `whom` still signs in for just this. A config that cannot be read for a moment says nothing of it.
+pub async fn is_still(main: &Path, whom: &Whom, sign_in: &SignIn) -> bool {
+    match sign_in_for(main, whom).await {
+        Ok((_, now)) => now.is_like(sign_in),
+        Err(error) => !error.is_usage(),
+    }
 }
 
 fn login_of<'c>(config: &'c Config, name: &AccountName) -> Result<Option<&'c Login>, Error> {

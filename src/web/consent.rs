@@ -441,7 +441,10 @@ impl Page {
     /// Whether what is signed in for is still the same: user, application and rights may have been changed.
     async fn is_as_it_was(&self, consent: &Consent) -> bool {
         self.consents.has(consent)
-            && self.sign_in_for(&consent.who).await.is_ok_and(|now| now.is_like(&consent.sign_in))
+            && match &consent.who {
+                Who::Known(whom) => setup::is_still(&self.house.config, whom, &consent.sign_in).await,
+                who => self.sign_in_for(who).await.is_ok_and(|now| now.is_like(&consent.sign_in)),
+            }
     }
 
     /// Somebody who adds something is back, and the server has let them in already.
@@ -503,8 +506,8 @@ impl Page {
                 () = tokio::time::sleep(code.interval) => {}
                 () = self.house.stop.cancelled() => return,
             }
-            if !self.is_as_it_was(&consent).await {
-                break Err(CHANGED.to_owned());
+            if !self.consents.has(&consent) {
+                return;
             }
             match code.state(&consent.sign_in).await {
                 Ok(DeviceState::Waiting) => {}
@@ -563,6 +566,12 @@ impl Page {
 
     /// Goes on with what waited for it: the next poll, or the login at the server of what is being added.
     async fn signed_in(&self, consent: &Consent) -> Result<(), String> {
+        if !self.is_as_it_was(consent).await {
+            // It is nobody's any more, and must not wait for another one of that name.
+            consent.sign_in.undo().await;
+            self.consents.conclude(consent, Err(CHANGED.to_owned()));
+            return Err(CHANGED.to_owned());
+        }
         let outcome = match &consent.who {
             Who::Known(whom) => {
                 // Where that cannot be asked for, the next poll comes by itself.

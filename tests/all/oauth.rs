@@ -377,12 +377,36 @@ async fn a_renamed_account_stays_signed_in_and_a_forgotten_one_does_not() {
     scene.ferry.run(&["fetch"]).await.expect_code(0);
     let file = scene.ferry.folder().join("mailferry.toml");
     let text = fs::read_to_string(&file).unwrap().replace("[account.work]", "[account.play]");
+    scene.ferry.run(&["rename", "work", "work"]).await.expect_code(0);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    // Its key is elsewhere at the moment: it can be done again.
+    let key = scene.ferry.folder().join("mailferry.key");
+    let elsewhere = scene.ferry.folder().join("elsewhere.key");
+    fs::rename(&key, &elsewhere).unwrap();
+    let ran = scene.ferry.run(&["rename", "work", "play"]).await.expect_code(75);
+    assert!(ran.stderr.contains("run this again, or `mailferry login play`"), "{ran:?}");
+    fs::rename(&elsewhere, &key).unwrap();
     scene.ferry.run(&["rename", "work", "play"]).await.expect_code(0);
+    scene.ferry.run(&["rename", "work", "play"]).await.expect_code(64);
     scene.ferry.configure(&text);
     scene.ferry.run(&["fetch"]).await.expect_code(0);
     scene.ferry.run(&["forget", "play"]).await.expect_code(0);
     let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
     assert!(ran.stdout.contains("play: 0 new, 0 delivered; failed: nobody has signed in yet"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_key_takes_the_place_of_one_that_is_missing() {
+    let scene = Scene::new().await;
+    scene.sign_in(&["work"]).await;
+    let key = scene.ferry.folder().join("mailferry.key");
+    let elsewhere = scene.ferry.folder().join("elsewhere.key");
+    fs::rename(&key, &elsewhere).unwrap();
+    let ran = scene.ferry.run(&["login", "work"]).await.expect_code(78);
+    assert!(ran.stderr.contains("bring it back, or if it is lost make a new one (`openssl rand"), "{ran:?}");
+    assert!(!key.exists());
+    fs::rename(&elsewhere, &key).unwrap();
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

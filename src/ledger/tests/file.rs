@@ -71,7 +71,7 @@ async fn a_first_start_that_was_cut_off_is_made_up_for() {
     let folder = tempfile::tempdir().unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file(&folder)).create_if_missing(true);
     let mut killed = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::migrate::Migrate::ensure_migrations_table(&mut killed, "_sqlx_migrations").await.unwrap();
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut killed).await.unwrap();
     drop(killed);
     assert_eq!(Ledger::visit(&file(&folder)).await.unwrap_err(), Error::Older(file(&folder)));
     House::at(folder, Utc::now()).await.ledger.close().await.unwrap();

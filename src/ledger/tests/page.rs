@@ -50,3 +50,24 @@ async fn what_is_delivered_is_counted_whatever_becomes_of_it() {
     house.ledger.forget(&account()).await.unwrap();
     assert!(house.ledger.report().status().await.unwrap().accounts.is_empty());
 }
+
+#[tokio::test]
+async fn a_revision_of_a_sign_in_never_comes_again() {
+    use crate::auth::{Holder, Stored, TokenStore};
+    let house = House::new().await;
+    let tokens = Tokens::at(&file(&house.folder));
+    let holder = Holder::account("work");
+    let stored = |sealed: &[u8]| {
+        let (consented_at, ends_at, ended) = (house.now, None, None);
+        Stored { sealed: sealed.to_vec(), revision: 0, consented_at, ends_at, ended }
+    };
+    assert!(tokens.is_empty().await.unwrap());
+    tokens.save(&holder, stored(b"first"), None).await.unwrap();
+    assert!(!tokens.is_empty().await.unwrap());
+    let under_way = tokens.load(&holder).await.unwrap().unwrap().revision;
+    // It is signed out, and somebody signs in anew, while the first one is being renewed.
+    tokens.remove(&holder).await.unwrap();
+    tokens.save(&holder, stored(b"second"), None).await.unwrap();
+    assert!(!tokens.save(&holder, stored(b"first, renewed"), Some(under_way)).await.unwrap());
+    assert_eq!(tokens.load(&holder).await.unwrap().unwrap().sealed, b"second");
+}

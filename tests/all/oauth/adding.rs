@@ -261,3 +261,16 @@ async fn begin(window: &Chromium, scene: &Mailbox) {
     window.is_fit_for_all().await;
     window.press(None, "Log in").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_of_an_account_that_is_not_in_order_goes_with_it() {
+    let scene = house(IdentityProvider::config).await;
+    let (code, said) = signed_in(&scene, add(&scene, ME, &["--oauth", "test", "--yes"])).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(kept(&scene.ferry).await, 1);
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[oauth.test]", "[oauth.other]")).unwrap();
+    scene.ferry.run(&["delete", ME, "--yes"]).await.expect_code(0);
+    assert_eq!(kept(&scene.ferry).await, 0);
+}

@@ -104,6 +104,20 @@ async fn a_landing_is_done_to_its_end_where_the_browser_hangs_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_config_that_cannot_be_read_for_a_moment_ends_no_sign_in() {
+    let mut visit = Visit::new().await;
+    let landing = visit.landing().await;
+    let path = visit.path(&landing);
+    let text = std::fs::read_to_string(visit.house.ferry.folder().join("mailferry.toml")).unwrap();
+    visit.house.ferry.configure(&format!("{text}\n[web"));
+    let seen = visit.house.browser().get(&path).await;
+    assert!(seen.status == 200 && seen.body.contains("mailferry can log in as"), "{seen:?}");
+    visit.house.ferry.configure(&text);
+    visit.house.daemon.wait_for("account=work new=1").await;
+    visit.house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_goes_by_what_is_signed_in_for_now() {
     let mut visit = Visit::new().await;
     let landing = visit.landing().await;
