@@ -74,9 +74,14 @@ impl Holder {
         Holder(format!("destination/{name}"))
     }
 
-    /// An account that is being added.
-    pub fn new_account(name: impl fmt::Display) -> Holder {
+    /// An account or a destination that is being added.
+    pub fn newcomer(name: impl fmt::Display) -> Holder {
         Holder(format!("new/{name}"))
+    }
+
+    /// A destination that is being changed.
+    pub fn changed_destination(name: impl fmt::Display) -> Holder {
+        Holder(format!("changed/{name}"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -84,10 +89,11 @@ impl Holder {
     }
 
     /// What a person types to sign in.
-    fn command(&self) -> String {
+    pub fn command(&self) -> String {
         match self.0.split_once('/') {
             Some(("destination", name)) => format!("mailferry login --destination {name}"),
             Some(("new", _)) => "mailferry add".into(),
+            Some(("changed", name)) => format!("mailferry edit-destination {name}"),
             Some((_, name)) => format!("mailferry login {name}"),
             None => "mailferry login".into(),
         }

@@ -1,55 +1,26 @@
-//! `add`, `edit`, `pause`, `resume`, `delete`: accounts that have files of their own. `edit-destination`: where their mail goes.
+//! `add`, `edit`, `pause`, `resume`, `delete`: accounts that have files of their own.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::draft::{
-    self, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, POP3_PORTS, PeerDraft, Ports,
-};
+use crate::config::draft::{self, AccountDraft, ENCRYPTIONS, POP3_PORTS, PeerDraft, Ports};
 use crate::config::{self, Account, Config};
 use crate::ledger::{Ledger, Request};
-use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
+use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route};
 use crate::net::Tls;
 use crate::setup::{
     self, Mailbox, NewLogin, NewSignIn, NoWay, RouteAnswers, Saved, Suggestion, Told, Unusable,
 };
 
+use super::destination::{self, Added, HomeAnswers, Kind, NewHome};
 use super::person::{Person, Question};
 use super::{counted, exit, login, page, people, plain, print};
 
-/// What of an IMAP server is to be another; what is not said stays.
-#[derive(Args)]
-pub struct ServerAnswers {
-    /// The IMAP server
-    #[arg(long, value_name = "HOST")]
-    host: Option<String>,
-    /// Its port [default: 993, or 143 with --tls starttls, where --tls changes it]
-    #[arg(long)]
-    port: Option<u16>,
-    /// How the connection is encrypted
-    #[arg(long, value_enum)]
-    tls: Option<TlsWord>,
-    /// Who logs in
-    #[arg(long)]
-    user: Option<String>,
-    /// A file with the password, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// Ask nothing
-    #[arg(short, long)]
-    yes: bool,
-}
-
-impl ServerAnswers {
-    fn applied_to(&self, peer: PeerDraft, ports: &Ports) -> PeerDraft {
-        changed(peer, ports, self.host.as_ref(), self.port, self.tls, self.user.as_ref())
-    }
-}
-
-fn changed(
+pub(super) fn changed(
     mut peer: PeerDraft,
     ports: &Ports,
     host: Option<&String>,
@@ -124,7 +95,7 @@ pub struct Answers {
 type Labels = Vec<String>;
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TlsWord {
+pub(super) enum TlsWord {
     Implicit,
     Starttls,
     None,
@@ -136,7 +107,7 @@ enum ImportWord {
     New,
 }
 
-fn yes_or_no(text: &str) -> Result<bool, &'static str> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, &'static str> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -203,20 +174,7 @@ impl Answers {
     /// The route to the destination that is answered, or else to `to`.
     fn route(&self, config: &Config, to: DestinationName, before: Option<&Route>) -> anyhow::Result<Route> {
         let to = self.to.clone().unwrap_or(to);
-        let is_for_mailboxes = self.folder.is_some()
-            || self.labels.is_some()
-            || [self.skip_inbox, self.mark_read, self.junk].contains(&Some(true));
-        if is_for_mailboxes && word(config, &to) == "webhook" {
-            let text = format!(
-                "--folder, --skip-inbox, --labels, --mark-read and --junk are for mailboxes, and {to} is a webhook; leave \
-                 them out"
-            );
-            return Err(plain(exit::USAGE, text));
-        }
-        if self.folder.is_some() && word(config, &to) == "gmail" {
-            let text = format!("--folder is for IMAP, and {to} is Gmail, which has labels; take --labels");
-            return Err(plain(exit::USAGE, text));
-        }
+        self.must_fit(&to, word(config, &to))?;
         let answers = RouteAnswers {
             to: to.as_str(),
             folder: self.folder.as_deref(),
@@ -226,6 +184,25 @@ impl Answers {
             junk: self.junk,
         };
         Ok(setup::route(config, answers, before)?)
+    }
+
+    /// Whether a destination of the kind with this word can do what is answered.
+    fn must_fit(&self, to: &DestinationName, word: &str) -> anyhow::Result<()> {
+        let is_for_mailboxes = self.folder.is_some()
+            || self.labels.is_some()
+            || [self.skip_inbox, self.mark_read, self.junk].contains(&Some(true));
+        if is_for_mailboxes && word == "webhook" {
+            let text = format!(
+                "--folder, --skip-inbox, --labels, --mark-read and --junk are for mailboxes, and {to} is a webhook; leave \
+                 them out"
+            );
+            return Err(plain(exit::USAGE, text));
+        }
+        if self.folder.is_some() && word == "gmail" {
+            let text = format!("--folder is for IMAP, and {to} is Gmail, which has labels; take --labels");
+            return Err(plain(exit::USAGE, text));
+        }
+        Ok(())
     }
 
     fn applied_to_peer(&self, peer: PeerDraft) -> PeerDraft {
@@ -244,6 +221,7 @@ pub async fn add(
     address: Option<String>,
     name: Option<AccountName>,
     answers: Answers,
+    home: NewHome,
 ) -> anyhow::Result<u8> {
     let person = Person::new(answers.yes);
     let config = open(&config::place(file)).await?;
@@ -255,8 +233,14 @@ pub async fn add(
     let name =
         name.ok_or_else(|| plain(exit::USAGE, "no name can be made of this address; give one with --name"))?;
     setup::must_be_free(&config, &name)?;
-    if let Some(to) = &answers.to {
-        answers.route(&config, to.clone(), None)?;
+    let home = home.answers(&config, answers.to.as_ref())?;
+    match (&home, &answers.to) {
+        (Some((to, home)), _) => {
+            answers.must_fit(to, home.kind.word())?;
+            home.way_into_gmail(&config).map_err(without_way)?;
+        }
+        (None, Some(to)) => drop(answers.route(&config, to.clone(), None)?),
+        (None, None) => {}
     }
     let suggestion = settings(&person, &answers, &address, &config).await?;
     let oauth = ask_way(&person, &answers, &config, &suggestion)?;
@@ -266,7 +250,8 @@ pub async fn add(
     print(&format!("Logged in: {mailbox}\n"));
     let leave_copy = ask_leave_copy(&person, answers.leave_copy, None)?;
     let import = ask_import(&person, answers.import, &mailbox)?;
-    let Goal { config, route, is_new } = ask_route(&person, config.clone(), &answers, None).await?;
+    let Goal { config, route, is_new } =
+        ask_route(&person, config.clone(), &answers, home.as_ref(), None).await?;
     if !person.confirm(&format!("Save the account {name}?"), true)? {
         print(&match is_new {
             true => format!("The account was not saved; the destination {} stays.\n", route.to),
@@ -285,7 +270,7 @@ pub async fn add(
     take_up(&config).await
 }
 
-fn warn(saved: &Saved) {
+pub(super) fn warn(saved: &Saved) {
     for warning in &saved.warnings {
         print(&format!("warning: {warning}\n"));
     }
@@ -324,13 +309,25 @@ fn ask_way(
     if answers.oauth.is_some() {
         return Ok(answers.oauth.clone());
     }
-    let ways = setup::ways_in(config, suggestion).map_err(|NoWay { text, block }| {
-        print(&format!("\n{block}\n"));
-        plain(exit::USAGE, text)
-    })?;
+    let ways = setup::ways_in(config, suggestion).map_err(without_way)?;
     if answers.password_file.is_some() && ways.contains(&None) {
         return Ok(None);
     }
+    choose_way(person, ways, "--oauth")
+}
+
+/// Nobody can sign in, and this is what the config lacks.
+pub(super) fn without_way(NoWay { text, block }: NoWay) -> anyhow::Error {
+    print(&format!("\n{block}\n"));
+    plain(exit::USAGE, text)
+}
+
+/// One of the ways to log in; the first is the default.
+pub(super) fn choose_way(
+    person: &Person,
+    ways: Vec<Option<String>>,
+    option: &str,
+) -> anyhow::Result<Option<String>> {
     let text = |way: &Option<String>| match way {
         None => "with a password".to_owned(),
         Some(name) => format!("by OAuth, as [oauth.{name}] of the config says"),
@@ -338,19 +335,19 @@ fn ask_way(
     let choices: Vec<(String, usize)> = ways.iter().map(text).zip(0..).collect();
     let chosen = match choices.len() {
         1 => 0,
-        _ => person.choose(Question { text: "How to sign in", option: "--oauth" }, &choices)?,
+        _ => person.choose(Question { text: "How to sign in", option }, &choices)?,
     };
     Ok(ways.into_iter().nth(chosen).flatten())
 }
 
-fn tell(suggestion: &Suggestion) {
+pub(super) fn tell(suggestion: &Suggestion) {
     for Told { text, link } in &suggestion.told {
         print(&format!("  {text}{}\n", link.map(|link| format!(" {link}")).unwrap_or_default()));
     }
 }
 
 /// What is suggested, once the person has said yes to it; else without a host.
-fn accepted(person: &Person, suggestion: Suggestion) -> anyhow::Result<Suggestion> {
+pub(super) fn accepted(person: &Person, suggestion: Suggestion) -> anyhow::Result<Suggestion> {
     match &suggestion.question {
         Some(question) if !person.confirm(question, false)? => {
             let peer = PeerDraft { host: String::new(), ..suggestion.peer };
@@ -394,7 +391,7 @@ async fn open(file: &Path) -> anyhow::Result<Config> {
 }
 
 /// Sees to it that there is a main file to write to.
-fn make_sure_of(file: &Path) -> anyhow::Result<()> {
+pub(super) fn make_sure_of(file: &Path) -> anyhow::Result<()> {
     if !file.exists() {
         setup::create(file)?;
         print(&format!("There was no config yet: {} is new\n", file.display()));
@@ -425,7 +422,7 @@ impl Newcomer<'_> {
                 Some(_) => None,
                 None => Some(password(person, answers.password_file.as_deref())?),
             };
-            ask_server(person, peer, "POP3 server", &POP3_PORTS)?;
+            ask_server(person, peer, "POP3 server", &POP3_PORTS, "--")?;
             match setup::must_be_another(self.config, self.name, peer) {
                 Err(error) if person.is_absent() => return Err(error.into()),
                 Err(error) => {
@@ -436,7 +433,10 @@ impl Newcomer<'_> {
             }
             let login = match (password, self.oauth) {
                 (None, Some(oauth)) => {
-                    let new = self.sign_in(oauth, &peer.user, signed_in.take()).await?;
+                    let main = &self.config.file;
+                    let new = NewSignIn::for_account(main, oauth, self.name, &peer.user);
+                    let new = NewSignIn::or_new(signed_in.take(), oauth, &peer.user, new).await?;
+                    login::of_newcomer(&new).await?;
                     signed_in.insert(new).clone().into()
                 }
                 (password, _) => NewLogin::Password(password.unwrap_or_default()),
@@ -455,29 +455,28 @@ impl Newcomer<'_> {
             }
         }
     }
-
-    /// Waits until somebody has signed in, unless they have for this very user.
-    async fn sign_in(&self, oauth: &str, user: &str, known: Option<NewSignIn>) -> anyhow::Result<NewSignIn> {
-        if let Some(known) = known.filter(|known| known.is_for(oauth, user)) {
-            return Ok(known);
-        }
-        let new = NewSignIn::new(&self.config.file, oauth, self.name, user).await?;
-        login::consent(&new.sign_in, login::Way::Any).await?;
-        Ok(new)
-    }
 }
 
-fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: &Ports) -> anyhow::Result<()> {
+/// `options` begin with this: `--` or `--to-`.
+pub(super) fn ask_server(
+    person: &Person,
+    peer: &mut PeerDraft,
+    text: &str,
+    ports: &Ports,
+    options: &str,
+) -> anyhow::Result<()> {
+    let option = |name| format!("{options}{name}");
     let known = Some(peer.host.as_str()).filter(|host| !host.is_empty());
-    peer.host = person.line(Question { text, option: "--host" }, known)?;
+    peer.host = person.line(Question { text, option: &option("host") }, known)?;
     let mut ways = ENCRYPTIONS.map(|(text, tls)| (text.to_owned(), tls));
     // What was answered before comes first.
     ways.sort_by_key(|(_, tls)| *tls != peer.tls);
-    let tls = person.choose(Question { text: "Encryption", option: "--tls" }, &ways)?;
+    let tls = person.choose(Question { text: "Encryption", option: &option("tls") }, &ways)?;
     let port = if peer.port == 0 || tls != peer.tls { ports.of(tls) } else { peer.port };
     peer.tls = tls;
     peer.port = loop {
-        let answer = person.line(Question { text: "Port", option: "--port" }, Some(&port.to_string()))?;
+        let question = Question { text: "Port", option: &option("port") };
+        let answer = person.line(question, Some(&port.to_string()))?;
         match answer.parse() {
             Ok(port) if port > 0 => break port,
             _ => print("A port is a number from 1 to 65535.\n"),
@@ -489,7 +488,7 @@ fn ask_server(person: &Person, peer: &mut PeerDraft, text: &str, ports: &Ports) 
 /// A password out of a file, or else typed unseen.
 pub(super) fn password(person: &Person, file: Option<&Path>) -> anyhow::Result<SecretString> {
     let Some(file) = file else {
-        return new_password(person, "Password");
+        return new_password(person, Question { text: "Password", option: "--password-file" });
     };
     let shown = file.display();
     let mut bytes = Vec::new();
@@ -505,9 +504,9 @@ pub(super) fn password(person: &Person, file: Option<&Path>) -> anyhow::Result<S
 }
 
 /// A password that is typed unseen, until it is one.
-fn new_password(person: &Person, text: &str) -> anyhow::Result<SecretString> {
+pub(super) fn new_password(person: &Person, question: Question<'_>) -> anyhow::Result<SecretString> {
     loop {
-        let typed = person.password(Question { text, option: "--password-file" })?;
+        let typed = person.password(question)?;
         match draft::parse_secret(typed.expose_secret().as_bytes().to_vec()) {
             Ok(password) => return Ok(password),
             Err(reason) => print(&format!("That is no password: it {reason}.\n")),
@@ -569,18 +568,28 @@ struct Goal {
     is_new: bool,
 }
 
-/// A destination of the config, once it has let us in, or a new IMAP server that is added to it.
+/// A destination of the config, once it has let us in, or a new one that is added to it: as `home` says, if it does.
 async fn ask_route(
     person: &Person,
     mut config: Config,
     answers: &Answers,
+    home: Option<&(DestinationName, HomeAnswers)>,
     before: Option<&Route>,
 ) -> anyhow::Result<Goal> {
     let (to, is_new) = loop {
-        let Some(to) = ask_destination(person, &config, answers, before)? else {
-            let (with_home, to) = add_home(person, config).await?;
-            config = with_home;
-            break (to, true);
+        let chosen = match home {
+            Some((name, home)) => Chosen::New(Some(name), Cow::Borrowed(home)),
+            None => ask_destination(person, &config, answers, before)?,
+        };
+        let to = match chosen {
+            Chosen::Known(to) => to,
+            Chosen::New(name, home) => match destination::add(person, &config, name, &home).await? {
+                Added::As(to) => {
+                    config = config::load_without_secrets(&config.file).await?;
+                    break (to, true);
+                }
+                Added::Not => continue,
+            },
         };
         // Whatever is wrong with it, it is where the mail goes.
         if before.is_some_and(|before| before.to == to) {
@@ -626,27 +635,34 @@ async fn ask_route(
     Ok(Goal { config, route, is_new })
 }
 
-/// `None`: another IMAP server.
-fn ask_destination(
+enum Chosen<'a> {
+    Known(DestinationName),
+    /// With its name and what else is answered beforehand.
+    New(Option<&'a DestinationName>, Cow<'a, HomeAnswers>),
+}
+
+fn ask_destination<'a>(
     person: &Person,
     config: &Config,
     answers: &Answers,
     before: Option<&Route>,
-) -> anyhow::Result<Option<DestinationName>> {
+) -> anyhow::Result<Chosen<'a>> {
     if let Some(to) = &answers.to {
-        return Ok(Some(to.clone()));
+        return Ok(Chosen::Known(to.clone()));
     }
-    let mut ways: Vec<(String, Option<usize>)> = Vec::new();
-    for (at, destination) in config.destinations.iter().enumerate() {
-        ways.push((format!("{} ({})", destination.name, destination.word), Some(at)));
-    }
-    let is_other = |at: usize| before.is_none_or(|before| before.to != config.destinations[at].name);
-    ways.sort_by_key(|(_, at)| at.is_some_and(is_other));
+    let known = config.destinations.iter();
+    let mut known: Vec<(&DestinationName, &str)> = known.map(|known| (&known.name, known.word)).collect();
+    known.sort_by_key(|(name, _)| before.is_none_or(|before| before.to != **name));
+    let mut ways: Vec<(String, Result<&DestinationName, Kind>)> =
+        known.into_iter().map(|(name, word)| (format!("{name} ({word})"), Ok(name))).collect();
     if !person.is_absent() {
-        ways.push(("another IMAP server".to_owned(), None));
+        ways.extend(Kind::ALL.map(|kind| (kind.another().to_owned(), Err(kind))));
     }
     let chosen = person.choose(Question { text: "Deliver to", option: "--to" }, &ways)?;
-    Ok(chosen.and_then(|at| config.destinations.get(at)).map(|destination| destination.name.clone()))
+    Ok(match chosen {
+        Ok(to) => Chosen::Known(to.clone()),
+        Err(kind) => Chosen::New(None, Cow::Owned(HomeAnswers::none(kind))),
+    })
 }
 
 /// A folder, or [`ARCHIVE`].
@@ -683,56 +699,8 @@ fn ask_labels(person: &Person, before: &[String]) -> anyhow::Result<Vec<String>>
     }
 }
 
-/// Asks for an IMAP server, logs in there, and adds it to the config.
-async fn add_home(person: &Person, config: Config) -> anyhow::Result<(Config, DestinationName)> {
-    let names = config.destinations.iter().map(|destination| destination.name.as_str());
-    let usual = if names.into_iter().any(|name| name == "home") { None } else { Some("home") };
-    let name = loop {
-        let name = person.line(Question { text: "A name for it", option: "--to" }, usual)?;
-        match DestinationName::new(&name) {
-            Some(name) if config.destinations.iter().any(|known| known.name == name) => {
-                print(&format!("There is a destination {name} already.\n"));
-            }
-            Some(name) => break name,
-            None => print(&format!("A name has {NAME_RULE}.\n")),
-        }
-    };
-    let mut peer = PeerDraft { host: String::new(), port: 0, tls: Tls::Implicit, user: String::new() };
-    loop {
-        let known = Some(peer.user.as_str()).filter(|user| !user.is_empty());
-        peer.user = person.line(Question { text: "User name there", option: "--to" }, known)?;
-        if peer.host.is_empty() {
-            match setup::suggest_home(&peer.user, config.lookup.as_ref()).await {
-                Ok(suggestion) => {
-                    tell(&suggestion);
-                    let typed = std::mem::replace(&mut peer, accepted(person, suggestion)?.peer).user;
-                    if typed != peer.user {
-                        print(&format!("  The user name there is {}.\n", peer.user));
-                    }
-                }
-                Err(reason) => print(&format!("  {reason}\n")),
-            }
-        }
-        let password = new_password(person, "Password there")?;
-        ask_server(person, &mut peer, "IMAP server", &IMAP_PORTS)?;
-        let home = HomeDraft { name: name.clone(), peer: peer.clone() };
-        print(&format!("Logging in to {} ...\n", peer.host));
-        match setup::log_in_home(peer.net(), &peer.user, &password).await {
-            Ok(told) => {
-                print(&format!("Logged in: {told}\n"));
-                make_sure_of(&config.file)?;
-                setup::add_home(&config.file, home, password).await?;
-                let file = &config.file;
-                print(&format!("Added the destination {name} to {}\n", file.display()));
-                return Ok((config::load_without_secrets(file).await?, name));
-            }
-            Err(reason) => print(&format!("That did not work. {}: {reason}\n", peer.host)),
-        }
-    }
-}
-
 /// Lets the mailferry that runs, if one does, take the changed config over.
-async fn take_up(config: &Config) -> anyhow::Result<u8> {
+pub(super) async fn take_up(config: &Config) -> anyhow::Result<u8> {
     if !Ledger::is_held(&config.ledger) {
         print("Nothing polls yet: `mailferry run` does, and `mailferry fetch` does once.\n");
         return Ok(exit::OK);
@@ -766,7 +734,8 @@ fn given_changes(
     Ok((after, password))
 }
 
-const FOR_ANOTHER: &str = "Password for the new server or user";
+const FOR_ANOTHER: Question<'static> =
+    Question { text: "Password for the new server or user", option: "--password-file" };
 
 /// Asks for all that can be changed, and offers what is.
 async fn ask_changes(
@@ -778,7 +747,7 @@ async fn ask_changes(
     let mut after = before.clone();
     after.peer.user =
         person.line(Question { text: "User name", option: "--user" }, Some(&before.peer.user))?;
-    ask_server(person, &mut after.peer, "POP3 server", &POP3_PORTS)?;
+    ask_server(person, &mut after.peer, "POP3 server", &POP3_PORTS, "--")?;
     let password = match after.peer == before.peer {
         _ if by_oauth => None,
         true => person.password_if_new("New password (empty keeps the one that is known)")?,
@@ -791,7 +760,7 @@ async fn ask_changes(
     after.import = person.choose(Question { text: "Import", option: "--import" }, &imports)?;
     match &before.routes[..] {
         [route] => {
-            let goal = ask_route(person, config.clone(), &Answers::default(), Some(route)).await?;
+            let goal = ask_route(person, config.clone(), &Answers::default(), None, Some(route)).await?;
             after.routes = vec![goal.route];
         }
         routes => print(&format!("It has {} destinations, which are changed in its file.\n", routes.len())),
@@ -843,34 +812,6 @@ pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow:
     if is_let_in && Ledger::is_held(&config.ledger) {
         // Whatever failed with the old password may be well now.
         people::leave(&config, &Request::Poll { account: name.clone() }).await?;
-    }
-    Ok(code)
-}
-
-/// Changes how an IMAP destination is reached, once it has let us in.
-pub async fn edit_destination(
-    file: &Path,
-    name: &DestinationName,
-    server: &ServerAnswers,
-) -> anyhow::Result<u8> {
-    let config = config::load_without_secrets(file).await?;
-    let (before, _) = setup::own_home(&config, name.as_str())?;
-    let peer = server.applied_to(before.peer.clone(), &IMAP_PORTS);
-    let person = Person::new(server.yes);
-    let password = match &server.password_file {
-        Some(file) => password(&person, Some(file))?,
-        None => new_password(&person, "Password there")?,
-    };
-    setup::change_home(&config, HomeDraft { peer, ..before }, Some(password)).await?;
-    print(&format!("Changed the destination {name} in {}\n", file.display()));
-    let code = take_up(&config).await?;
-    if Ledger::is_held(&config.ledger) {
-        let retry = Request::Retry { account: None, id: None, destination: Some(name.clone()) };
-        people::leave(&config, &retry).await?;
-        // A poll that is under way still goes by the old password, and may find the destination failing once more.
-        for account in setup::who_shows(&config, name) {
-            people::leave(&config, &Request::Poll { account }).await?;
-        }
     }
     Ok(code)
 }

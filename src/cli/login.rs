@@ -17,7 +17,7 @@ use crate::auth::{self, Address, DeviceCode, DeviceState, SignIn, TokenStore};
 use crate::config::Config;
 use crate::ledger::{Ledger, Tokens};
 use crate::printable::printable;
-use crate::setup::{self, Whom};
+use crate::setup::{self, NewSignIn, Whom};
 
 use super::typed::Typed;
 use super::{exit, page, plain, print};
@@ -44,8 +44,16 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
     try_it(config, whom).await
 }
 
+/// Until somebody has signed in for what is being added or changed, unless they have.
+pub async fn of_newcomer(new: &NewSignIn) -> anyhow::Result<()> {
+    match new.is_done().await {
+        true => Ok(()),
+        false => consent(&new.sign_in, Way::Any).await,
+    }
+}
+
 /// Until somebody has signed in.
-pub async fn consent(sign_in: &SignIn, way: Way) -> anyhow::Result<()> {
+async fn consent(sign_in: &SignIn, way: Way) -> anyhow::Result<()> {
     let has_codes = sign_in.settings.device_url.is_some();
     match way {
         Way::Code if !has_codes => {

@@ -3,6 +3,7 @@
 mod account;
 mod check;
 mod demo;
+mod destination;
 mod dry_run;
 mod fetch;
 mod import_state;
@@ -146,6 +147,10 @@ enum Command {
     /// Without a config it makes a first one. A mailferry that is running takes the account up at once. In a script, give
     /// the answers as options, with --yes for the rest; the password comes from --password-file. With --oauth, or where the
     /// provider lets programs in by OAuth alone, somebody signs in first: the code or the address for that is printed.
+    ///
+    /// Its mail goes to a destination of the config, by --to, or to a new one, which is logged in to and added first: what
+    /// begins with --to- says which. For an IMAP server, --to-user me@example.org --to-password-file FILE may be enough; for
+    /// Gmail by Google's API, --to-kind gmail --to-user me@gmail.com, with an [oauth.google] in the config.
     Add {
         /// Its mail address
         #[arg(value_name = "ADDRESS")]
@@ -155,6 +160,8 @@ enum Command {
         name: Option<AccountName>,
         #[command(flatten)]
         answers: account::Answers,
+        #[command(flatten)]
+        home: destination::NewHome,
     },
     /// Change an account that has a file of its own
     ///
@@ -166,16 +173,18 @@ enum Command {
         #[command(flatten)]
         answers: account::Answers,
     },
-    /// Change how an IMAP destination is reached: its server, who logs in, the password
+    /// Change a destination: its server, who logs in there and how, and what Gmail does with the mail
     ///
-    /// It logs in there first; what waited for the destination is tried again at once. The password has to be in a file,
+    /// What the options do not say stays; without any, all of it is asked. It logs in there first; what waited for the
+    /// destination is tried again at once. By OAuth, somebody signs in for that, where the user, the server or the application
+    /// is another one: the code or the address is printed, and only then the old sign-in ends. A password has to be in a file,
     /// as `add` and the page save it; others are changed where they are.
     EditDestination {
         /// Its name, as `status` shows it
         #[arg(value_name = "DESTINATION", value_parser = destination_name)]
         destination: DestinationName,
         #[command(flatten)]
-        server: account::ServerAnswers,
+        change: destination::HomeChange,
     },
     /// Poll an account no more, until `resume`
     Pause {
@@ -418,8 +427,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     if let Command::Demo { once } = cli.command {
         return demo::demo(once, &log).await;
     }
-    if let Command::Add { address, name, answers } = cli.command {
-        return account::add(cli.config, address, name, answers).await;
+    if let Command::Add { address, name, answers, home } = cli.command {
+        return account::add(cli.config, address, name, answers, home).await;
     }
     if let Command::Schema { .. } = cli.command {
         print(webhook::SCHEMA);
@@ -455,8 +464,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             login::login(&file, &whom, way).await
         }
         Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
-        Command::EditDestination { destination, server } => {
-            account::edit_destination(&file, &destination, &server).await
+        Command::EditDestination { destination, change } => {
+            destination::edit(&file, &destination, &change).await
         }
         Command::Pause { account } => account::pause(&file, &account, true).await,
         Command::Resume { account } => account::pause(&file, &account, false).await,

@@ -22,7 +22,7 @@ use super::surroundings::local_zone;
 use super::value::{parse_duration, spelled};
 use super::{Account, Config, keys, raw, secret, value};
 use crate::auth::{Holder, Login};
-use crate::destination::imap_folder;
+use crate::destination::gmail;
 use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
 
@@ -46,7 +46,7 @@ pub struct AccountDraft {
     pub paused: bool,
 }
 
-/// What a new account's file says of how it logs in.
+/// What the config says of how somebody logs in.
 #[derive(Clone, Copy, Debug)]
 pub enum LoginKey<'a> {
     /// The file that holds its password, relative to the folder of the config.
@@ -55,11 +55,28 @@ pub enum LoginKey<'a> {
     OAuth(&'a str),
 }
 
-/// An IMAP destination, but for its password.
+/// A destination, but for what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeDraft {
     pub name: DestinationName,
-    pub peer: PeerDraft,
+    pub place: Place,
+}
+
+/// Where mail goes that setup can see to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Imap(PeerDraft),
+    Gmail(GmailDraft),
+}
+
+/// A mailbox of Gmail, by its API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GmailDraft {
+    pub user: String,
+    /// Where the API is.
+    pub url: String,
+    pub never_mark_spam: bool,
+    pub process_for_calendar: bool,
 }
 
 /// In seconds. People count days here, not weeks.
@@ -91,10 +108,7 @@ impl AccountDraft {
         let mut document = DocumentMut::new();
         let table = document.as_table_mut();
         self.peer.write(table, None);
-        match login {
-            LoginKey::PasswordIn(file) => set(table, "password", in_file(file)),
-            LoginKey::OAuth(name) => set(table, "oauth", name.into()),
-        }
+        login.write(table);
         for (key, value) in self.terms() {
             set(table, key, value);
         }
@@ -164,20 +178,29 @@ impl PeerDraft {
 }
 
 impl HomeDraft {
-    /// An IMAP destination as the config has it.
-    pub fn of(name: &DestinationName, settings: &imap_folder::Settings) -> HomeDraft {
-        let net = &settings.peer;
-        let peer =
-            PeerDraft { host: net.host.clone(), port: net.port, tls: net.tls, user: settings.user.clone() };
-        HomeDraft { name: name.clone(), peer }
+    /// A destination as the config has it; `None` for a webhook.
+    pub fn of(name: &DestinationName, kind: &super::Kind) -> Option<HomeDraft> {
+        let place = match kind {
+            super::Kind::Imap(settings) => {
+                let (net, user) = (&settings.peer, settings.user.clone());
+                Place::Imap(PeerDraft { host: net.host.clone(), port: net.port, tls: net.tls, user })
+            }
+            super::Kind::Gmail(settings) => Place::Gmail(GmailDraft {
+                user: settings.user.clone(),
+                url: settings.url.clone(),
+                never_mark_spam: settings.never_mark_spam,
+                process_for_calendar: settings.process_for_calendar,
+            }),
+            super::Kind::Webhook(_) => return None,
+        };
+        Some(HomeDraft { name: name.clone(), place })
     }
 
-    /// `text`, a main file, with this destination at its end. `password` is the file that holds it, relative to the folder of the
-    /// config.
+    /// `text`, a main file, with this destination at its end.
     ///
     /// # Errors
     /// Where `text` is not TOML, or has a destination of that name.
-    pub fn add_to(&self, text: &str, password: &Path) -> Result<String, String> {
+    pub fn add_to(&self, text: &str, login: Option<LoginKey<'_>>) -> Result<String, String> {
         let mut document = parse(text)?;
         let destinations = document.entry("destination").or_insert_with(|| {
             let mut table = Table::new();
@@ -189,28 +212,140 @@ impl HomeDraft {
             return Err(format!("there is a destination {} already; choose another name", self.name));
         }
         let mut table = Table::new();
-        set(&mut table, "kind", "imap".into());
-        self.peer.write(&mut table, None);
-        set(&mut table, "password", in_file(password));
+        set(&mut table, "kind", self.place.word().into());
+        self.place.write(&mut table, None);
+        if let Some(login) = login {
+            login.write(&mut table);
+        }
         destinations.insert(self.name.as_str(), Item::Table(table));
         Ok(document.to_string())
     }
 
     /// `text`, a main file in which this destination is `before`, changed to mean this. What is the same keeps its wording,
-    /// comments stay. `password` is the file that holds it, relative to the folder of the config.
+    /// comments stay; without `login` what opens it stays.
     ///
     /// # Errors
     /// Where `text` is not TOML, or this destination no table of its own.
-    pub fn rewrite(&self, text: &str, before: &HomeDraft, password: &Path) -> Result<String, String> {
+    pub fn rewrite(
+        &self,
+        text: &str,
+        before: &HomeDraft,
+        login: Option<LoginKey<'_>>,
+    ) -> Result<String, String> {
         let mut document = parse(text)?;
         let table = document.get_mut("destination").and_then(|all| all.get_mut(self.name.as_str()));
         let table = table.and_then(Item::as_table_mut);
         let table = table.ok_or_else(|| {
             format!("has no table [destination.{}] that could be changed; change it there by hand", self.name)
         })?;
-        self.peer.write(table, Some(&before.peer));
-        set(table, "password", in_file(password));
+        self.place.write(table, Some(&before.place));
+        if let Some(login) = login {
+            login.write(table);
+        }
         Ok(document.to_string())
+    }
+}
+
+impl Place {
+    /// What somebody signs in for.
+    pub fn service(&self) -> Service {
+        match self {
+            Place::Imap(_) => Service::Imap,
+            Place::Gmail(_) => Service::Gmail,
+        }
+    }
+
+    pub fn user(&self) -> &str {
+        match self {
+            Place::Imap(peer) => &peer.user,
+            Place::Gmail(gmail) => &gmail.user,
+        }
+    }
+
+    pub fn user_mut(&mut self) -> &mut String {
+        match self {
+            Place::Imap(peer) => &mut peer.user,
+            Place::Gmail(gmail) => &mut gmail.user,
+        }
+    }
+
+    /// What is logged in to, as people call it.
+    pub fn host(&self) -> &str {
+        match self {
+            Place::Imap(peer) => &peer.host,
+            Place::Gmail(_) => "Gmail",
+        }
+    }
+
+    /// Whether what opens `other` may be shown here: it is the same user of the same server.
+    pub fn opens_as(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Imap(one), Place::Imap(other)) => one == other,
+            (Place::Gmail(one), Place::Gmail(other)) => (&one.user, &one.url) == (&other.user, &other.url),
+            (Place::Imap(_), Place::Gmail(_)) | (Place::Gmail(_), Place::Imap(_)) => false,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Place::Imap(_) => "imap",
+            Place::Gmail(_) => "gmail",
+        }
+    }
+
+    fn write(&self, table: &mut Table, before: Option<&Place>) {
+        match (self, before) {
+            (Place::Imap(peer), Some(Place::Imap(before))) => peer.write(table, Some(before)),
+            (Place::Imap(peer), _) => peer.write(table, None),
+            (Place::Gmail(gmail), Some(Place::Gmail(before))) => gmail.write(table, before),
+            (Place::Gmail(gmail), _) => {
+                set(table, "user", gmail.user.as_str().into());
+                gmail.write(table, &GmailDraft::of(&gmail.user));
+            }
+        }
+    }
+}
+
+impl GmailDraft {
+    /// With all defaults.
+    pub fn of(user: &str) -> GmailDraft {
+        GmailDraft {
+            user: user.to_owned(),
+            url: gmail::URL.to_owned(),
+            never_mark_spam: false,
+            process_for_calendar: true,
+        }
+    }
+
+    fn write(&self, table: &mut Table, before: &GmailDraft) {
+        if self.user != before.user {
+            set(table, "user", self.user.as_str().into());
+        }
+        if self.url != before.url {
+            set(table, "url", self.url.as_str().into());
+        }
+        if self.never_mark_spam != before.never_mark_spam {
+            set(table, "never_mark_spam", self.never_mark_spam.into());
+        }
+        if self.process_for_calendar != before.process_for_calendar {
+            set(table, "process_for_calendar", self.process_for_calendar.into());
+        }
+    }
+}
+
+impl LoginKey<'_> {
+    /// In the place of the one before it.
+    fn write(self, table: &mut Table) {
+        match self {
+            LoginKey::PasswordIn(file) => {
+                table.remove("oauth");
+                set(table, "password", in_file(file));
+            }
+            LoginKey::OAuth(name) => {
+                table.remove("password");
+                set(table, "oauth", name.into());
+            }
+        }
     }
 }
 
@@ -379,6 +514,18 @@ pub fn read(
         RawLogin::OAuth(oauth) => oauth.login(Service::Pop3, Holder::account(name), &raw.peer.user, None),
     };
     Ok((with_login(file.to_owned(), raw, login), warnings))
+}
+
+/// Reads `text` as the main file would be read, for what of it is wrong.
+///
+/// # Errors
+/// All that is.
+pub fn read_main(config: &Config, text: &str) -> Result<(), Faults> {
+    let folder = std::path::absolute(&config.file).ok();
+    let folder = folder.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let zone = local_zone(&|name| std::env::var_os(name));
+    let document = Document::new(&config.file, text, folder, None);
+    raw::config(&document, &zone).map(drop).map_err(Faults)
 }
 
 fn parse(text: &str) -> Result<DocumentMut, String> {

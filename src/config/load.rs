@@ -368,13 +368,13 @@ async fn by_oauth(
     Ok(oauth.login(service, holder, user, secret))
 }
 
-/// How `user` signs in by this application for POP3, for an account that is not in the config yet.
+/// How `user` signs in by this application, for what is not in the config yet.
 ///
 /// # Errors
 /// The secret of the application, or its `ca_file`, cannot be had.
-pub async fn new_login(oauth: &OAuth, holder: Holder, user: &str) -> Result<Login, Faults> {
+pub async fn new_login(oauth: &OAuth, service: Service, holder: Holder, user: &str) -> Result<Login, Faults> {
     let safe = Safe { env: &|name| std::env::var_os(name), secrets: Secrets::Fetch };
-    let login = by_oauth(oauth, Service::Pop3, holder, user, &safe).await;
+    let login = by_oauth(oauth, service, holder, user, &safe).await;
     login.map_err(|fault| Faults(vec![fault]))
 }
 
@@ -393,6 +393,11 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
         RawKind::Imap(RawImap { peer: Peer { login: RawLogin::Password(password), .. }, .. })
             if password.is_in_file()
     );
+    let oauth = match &raw.kind {
+        RawKind::Imap(RawImap { peer: Peer { login: RawLogin::OAuth(oauth), .. }, .. })
+        | RawKind::Gmail(RawGmail { oauth, .. }) => Some(oauth.name.clone()),
+        RawKind::Imap(_) | RawKind::Webhook(_) => None,
+    };
     let (word, kind) = match raw.kind {
         RawKind::Imap(RawImap { peer, daily_budget }) => {
             let (login, trust) =
@@ -432,7 +437,8 @@ async fn destination(raw: RawDestination, safe: &Safe<'_>) -> Destination {
             ("gmail", unless_at_fault(login, trust).map(settings))
         }
     };
-    Destination { name: raw.name, word, has_password_file, kind: kind.map_err(|faults| in_one_line(&faults)) }
+    let kind = kind.map_err(|faults| in_one_line(&faults));
+    Destination { name: raw.name, word, has_password_file, oauth, kind }
 }
 
 /// Where its secret cannot be had, notices go the other ways.

@@ -35,7 +35,7 @@ pub use fault::{Fault, Faults};
 pub use load::{
     load, load_text, load_with_secret_of, load_with_secret_of_destination, load_without_secrets, new_login,
 };
-pub use oauth::OAuth;
+pub use oauth::{OAuth, Service};
 pub use secret::in_file as secret_in;
 pub use surroundings::{find, place};
 pub use web::{KeyPair, Pems, Web};
@@ -108,8 +108,17 @@ pub struct Destination {
     pub word: &'static str,
     /// Its password is in a file, which setup may change; IMAP only.
     pub has_password_file: bool,
+    /// NAME of the `[oauth.NAME]` that somebody signs in by, if that opens it.
+    pub oauth: Option<String>,
     /// The error says why nothing can be delivered there: its secret or its `ca_file` cannot be had.
     pub kind: Result<Kind, String>,
+}
+
+impl Destination {
+    /// Setup may change it: there is no webhook's secret in it, and no password that it could not write anew.
+    pub fn can_be_changed(&self) -> bool {
+        self.has_password_file || self.oauth.is_some()
+    }
 }
 
 #[derive(Clone, Debug)]

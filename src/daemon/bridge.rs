@@ -337,7 +337,7 @@ pub fn configured(config: &Config) -> Configured {
             Ok(config::Kind::Webhook(_)) | Err(_) => false,
         },
         broken: destination.kind.as_ref().err().cloned(),
-        can_be_edited: destination.has_password_file,
+        can_be_edited: destination.can_be_changed(),
         in_the_clear: match &destination.kind {
             Ok(config::Kind::Imap(settings)) => settings.peer.is_in_the_clear(),
             Ok(config::Kind::Webhook(settings)) => settings.is_in_the_clear(),

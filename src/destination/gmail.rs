@@ -74,6 +74,28 @@ impl Settings {
     }
 }
 
+/// Why Gmail lets nobody in: a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    reason: String,
+    /// Whatever it is, only a person can mend it: who has signed in, or what for.
+    pub is_of_sign_in: bool,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused { reason, is_of_sign_in: false }
+    }
+}
+
+impl From<Verdict> for Refused {
+    fn from(verdict: Verdict) -> Refused {
+        let is_of_sign_in = matches!(verdict, Verdict::Paused { .. });
+        Refused { reason: verdict.into_reason(), is_of_sign_in }
+    }
+}
+
 /// Requests at a time: more would not be faster than [`Pace`] lets them be.
 const AT_ONCE: usize = 4;
 
@@ -155,17 +177,25 @@ impl Gmail {
         join_all(outgoing.iter().map(import)).await
     }
 
-    /// Asks for the labels, and says what was met.
+    /// As [`Gmail::log_in`].
     ///
     /// # Errors
     /// One sentence on why mail cannot be imported.
     pub async fn probe(&self) -> Result<String, String> {
+        self.log_in().await.map_err(|fault| fault.to_string())
+    }
+
+    /// Asks for the labels, and says what was met.
+    ///
+    /// # Errors
+    /// Why mail cannot be imported.
+    pub async fn log_in(&self) -> Result<String, Refused> {
         let net::Settings { host, port, .. } = self.connector.settings();
         let stream = self.connector.connect(CONNECT).await.map_err(|e| format!("{host}:{port}: {e}"))?;
         let seen =
             stream.certificate().map_or("not encrypted".to_owned(), |certificate| certificate.to_string());
         drop(stream);
-        let labels = labels::count(&self.api).await.map_err(Verdict::into_reason)?;
+        let labels = labels::count(&self.api).await?;
         let noun = if labels == 1 { "label" } else { "labels" };
         Ok(format!("{host}:{port}: {seen}; {} has {labels} {noun}; nothing was imported", self.settings.user))
     }

@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
 use super::new_sign_in::NewLogin;
-use super::sign_ins::end_sign_in;
-use super::trial::{Unusable, log_in_account, log_in_destination, log_in_home};
+use super::sign_ins::{Whom, end_sign_in};
+use super::trial::{Unusable, log_in_account, log_in_changed_home, log_in_destination};
 use super::words::LoginFault;
 use crate::auth::Login;
 use crate::config::draft::{self, AccountDraft, HomeDraft, LoginKey, PeerDraft};
@@ -61,6 +61,8 @@ pub enum Error {
     NoSignIn,
     #[error("there is no [oauth.{name}] in the config; it has: {}", listed(known))]
     NoApplication { name: String, known: Vec<String> },
+    #[error("[oauth.{0}] lets nobody into Gmail; name an application of Google's: deploy/oauth.md")]
+    NotOfGoogle(String),
     /// Something in the config has to be mended first, for this reason.
     #[error("{0}")]
     Unusable(String),
@@ -89,7 +91,8 @@ impl Error {
             | Error::PasswordNeeded
             | Error::ByOAuth(_)
             | Error::NoSignIn
-            | Error::NoApplication { .. } => true,
+            | Error::NoApplication { .. }
+            | Error::NotOfGoogle(_) => true,
             Error::Unusable(_)
             | Error::LoginFailed { .. }
             | Error::Unfit { .. }
@@ -119,11 +122,11 @@ fn listed(names: &[impl ToString]) -> String {
 /// What was written, for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// The account's file.
+    /// The file of the account, or that of the destination.
     pub file: PathBuf,
     /// What of it is right but unwise: a sentence each, with its place.
     pub warnings: Vec<String>,
-    /// Somebody has to sign in before it can be polled.
+    /// Somebody has to sign in before it can be logged in to.
     pub wants_sign_in: bool,
 }
 
@@ -210,18 +213,23 @@ fn checked(
 /// Nothing is saved then, but perhaps the folder for accounts.
 pub async fn add(main: &Path, account: AccountDraft, login: NewLogin) -> Result<Saved, Error> {
     let config = config::load_without_secrets(main).await?;
-    let (name, given) = (account.name.clone(), login.clone());
-    let mut saved = on_disk(main, move || add_to(&config, &account, &given)).await?;
+    let (whom, given) = (Whom::Account(account.name.clone()), login.clone());
+    let saved = on_disk(main, move || add_to(&config, &account, &given)).await?;
+    Ok(keep(main, &whom, &login, saved).await)
+}
+
+/// Keeps what was signed in for, of what is saved by now.
+async fn keep(main: &Path, whom: &Whom, login: &NewLogin, mut saved: Saved) -> Saved {
     if let NewLogin::SignIn(new) = login
-        && let Err(reason) = new.keep(main, &name).await
+        && let Err(reason) = new.keep(main, whom).await
     {
-        let text = format!(
-            "the sign-in could not be kept ({reason}); sign in again: `mailferry login {name}`, or on the page"
-        );
+        let command = whom.holder().command();
+        let text =
+            format!("the sign-in could not be kept ({reason}); sign in again: `{command}`, or on the page");
         saved.warnings.push(text);
         saved.wants_sign_in = true;
     }
-    Ok(saved)
+    saved
 }
 
 fn add_to(config: &Config, account: &AccountDraft, login: &NewLogin) -> Result<Saved, Error> {
@@ -290,7 +298,8 @@ pub async fn change(
     let (text, warnings) = rewritten(config, before, &after, password.as_ref())?;
     if is_moved && by_oauth {
         // First, as there must be no moment at which it could go there.
-        end_sign_in(config, &before.name).await.map_err(Error::Unusable)?;
+        let whom = Whom::Account(before.name.clone());
+        end_sign_in(config, &whom).await.map_err(Error::Unusable)?;
     }
     let (main, file) = (config.file.clone(), before.file.clone());
     let (config, name) = (config.clone(), before.name.clone());
@@ -350,7 +359,7 @@ pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
     // one that has a password by now: they are in nobody's way where they cannot be had.
     let known = config.accounts.iter().find(|account| account.name == *name);
     let is_by_oauth = known.is_some_and(|account| account.pop3.login.is_by_oauth());
-    match end_sign_in(&config, name).await {
+    match end_sign_in(&config, &Whom::Account(name.clone())).await {
         Err(reason) if is_by_oauth => return Err(Error::Unusable(reason)),
         _ => {}
     }
@@ -385,76 +394,91 @@ pub fn own_file<'c>(config: &'c Config, name: &AccountName) -> Result<&'c Path, 
     }
 }
 
-/// Adds an IMAP destination to the main file, with its password in a file of `secrets`.
+/// A destination of the config that can be changed.
+pub struct OwnHome<'c> {
+    pub home: HomeDraft,
+    /// NAME of the `[oauth.NAME]` that somebody signs in by; `None` is by a password.
+    pub oauth: Option<&'c str>,
+    kind: &'c config::Kind,
+}
+
+/// The destination of this name, if it is one that can be changed.
+///
+/// # Errors
+/// [`Error::NoDestination`], [`Error::HomeByHand`]; [`Error::File`] where it has to be mended first.
+pub fn own_home<'c>(config: &'c Config, name: &str) -> Result<OwnHome<'c>, Error> {
+    let found = config.destinations.iter().find(|known| known.name.as_str() == name);
+    let found = found.ok_or_else(|| Error::no_destination(config, name))?;
+    let kind = found.kind.as_ref().map_err(|reason| {
+        let reason = format!("must be mended first: {reason}");
+        Error::File { path: config.file.clone(), reason }
+    })?;
+    let home = HomeDraft::of(&found.name, kind).filter(|_| found.can_be_changed());
+    let home =
+        home.ok_or_else(|| Error::HomeByHand { name: found.name.clone(), file: config.file.clone() })?;
+    Ok(OwnHome { home, oauth: found.oauth.as_deref(), kind })
+}
+
+/// Whether a destination could be added as it is, or changed to be so, without saving it.
+///
+/// # Errors
+/// All that is wrong with it, each with its key; or what else stands in the way.
+pub fn check_home(
+    config: &Config,
+    before: Option<&OwnHome<'_>>,
+    home: &HomeDraft,
+    login: &NewLogin,
+) -> Result<(), Error> {
+    HomeFile::open(config, before, home)?.check(Some(login))
+}
+
+/// Adds a destination to the main file, with its password in a file of `secrets`, or with what was signed in for in the ledger,
+/// which has to be there.
 ///
 /// # Errors
 /// Nothing is saved then.
-pub async fn add_home(main: &Path, home: HomeDraft, password: SecretString) -> Result<(), Error> {
+pub async fn add_home(main: &Path, home: HomeDraft, login: NewLogin) -> Result<Saved, Error> {
     let config = config::load_without_secrets(main).await?;
-    on_disk(main, move || add_home_to(&config, &home, &password)).await
+    let (whom, given) = (Whom::Destination(home.name.clone()), login.clone());
+    let saved = on_disk(main, move || {
+        let file = HomeFile::open(&config, None, &home)?;
+        file.check(Some(&given))?;
+        file.write(Some(&given))
+    });
+    Ok(keep(main, &whom, &login, saved.await?).await)
 }
 
-fn add_home_to(config: &Config, home: &HomeDraft, password: &SecretString) -> Result<(), Error> {
-    let main = main_file(config);
-    let folder = folder_of(&absolute(&config.file)).join("secrets");
-    must_be_readable(&main, password)?;
-    must_be_of_use(config, &folder)?;
-    let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
-    let with = |secret: &Path| {
-        let added = home.add_to(&text, &as_in_config(config, secret));
-        added.map_err(|reason| Error::File { path: main.clone(), reason })
-    };
-    // What is wrong is said before anything is written.
-    with(&folder)?;
-    make_folder(&folder)?;
-    let secret = write_password(config, &folder, &format!("{}%", home.name), password)?;
-    let written = with(&secret).and_then(|text| replace(&main, text.as_bytes()));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&secret);
-    }
-    written
-}
-
-/// The IMAP destination of this name, if it is one that can be changed: how to reach it, and who logs in.
-///
-/// # Errors
-/// [`Error::NoDestination`], [`Error::HomeByHand`].
-pub fn own_home<'c>(config: &'c Config, name: &str) -> Result<(HomeDraft, &'c net::Settings), Error> {
-    let found = config.destinations.iter().find(|known| known.name.as_str() == name);
-    let found = found.ok_or_else(|| Error::no_destination(config, name))?;
-    match &found.kind {
-        Ok(config::Kind::Imap(settings)) if found.has_password_file => {
-            Ok((HomeDraft::of(&found.name, settings), &settings.peer))
-        }
-        Err(reason) => {
-            let reason = format!("must be mended first: {reason}");
-            Err(Error::File { path: config.file.clone(), reason })
-        }
-        Ok(_) => Err(Error::HomeByHand { name: found.name.clone(), file: config.file.clone() }),
-    }
-}
-
-/// Changes an IMAP destination in the main file, and its password, which is tried first. Without a password all must be as it
-/// was.
+/// Changes a destination in the main file, and what opens it, which is tried first. Without a `login` nothing may be changed
+/// that it depends on. What was signed in for before goes away.
 ///
 /// # Errors
 /// What is wrong, and then the destination is as it was.
-pub async fn change_home(
-    config: &Config,
-    after: HomeDraft,
-    password: Option<SecretString>,
-) -> Result<(), Error> {
-    let (before, trust) = own_home(config, after.name.as_str())?;
-    let Some(password) = password else {
-        return if after == before { Ok(()) } else { Err(Error::PasswordNeeded) };
-    };
-    must_be_readable(&config.file, &password)?;
-    let PeerDraft { host, port, tls, user } = after.peer.clone();
-    let peer = net::Settings { host: host.clone(), port, tls, ..trust.clone() };
-    let outcome = log_in_home(peer, &user, &password).await;
-    outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
-    let (main, config) = (config.file.clone(), config.clone());
-    on_disk(&main, move || write_home_change(&config, &before, &after, &password)).await
+pub async fn change_home(config: &Config, after: HomeDraft, login: Option<NewLogin>) -> Result<Saved, Error> {
+    let before = own_home(config, after.name.as_str())?;
+    if login.is_none() && !after.place.opens_as(&before.home.place) {
+        return Err(Error::PasswordNeeded);
+    }
+    HomeFile::open(config, Some(&before), &after)?.check(login.as_ref())?;
+    let whom = Whom::Destination(after.name.clone());
+    if let Some(login) = &login {
+        let outcome = log_in_changed_home(&after.place, login.login(), Some(before.kind)).await;
+        let host = || after.place.host().to_owned();
+        outcome.map_err(|reason| Error::LoginFailed { host: host(), reason })?;
+        if before.oauth.is_some() {
+            // First, as there must be no moment at which it could go elsewhere.
+            end_sign_in(config, &whom).await.map_err(Error::Unusable)?;
+        }
+    }
+    let (main, config, given) = (config.file.clone(), config.clone(), login.clone());
+    let saved = on_disk(&main, move || {
+        let before = own_home(&config, after.name.as_str())?;
+        HomeFile::open(&config, Some(&before), &after)?.write(given.as_ref())
+    });
+    let saved = saved.await?;
+    Ok(match &login {
+        Some(login) => keep(&main, &whom, login, saved).await,
+        None => saved,
+    })
 }
 
 /// Accounts whose next poll shows whether a destination that was changed takes mail: a few of those that deliver there.
@@ -466,33 +490,81 @@ pub fn who_shows(config: &Config, destination: &DestinationName) -> Vec<AccountN
 
 const A_FEW: usize = 10;
 
-/// As [`write_change`]: a new password gets a new file.
-fn write_home_change(
-    config: &Config,
-    before: &HomeDraft,
-    after: &HomeDraft,
-    password: &SecretString,
-) -> Result<(), Error> {
-    let main = main_file(config);
-    let folder = folder_of(&absolute(&config.file)).join("secrets");
-    must_be_of_use(config, &folder)?;
-    let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
-    let with = |secret: &Path| {
-        let changed = after.rewrite(&text, before, &as_in_config(config, secret));
-        changed.map_err(|reason| Error::File { path: main.clone(), reason })
-    };
-    // What is wrong is said before anything is written.
-    with(&folder)?;
-    let old = draft::home_password_file(&text, &after.name);
-    let old = old.and_then(|file| only_named(config, Path::new(&file), &folder));
-    make_folder(&folder)?;
-    let secret = write_password(config, &folder, &format!("{}%", after.name), password)?;
-    let written = with(&secret).and_then(|text| replace(&main, text.as_bytes()));
-    let unused = if written.is_ok() { old } else { Some(secret) };
-    if let Some(unused) = unused {
-        let _ = std::fs::remove_file(unused);
+/// The main file, in which a destination is to be another one, or a new one.
+struct HomeFile<'a> {
+    config: &'a Config,
+    main: PathBuf,
+    text: String,
+    before: Option<&'a OwnHome<'a>>,
+    home: &'a HomeDraft,
+    /// Where its password goes, if it has one.
+    folder: PathBuf,
+}
+
+impl<'a> HomeFile<'a> {
+    fn open(
+        config: &'a Config,
+        before: Option<&'a OwnHome<'a>>,
+        home: &'a HomeDraft,
+    ) -> Result<HomeFile<'a>, Error> {
+        let main = main_file(config);
+        let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
+        let folder = folder_of(&absolute(&config.file)).join("secrets");
+        Ok(HomeFile { config, main, text, before, home, folder })
     }
-    written
+
+    /// What is wrong is said before anything is written.
+    fn check(&self, login: Option<&NewLogin>) -> Result<(), Error> {
+        if let Some(NewLogin::Password(password)) = login {
+            must_be_readable(&self.main, password)?;
+            must_be_of_use(self.config, &self.folder)?;
+        }
+        let key = login.map(|login| match login {
+            NewLogin::Password(_) => LoginKey::PasswordIn(&self.folder),
+            NewLogin::SignIn(new) => LoginKey::OAuth(&new.oauth),
+        });
+        Ok(draft::read_main(self.config, &self.with(key)?)?)
+    }
+
+    fn with(&self, key: Option<LoginKey<'_>>) -> Result<String, Error> {
+        let text = match self.before {
+            Some(before) => self.home.rewrite(&self.text, &before.home, key),
+            None => self.home.add_to(&self.text, key),
+        };
+        text.map_err(|reason| Error::File { path: self.main.clone(), reason })
+    }
+
+    /// As [`write_change`]: a new password gets a new file.
+    fn write(&self, login: Option<&NewLogin>) -> Result<Saved, Error> {
+        let old = login.and(self.old_password());
+        let secret = match login {
+            Some(NewLogin::Password(password)) => Some(self.write_password(password)?),
+            Some(NewLogin::SignIn(_)) | None => None,
+        };
+        let named = secret.as_deref().map(|secret| as_in_config(self.config, secret));
+        let key = match login {
+            Some(NewLogin::SignIn(new)) => Some(LoginKey::OAuth(&new.oauth)),
+            Some(NewLogin::Password(_)) | None => named.as_deref().map(LoginKey::PasswordIn),
+        };
+        let written = self.with(key).and_then(|text| replace(&self.main, text.as_bytes()));
+        let unused = if written.is_ok() { old } else { secret };
+        if let Some(unused) = unused {
+            let _ = std::fs::remove_file(unused);
+        }
+        let file = self.config.file.clone();
+        written.map(|()| Saved { file, warnings: Vec::new(), wants_sign_in: false })
+    }
+
+    fn write_password(&self, password: &SecretString) -> Result<PathBuf, Error> {
+        make_folder(&self.folder)?;
+        write_password(self.config, &self.folder, &format!("{}%", self.home.name), password)
+    }
+
+    /// The file of the password before, if nobody else names it.
+    fn old_password(&self) -> Option<PathBuf> {
+        let file = draft::home_password_file(&self.text, &self.home.name)?;
+        only_named(self.config, Path::new(&file), &self.folder)
+    }
 }
 
 /// Runs what writes files where it holds up nobody.

@@ -7,7 +7,7 @@
 //! | `route` | where the mail of an account goes |
 //! | `retrieval` | fetching one message from its source, to look at it |
 //! | `sign_ins` | logins by OAuth: where their tokens are |
-//! | `new_sign_in` | signing in for an account that is not there yet |
+//! | `new_sign_in` | signing in for what is not there yet |
 //! | `suggestion` | what is offered for an address |
 //! | `words` | what is wrong with a login or an answer, as the terminal says it and as the page does |
 
@@ -21,10 +21,10 @@ mod trial;
 mod words;
 
 pub use files::{
-    Error, Saved, add, add_home, change, change_home, check, create, delete, must_be_another, must_be_free,
-    own_file, own_home, who_shows,
+    Error, OwnHome, Saved, add, add_home, change, change_home, check, check_home, create, delete,
+    must_be_another, must_be_free, own_file, own_home, who_shows,
 };
-pub use new_sign_in::{NewLogin, NewSignIn, NoWay, suggestion_for, ways_in};
+pub use new_sign_in::{NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_to};
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, has_labels, route};
 pub use sign_ins::{
@@ -39,8 +39,8 @@ pub use words::{LoginFault, on_page};
 
 /// What an account is configured with, as the page needs it too.
 pub use crate::config::draft::{
-    AT_ONCE, AccountDraft, ENCRYPTIONS, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS, PeerDraft, Ports,
-    is_number, parse_folder, parse_labels, parse_leave_copy, parse_secret, tls_word,
+    AT_ONCE, AccountDraft, ENCRYPTIONS, GmailDraft, HomeDraft, IMAP_PORTS, MOST_DAYS, POP3_PORTS, PeerDraft,
+    Place, Ports, is_number, parse_folder, parse_labels, parse_leave_copy, parse_secret, tls_word,
 };
 pub use crate::config::{Account, Config, Fault, Faults, load_without_secrets};
 pub use crate::net::Tls;

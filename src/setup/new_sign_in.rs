@@ -1,24 +1,24 @@
-//! Signing in for an account that is not there yet.
+//! Signing in for an account or a destination that is not there yet, or is to be another one.
 //!
-//! Until the account is saved, what the sign-in has brought is in the memory of this process alone: whoever gives up before that
-//! leaves nothing behind, neither an account that cannot log in nor tokens that are nobody's. Then the account's file comes first,
-//! and the tokens come into the ledger after it: whatever ends the process between the two, there is an account that says that
-//! nobody has signed in yet, and what to do about it.
+//! Until that is saved, what the sign-in has brought is in the memory of this process alone: whoever gives up before that
+//! leaves nothing behind, neither an account that cannot log in nor tokens that are nobody's. Then the config comes first,
+//! and the tokens come into the ledger after it: whatever ends the process between the two, there is an account, or a
+//! destination, that says that nobody has signed in yet, and what to do about it.
 
 use std::path::Path;
 
 use chrono::Utc;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::sign_ins::{prepare_key, take_over};
+use super::sign_ins::{Whom, prepare_key, take_over};
 use super::{Error, Suggestion};
 use crate::auth::{Holder, Keeper, Login, SignIn};
-use crate::config::draft::PeerDraft;
-use crate::config::{self, Config, OAuth};
+use crate::config::draft::{HomeDraft, PeerDraft, Place};
+use crate::config::{self, Config, OAuth, Service};
 use crate::message::AccountName;
 use crate::providers::{self, IDENTITIES};
 
-/// What opens a mailbox that is being added.
+/// What opens a mailbox that is being added or changed.
 #[derive(Clone, Debug)]
 pub enum NewLogin {
     Password(SecretString),
@@ -78,13 +78,44 @@ impl NewSignIn {
     ///
     /// # Errors
     /// [`Error::NoApplication`]; [`Error::Config`] and [`Error::Unusable`] where the config has to be mended first.
-    pub async fn new(main: &Path, oauth: &str, name: &AccountName, user: &str) -> Result<NewSignIn, Error> {
-        // The account is not in it, but the key of the tokens is.
-        let config = config::load_with_secret_of(main, name).await?;
-        let application = application(&config, oauth)?;
-        prepare_key(&config).await.map_err(Error::Unusable)?;
+    pub async fn for_account(
+        main: &Path,
+        oauth: &str,
+        name: &AccountName,
+        user: &str,
+    ) -> Result<NewSignIn, Error> {
+        let config = Whom::Account(name.clone()).load(main).await?;
+        NewSignIn::new(&config, oauth, Service::Pop3, Holder::newcomer(name), user).await
+    }
+
+    /// For a destination as it is to be, be it there already or not, by the application `oauth` of the config at `main`.
+    ///
+    /// # Errors
+    /// As [`NewSignIn::for_account`]; and [`Error::NotOfGoogle`].
+    pub async fn for_home(main: &Path, oauth: &str, home: &HomeDraft) -> Result<NewSignIn, Error> {
+        let config = Whom::Destination(home.name.clone()).load(main).await?;
+        let holder = match config.destinations.iter().any(|known| known.name == home.name) {
+            true => Holder::changed_destination(&home.name),
+            false => Holder::newcomer(&home.name),
+        };
+        NewSignIn::new(&config, oauth, home.place.service(), holder, home.place.user()).await
+    }
+
+    /// `config` need not have what is signed in for, but has the key of the tokens.
+    async fn new(
+        config: &Config,
+        oauth: &str,
+        service: Service,
+        holder: Holder,
+        user: &str,
+    ) -> Result<NewSignIn, Error> {
+        let application = application(config, oauth)?;
+        if !application.has_scopes(service) {
+            return Err(Error::NotOfGoogle(oauth.to_owned()));
+        }
+        prepare_key(config).await.map_err(Error::Unusable)?;
         let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
-        let mut login = config::new_login(application, Holder::new_account(name), user).await?;
+        let mut login = config::new_login(application, service, holder, user).await?;
         login.keep_by(&keeper);
         match login {
             Login::OAuth(sign_in) => Ok(NewSignIn { oauth: oauth.to_owned(), sign_in: *sign_in, keeper }),
@@ -92,9 +123,20 @@ impl NewSignIn {
         }
     }
 
-    /// Whether it is good for this user, by this application.
-    pub fn is_for(&self, oauth: &str, user: &str) -> bool {
-        self.oauth == oauth && self.sign_in.user == user
+    /// The one that is `known`, where somebody has signed in by it as this user, by this application; else the `new` one.
+    ///
+    /// # Errors
+    /// Those of `new`.
+    pub async fn or_new(
+        known: Option<NewSignIn>,
+        oauth: &str,
+        user: &str,
+        new: impl Future<Output = Result<NewSignIn, Error>>,
+    ) -> Result<NewSignIn, Error> {
+        match known.filter(|known| known.oauth == oauth && known.sign_in.user == user) {
+            Some(known) if known.is_done().await => Ok(known),
+            Some(_) | None => new.await,
+        }
     }
 
     /// Whether somebody has signed in.
@@ -107,9 +149,9 @@ impl NewSignIn {
         self.sign_in.undo().await;
     }
 
-    /// For the account, which is in the config by now.
-    pub(super) async fn keep(&self, main: &Path, account: &AccountName) -> Result<(), String> {
-        take_over(main, &self.keeper, &self.sign_in.holder, account).await
+    /// For what is in the config by now.
+    pub(super) async fn keep(&self, main: &Path, whom: &Whom) -> Result<(), String> {
+        take_over(main, &self.keeper, &self.sign_in.holder, whom).await
     }
 }
 
@@ -141,6 +183,30 @@ pub fn ways_in(config: &Config, suggestion: &Suggestion) -> Result<Vec<Option<St
     }
 }
 
+/// As [`ways_in`], for where mail is to go. `only_oauth` is what a [`Suggestion`] has said of it. Into Gmail, by its API, lead
+/// only Google's own applications.
+///
+/// # Errors
+/// As there.
+pub fn ways_to(
+    config: &Config,
+    place: &Place,
+    only_oauth: Option<String>,
+) -> Result<Vec<Option<String>>, NoWay> {
+    let peer = match place {
+        Place::Imap(peer) => peer.clone(),
+        Place::Gmail(_) => {
+            let of_google = config.oauth.iter().filter(|oauth| oauth.identity() == Some(GOOGLE));
+            let ways: Vec<Option<String>> = of_google.map(|oauth| Some(oauth.name.clone())).collect();
+            return if ways.is_empty() { Err(NoWay::new("", Some(GOOGLE))) } else { Ok(ways) };
+        }
+    };
+    let known = suggestion_for(peer);
+    ways_in(config, &Suggestion { only_oauth: only_oauth.or(known.only_oauth), ..known })
+}
+
+const GOOGLE: &str = "google";
+
 /// What is offered where the server is known, and nothing else was asked.
 pub fn suggestion_for(peer: PeerDraft) -> Suggestion {
     let only_oauth = providers::for_host(&peer.host).and_then(providers::Provider::only_oauth);
@@ -163,13 +229,15 @@ pub struct NoWay {
 }
 
 impl NoWay {
+    /// `reason` is a sentence, or empty.
     fn new(reason: &str, identity: Option<&str>) -> NoWay {
         let identity = IDENTITIES.iter().find(|known| Some(known.id) == identity);
         let whose = identity.map(|known| format!(" with {}", known.name)).unwrap_or_default();
         let text = format!(
-            "{reason} To sign in, mailferry needs an application that you register{whose}: deploy/oauth.md says how. Write it \
-             into the config as it is shown here, and add the account again."
+            "{reason} To sign in, mailferry needs an application that you register{whose}: deploy/oauth.md says how; write it \
+             into the config as it is shown here, and begin again."
         );
+        let text = text.trim_start().to_owned();
         let mut block = match identity {
             Some(known) => format!("[oauth.{}]\nclient_id = \"...\"\n", known.id),
             None => "[oauth.NAME]\nclient_id = \"...\"\nauthorize_url = \"https://...\"\ntoken_url = \"https://...\"\n\

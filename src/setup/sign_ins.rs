@@ -104,15 +104,15 @@ pub(super) async fn prepare_key(config: &Config) -> Result<(), String> {
     key(&config.token_key).map(drop)
 }
 
-/// Nobody is signed in for this account any more.
+/// Nobody is signed in for this any more.
 ///
 /// # Errors
 /// A clause.
-pub(super) async fn end_sign_in(config: &Config, account: &AccountName) -> Result<(), String> {
-    keeper(config).forget(&Holder::account(account)).await
+pub(super) async fn end_sign_in(config: &Config, whom: &Whom) -> Result<(), String> {
+    keeper(config).forget(&whom.holder()).await
 }
 
-/// What was signed in for beside the ledger is kept in it from now on, for an account that is in the config by now.
+/// What was signed in for beside the ledger is kept in it from now on, for what is in the config by now.
 ///
 /// # Errors
 /// A clause.
@@ -120,10 +120,10 @@ pub(super) async fn take_over(
     main: &Path,
     from: &Keeper,
     holder: &Holder,
-    account: &AccountName,
+    whom: &Whom,
 ) -> Result<(), String> {
-    let config = config::load_with_secret_of(main, account).await.map_err(|faults| faults.to_string())?;
-    let is_there = from.hand_over(holder, &keeper(&config), &Holder::account(account)).await?;
+    let config = whom.load(main).await.map_err(|faults| faults.to_string())?;
+    let is_there = from.hand_over(holder, &keeper(&config), &whom.holder()).await?;
     if is_there { Ok(()) } else { Err("nobody has signed in".into()) }
 }
 
@@ -149,6 +149,14 @@ impl Whom {
         }
     }
 
+    /// The config, with what of its secrets concerns this one, and its login ready for use.
+    pub(super) async fn load(&self, main: &Path) -> Result<Config, Faults> {
+        match self {
+            Whom::Account(name) => load_with_secret_of(main, name).await,
+            Whom::Destination(name) => load_with_secret_of_destination(main, name).await,
+        }
+    }
+
     /// What is asked of whoever holds the ledger, so that what waited for the sign-in waits no more.
     pub fn request(&self) -> Request {
         match self {
@@ -166,10 +174,7 @@ impl Whom {
 /// [`Error::NoAccount`], [`Error::NoDestination`], [`Error::NoSignIn`]; [`Error::Config`] and [`Error::Unusable`] where the
 /// config has to be mended first.
 pub async fn sign_in_for(main: &Path, whom: &Whom) -> Result<(Config, SignIn), Error> {
-    let config = match whom {
-        Whom::Account(name) => load_with_secret_of(main, name).await?,
-        Whom::Destination(name) => load_with_secret_of_destination(main, name).await?,
-    };
+    let config = whom.load(main).await?;
     let login = match whom {
         Whom::Account(name) => login_of(&config, name)?,
         Whom::Destination(name) => login_at(&config, name)?,

@@ -50,7 +50,7 @@ pub async fn suggest(address: &str, lookup: Option<&Network>) -> Result<Suggesti
 /// As [`suggest`], but the IMAP server of an address, for a destination.
 ///
 /// # Errors
-/// Why nothing can be delivered there with a password, in one sentence.
+/// Why nothing can be delivered there, in one sentence.
 pub async fn suggest_home(address: &str, lookup: Option<&Network>) -> Result<Suggestion, String> {
     Protocol::Imap.suggest(address, lookup).await
 }
@@ -102,12 +102,9 @@ impl Protocol {
         std::iter::once(origin).chain(steps).collect()
     }
 
-    /// The server of an account that no password opens. A destination is added with a password alone.
+    /// The server that no password opens.
     fn offer_by_oauth(self, candidate: &Candidate, reason: &str) -> Option<Suggestion> {
-        let server = match self {
-            Protocol::Pop3 => self.servers(candidate).iter().find(|server| server.oauth_only)?,
-            Protocol::Imap => return None,
-        };
+        let server = self.servers(candidate).iter().find(|server| server.oauth_only)?;
         Some(Suggestion {
             peer: draft_of(server),
             told: self.known(candidate),

@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::Path;
 
 use indicatif::{HumanBytes, HumanCount};
-use secrecy::SecretString;
 use tracing::warn;
 
 use super::sign_ins;
 use super::words::LoginFault;
 use crate::auth::Login;
 use crate::config;
-use crate::destination::gmail::Gmail;
+use crate::config::draft::{GmailDraft, PeerDraft, Place};
+use crate::destination::gmail::{self, Gmail};
 use crate::destination::imap_folder::{self, ImapFolder};
 use crate::destination::webhook::Webhook;
 use crate::destination::{Destination, Kind};
@@ -70,23 +70,48 @@ pub async fn log_in_account(peer: net::Settings, user: &str, login: Login) -> Re
     Ok(log_in(&source, &connector).await?)
 }
 
-/// Logs in to an IMAP server that is to be a destination, and says what a person may want to know of it.
+/// Logs in where mail is to go, and says what a person may want to know of it.
 ///
 /// # Errors
 /// What is wrong, as a clause that can follow the host's name.
-pub async fn log_in_home(
-    peer: net::Settings,
-    user: &str,
-    password: &SecretString,
+pub async fn log_in_home(place: &Place, login: Login) -> Result<String, LoginFault> {
+    log_in_changed_home(place, login, None).await
+}
+
+/// As [`log_in_home`], trusting whom a destination that is `known` trusts.
+///
+/// # Errors
+/// As there.
+pub(super) async fn log_in_changed_home(
+    place: &Place,
+    login: Login,
+    known: Option<&config::Kind>,
 ) -> Result<String, LoginFault> {
-    let settings = imap_folder::Settings {
-        peer,
-        user: user.to_owned(),
-        login: password.clone().into(),
-        daily_budget: None,
-    };
-    let connector = Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
-    Ok(ImapFolder::new(settings, connector).log_in().await?)
+    match place {
+        Place::Imap(draft) => {
+            let trust = match known {
+                Some(config::Kind::Imap(settings)) => settings.peer.clone(),
+                _ => draft.net(),
+            };
+            let PeerDraft { host, port, tls, user } = draft.clone();
+            let peer = net::Settings { host, port, tls, ..trust };
+            let settings = imap_folder::Settings { peer, user, login, daily_budget: None };
+            let connector =
+                Connectors::default().connector(&settings.peer).map_err(imap_folder::Fault::from)?;
+            Ok(ImapFolder::new(settings, connector).log_in().await?)
+        }
+        Place::Gmail(draft) => {
+            let ca_file = match known {
+                Some(config::Kind::Gmail(settings)) => settings.ca_file.clone(),
+                _ => None,
+            };
+            let GmailDraft { user, url, never_mark_spam, process_for_calendar } = draft.clone();
+            let settings =
+                gmail::Settings { user, login, url, never_mark_spam, process_for_calendar, ca_file };
+            let gmail = Gmail::new(settings, &mut Connectors::default());
+            Ok(gmail.map_err(gmail::Refused::from)?.log_in().await?)
+        }
+    }
 }
 
 /// Why a destination of the config was not logged in to.

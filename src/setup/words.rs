@@ -2,7 +2,7 @@
 
 use crate::auth;
 use crate::config::Fault;
-use crate::destination::imap_folder;
+use crate::destination::{gmail, imap_folder};
 use crate::net::{self, Remedy};
 use crate::pop3;
 
@@ -13,6 +13,8 @@ pub enum LoginFault {
     Pop3(#[from] pop3::Error),
     #[error("{}", imap_on_terminal(.0))]
     Imap(#[from] imap_folder::Fault),
+    #[error(transparent)]
+    Gmail(#[from] gmail::Refused),
 }
 
 impl LoginFault {
@@ -28,8 +30,14 @@ impl LoginFault {
                 )
             }
             LoginFault::Imap(fault) => {
-                matches!(fault, imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. })
+                matches!(
+                    fault,
+                    imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", .. }
+                        | imap_folder::Fault::Token { .. }
+                        | imap_folder::Fault::SignIn(auth::Error::SignIn(_))
+                )
             }
+            LoginFault::Gmail(refused) => refused.is_of_sign_in,
         }
     }
 
@@ -38,6 +46,7 @@ impl LoginFault {
         match self {
             LoginFault::Pop3(fault) => pop3_on_page(fault),
             LoginFault::Imap(fault) => imap_on_page(fault),
+            LoginFault::Gmail(refused) => refused.to_string(),
         }
     }
 }
@@ -53,6 +62,8 @@ fn imap_on_terminal(fault: &imap_folder::Fault) -> String {
 
 const NO_FIT: &str = "check that Port and Encryption fit together";
 const CREDENTIALS: &str = "check User name and Password";
+const SIGNED_IN: &str =
+    "check that User name is who has signed in, and that the provider lets programs in; else sign in again";
 
 fn pop3_on_page(fault: &pop3::Error) -> String {
     match fault {
@@ -61,6 +72,7 @@ fn pop3_on_page(fault: &pop3::Error) -> String {
         pop3::Error::Auth { text, .. } => {
             format!("the login was refused (`{text}`); {CREDENTIALS}, and whether POP3 is switched on")
         }
+        pop3::Error::Token { text, .. } => format!("the sign-in was refused (`{text}`); {SIGNED_IN}"),
         pop3::Error::NoTls(what) => {
             format!("{what}; no password was sent; choose TLS from the first byte, with port 995")
         }
@@ -77,6 +89,9 @@ fn imap_on_page(fault: &imap_folder::Fault) -> String {
         }
         imap_folder::Fault::Refused { command: "LOGIN" | "AUTHENTICATE", refusal } => {
             format!("the login was refused ({refusal}); {CREDENTIALS}")
+        }
+        imap_folder::Fault::Token { refusal, .. } => {
+            format!("the sign-in was refused: {refusal}; {SIGNED_IN}")
         }
         fault => fault.to_string(),
     }

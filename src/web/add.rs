@@ -15,11 +15,10 @@ use super::sign_in::SignedIn;
 use super::words::capitalised;
 use super::{Page, Shared};
 use crate::ledger::Token;
-use crate::message::{AccountName, DestinationName, Import, LeaveCopy, NAME_RULE, Route};
+use crate::message::{AccountName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
-    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, HomeDraft, IMAP_PORTS, LoginFault, MOST_DAYS, NewLogin,
-    NewSignIn, NoWay, POP3_PORTS, PeerDraft, Ports, RouteAnswers, Saved, Suggestion, Tls, Told, Unusable,
-    tls_word,
+    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, LoginFault, MOST_DAYS, NewLogin, NewSignIn, NoWay,
+    POP3_PORTS, PeerDraft, Ports, RouteAnswers, Saved, Suggestion, Tls, Told, Unusable, tls_word,
 };
 
 #[derive(Template)]
@@ -57,6 +56,7 @@ pub struct AddressForm {
 /// How to log in somewhere.
 #[derive(Clone, Deserialize)]
 pub struct LoginForm {
+    #[serde(default)]
     pub name: String,
     pub user: String,
     /// Missing where none is asked for.
@@ -65,8 +65,11 @@ pub struct LoginForm {
     /// NAME of `[oauth.NAME]`; empty for a password.
     #[serde(default)]
     pub oauth: String,
+    #[serde(default)]
     pub host: String,
+    #[serde(default)]
     pub port: String,
+    #[serde(default)]
     pub tls: String,
 }
 
@@ -96,8 +99,11 @@ pub struct MailForm {
     pub back: String,
 }
 
-/// The value of the choice that adds a destination.
-const ANOTHER: &str = "+";
+/// The choices that add a destination: value, label, and where that is asked for.
+const ANOTHER: [(&str, &str, &str); 2] = [
+    ("+", "another IMAP server, which is asked for next", "home"),
+    ("+gmail", "Gmail, with its spam check and calendar, which is asked for next", "home?kind=gmail"),
+];
 
 #[derive(Deserialize)]
 pub struct Start {
@@ -191,13 +197,7 @@ fn login_step(config: &Config, form: &LoginForm, draft: Draft, complaints: &Comp
     let has_password = matches!(draft.login, Some(NewLogin::Password(_)));
     let mut fields = login_fields(form, has_password, "POP3 server", "pop.example.com");
     let ways = ways_in(config, &draft);
-    if !ways.contains(&None) {
-        fields.retain(|field| field.name != "password");
-    }
-    if ways.iter().any(Option::is_some) {
-        let at = fields.iter().position(|field| field.name == "user").map_or(0, |at| at + 1);
-        fields.insert(at, way_field(&form.oauth, ways));
-    }
+    add_way(&mut fields, &form.oauth, ways);
     fields.insert(0, Field::text("name", "Name", &form.name).hint("What the account is called here."));
     let complaints = complaints.at(&mut fields);
     Step {
@@ -217,6 +217,17 @@ fn ways_in(config: &Config, draft: &Draft) -> Vec<Option<String>> {
     let (peer, only_oauth) = (draft.peer.clone(), draft.only_oauth.clone());
     let suggestion = Suggestion { peer, told: Vec::new(), question: None, only_oauth };
     setup::ways_in(config, &suggestion).unwrap_or_else(|_| vec![None])
+}
+
+/// Adds the ways to log in, where there are several, and leaves out the password where it is none of them.
+pub fn add_way(fields: &mut Vec<Field>, chosen: &str, ways: Vec<Option<String>>) {
+    if !ways.contains(&None) {
+        fields.retain(|field| field.name != "password");
+    }
+    if ways.iter().any(Option::is_some) {
+        let at = fields.iter().position(|field| field.name == "user").map_or(0, |at| at + 1);
+        fields.insert(at, way_field(chosen, ways));
+    }
 }
 
 /// `None` of the ways is a password.
@@ -393,13 +404,12 @@ impl LoginForm {
         complaints: &mut Complaints,
     ) -> Option<NewLogin> {
         let (name, peer) = (name?, peer?);
-        if let Some(NewLogin::SignIn(known)) = &draft.login
-            && draft.peer == *peer
-            && known.is_for(&self.oauth, &peer.user)
-        {
-            return Some(NewLogin::SignIn(known.clone()));
-        }
-        let new = NewSignIn::new(&config.file, &self.oauth, name, &peer.user).await;
+        let known = match &draft.login {
+            Some(NewLogin::SignIn(known)) if draft.peer == *peer => Some((**known).clone()),
+            _ => None,
+        };
+        let new = NewSignIn::for_account(&config.file, &self.oauth, name, &peer.user);
+        let new = NewSignIn::or_new(known, &self.oauth, &peer.user, new).await;
         new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
             .map(NewLogin::from)
             .ok()
@@ -542,7 +552,7 @@ fn mail_step(config: &Config, draft: &Draft, form: &MailForm, complaints: &Compl
 }
 
 /// What the server has shown.
-fn login_told(draft: &Draft) -> Vec<Told> {
+pub fn login_told(draft: &Draft) -> Vec<Told> {
     let Some(mailbox) = &draft.mailbox else { return Vec::new() };
     let trust = match &mailbox.certificate {
         Some(_) => format!("Trusted: {}.", mailbox.trust()),
@@ -570,8 +580,9 @@ pub fn mail_fields(form: &MailForm) -> Vec<Field> {
 pub fn route_fields(config: &Config, form: &MailForm, with_another: bool) -> Vec<Field> {
     let known = config.destinations.iter();
     let known = known.map(|known| (known.name.to_string(), format!("{} ({})", known.name, known.word)));
-    let another = (ANOTHER.to_owned(), "another IMAP server, which is asked for next".to_owned());
-    let choices = known.chain(with_another.then_some(another)).collect();
+    let another = ANOTHER.iter().filter(|_| with_another);
+    let another = another.map(|(value, label, _)| ((*value).to_owned(), (*label).to_owned()));
+    let choices = known.chain(another).collect();
     vec![
         Field::choice("to", "Deliver to", &form.to, choices),
         Field::text("folder", "Folder", &form.folder).hint("On an IMAP server. It is made if it is missing."),
@@ -592,8 +603,9 @@ pub async fn save(
     Path(id): Path<String>,
     Form(form): Form<MailForm>,
 ) -> Result<Response, Refusal> {
-    if !form.back.is_empty() || form.to == ANOTHER {
-        let next = if form.back.is_empty() { "home" } else { "login" };
+    let another = ANOTHER.iter().find(|(value, ..)| *value == form.to);
+    if !form.back.is_empty() || another.is_some() {
+        let next = another.filter(|_| form.back.is_empty()).map_or("login", |(_, _, next)| next);
         page.drafts.change(&owner, &id, |draft| draft.mail = Some(MailForm { back: String::new(), ..form }));
         return Ok(go(&format!("/add/{id}/{next}")));
     }
@@ -685,7 +697,7 @@ impl MailForm {
         if self.import == "new" { Import::New } else { Import::All }
     }
 
-    fn usual() -> MailForm {
+    pub fn usual() -> MailForm {
         MailForm { days: "14".into(), folder: "INBOX".into(), ..MailForm::default() }
     }
 
@@ -733,156 +745,6 @@ impl MailForm {
         };
         let route = setup::route(config, answers, before);
         route.map_err(|error| complaints_of(error, complaints)).ok()
-    }
-}
-
-pub async fn home(
-    State(page): Shared,
-    Extension(SignedIn(owner)): Extension<SignedIn>,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
-    let draft = page.drafts.get(&owner, &id)?;
-    let form = first_home(&page.config().await?);
-    Ok(html(&home_step(&form, Vec::new(), &draft, &id, &Complaints::default())))
-}
-
-/// What the form of a new IMAP server shows first.
-pub fn first_home(config: &Config) -> LoginForm {
-    let is_free = config.destinations.iter().all(|known| known.name.as_str() != "home");
-    let peer = PeerDraft {
-        host: String::new(),
-        port: IMAP_PORTS.of(Tls::Implicit),
-        tls: Tls::Implicit,
-        user: String::new(),
-    };
-    LoginForm::of(if is_free { "home" } else { "" }, &peer, &IMAP_PORTS)
-}
-
-/// The fields of a new IMAP server.
-pub fn home_fields(form: &LoginForm) -> Vec<Field> {
-    let mut fields = login_fields(form, false, "IMAP server", "imap.example.org");
-    for field in fields.iter_mut().filter(|field| field.name == "host") {
-        field.hint += " Leave it empty to have it found by the user name, if that is a mail address.";
-    }
-    fields.insert(
-        0,
-        Field::text("name", "A name for it", &form.name).hint("What the destination is called here."),
-    );
-    fields
-}
-
-fn home_step(form: &LoginForm, told: Vec<Told>, draft: &Draft, id: &str, complaints: &Complaints) -> Step {
-    let mut fields = home_fields(form);
-    let complaints = complaints.at(&mut fields);
-    Step {
-        title: "Where the mail goes: an IMAP server",
-        place: "Before step 3",
-        told: login_told(draft).into_iter().chain(told).collect(),
-        complaints,
-        block: String::new(),
-        fields,
-        button: "Log in and add it",
-        busy: "Logging in ...",
-        back: Back::To(format!("/add/{id}/{}", if draft.mail.is_some() { "mail" } else { "login" })),
-    }
-}
-
-/// Logs in to an IMAP server, and adds it to the config.
-pub async fn add_home(
-    State(page): Shared,
-    Extension(SignedIn(owner)): Extension<SignedIn>,
-    Path(id): Path<String>,
-    Form(form): Form<LoginForm>,
-) -> Result<Response, Refusal> {
-    let draft = page.drafts.get(&owner, &id)?;
-    let mut complaints = Complaints::default();
-    if let Some((form, told)) = form.found_home(&page.config().await?, &mut complaints).await {
-        return Ok(complain(&home_step(&form, told, &draft, &id, &complaints)));
-    }
-    let peer = form.peer(&IMAP_PORTS, &mut complaints);
-    if peer.as_ref().is_some_and(|peer| form.has_added(peer, &draft)) {
-        return Ok(go(&format!("/add/{id}/mail")));
-    }
-    let Some((home, password)) = form.tried_home(&page.config().await?, peer, &mut complaints).await else {
-        return Ok(complain(&home_step(&form, Vec::new(), &draft, &id, &complaints)));
-    };
-    let _changing = page.changing.lock().await;
-    if page.drafts.get(&owner, &id).is_ok_and(|draft| form.has_added(&home.peer, &draft)) {
-        return Ok(go(&format!("/add/{id}/mail")));
-    }
-    let config = page.config().await?;
-    if let Err(error) = setup::add_home(&config.file, home.clone(), password).await {
-        complaints_of(error, &mut complaints);
-        return Ok(complain(&home_step(&form, Vec::new(), &draft, &id, &complaints)));
-    }
-    page.drafts.change(&owner, &id, |draft| {
-        draft.mail.get_or_insert_with(MailForm::usual).to = home.name.to_string();
-        draft.home = Some(home);
-    });
-    page.take_up().await?;
-    Ok(go(&format!("/add/{id}/mail")))
-}
-
-impl LoginForm {
-    /// Whether this very destination has been added already: the button was pressed twice.
-    fn has_added(&self, peer: &PeerDraft, draft: &Draft) -> bool {
-        draft.home.as_ref().is_some_and(|home| home.name.as_str() == self.name.trim() && home.peer == *peer)
-    }
-
-    /// Where no server is named yet but an address is: the form with what is known of it, for a person to look at.
-    pub async fn found_home(
-        &self,
-        config: &Config,
-        complaints: &mut Complaints,
-    ) -> Option<(LoginForm, Vec<Told>)> {
-        let user = self.user.trim();
-        (self.host.trim().is_empty() && user.contains('@')).then_some(())?;
-        let suggestion = match setup::suggest_home(user, config.lookup.as_ref()).await {
-            Ok(suggestion) => suggestion,
-            Err(reason) => {
-                complaints.add("user", reason);
-                return Some((LoginForm { password: SecretString::default(), ..self.clone() }, Vec::new()));
-            }
-        };
-        if suggestion.peer.host.is_empty() {
-            complaints.add("host", "Type the name of the server.");
-        } else {
-            complaints.add("password", "Type the password for this server.");
-        }
-        let question = suggestion.question.as_deref().map(capitalised);
-        let told = suggestion.told.into_iter().chain(question.map(Told::from)).collect();
-        Some((LoginForm::of(&self.name, &suggestion.peer, &IMAP_PORTS), told))
-    }
-
-    /// A new IMAP server that has let us in, and the password for it; `None` where there are complaints.
-    pub async fn tried_home(
-        &self,
-        config: &Config,
-        peer: Option<PeerDraft>,
-        complaints: &mut Complaints,
-    ) -> Option<(HomeDraft, SecretString)> {
-        let name = self.destination_name(config, complaints);
-        let password = self.password_or(None, peer.as_ref(), complaints);
-        let (name, peer, password) = (name?, peer?, password?);
-        complaints.is_empty().then_some(())?;
-        if let Err(reason) = setup::log_in_home(peer.net(), &peer.user, &password).await {
-            complaints.add("", format!("That did not work. {}: {}.", peer.host, reason.on_page()));
-            return None;
-        }
-        Some((HomeDraft { name, peer }, password))
-    }
-
-    fn destination_name(&self, config: &Config, complaints: &mut Complaints) -> Option<DestinationName> {
-        let name = DestinationName::new(self.name.trim());
-        match &name {
-            None => complaints.add("name", format!("A name has {NAME_RULE}.")),
-            Some(name) if config.destinations.iter().any(|known| known.name == *name) => {
-                complaints
-                    .add("name", format!("There is a destination {name} already; choose another name."));
-            }
-            Some(_) => {}
-        }
-        name
     }
 }
 

@@ -68,6 +68,11 @@ impl Refusal {
         Refusal { elsewhere: Some(to), ..Refusal::new(StatusCode::SEE_OTHER, "") }
     }
 
+    /// A sentence without its full stop.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     pub fn not_found(text: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::NOT_FOUND, text)
     }

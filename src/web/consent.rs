@@ -1,4 +1,4 @@
-//! Signing in at an identity provider, so that an account or a destination can log in by OAuth, or an account be added that does.
+//! Signing in at an identity provider, so that an account or a destination can log in by OAuth, or one be added that does.
 //!
 //! Where the provider has codes, one is shown, and the page goes on by itself once somebody has typed it in elsewhere. Else
 //! there is an address to open: on this machine it leads back to [`landed`], on another one what it ends at is pasted.
@@ -76,13 +76,39 @@ enum Way {
 #[derive(Clone)]
 enum Who {
     Known(Whom),
-    /// Somebody who is adding an account.
-    New {
-        owner: Token,
-        draft: String,
-        name: String,
-        host: String,
-    },
+    New(Newcomer),
+}
+
+/// Somebody who is adding an account, or adding or changing a destination.
+#[derive(Clone)]
+struct Newcomer {
+    owner: Token,
+    /// Its id.
+    draft: String,
+    what: What,
+    name: String,
+    host: String,
+    /// Where a person is led who has signed in, and who has not.
+    next: String,
+    back: String,
+}
+
+/// What a draft is of.
+#[derive(Clone, Copy)]
+enum What {
+    Account,
+    Home,
+}
+
+impl Newcomer {
+    /// Where somebody signs in for it.
+    fn page(&self) -> String {
+        let place = match self.what {
+            What::Account => "add",
+            What::Home => "homes",
+        };
+        format!("/{place}/{}/sign-in", self.draft)
+    }
 }
 
 impl Who {
@@ -90,14 +116,14 @@ impl Who {
         match self {
             Who::Known(Whom::Account(name)) => format!("account {name}"),
             Who::Known(Whom::Destination(name)) => format!("destination {name}"),
-            Who::New { draft, .. } => format!("draft {draft}"),
+            Who::New(new) => format!("draft {}", new.draft),
         }
     }
 
     fn name(&self) -> &str {
         match self {
             Who::Known(whom) => whom.name(),
-            Who::New { name, .. } => name,
+            Who::New(new) => &new.name,
         }
     }
 
@@ -105,7 +131,7 @@ impl Who {
     fn next(&self) -> String {
         match self {
             Who::Known(_) => "/".into(),
-            Who::New { draft, .. } => format!("/add/{draft}/mail"),
+            Who::New(new) => new.next.clone(),
         }
     }
 
@@ -113,7 +139,7 @@ impl Who {
     fn back(&self) -> String {
         match self {
             Who::Known(_) => "/".into(),
-            Who::New { draft, .. } => format!("/add/{draft}/login"),
+            Who::New(new) => new.back.clone(),
         }
     }
 }
@@ -187,6 +213,17 @@ pub async fn new_account(
     page.consent(who, &wish, &headers).await
 }
 
+pub async fn new_home(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let who = page.new_home(owner, id)?;
+    page.consent(who, &wish, &headers).await
+}
+
 pub async fn account_landed(
     State(page): Shared,
     Path(name): Path<String>,
@@ -213,6 +250,16 @@ pub async fn new_account_landed(
     page.pasted(&who, &form.landed).await
 }
 
+pub async fn new_home_landed(
+    State(page): Shared,
+    Extension(SignedIn(owner)): Extension<SignedIn>,
+    Path(id): Path<String>,
+    Form(form): Form<LandedForm>,
+) -> Result<Response, Refusal> {
+    let who = page.new_home(owner, id)?;
+    page.pasted(&who, &form.landed).await
+}
+
 /// Where the provider sends a browser of this machine. No cookie of ours comes along from there: what counts is the secret that
 /// only the provider and we know. Whoever loads it again is shown how it has ended.
 pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
@@ -226,8 +273,8 @@ pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Re
             let user = shown(&consent.sign_in.user);
             let (next, on) = match &consent.who {
                 Who::Known(_) => ("/".into(), "Back to the accounts"),
-                // If the server has not let it in, that is said there.
-                Who::New { draft, .. } => (format!("/add/{draft}/sign-in"), "Go on"),
+                // If the server has not let them in, that is said there.
+                Who::New(new) => (new.page(), "Go on"),
             };
             Ok(html(&ConsentedPage { user, next, on }))
         }
@@ -307,13 +354,12 @@ impl Consents {
 
     /// Forgets what somebody has begun who was adding an account.
     pub fn forget(&self, owner: &Token) {
-        self.lock()
-            .retain(|_, consent| !matches!(&consent.who, Who::New { owner: known, .. } if known == owner));
+        self.lock().retain(|_, consent| !matches!(&consent.who, Who::New(new) if new.owner == *owner));
     }
 
-    /// Whoever adds an account has answered anew, and signs in anew.
+    /// Whoever adds something has answered anew, and signs in anew.
     pub fn end_of_draft(&self, id: &str) {
-        self.lock().retain(|_, consent| !matches!(&consent.who, Who::New { draft, .. } if draft == id));
+        self.lock().retain(|_, consent| !matches!(&consent.who, Who::New(new) if new.draft == id));
     }
 
     /// Notes how it has ended, unless another one has begun.
@@ -339,7 +385,17 @@ impl Page {
     fn newcomer(&self, owner: Token, draft: String) -> Result<Who, Refusal> {
         let answered = self.drafts.get(&owner, &draft)?;
         let name = answered.name.as_ref().map(ToString::to_string).unwrap_or_default();
-        Ok(Who::New { owner, draft, name, host: answered.peer.host })
+        let (next, back) = (format!("/add/{draft}/mail"), format!("/add/{draft}/login"));
+        let (what, host) = (What::Account, answered.peer.host);
+        Ok(Who::New(Newcomer { owner, draft, what, name, host, next, back }))
+    }
+
+    fn new_home(&self, owner: Token, draft: String) -> Result<Who, Refusal> {
+        let gone = |_| Refusal::not_found("What you had answered is no longer there; please begin again");
+        let answered = self.homes.get(&owner, &draft).map_err(gone)?;
+        let (name, host) = (answered.home.name.to_string(), answered.home.place.host().to_owned());
+        let (next, back) = (answered.next(), answered.form(&draft));
+        Ok(Who::New(Newcomer { owner, draft, what: What::Home, name, host, next, back }))
     }
 
     /// Shows the sign-in under way, or begins one.
@@ -391,11 +447,14 @@ impl Page {
             }
     }
 
-    /// Somebody who adds an account is back, and its server has let them in already.
+    /// Somebody who adds something is back, and the server has let them in already.
     fn is_let_in(&self, who: &Who) -> bool {
         match who {
-            Who::New { owner, draft, .. } => {
+            Who::New(Newcomer { what: What::Account, owner, draft, .. }) => {
                 self.drafts.get(owner, draft).is_ok_and(|draft| draft.mailbox.is_some())
+            }
+            Who::New(Newcomer { what: What::Home, owner, draft, .. }) => {
+                self.homes.get(owner, draft).is_ok_and(|draft| draft.is_saved)
             }
             Who::Known(_) => false,
         }
@@ -426,10 +485,15 @@ impl Page {
                 Err(error) if error.is_usage() => Err(nothing()),
                 Err(error) => Err(Refusal::new(StatusCode::CONFLICT, capitalised(&error.to_string()))),
             },
-            Who::New { owner, draft, .. } => match self.drafts.get(owner, draft)?.login {
-                Some(NewLogin::SignIn(new)) => Ok(new.sign_in),
-                Some(NewLogin::Password(_)) | None => Err(nothing()),
-            },
+            Who::New(Newcomer { what: What::Account, owner, draft, .. }) => {
+                match self.drafts.get(owner, draft)?.login {
+                    Some(NewLogin::SignIn(new)) => Ok(new.sign_in),
+                    Some(NewLogin::Password(_)) | None => Err(nothing()),
+                }
+            }
+            Who::New(Newcomer { what: What::Home, owner, draft, .. }) => {
+                Ok(self.homes.get(owner, draft).map_err(|_| nothing())?.login.sign_in)
+            }
         }
     }
 
@@ -500,7 +564,7 @@ impl Page {
         self.signed_in(&consent).await.map_or_else(Landed::NotLetIn, |()| Landed::SignedIn)
     }
 
-    /// Goes on with what waited for it: the next poll, or the login at the server of an account that is being added.
+    /// Goes on with what waited for it: the next poll, or the login at the server of what is being added.
     async fn signed_in(&self, consent: &Consent) -> Result<(), String> {
         if !self.is_as_it_was(consent).await {
             // It is nobody's any more, and must not wait for another one of that name.
@@ -514,8 +578,11 @@ impl Page {
                 let _ = self.house.visitor.request(&whom.request(), Utc::now()).await;
                 Ok(())
             }
-            Who::New { owner, draft, host, .. } => {
+            Who::New(Newcomer { what: What::Account, owner, draft, host, .. }) => {
                 self.try_draft(owner, draft).await.map_err(|reason| format!("{host}: {reason}"))
+            }
+            Who::New(Newcomer { what: What::Home, owner, draft, .. }) => {
+                self.save_signed_in_home(owner, draft).await
             }
         };
         self.consents.conclude(consent, outcome.clone());
@@ -549,7 +616,7 @@ impl Consent {
             back: self.who.back(),
             later: match self.who {
                 Who::Known(_) => "Later",
-                Who::New { .. } => "Back",
+                Who::New(_) => "Back",
             },
         }
     }

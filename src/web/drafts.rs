@@ -1,5 +1,5 @@
-//! What was answered so far by somebody who is adding an account. Passwords, and what was signed in for, stay here between the
-//! steps: no page holds one.
+//! What was answered so far by somebody who is adding an account, or signs in for a destination. Passwords, and what was signed
+//! in for, stay here between the steps: no page holds one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ const MOST: usize = 64;
 /// Why there is no draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// Its account has been added: the same form was sent twice.
+    /// It has been used: the same form was sent twice.
     Saved,
     /// It was kept long enough, or never there.
     Lost,
@@ -47,14 +47,19 @@ pub struct Draft {
 }
 
 /// The drafts of all who are signed in.
-#[derive(Default)]
-pub struct Drafts(Mutex<HashMap<String, Owned>>);
+pub struct Drafts<D>(Mutex<HashMap<String, Owned<D>>>);
 
-struct Owned {
+struct Owned<D> {
     owner: Token,
     made: Instant,
-    /// `None` once its account has been added.
-    draft: Option<Draft>,
+    /// `None` once it has been used.
+    draft: Option<D>,
+}
+
+impl<D> Default for Drafts<D> {
+    fn default() -> Drafts<D> {
+        Drafts(Mutex::default())
+    }
 }
 
 impl From<Gone> for Refusal {
@@ -66,9 +71,9 @@ impl From<Gone> for Refusal {
     }
 }
 
-impl Drafts {
+impl<D: Clone> Drafts<D> {
     /// Keeps a draft. `None` where this machine has no random numbers for its id.
-    pub fn begin(&self, owner: Token, draft: Draft) -> Option<String> {
+    pub fn begin(&self, owner: Token, draft: D) -> Option<String> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).ok()?;
         let id = format!("{:032x}", u128::from_be_bytes(random));
@@ -84,14 +89,14 @@ impl Drafts {
 
     /// # Errors
     /// Why it is not there. Somebody else's was never there.
-    pub fn get(&self, owner: &Token, id: &str) -> Result<Draft, Gone> {
+    pub fn get(&self, owner: &Token, id: &str) -> Result<D, Gone> {
         let drafts = self.lock();
         let owned = drafts.get(id).filter(|owned| owned.owner == *owner).ok_or(Gone::Lost)?;
         owned.draft.clone().ok_or(Gone::Saved)
     }
 
     /// Changes a draft as it is by now, if it is still there: somebody may have answered in two windows.
-    pub fn change(&self, owner: &Token, id: &str, change: impl FnOnce(&mut Draft)) {
+    pub fn change(&self, owner: &Token, id: &str, change: impl FnOnce(&mut D)) {
         let mut drafts = self.lock();
         let owned = drafts.get_mut(id).filter(|owned| owned.owner == *owner);
         if let Some(draft) = owned.and_then(|owned| owned.draft.as_mut()) {
@@ -99,7 +104,7 @@ impl Drafts {
         }
     }
 
-    /// Its account has been added: all of it is forgotten but that.
+    /// It has been used: all of it is forgotten but that.
     pub fn end(&self, id: &str) {
         if let Some(owned) = self.lock().get_mut(id) {
             owned.draft = None;
@@ -112,7 +117,7 @@ impl Drafts {
     }
 
     /// Those that are not too old.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Owned>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Owned<D>>> {
         let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drafts.retain(|_, owned| owned.made.elapsed() < LIFE);
         drafts

@@ -137,7 +137,7 @@ fn as_it_is(leave_copy: LeaveCopy) -> String {
 }
 
 /// What a box holds that is ticked, or is not.
-fn yes(is_ticked: bool) -> String {
+pub fn yes(is_ticked: bool) -> String {
     if is_ticked { "yes".into() } else { String::new() }
 }
 

@@ -10,7 +10,7 @@
 //! | `add`, `drafts`, `form` | adding an account step by step; what was answered so far; fields and complaints |
 //! | `consent` | signing in at an identity provider |
 //! | `edit` | changing, pausing and deleting an account |
-//! | `destination` | changing an IMAP destination, and adding one |
+//! | `destination` | changing a destination, and adding one |
 //! | `monitor` | what machines ask: whether all is well, and how much there was |
 //! | `answers`, `words` | pages and refusals; times and numbers as people say them |
 //!
@@ -88,7 +88,8 @@ impl House {
 struct Page {
     house: House,
     sessions: Sessions,
-    drafts: Drafts,
+    drafts: Drafts<drafts::Draft>,
+    homes: Drafts<destination::HomeToBe>,
     consents: consent::Consents,
     /// Whoever changes files reads them first: one after the other.
     changing: Mutex<()>,
@@ -142,9 +143,10 @@ fn router(page: Arc<Page>) -> Router {
         .route("/add/{draft}/login", get(add::login).post(add::log_in))
         .route("/add/{draft}/sign-in", get(consent::new_account).post(consent::new_account_landed))
         .route("/add/{draft}/mail", get(add::mail).post(add::save))
-        .route("/add/{draft}/home", get(add::home).post(add::add_home))
+        .route("/add/{draft}/home", get(destination::account_form).post(destination::add_for_account))
         .route("/accounts/{account}/check", post(overview::check_now))
         .route("/destinations/add", get(destination::new_form).post(destination::add))
+        .route("/homes/{home}/sign-in", get(consent::new_home).post(consent::new_home_landed))
         .route("/destinations/{destination}/edit", get(destination::form).post(destination::change))
         .route("/destinations/{destination}/retry", post(overview::retry))
         .route("/accounts/{account}/pause", post(edit::pause))

@@ -65,6 +65,7 @@ pub async fn serve(listener: TcpListener, house: House) {
         house,
         sessions,
         drafts: Drafts::default(),
+        homes: Drafts::default(),
         consents: Consents::default(),
         changing: Mutex::default(),
     };

@@ -166,6 +166,7 @@ pub async fn out(
 ) -> Result<Response, Refusal> {
     page.house.visitor.sign_out(&token).await?;
     page.drafts.forget(&token);
+    page.homes.forget(&token);
     page.consents.forget(&token);
     Ok(([(header::SET_COOKIE, no_cookie(&client))], go("/sign-in")).into_response())
 }

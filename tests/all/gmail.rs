@@ -1,5 +1,6 @@
 //! Gmail by its API: the real binary between a real Dovecot and an API of ours that is as strict as Google's documents.
 
+mod adding;
 mod api;
 
 use rustix::process::Signal;

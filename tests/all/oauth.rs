@@ -2,6 +2,7 @@
 //! every token.
 
 mod adding;
+mod destinations;
 mod dialogs;
 mod landing;
 mod on_the_page;

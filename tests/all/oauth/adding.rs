@@ -34,7 +34,7 @@ fn add(scene: &super::Scene, user: &str, more: &[&str]) -> Command {
 }
 
 /// Signs in by the code, as soon as it is shown. Returns the exit code, and all that was said.
-async fn signed_in(scene: &super::Scene, command: Command) -> (i32, String) {
+pub async fn signed_in(scene: &super::Scene, command: Command) -> (i32, String) {
     let provider = scene.provider.clone();
     let ended = tokio::task::spawn_blocking(move || {
         let mut login = Login::start(command);
@@ -46,7 +46,7 @@ async fn signed_in(scene: &super::Scene, command: Command) -> (i32, String) {
 }
 
 /// How many sign-ins the ledger keeps; none where there is no ledger.
-async fn kept(ferry: &Ferry) -> i64 {
+pub async fn kept(ferry: &Ferry) -> i64 {
     if !ferry.ledger().exists() {
         return 0;
     }
@@ -230,7 +230,7 @@ async fn the_page_says_what_to_write_where_there_is_no_application() {
 }
 
 /// A window on the page, signed in to it.
-async fn visit(scene: super::Scene, width: u32) -> (Chromium, House, Mailbox) {
+pub async fn visit(scene: super::Scene, width: u32) -> (Chromium, House, Mailbox) {
     let super::Scene { provider, dovecot, ferry, _folder } = scene;
     let house = House::of(ferry).await;
     let window = Chromium::open(width).await;
@@ -243,9 +243,9 @@ async fn visit(scene: super::Scene, width: u32) -> (Chromium, House, Mailbox) {
 }
 
 /// What is left of a scene where a house has its config.
-struct Mailbox {
-    provider: IdentityProvider,
-    dovecot: Dovecot,
+pub struct Mailbox {
+    pub provider: IdentityProvider,
+    pub dovecot: Dovecot,
     _folder: TempDir,
 }
 

@@ -9,14 +9,14 @@ use crate::terminal::Terminal;
 use mailferry::config::load;
 use mailferry::message::DestinationName;
 use mailferry::net::Tls;
-use mailferry::setup::{self, HomeDraft, PeerDraft};
+use mailferry::setup::{self, HomeDraft, PeerDraft, Place};
 use rustix::process::Signal;
 
 /// A ferry whose destination `home` setup has written.
 async fn house(server: &Dovecot) -> Ferry {
     let ferry = Ferry::new("# Mine.\n");
     let peer = PeerDraft { host: "127.0.0.1".into(), port: server.imap, tls: Tls::None, user: FICKLE.into() };
-    let home = HomeDraft { name: DestinationName::new("home").unwrap(), peer };
+    let home = HomeDraft { name: DestinationName::new("home").unwrap(), place: Place::Imap(peer) };
     setup::add_home(&ferry.folder().join("mailferry.toml"), home, "the first".into()).await.unwrap();
     let to_home = account("old", server, "old", "every = \"1h\"\ndeliver = [{ to = \"home\" }]");
     ferry.configure(&(read(&ferry, "mailferry.toml") + "\n" + &to_home));
@@ -77,6 +77,6 @@ async fn a_destination_that_lets_nobody_in_stays_as_it_was() {
     let (code, shown) = terminal.end().await;
     assert!(code == 0 && !shown.contains(PASSWORD), "{shown}");
     let config = load(&ferry.folder().join("mailferry.toml")).await.unwrap();
-    let (home, _) = setup::own_home(&config, "home").unwrap();
-    assert_eq!(home.peer.user, "they");
+    let own = setup::own_home(&config, "home").unwrap();
+    assert_eq!(own.home.place.user(), "they");
 }

@@ -8,7 +8,7 @@ use mailferry::auth::Login;
 use mailferry::config::load;
 use mailferry::message::{AccountName, DestinationName, Import, LeaveCopy, Route};
 use mailferry::net::Tls;
-use mailferry::setup::{self, AccountDraft, HomeDraft, PeerDraft};
+use mailferry::setup::{self, AccountDraft, HomeDraft, PeerDraft, Place};
 use rustix::process::getuid;
 use secrecy::ExposeSecret;
 
@@ -24,7 +24,7 @@ fn read(ferry: &Ferry, file: &str) -> String {
 fn home(name: &str) -> HomeDraft {
     let peer =
         PeerDraft { host: "imap.example.org".into(), port: 993, tls: Tls::Implicit, user: "me".into() };
-    HomeDraft { name: DestinationName::new(name).unwrap(), peer }
+    HomeDraft { name: DestinationName::new(name).unwrap(), place: Place::Imap(peer) }
 }
 
 fn draft(name: &str, host: &str) -> AccountDraft {

@@ -45,6 +45,7 @@ async fn an_account_is_added_and_seen_to_without_a_mouse() {
         "Delete",
         "Edit info",
         "Add an IMAP server",
+        "Add Gmail",
     ];
     assert_eq!(order, expected);
 
