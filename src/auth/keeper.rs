@@ -401,7 +401,7 @@ async fn refreshed(
     let begun = tokio::time::Instant::now();
     for pause in PAUSES {
         let answer = client.refresh(refresh).await;
-        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::SlowDown));
+        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::Mute(_) | Refusal::SlowDown));
         if !is_stumble || is_usable() || begun.elapsed() > STUMBLE {
             return answer;
         }
