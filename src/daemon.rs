@@ -240,6 +240,8 @@ impl Daemon {
         let mut look = tokio::time::interval(LOOK_FOR_REQUESTS);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut watchdog = tokio::time::interval(watchdog_period());
+        // What was asked for while nobody was there to do it.
+        self.take_requests().await?;
         loop {
             let wake = self.start_due().await?;
             tokio::select! {

@@ -1,9 +1,12 @@
-//! Several processes that need a new token at once: one asks for it, and all have it.
+//! Several processes and their tokens: of those that need a new one at once one asks for it and all have it; and who signs in
+//! beside the one that polls is polled at once.
+
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::Scene;
-use crate::ferry::{Ran, message};
+use super::{ME, Scene};
+use crate::ferry::{Ran, Running, message};
 use crate::identity_provider::Mood;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +20,7 @@ async fn of_two_processes_that_renew_at_once_one_does_and_the_other_waits_for_it
     daemon.wait_for("account=work new=0").await;
 
     // The server takes the token of both no more, and the provider kills each refresh token that was used.
-    scene.dovecot.put(super::ME, &[message(1)]);
+    scene.dovecot.put(ME, &[message(1)]);
     scene.provider.revoke_access();
     scene.provider.mood(Mood::Held);
     let (asked, disowned) = (scene.provider.asked().len(), scene.provider.disowned());
@@ -39,4 +42,33 @@ async fn of_two_processes_that_renew_at_once_one_does_and_the_other_waits_for_it
     assert_eq!(scene.provider.asked().len(), asked + 2);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
+}
+
+/// What nobody is signed in for is tried once an hour, but at once when somebody has: with a daemon under way, and at its start.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_beside_a_daemon_is_polled_at_once() {
+    for is_under_way in [true, false] {
+        let scene = Scene::both_by_oauth("Old").await;
+        scene.dovecot.put(ME, &[message(1)]);
+        let mut daemon = scene.ferry.start(&["run"]);
+        daemon.wait_for("nobody has signed in yet; run `mailferry login work`").await;
+        let mut daemon = if is_under_way { Some(daemon) } else { end(daemon).await };
+        let since = Instant::now();
+        scene.sign_in(&["work"]).await;
+        let mut running = daemon.take().unwrap_or_else(|| scene.ferry.start(&["run"]));
+        running.wait_for("run `mailferry login --destination home`").await;
+        let daemon = if is_under_way { Some(running) } else { end(running).await };
+        scene.sign_in(&["--destination", "home"]).await;
+        let mut running = daemon.unwrap_or_else(|| scene.ferry.start(&["run"]));
+        running.wait_for("delivered=1").await;
+        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+        assert_eq!(scene.dovecot.list(ME, "Old").len(), 1);
+        end(running).await;
+    }
+}
+
+async fn end(daemon: Running) -> Option<Running> {
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    None
 }
