@@ -424,6 +424,7 @@ impl Daemon {
     }
 
     async fn drain(&mut self) -> anyhow::Result<()> {
+        info!(polls = self.polls.len(), "stopping");
         let finishing = async {
             while let Some(finished) = self.polls.join_next().await {
                 finished?.outcome?;

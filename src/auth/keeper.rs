@@ -17,7 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
 use super::memory::Memory;
-use super::orderly::to_its_end;
+use super::orderly::{is_ending, to_its_end};
 use super::vault::{Key, new_key};
 use super::{Error, Holder, SignIn};
 
@@ -165,6 +165,12 @@ impl Keeper {
             let is_refused = refused.is_some_and(|refused| refused.expose_secret() == grant.access);
             if grant.is_fresh(now.timestamp()) && !is_refused {
                 return Ok(grant.access.into());
+            }
+            if is_ending() {
+                return match grant.is_usable(now.timestamp()) && !is_refused {
+                    true => Ok(grant.access.into()),
+                    false => Err(Error::Unavailable("mailferry is about to end".into())),
+                };
             }
             let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
             let lease = self.0.store.lease(&sign_in.holder, stored.revision, now, until).await;
@@ -406,6 +412,9 @@ async fn refreshed(
             return answer;
         }
         tokio::time::sleep(pause).await;
+        if is_ending() {
+            return answer;
+        }
     }
     client.refresh(refresh).await
 }

@@ -1,9 +1,11 @@
-//! Several processes and their tokens: of those that need a new one at once one asks for it and all have it; and who signs in
-//! beside the one that polls is polled at once.
+//! Several processes and their tokens: of those that need a new one at once one asks for it and all have it; who signs in beside
+//! the one that polls is polled at once; and who is about to end asks for none.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{ME, Scene};
 use crate::ferry::{Ran, Running, message};
@@ -71,4 +73,33 @@ async fn end(daemon: Running) -> Option<Running> {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
     None
+}
+
+/// A poll that is asked to end while its server is slow to greet lists what there is, and reaches for its destination no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_about_to_end_renews_no_token() {
+    let scene = Scene::both_by_oauth("Old").await;
+    let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = format!("port = {}\n", gate.local_addr().unwrap().port());
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    scene.sign_in(&["work"]).await;
+    scene.sign_in(&["--destination", "home"]).await;
+    scene.dovecot.put(ME, &[message(1)]);
+    scene.ferry.configure(&text.replacen(&format!("port = {}\n", scene.dovecot.pop3), &slow, 1));
+    scene.provider.mood(Mood::Rotate);
+    let mut daemon = scene.ferry.start(&["run"]);
+    let (mut near, _) = gate.accept().await.unwrap();
+    scene.provider.revoke_access();
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("stopping").await;
+    let asked = scene.provider.asked().len();
+    let mut far = TcpStream::connect(("127.0.0.1", scene.dovecot.pop3)).await.unwrap();
+    let _ = copy_bidirectional(&mut near, &mut far).await;
+    drop((near, gate));
+    assert_eq!(daemon.end().await.code, 0);
+    assert_eq!(scene.provider.asked().len(), asked, "nobody was asked for another token");
+    scene.ferry.configure(&text);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.dovecot.list(ME, "Old").len(), 1);
 }
