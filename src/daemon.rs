@@ -240,6 +240,8 @@ impl Daemon {
         let mut look = tokio::time::interval(LOOK_FOR_REQUESTS);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut watchdog = tokio::time::interval(watchdog_period());
+        // What was asked for while nobody was there to do it.
+        self.take_requests().await?;
         loop {
             let wake = self.start_due().await?;
             tokio::select! {
@@ -422,6 +424,7 @@ impl Daemon {
     }
 
     async fn drain(&mut self) -> anyhow::Result<()> {
+        info!(polls = self.polls.len(), "stopping");
         let finishing = async {
             while let Some(finished) = self.polls.join_next().await {
                 finished?.outcome?;

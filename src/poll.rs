@@ -546,7 +546,7 @@ impl Poll<'_> {
                     arrived.push((item, message));
                     Vec::new()
                 }
-                Retrieval::Refused(refused) if common.contains(&refused.text) => {
+                Retrieval::Refused(refused) if refused.is_passing() || common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
                     ledger.cut_short(id, refused.to_string(), now).await?
                 }

@@ -187,12 +187,12 @@ fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after
 }
 
 fn failing_destination(destination: &DestinationHealth, by_oauth: bool, after: Duration) -> Option<Current> {
-    // A disabled one is not tried any more, and one that nobody is signed in for is tried in vain: there is nothing to wait
-    // for.
+    // A disabled one is not tried any more, and one whose sign-in has ended is tried in vain: there is nothing to wait for. Who
+    // has just put one into the config knows that nobody has signed in yet.
     let after = match destination.state.as_str() {
         "ok" => return None,
         "disabled" => Duration::ZERO,
-        _ if by_oauth && destination.wants_sign_in => Duration::ZERO,
+        _ if by_oauth && destination.sign_in_ended => Duration::ZERO,
         _ => after,
     };
     let destination = destination.clone();
@@ -201,7 +201,7 @@ fn failing_destination(destination: &DestinationHealth, by_oauth: bool, after: D
         name: destination.name.clone(),
         since: None,
         told_after: Some(after),
-        say: Box::new(move |since| texts::destination(&destination, since)),
+        say: Box::new(move |since| texts::destination(&destination, by_oauth, since)),
     })
 }
 
@@ -354,6 +354,7 @@ mod tests {
             state: state.into(),
             error: "x".into(),
             wants_sign_in: false,
+            sign_in_ended: false,
             last_delivery,
         };
         let at = |state, minutes: i64, known| {
@@ -365,7 +366,7 @@ mod tests {
         let seen = |minutes, told| vec![trouble(Subject::Destination, "home", minutes, told)];
         assert_eq!(told(&health("disabled", vec![]), None, &on), ["destination home begun"]);
         assert_eq!(told(&health("failing", vec![]), None, &on), ["destination home noted"]);
-        let ended = DestinationHealth { wants_sign_in: true, ..home("failing", None) };
+        let ended = DestinationHealth { wants_sign_in: true, sign_in_ended: true, ..home("failing", None) };
         let ended = Health { destinations: vec![ended], ..Health::default() };
         assert_eq!(told(&ended, None, &on), ["destination home noted"], "it has a password by now");
         let mut by_oauth = on.clone();

@@ -51,17 +51,20 @@ pub fn broken_account(name: &str, reason: &str) -> impl Fn(DateTime<Utc>) -> Tol
     }
 }
 
-pub fn destination(destination: &DestinationHealth, since: DateTime<Utc>) -> Told {
+/// `by_oauth`: somebody signs in for it, as there is no password.
+pub fn destination(destination: &DestinationHealth, by_oauth: bool, since: DateTime<Utc>) -> Told {
     let DestinationHealth { name, state, error, .. } = destination;
     let advice = match state.as_str() {
-        "disabled" => {
-            "It is not tried any more until you have mended what is wrong and said `mailferry retry`, or changed its \
-             settings."
-        }
-        _ => {
-            "mailferry goes on trying by itself, with one message at a time. `mailferry fetch` tries at once; \
-             `mailferry check` says what it meets there."
-        }
+        "disabled" => "It is not tried any more until you have mended what is wrong and said `mailferry retry`, or changed its \
+                       settings."
+            .to_owned(),
+        _ if by_oauth && destination.wants_sign_in => format!(
+            "Nothing goes there until somebody has signed in: `mailferry login --destination {name}`, or Sign in on the page. \
+             mailferry then goes on at once."
+        ),
+        _ => "mailferry goes on trying by itself, with one message at a time. `mailferry fetch` tries at once; \
+              `mailferry check` says what it meets there."
+            .to_owned(),
     };
     Told {
         title: format!("The destination {name} takes no mail ({state})"),

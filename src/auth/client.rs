@@ -60,6 +60,9 @@ pub enum Refusal {
     SlowDown,
     /// Now and again, this will pass.
     Passing(String),
+    /// Refused (HTTP 4xx) without a word that is known: by the provider, or by what stands in its place. Nobody knows whether it
+    /// passes.
+    Mute(String),
     /// A success that makes no sense. What was asked with is used up, perhaps: nothing is asked with it again at once.
     Odd {
         reason: String,
@@ -74,6 +77,7 @@ impl Refusal {
             Refusal::Ended(reason)
             | Refusal::Refused(reason)
             | Refusal::Passing(reason)
+            | Refusal::Mute(reason)
             | Refusal::Odd { reason, .. } => reason,
             Refusal::Pending => "nobody has consented yet".into(),
             Refusal::SlowDown => "the provider wants to be asked less often".into(),
@@ -296,12 +300,13 @@ fn refusal(status: StatusCode, body: &[u8], host: &str, hush: impl Fn(&str) -> S
     if status.is_redirection() {
         return Refusal::Refused(format!("{host} answers HTTP {code}: redirects are not followed"));
     }
+    let said = format!("{host} answers HTTP {code}");
+    // RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4.
+    if matches!(code, 408 | 425 | 429) || status.is_server_error() {
+        return Refusal::Passing(said);
+    }
     let answer: Option<ErrorAnswer> = serde_json::from_slice(body).ok();
-    let Some(answer) =
-        answer.filter(|_| status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error())
-    else {
-        return Refusal::Passing(format!("{host} answers HTTP {code}"));
-    };
+    let Some(answer) = answer else { return Refusal::Mute(said) };
     let described = match &answer.error_description {
         Some(text) => format!("{}: {}", printable(hush(&answer.error)), printable(hush(text))),
         None => printable(hush(&answer.error)),

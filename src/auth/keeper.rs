@@ -17,7 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
 use super::memory::Memory;
-use super::orderly::to_its_end;
+use super::orderly::{is_ending, to_its_end};
 use super::vault::{Key, new_key};
 use super::{Error, Holder, SignIn};
 
@@ -170,6 +170,12 @@ impl Keeper {
             let is_refused = refused.is_some_and(|refused| refused.expose_secret() == grant.access);
             if grant.is_fresh(now.timestamp()) && !is_refused {
                 return Ok(grant.access.into());
+            }
+            if is_ending() {
+                return match grant.is_usable(now.timestamp()) && !is_refused {
+                    true => Ok(grant.access.into()),
+                    false => Err(Error::Unavailable("mailferry is about to end".into())),
+                };
             }
             if self.lease(&sign_in.holder, stored.revision).await.map_err(Error::Local)? {
                 // To its end, also where nobody waits for it any more: a new refresh token must not be lost on the way.
@@ -449,11 +455,14 @@ async fn refreshed(
     let begun = tokio::time::Instant::now();
     for pause in PAUSES {
         let answer = client.refresh(refresh).await;
-        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::SlowDown));
+        let is_stumble = matches!(answer, Err(Refusal::Passing(_) | Refusal::Mute(_) | Refusal::SlowDown));
         if !is_stumble || is_usable() || begun.elapsed() > STUMBLE {
             return answer;
         }
         tokio::time::sleep(pause).await;
+        if is_ending() {
+            return answer;
+        }
     }
     client.refresh(refresh).await
 }

@@ -30,7 +30,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 pub use keeper::{Keeper, Stored, TokenStore};
-pub use orderly::{settled, to_its_end};
+pub use orderly::{renew_no_more, settled, to_its_end};
 pub use signing_in::{Address, DeviceCode, DeviceState, landed};
 pub use vault::{KEY_LENGTH, Key, new_key};
 

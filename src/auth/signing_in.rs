@@ -35,6 +35,8 @@ pub struct DeviceCode {
     /// How long to wait before it is asked for again.
     pub interval: Duration,
     device_code: SecretString,
+    /// How often in a row the provider has refused to say, and why nobody knows.
+    mute: u32,
 }
 
 /// Whether somebody has typed it in.
@@ -54,6 +56,9 @@ const SLOWER: Duration = Duration::from_secs(5);
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 /// Microsoft says so where it says nothing.
 const USUAL_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// So many refusals without a reason, one after the other, will go on: `token_url` leads somewhere else, perhaps.
+const MUTE: u32 = 3;
 
 impl Address {
     /// # Errors
@@ -150,6 +155,7 @@ impl DeviceCode {
             life: seconds(answer.expires_in, USUAL_LIFE).min(LONGEST_LIFE),
             interval: seconds(answer.interval, INTERVAL).clamp(Duration::from_secs(1), LONGEST_INTERVAL),
             device_code: answer.device_code,
+            mute: 0,
         })
     }
 
@@ -160,9 +166,16 @@ impl DeviceCode {
     /// It is of no use any more.
     pub async fn state(&mut self, sign_in: &SignIn) -> Result<DeviceState, Error> {
         let asking = to_its_end(is_typed_in(sign_in.clone(), self.device_code.clone()));
-        match asking.await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))? {
+        let typed = asking.await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))?;
+        self.mute = if matches!(typed, Typed::Mute(_)) { self.mute + 1 } else { 0 };
+        match typed {
             Typed::Yes => return Ok(DeviceState::SignedIn),
-            Typed::NotYet => {}
+            Typed::Mute(reason) if self.mute >= MUTE => {
+                return Err(Error::SignIn(format!(
+                    "{reason}, and not why, {MUTE} times in a row; check the provider's `token_url`, and sign in once more"
+                )));
+            }
+            Typed::NotYet | Typed::Mute(_) => {}
             Typed::AskLess => self.interval = (self.interval + SLOWER).min(LONGEST_INTERVAL),
         }
         Ok(DeviceState::Waiting)
@@ -173,6 +186,8 @@ enum Typed {
     Yes,
     NotYet,
     AskLess,
+    /// Refused, and nobody knows why: a clause.
+    Mute(String),
 }
 
 /// What comes of a code that was typed in is kept.
@@ -182,6 +197,7 @@ async fn is_typed_in(sign_in: SignIn, device_code: SecretString) -> Result<Typed
     match client.ask_for_device(&device_code).await {
         Err(Refusal::Pending | Refusal::Passing(_)) => Ok(Typed::NotYet),
         Err(Refusal::SlowDown) => Ok(Typed::AskLess),
+        Err(Refusal::Mute(reason)) => Ok(Typed::Mute(reason)),
         granted => keeper.keep(&sign_in, checked(granted)?).await.map(|()| Typed::Yes),
     }
 }
@@ -207,7 +223,7 @@ fn checked(granted: Result<Granted, Refusal>) -> Result<Granted, Error> {
 /// Nobody tries it again but the person.
 fn of_refusal(refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Passing(reason) | Refusal::Odd { reason, .. } => {
+        Refusal::Passing(reason) | Refusal::Mute(reason) | Refusal::Odd { reason, .. } => {
             Error::SignIn(format!("{reason}; sign in once more, now or later"))
         }
         other => Error::SignIn(other.reason()),

@@ -158,11 +158,8 @@ async fn tell_end(config: &Config, whom: &Whom) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever runs on this ledger need not wait for the next poll.
+/// Whoever runs on this ledger, now or later, need not wait for the next poll.
 async fn take_up(config: &Config, whom: &Whom) -> anyhow::Result<()> {
-    if !Ledger::is_held(&config.ledger) {
-        return Ok(());
-    }
     Ledger::visit(&config.ledger).await?.request(&whom.request(), Utc::now()).await?;
     Ok(())
 }

@@ -508,6 +508,7 @@ fn stop_on_signal() -> CancellationToken {
             if let Some(code) = code {
                 std::process::exit(code);
             }
+            auth::renew_no_more();
             told.cancel();
         }
     });

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::net::Tls;
-use crate::providers::{Endpoint, PRESETS, Provider, UNTRIED};
+use crate::providers::{Endpoint, PRESETS, Provider, TRIED, UNTRIED};
 
 use super::report::print_json;
 use super::table::{Look, Row, table, terminal_size};
@@ -61,20 +61,18 @@ pub fn providers(word: Option<&str>, json: bool) -> anyhow::Result<u8> {
     if !in_full {
         print(&format!(
             "\n`mailferry providers NAME` says what to do at one of them, and what was tried; with --json also by which dialog or \
-             test.\nplayed: its known ways are played by a peer of the tests. checked: when its documentation was last read.\n\
-             {UNTRIED}\n"
+             test.\n{TRIED} checked: when its documentation was last read.\n{UNTRIED}\n"
         ));
     }
     Ok(exit::OK)
 }
 
 fn row(provider: &Provider, in_full: bool) -> Row {
-    let tried = if provider.tried.is_empty() { "" } else { "played" };
     let cells = vec![
         provider.name.to_owned(),
-        provider.pop3.first().map(|server| shown(*server)).unwrap_or_default(),
+        provider.pop3.first().map_or_else(|| "none".to_owned(), |server| shown(*server)),
         provider.sign_in().to_owned(),
-        tried.to_owned(),
+        provider.how_tried().to_owned(),
         provider.checked.to_owned(),
     ];
     Row { cells, note: in_full.then(|| note(provider)), look: Look::Plain }
@@ -90,13 +88,17 @@ fn note(provider: &Provider) -> String {
         let servers: Vec<String> = provider.imap.iter().map(|server| shown(*server)).collect();
         sentences.push(format!("IMAP: {}.", servers.join(", ")));
     }
-    sentences.extend(provider.tried().map(|tried| format!("Played by a peer of the tests: {tried}")));
+    sentences.extend(provider.trials().into_iter().map(|(how, trials)| {
+        let ways: Vec<&str> = trials.iter().map(|trial| trial.way).collect();
+        format!("{how}: {}.", ways.join("; "))
+    }));
     sentences.push("Not tried with a real account.".into());
     sentences.join(" ")
 }
 
 fn known(provider: &Provider) -> Known {
     let servers = |servers: &[Endpoint]| servers.iter().map(|server| shown(*server)).collect();
+    let tried = provider.trials().into_iter().flat_map(|(_, trials)| trials);
     Known {
         id: provider.id,
         name: provider.name,
@@ -105,7 +107,7 @@ fn known(provider: &Provider) -> Known {
         imap: servers(provider.imap),
         sign_in: provider.sign_in(),
         advice: provider.advice().into_iter().map(|(text, link)| Advice { text, link }).collect(),
-        tried: provider.tried.iter().map(|trial| Tried { way: trial.way, by: trial.by }).collect(),
+        tried: tried.map(|trial| Tried { way: trial.way, by: trial.by }).collect(),
         checked: provider.checked,
     }
 }

@@ -73,8 +73,10 @@ pub struct DestinationHealth {
     /// ok, failing, paused or disabled; failing or paused only where listed mail waits for it.
     pub state: String,
     pub error: String,
-    /// Somebody has to sign in for it anew: the sign-in there was has ended.
+    /// Nobody is signed in for it: nobody was so far, or that has ended.
     pub wants_sign_in: bool,
+    /// That has ended.
+    pub sign_in_ended: bool,
     /// When it last took a message.
     pub last_delivery: Option<DateTime<Utc>>,
 }
@@ -205,22 +207,12 @@ impl Ledger {
                 JOIN messages m ON m.id = d.message
                 WHERE r.destination = t.id AND d.state IN ('due', 'attempting', 'deferred')
                     AND m.last_listing IS NULL
-            ), t.state, 'ok'), t.error, EXISTS (
-                SELECT 1 FROM tokens WHERE holder = 'destination/' || t.name AND ended IS NOT NULL
-            ), t.delivered_at
+            ), t.state, 'ok') AS state, t.error, (
+                SELECT ended IS NOT NULL FROM tokens WHERE holder = 'destination/' || t.name
+            ) AS sign_in_ended, t.delivered_at
             FROM destinations t ORDER BY t.name";
-        let destinations: Vec<(String, String, String, bool, Option<i64>)> =
+        let destinations: Vec<DestinationRow> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.sql_error())?;
-        let destinations =
-            destinations.into_iter().map(|(name, state, error, wants_sign_in, delivered_at)| {
-                DestinationHealth {
-                    name,
-                    state,
-                    error,
-                    wants_sign_in,
-                    last_delivery: delivered_at.map(moment),
-                }
-            });
         let known = "SELECT kind, name, since, told FROM troubles ORDER BY kind, name";
         let known: Vec<(String, String, i64, bool)> =
             sqlx::query_as(known).fetch_all(&self.readers).await.map_err(self.sql_error())?;
@@ -229,7 +221,7 @@ impl Ledger {
         });
         Ok(Health {
             accounts: accounts.into_iter().map(AccountHealth::from).collect(),
-            destinations: destinations.collect(),
+            destinations: destinations.into_iter().map(DestinationHealth::from).collect(),
             sign_ins: self.ending_sign_ins().await?,
             parked: self.newly_parked().await?,
             // After what is newly parked: what is parked anew is told of there, and must not be told of here as well.
@@ -653,6 +645,29 @@ impl Way {
 
     fn parse(text: &str) -> Option<Way> {
         Way::ALL.into_iter().find(|way| way.as_str() == text)
+    }
+}
+
+#[derive(FromRow)]
+struct DestinationRow {
+    name: String,
+    state: String,
+    error: String,
+    /// `None` where nobody has signed in for it.
+    sign_in_ended: Option<bool>,
+    delivered_at: Option<i64>,
+}
+
+impl From<DestinationRow> for DestinationHealth {
+    fn from(row: DestinationRow) -> DestinationHealth {
+        DestinationHealth {
+            name: row.name,
+            state: row.state,
+            error: row.error,
+            wants_sign_in: row.sign_in_ended != Some(false),
+            sign_in_ended: row.sign_in_ended == Some(true),
+            last_delivery: row.delivered_at.map(moment),
+        }
     }
 }
 

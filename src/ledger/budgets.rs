@@ -1,4 +1,5 @@
-//! Daily budgets: how much a destination may be sent in any 24 hours, and when it may be sent more.
+//! Daily budgets: how much a destination may be sent in any 24 hours, and when it may be sent more. Whose quota that is, is the
+//! user at the server: what other destinations with a budget have sent there counts, too.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::SqliteConnection;
@@ -63,11 +64,13 @@ async fn spend(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Result<(), String>> {
     // An hour counts until its last second is a day old. One that is yet to come is of a clock that was wrong.
-    let forget = "
-        DELETE FROM spent WHERE destination = $1 AND ((hour + 1) * $2 + $3 <= $4 OR hour * $2 > $4 + $2)";
-    let forget = sqlx::query(forget).bind(destination).bind(HOUR).bind(DAY).bind(unix(now));
+    let forget = "DELETE FROM spent WHERE (hour + 1) * $1 + $2 <= $3 OR hour * $1 > $3 + $1";
+    let forget = sqlx::query(forget).bind(HOUR).bind(DAY).bind(unix(now));
     forget.execute(&mut *connection).await?;
-    let hours = "SELECT hour, octets FROM spent WHERE destination = $1 ORDER BY hour";
+    let hours = "
+        SELECT s.hour, sum(s.octets) FROM spent s JOIN destinations t ON t.id = s.destination
+        WHERE t.fingerprint = (SELECT fingerprint FROM destinations WHERE id = $1)
+        GROUP BY s.hour ORDER BY s.hour";
     let hours: Vec<(i64, i64)> = sqlx::query_as(hours).bind(destination).fetch_all(&mut *connection).await?;
     match room_at(&hours, octets, budget) {
         Some(hour) => {

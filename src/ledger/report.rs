@@ -239,10 +239,39 @@ impl Report {
         // The first of each account; those of one account stand together.
         let first = waiting.chunk_by(|one, next| one.account == next.account).map(|of_one| &of_one[0]);
         let first: HashMap<&str, &Waiting> = first.map(|first| (first.account.as_str(), first)).collect();
+        let stateless = self.stateless().await?;
         for account in accounts.iter_mut().filter(|account| account.error.is_none()) {
-            account.error = first.get(account.name.as_str()).copied().map(Failure::from);
+            let damage = stateless.get(&account.name).map(|count| self.damage(*count));
+            account.error = damage.or_else(|| first.get(account.name.as_str()).copied().map(Failure::from));
         }
         Ok(Status { accounts, destinations: destinations.into_iter().map(destination).collect() })
+    }
+
+    /// Of each account, how many deliveries of the latest listing are in a state that the schema does not allow: nothing is done
+    /// about them, ever.
+    async fn stateless(&self) -> Result<HashMap<String, u64>, Error> {
+        // What lies between two words that are allowed is found by the index of the states, however many there are in these.
+        let sql = "
+            WITH gaps (low, high) AS (VALUES
+                ('', 'attempting'), ('attempting', 'deferred'), ('deferred', 'delivered'), ('delivered', 'due'),
+                ('due', 'given up'), ('given up', 'parked'), ('parked', 'skipped'), ('skipped', x''))
+            SELECT a.name, count(*) FROM accounts a CROSS JOIN gaps
+            CROSS JOIN deliveries d ON d.account = a.id AND d.state > gaps.low AND d.state < gaps.high
+            JOIN messages m ON m.id = d.message
+            WHERE m.last_listing IS NULL
+            GROUP BY a.id";
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(self.fault())?;
+        Ok(rows.into_iter().map(|(name, count)| (name, unsigned(count))).collect())
+    }
+
+    fn damage(&self, count: u64) -> Failure {
+        let text = format!(
+            "{count} waiting: the ledger {} was damaged, and does not say any more what has become of them; restore it from a \
+             backup, or move it away: a new one brings nothing into a folder twice",
+            self.path.display()
+        );
+        Failure { class: "local".into(), text, next_try: None, passes: false }
     }
 
     /// What of the latest listings has not been taken by its destination, and why: for each account those first that

@@ -90,7 +90,11 @@ impl Poll<'_> {
                     && (view == View::Slice
                         || view != View::Whole && !past.was_recent
                         || self.context.ledger.is_mostly_unknown(&self.account.name, listing).await?));
-        if wanted { Ok(Some(dated_after(session, listing, past.cut_off).await?)) } else { Ok(None) }
+        if !wanted {
+            return Ok(None);
+        }
+        let fresh = dated_after(session, listing, past.cut_off).await?;
+        Ok(fresh.or_else(|| past.first_listing.then(Vec::new)))
     }
 
     /// There seems to be mail: the destinations can be reached while it is being listed and retrieved. Whether that
@@ -116,16 +120,13 @@ const OLDER_IN_A_ROW: usize = 20;
 const AT_A_TIME: usize = 20;
 
 /// The numbers, sorted, of the messages whose topmost Received date is not before `cut_off`. What has no such date counts
-/// as new. Where the server has no TOP nothing can be dated, and nothing is new.
+/// as new. `None` where the server has no TOP, so that nothing can be dated.
 async fn dated_after(
     session: &mut Session,
     listing: &Listing,
     cut_off: DateTime<Utc>,
-) -> Result<Vec<u32>, pop3::Error> {
+) -> Result<Option<Vec<u32>>, pop3::Error> {
     let mut fresh = Vec::new();
-    if !session.capabilities().top {
-        return Ok(fresh);
-    }
     let mut older_in_a_row = 0;
     let mut newest_first = listing.iter().rev().map(|row| row.number);
     while older_in_a_row < OLDER_IN_A_ROW {
@@ -133,7 +134,13 @@ async fn dated_after(
         if numbers.is_empty() {
             break;
         }
-        for (number, date) in numbers.iter().zip(session.top(&numbers, received_at).await?) {
+        let is_asked = session.capabilities().top;
+        let dates = if is_asked { session.top(&numbers, received_at).await? } else { Vec::new() };
+        // Also where it has announced TOP, and does not know it.
+        if !session.capabilities().top {
+            return Ok(None);
+        }
+        for (number, date) in numbers.iter().zip(dates) {
             let date = date.ok().flatten();
             if date.is_some_and(|date| date < cut_off) {
                 older_in_a_row += 1;
@@ -147,5 +154,5 @@ async fn dated_after(
         }
     }
     fresh.sort_unstable();
-    Ok(fresh)
+    Ok(Some(fresh))
 }

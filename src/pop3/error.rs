@@ -110,6 +110,7 @@ impl Error {
             Error::SignIn(auth::Error::SignIn(_)) => Class::Login,
             Error::SignIn(auth::Error::Unavailable(_)) => Class::Network,
             Error::SignIn(auth::Error::Local(_)) => Class::Local,
+            Error::Refused(refused) if refused.is_passing() => Class::Busy,
             Error::Refused(_)
             | Error::NotPop3 { .. }
             | Error::OutOfStep { .. }
@@ -127,6 +128,18 @@ pub struct Refused {
     pub code: Option<Code>,
     /// What the server said, escaped.
     pub text: String,
+}
+
+impl Refused {
+    /// Whether the server says that this will pass, by its response code or in its own words: then nothing that was asked
+    /// for is at fault.
+    pub fn is_passing(&self) -> bool {
+        match self.code {
+            Some(Code::InUse | Code::LoginDelay | Code::SysTemp) => true,
+            Some(Code::SysPerm) => false,
+            Some(Code::Auth) | None => says(&self.text, &PASSING),
+        }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -147,16 +160,15 @@ pub(super) fn refused_login(refused: Refused, delay: Option<Duration>) -> Error 
     match code {
         Some(Code::InUse) => Error::InUse { text },
         Some(Code::LoginDelay) => Error::LoginDelay { delay, text },
-        Some(Code::SysTemp) => Error::TempUnavailable { text },
         Some(Code::SysPerm) => Error::Refused(refused),
-        Some(Code::Auth) | None if says(&text, &PASSING) => Error::TempUnavailable { text },
+        _ if refused.is_passing() => Error::TempUnavailable { text },
         None if says(&text, &LOCKED) => Error::InUse { text },
-        Some(Code::Auth) | None => Error::Auth { code, text },
+        Some(Code::SysTemp | Code::Auth) | None => Error::Auth { code, text },
     }
 }
 
 /// Seen in refusals of busy servers, in lower case.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 11] = [
     "login limit",
     "rate limit",
     "too many",
@@ -166,6 +178,8 @@ const PASSING: [&str; 9] = [
     "try later",
     "temporar",
     "server busy",
+    "server unavailable",
+    "throttled",
 ];
 
 /// Seen where another session held the mailbox, in lower case.
@@ -195,6 +209,8 @@ mod tests {
             "-ERR [SYS/TEMP] Temporary authentication failure.",
             "-err [sys/temp] x",
             "-ERR Server busy",
+            "-ERR Server Unavailable. 21",
+            "-ERR [AUTH] (#AUTH005) Too many bad auth attempts.",
         ] {
             assert!(matches!(login(line), Error::TempUnavailable { .. }), "{line}: {:?}", login(line));
             assert_eq!(login(line).class(), Class::Busy);

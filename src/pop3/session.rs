@@ -18,7 +18,7 @@ use crate::printable::printable;
 /// A session in the TRANSACTION state (RFC 1939 section 5): logged in, until [`Session::quit`] or its drop.
 pub struct Session {
     pub(super) channel: Channel,
-    capabilities: Capabilities,
+    pub(super) capabilities: Capabilities,
     pipelining: bool,
     pub(super) max_size: u64,
     pub(super) deadlines: Deadlines,
@@ -111,8 +111,8 @@ impl Session {
     /// STAT and UIDL, in one round trip where the server can.
     ///
     /// # Errors
-    /// [`Error::NoUidl`] where the server does not know UIDL, [`Error::TooLong`] beyond a cap,
-    /// [`Error::OutOfStep`] where a row makes no sense. Half a listing is never returned.
+    /// [`Error::NoUidl`] where the server does not know UIDL, [`Error::Refused`] where that is said to pass,
+    /// [`Error::TooLong`] beyond a cap, [`Error::OutOfStep`] where a row makes no sense. Half a listing is never returned.
     pub async fn uidl(&mut self) -> Result<UidlListing, Error> {
         self.channel.begin(LISTING_MAIL)?;
         within(self.deadlines.listing, LISTING_MAIL, self.read_uidl()).await
@@ -142,6 +142,7 @@ impl Session {
             }
             // Some servers have nothing to list and say it this way.
             Err(_) if stat.count == 0 => {}
+            Err(refused) if refused.is_passing() => return Err(refused.into()),
             Err(_) => return Err(Error::NoUidl),
         }
         if let Some(number) = rows.repeated_number() {
@@ -325,6 +326,11 @@ impl Window<'_> {
 
     pub fn answered(&mut self) {
         self.outstanding -= 1;
+    }
+
+    /// Whether the server owes no answer.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding == 0
     }
 }
 

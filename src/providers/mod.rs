@@ -56,7 +56,7 @@ pub struct Provider {
     pub ignores_deletion: bool,
     /// Where its people sign in by OAuth: the word of an [`Identity`].
     pub identity: Option<&'static str>,
-    /// What of its ways a peer of the tests plays; empty where nothing is known to differ from other servers.
+    /// What of its own ways a peer of the tests plays; empty where nothing is known to differ from other servers.
     pub tried: &'static [Trial],
     /// The year and month of the newest source of the hosts and the login: `YYYY-MM`.
     pub checked: &'static str,
@@ -66,6 +66,7 @@ impl Provider {
     /// How a program is let in, in a few words.
     pub fn sign_in(&self) -> &'static str {
         match (self.no_pop3, self.login, self.identity) {
+            (Some(_), Login::AppPassword(_), _) => "app password, no POP3",
             (Some(_), ..) => "no POP3",
             (None, Login::OAuthOnly(_), _) => "OAuth",
             (None, Login::AppPassword(_), Some(_)) => "app password or OAuth",
@@ -102,10 +103,22 @@ impl Provider {
         advice
     }
 
-    /// What of its ways was tried, in a sentence; `None` where nothing is known to be its own.
-    pub fn tried(&self) -> Option<String> {
-        let ways: Vec<&str> = self.tried.iter().map(|trial| trial.way).collect();
-        (!ways.is_empty()).then(|| format!("{}.", ways.join("; ")))
+    /// What was tried, each list with the words for how: there is one at least.
+    pub fn trials(&self) -> Vec<(&'static str, Vec<Trial>)> {
+        let lists = [
+            ("Played by a peer of the tests", self.tried.to_vec()),
+            ("Tried as at any server", trials::shared(self)),
+        ];
+        lists.into_iter().filter(|(_, trials)| !trials.is_empty()).collect()
+    }
+
+    /// How it was tried, in a word or two: [`TRIED`] explains them.
+    pub fn how_tried(&self) -> &'static str {
+        match (self.tried, self.pop3, self.imap) {
+            ([], [], []) => "no server",
+            ([], ..) => "Dovecot",
+            _ => "played",
+        }
     }
 
     /// Whether `word` is its name, part of that, a domain of its, or an address there.
@@ -121,8 +134,8 @@ impl Provider {
 pub struct Trial {
     /// The way, as an item of a list.
     pub way: &'static str,
-    /// What plays it: files of tests/dialogs without their end, as `quirks/NAME`, and tests, as `module::name`. A test sees to it
-    /// that each of them is there and runs.
+    /// What plays it: files of tests/dialogs without their end, as `quirks/NAME` or `hostile/NAME`, and tests, as
+    /// `module::name`. A test sees to it that each of them is there and runs.
     pub by: &'static [&'static str],
 }
 
@@ -161,6 +174,11 @@ pub struct Step {
     /// The provider's own page that does it or explains it.
     pub url: Option<&'static str>,
 }
+
+/// What the words of [`Provider::how_tried`] mean, in sentences.
+pub const TRIED: &str = "played: what is known to be its own way is played by a peer of the tests, and the rest tried as at any \
+    server. Dovecot: no way is known to be its own, and what it shares with any server is tried at a real Dovecot. no server: there is \
+    none to try, and that is said.";
 
 /// What no test can show, in sentences.
 pub const UNTRIED: &str = "None of this was tried with a real account. What a peer of the tests plays is what the provider's \

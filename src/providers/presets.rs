@@ -206,6 +206,7 @@ pub const PRESETS: &[Provider] = &[
             "Make an app password on the security page of your AOL account.",
             "https://login.aol.com/account/security",
         )),
+        tried: trials::AOL,
         checked: "2026-03",
         ..PLAIN
     },
@@ -263,6 +264,7 @@ pub const PRESETS: &[Provider] = &[
         enable: Some(GMX_NET_ENABLE),
         enable_imap: Some(GMX_NET_ENABLE),
         notes: &[SPAM_STAYS],
+        tried: trials::GMX,
         checked: "2026-03",
         ..PLAIN
     },
@@ -275,6 +277,7 @@ pub const PRESETS: &[Provider] = &[
         enable: Some(GMX_COM_ENABLE),
         enable_imap: Some(GMX_COM_ENABLE),
         notes: &[SPAM_STAYS],
+        tried: trials::GMX,
         checked: "2026-03",
         ..PLAIN
     },
@@ -395,6 +398,7 @@ pub const PRESETS: &[Provider] = &[
         domains: &["tiscali.it"],
         pop3: &[pop3("pop.tiscali.it")],
         imap: &[imap("imap.tiscali.it")],
+        tried: trials::ENCRYPTED_PASSWORD,
         checked: "2025-12",
         ..PLAIN
     },
@@ -427,6 +431,7 @@ pub const PRESETS: &[Provider] = &[
         domains: &["fastwebnet.it"],
         pop3: &[pop3("pop.fastwebnet.it")],
         imap: &[imap("imap.fastwebnet.it")],
+        tried: trials::ENCRYPTED_PASSWORD,
         checked: "2026-03",
         ..PLAIN
     },
@@ -681,6 +686,7 @@ pub const PRESETS: &[Provider] = &[
         imap: &[imap("imap.comcast.net"), imap_starttls("imap.comcast.net")],
         enable: Some(COMCAST_ENABLE),
         enable_imap: Some(COMCAST_ENABLE),
+        tried: trials::COMCAST,
         checked: "2026-03",
         ..PLAIN
     },

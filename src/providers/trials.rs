@@ -1,6 +1,54 @@
-//! Which ways of a provider a peer of the tests plays, and by which dialog or test.
+//! Which ways of a provider a peer of the tests plays, what it shares with others, and by which dialog or test that is shown.
 
-use super::Trial;
+use super::{Login, Provider, Trial};
+use crate::net::Tls;
+
+/// What was tried that holds for `provider` as for others.
+pub fn shared(provider: &Provider) -> Vec<Trial> {
+    let takes_password = !matches!(provider.login, Login::OAuthOnly(_));
+    let has_steps = matches!(provider.login, Login::AppPassword(_)) || provider.enable.is_some();
+    let has_pop3 = provider.no_pop3.is_none();
+    let pop3 = |tls| takes_password && provider.pop3.first().is_some_and(|server| server.tls == tls);
+    let trials = [
+        (pop3(Tls::Implicit), POP3_TLS),
+        (pop3(Tls::StartTls), POP3_STARTTLS),
+        (has_pop3 && !provider.domains.is_empty(), OFFERED),
+        (has_pop3 && takes_password && has_steps, STEPS),
+        (!has_pop3, NO_POP3),
+        (takes_password && !provider.imap.is_empty(), IMAP_TLS),
+    ];
+    trials.into_iter().filter(|(holds, _)| *holds).map(|(_, trial)| trial).collect()
+}
+
+const POP3_TLS: Trial = trial(
+    "POP3 with TLS and a password, at a real Dovecot",
+    &["pop3::real::lists_retrieves_and_deletes_over_tls", "pop3::real::a_wrong_password_is_refused"],
+);
+
+const POP3_STARTTLS: Trial = trial(
+    "POP3 with STARTTLS and a password, at a real Dovecot",
+    &["pop3::real::lists_retrieves_and_deletes_over_tls"],
+);
+
+const OFFERED: Trial = trial(
+    "its server, encryption and form of user, offered for its addresses",
+    &["setup::looking_up::what_is_known_of_each_provider_is_offered"],
+);
+
+const STEPS: Trial = trial(
+    "a refused password: what to do there first is said",
+    &["faults::quirks::sources::a_refused_password_says_what_its_provider_wants"],
+);
+
+const NO_POP3: Trial = trial(
+    "its addresses, which cannot be polled: why is said to whoever adds one",
+    &["setup::looking_up::what_is_known_of_each_provider_is_offered"],
+);
+
+const IMAP_TLS: Trial = trial(
+    "as a destination: IMAP with TLS and a password, at a real Dovecot",
+    &["imap_folder::real::every_way_to_connect_is_verified_and_works"],
+);
 
 const fn trial(way: &'static str, by: &'static [&'static str]) -> Trial {
     Trial { way, by }
@@ -82,6 +130,18 @@ pub const MICROSOFT: &[Trial] = &[
         ],
     ),
     trial(
+        "POP3 that hangs up at the tenth error: messages that cannot be had hold up no other, and a command that it refuses is \
+         not repeated for each message",
+        &[
+            "faults::quirks::sources::exchange_hangs_up_at_the_tenth_message_that_it_cannot_hand_out",
+            "faults::quirks::sources::a_command_that_exchange_refuses_is_not_repeated_for_each_message",
+        ],
+    ),
+    trial(
+        "POP3 that is throttled or unavailable for a while: it rests, longer each time, and no message is parked",
+        BUSY,
+    ),
+    trial(
         "as a destination: pauses that it asks for, BAD to what it does not like, a connection that ends at the tenth error",
         &[
             "quirks/D07-throttled",
@@ -101,10 +161,47 @@ pub const MICROSOFT: &[Trial] = &[
     ),
 ];
 
-pub const YAHOO: &[Trial] = &[trial(
-    "as a destination: a rate that it calls a limit, too many connections, a last line that needs its end",
-    &["quirks/D06-limit-that-is-no-size", "quirks/D17-too-many-connections", "quirks/D12-line-ends-and-nul"],
+const BUSY: &[&str] = &["faults::quirks::sources::a_server_that_asks_for_patience_gets_it"];
+
+pub const YAHOO: &[Trial] = &[
+    trial(
+        "the password of the account instead of an app password: refused, and tried once an hour; too many tries are no wrong \
+         password",
+        &["faults::quirks::sources::yahoo_refuses_another_password_and_too_many_tries"],
+    ),
+    trial("POP3 that has trouble for a while: it rests, longer each time, and no message is parked", BUSY),
+    trial(
+        "a listing of the newest messages alone, as that of its IMAP is",
+        &["faults::quirks::sources::of_a_mailbox_that_lists_the_newest_alone_all_comes_as_the_newest_go"],
+    ),
+    trial(
+        "as a destination: a rate that it calls a limit, too many connections, a last line that needs its end",
+        &[
+            "quirks/D06-limit-that-is-no-size",
+            "quirks/D17-too-many-connections",
+            "quirks/D12-line-ends-and-nul",
+        ],
+    ),
+];
+
+pub const AOL: &[Trial] = &[trial(
+    "a wrong password: it refuses and hangs up at once",
+    &["quirks/Q41-a-wrong-password-and-no-good-bye"],
 )];
+
+pub const GMX: &[Trial] = &[trial(
+    "a wrong password, tried once an hour: who tries more often is locked out for a while",
+    &["faults::quirks::sources::a_refused_password_is_tried_once_an_hour"],
+)];
+
+/// Tiscali's and Fastweb's entries in the database that mail programs share ask for CRAM-MD5 or APOP.
+pub const ENCRYPTED_PASSWORD: &[Trial] = &[trial(
+    "a server that offers CRAM-MD5 or APOP alone: no password is sent, and that is said",
+    &["hostile/A10-pop3-only-cram-md5", "hostile/A10-pop3-apop"],
+)];
+
+pub const COMCAST: &[Trial] =
+    &[trial("TOP that cuts short: no mail is retrieved or deleted by it", &["quirks/Q22-top-is-cut-short"])];
 
 pub const YANDEX: &[Trial] = &[trial(
     "deletions that are taken and have no effect: noticed, and said once",

@@ -24,7 +24,8 @@ struct Row {
     imap: String,
     /// Sentences, each with the provider's own page for it.
     advice: Vec<(String, Option<&'static str>)>,
-    tried: &'static [Trial],
+    /// What was tried, each list with the words for how.
+    tried: Vec<(&'static str, Vec<Trial>)>,
     checked: &'static str,
 }
 
@@ -47,7 +48,7 @@ fn row(provider: &'static Provider) -> Row {
         pop3: servers(provider.pop3),
         imap: servers(provider.imap),
         advice: provider.advice(),
-        tried: provider.tried,
+        tried: provider.trials(),
         checked: provider.checked,
     }
 }

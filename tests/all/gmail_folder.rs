@@ -355,3 +355,33 @@ async fn a_budget_that_is_used_up_is_said_and_no_failure() {
     ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!(gmail.mail().folder("INBOX").messages.len(), 2);
 }
+
+/// The quota is its user's, by however many names mail goes there.
+#[tokio::test]
+async fn two_destinations_of_one_user_have_one_budget() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let mut config = String::new();
+    for (name, to) in [("one", "home"), ("two", "work")] {
+        server.put(name, &[large(1)]);
+        let destination = gmail_destination(&gmail, "daily_budget = \"4 MB\"");
+        config += &destination.replace("[destination.home]", &format!("[destination.{to}]"));
+        config +=
+            &account(name, &server, name, &format!("deliver = [{{ to = \"{to}\", folder = \"{to}\" }}]"));
+    }
+    let ferry = Ferry::new(&config);
+    ferry.run(&["fetch", "one"]).await.expect_code(0);
+    ferry.run(&["fetch", "two"]).await.expect_code(75);
+    let told = ferry.json(&["status", "--json"]).await;
+    let states: Vec<&str> = told["destinations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|there| there["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["ok", "paused"], "{told}");
+    assert!(
+        told["destinations"][1]["error"].to_string().contains("its daily budget of 4 MB is used up"),
+        "{told}"
+    );
+}

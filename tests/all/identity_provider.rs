@@ -42,6 +42,8 @@ pub enum Mood {
     RotateOddly,
     /// No JSON.
     Html,
+    /// The same, with HTTP 404.
+    NotFound,
     Redirect,
     /// The application is not known.
     WrongClient,
@@ -361,6 +363,7 @@ async fn token(
         Mood::Huge => return "{\"access_token\":\"".repeat(5000).into_response(),
         Mood::Silent => std::future::pending().await,
         Mood::Html => return "<html>Please sign in</html>".into_response(),
+        Mood::NotFound => return (StatusCode::NOT_FOUND, "<html>Not here</html>").into_response(),
         Mood::Redirect => {
             return (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:9/")]).into_response();
         }

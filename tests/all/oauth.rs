@@ -295,6 +295,7 @@ async fn moods_of_the_provider_are_said_and_pass() {
     scene.sign_in(&["work"]).await;
     for (mood, said) in [
         (Mood::Http500, "answers HTTP 500"),
+        (Mood::NotFound, "answers HTTP 404"),
         (Mood::Huge, "an answer of more than 64 KiB"),
         (Mood::WrongType, "its token is not of the type Bearer"),
         (Mood::Html, "the answer of the provider makes no sense"),
@@ -341,6 +342,30 @@ async fn an_answer_to_a_code_that_makes_no_sense_is_said_at_once() {
     assert_eq!(code, 75, "{said}");
     assert!(said.contains("makes no sense") && said.contains("sign in once more"), "{said}");
     assert!(!said.contains("nobody has typed") && !said.contains("it is tried again"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_without_a_reason_end_the_wait_for_a_code_and_a_stumble_does_not() {
+    let scene = Scene::new().await;
+    scene.provider.mood(Mood::NotFound);
+    let command = scene.ferry.command(&["login", "work"]);
+    let login = tokio::task::spawn_blocking(move || Login::start(command).end());
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("answers HTTP 404, and not why, 3 times in a row; check the provider's"), "{said}");
+    assert_eq!(scene.provider.asked().len(), 3);
+
+    scene.provider.mood(Mood::Ok);
+    let stumble = [Mood::NotFound, Mood::NotFound, Mood::Http500, Mood::Http500, Mood::Http500, Mood::Ok];
+    scene.provider.whims(&stumble);
+    let command = scene.ferry.command(&["login", "work"]);
+    let login = tokio::task::spawn_blocking(move || Login::start(command).end());
+    while scene.provider.asked().len() < 3 + stumble.len() {
+        scene.provider.is_asked().await;
+    }
+    scene.provider.type_codes_in();
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 0, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

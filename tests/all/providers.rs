@@ -472,20 +472,18 @@ async fn the_database_is_asked_only_where_there_is_one() {
 fn what_is_said_to_be_tried_is() {
     let (all, ignored) = (tests(&["--list"]), tests(&["--list", "--ignored"]));
     let dialogs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
-    let players = ["faults::quirks::dialogs"];
+    let players = ["faults::quirks::dialogs", "faults::hostile::dialogs"];
     assert!(players.iter().all(|player| all.contains(*player)), "somebody plays the folder of dialogs");
     let mut missing: Vec<&str> = Vec::new();
+    let is_missing = |name: &&&str| match name.contains('/') {
+        true => !dialogs.join(format!("{name}.dialog")).is_file(),
+        false => !all.contains(**name) || ignored.contains(**name),
+    };
     for provider in PRESETS {
-        for Trial { way, by } in provider.tried {
+        assert!(!provider.trials().is_empty(), "nothing is said to be tried of {}", provider.id);
+        for Trial { way, by } in provider.trials().into_iter().flat_map(|(_, trials)| trials) {
             assert!(!way.ends_with('.') && !by.is_empty(), "{way}");
-            missing.extend(
-                by.iter()
-                    .filter(|name| match name.strip_prefix("quirks/") {
-                        Some(dialog) => !dialogs.join("quirks").join(format!("{dialog}.dialog")).is_file(),
-                        None => !all.contains(**name) || ignored.contains(**name),
-                    })
-                    .copied(),
-            );
+            missing.extend(by.iter().filter(is_missing).copied());
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");

@@ -2,6 +2,7 @@
 //! Dovecot with its knobs turned, many messages, or a minute.
 
 mod providers;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,11 +100,11 @@ fn a_provider_that_wants_time_between_logins_gets_it() {
         assert!(wait(&world).await >= 15 * 60, "every = \"5m\" is too often");
 
         // It does not say that a login came too soon.
-        world.pop3.mailbox().ways.refuses_login = true;
+        world.pop3.mailbox().ways.refuses = Some(("PASS", "-ERR invalid user or password"));
         let (_, text) = world.fetch().await.unwrap().error.unwrap();
         assert!(text.ends_with("; or the last login was less than 15 minutes ago"), "{text}");
         assert!(wait(&world).await >= 15 * 60);
-        world.pop3.mailbox().ways.refuses_login = false;
+        world.pop3.mailbox().ways.refuses = None;
         world.to_pop3.arm(Some(Fault::Cut { way: Way::Down, after: 72 }));
         let summary = world.fetch().await.unwrap();
         assert!(summary.error.is_some());
@@ -117,7 +118,7 @@ fn a_login_that_may_have_come_too_soon_is_no_wrong_password() {
         let mut world = World::new(TO_APP).await;
         world.quirks = Quirks { login_delay: Some(Duration::from_secs(15 * 60)), ..Quirks::default() };
         let refusals = async |world: &World| world.count("SELECT refused_logins FROM accounts").await;
-        world.pop3.mailbox().ways.refuses_login = true;
+        world.pop3.mailbox().ways.refuses = Some(("PASS", "-ERR invalid user or password"));
         world.poll().await.unwrap();
         assert_eq!(refusals(&world).await, 0, "whoever configured it has just logged in");
         world.later(TimeDelta::minutes(14));

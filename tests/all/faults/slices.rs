@@ -587,13 +587,13 @@ fn what_may_not_be_retrieved_today_is_carried_tomorrow() {
     for leave_copy in ["leave_copy = true", "leave_copy = \"14d\""] {
         alone(async move || {
             let mut world = sliced(Plan { account: leave_copy, ..TO_APP }).await;
-            world.pop3.mailbox().ways.refuses_retr = Some("-ERR [SYS/TEMP] bandwidth exceeded");
+            world.pop3.mailbox().ways.refuses = Some(("RETR", "-ERR [SYS/TEMP] bandwidth exceeded"));
             for _ in 0..3 {
                 world.poll().await.unwrap();
                 world.later(TimeDelta::hours(1));
             }
             assert_eq!(world.count("SELECT max(sliced_epoch) FROM accounts").await, 0);
-            world.pop3.mailbox().ways.refuses_retr = None;
+            world.pop3.mailbox().ways.refuses = None;
             for _ in 0..4 {
                 world.fetch().await.unwrap();
                 world.later(TimeDelta::days(1));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::Scene;
+use super::{ME, Scene};
 use crate::alerts::told;
+use crate::ferry::message;
 use crate::identity_provider::Mood;
 use crate::receiver::{Arrival, Receiver};
 
@@ -77,6 +78,43 @@ async fn a_sign_in_that_was_withdrawn_is_told_of_like_a_refused_login() {
     scene.sign_in(&["work"]).await;
     let second = receiver.wait_for_arrivals(2).await.remove(1);
     assert_eq!(told(&second), ["account work over"]);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+}
+
+/// Nothing that mailferry does by itself helps a destination that nobody is signed in for.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_destination_whose_sign_in_has_ended_it_is_told_what_to_do() {
+    let receiver = Receiver::start().await;
+    let scene = Scene::both_by_oauth("Old").await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text_of_config = std::fs::read_to_string(&file).unwrap();
+    let alerts = format!("[alerts]\nurl = \"{}\"\nsecret = \"{SECRET}\"\n", receiver.url);
+    scene.ferry.configure(&(text_of_config + &alerts));
+    for whom in [&["work"][..], &["--destination", "home"]] {
+        scene.sign_in(whom).await;
+    }
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    scene.dovecot.put(ME, &[message(1)]);
+    // The account's own token is still good; the destination's is not, and there is no other one.
+    scene.provider.revoke_access();
+    scene.ferry.run(&["check", "work"]).await;
+    scene.provider.mood(Mood::Revoked);
+    scene.ferry.run(&["fetch"]).await.expect_code(75);
+    let mut daemon = scene.ferry.start(&["run"]);
+    let first = receiver.wait_for_arrivals(1).await.remove(0);
+    assert_eq!(told(&first), ["destination home begun"]);
+    let said = text(&first);
+    assert!(said.contains("until somebody has signed in: `mailferry login --destination home`"), "{said}");
+    assert!(!said.contains("goes on trying"), "{said}");
+    daemon.wait_for("started").await;
+
+    // In another process, and mail goes on at once: the next try by itself would be in an hour.
+    scene.provider.mood(Mood::Ok);
+    scene.sign_in(&["--destination", "home"]).await;
+    let second = receiver.wait_for_arrivals(2).await.remove(1);
+    assert_eq!(told(&second), ["destination home over"]);
+    assert_eq!(scene.dovecot.list(ME, "Old").len(), 1);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 }

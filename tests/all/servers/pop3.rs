@@ -1,6 +1,6 @@
 //! POP3 (RFC 1939): one mailbox, for whoever logs in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::AsyncWriteExt;
@@ -27,6 +27,11 @@ pub struct Mailbox {
     pub retrieved: usize,
     /// Commands that named a message which is not there.
     pub misses: usize,
+    /// How often each command came, known or not.
+    pub asked: BTreeMap<String, usize>,
+    /// The most refusals in one session, and how often the server has lost its patience: see [`Ways::patience`].
+    pub refusals: usize,
+    pub hung_up: usize,
     /// Connections that are not at their end.
     sessions: usize,
     /// Cancelled where [`Ways::hangs_at_quit`] begins.
@@ -77,12 +82,16 @@ pub struct Ways {
     pub hides_at_once: bool,
     /// It still shows what was hidden to so many logins.
     pub hides_late: usize,
-    /// No password is right.
-    pub refuses_login: bool,
+    /// A command, and how it is refused, such as `-ERR [SYS/TEMP] try again later`.
+    pub refuses: Option<(&'static str, &'static str)>,
+    /// Messages that hold this text cannot be had: what RETR and TOP of them are answered with.
+    pub withholds: Option<(&'static str, &'static str)>,
+    /// It hangs up at the refusal with this number, as Exchange does.
+    pub patience: Option<usize>,
+    /// Of all that is there, so many are listed, the newest.
+    pub lists_newest: Option<usize>,
     /// It lists nothing but what is recent: the session ends at UIDL.
     pub refuses_slices: bool,
-    /// The answer to every RETR, such as `-ERR quota exceeded`.
-    pub refuses_retr: Option<&'static str>,
     /// It hangs up at the RETR of the message with this UIDL.
     pub breaks_at: Option<&'static str>,
     /// At QUIT what was retrieved is dropped (EXPIRE 0).
@@ -103,9 +112,11 @@ impl Default for Ways {
             shows_at_a_time: None,
             hides_at_once: false,
             hides_late: 0,
-            refuses_login: false,
+            refuses: None,
+            withholds: None,
+            patience: None,
+            lists_newest: None,
             refuses_slices: false,
-            refuses_retr: None,
             breaks_at: None,
             drops_retrieved: false,
             keeps_deleted: false,
@@ -185,6 +196,7 @@ struct Session {
     retrieved: BTreeSet<u64>,
     /// It is shown what is recent.
     is_recent: bool,
+    refusals: usize,
 }
 
 impl Session {
@@ -196,6 +208,7 @@ impl Session {
             marked: BTreeSet::new(),
             retrieved: BTreeSet::new(),
             is_recent: false,
+            refusals: 0,
         }
     }
 
@@ -204,6 +217,10 @@ impl Session {
         loop {
             let line = String::from_utf8_lossy(&self.conversation.line().await?).into_owned();
             let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+            if let Some(refusal) = self.hear(command) {
+                self.refuse(refusal).await?;
+                continue;
+            }
             match command {
                 "CAPA" => self.capa().await?,
                 "USER" => {
@@ -227,9 +244,36 @@ impl Session {
                 "DELE" => self.dele(argument).await?,
                 "NOOP" => self.conversation.say("+OK").await?,
                 "QUIT" => return self.quit().await,
-                _ => self.conversation.say("-ERR unknown command").await?,
+                _ => self.refuse("-ERR unknown command").await?,
             }
         }
+    }
+
+    /// How the command is refused, where it is.
+    fn hear(&self, command: &str) -> Option<&'static str> {
+        let mut mailbox = self.mailbox.lock().unwrap();
+        *mailbox.asked.entry(command.to_owned()).or_default() += 1;
+        let (refused, refusal) = mailbox.ways.refuses?;
+        // A login is one, whether it is refused or not.
+        mailbox.logins += usize::from(refused == "PASS" && command == "PASS");
+        (refused == command).then_some(refusal)
+    }
+
+    /// Refuses what was asked for, and hangs up where that was once too often.
+    async fn refuse(&mut self, refusal: &str) -> Option<()> {
+        self.conversation.say(refusal).await?;
+        self.refusals += 1;
+        let has_patience = {
+            let mut mailbox = self.mailbox.lock().unwrap();
+            mailbox.refusals = mailbox.refusals.max(self.refusals);
+            let has_patience = mailbox.ways.patience.is_none_or(|patience| self.refusals < patience);
+            mailbox.hung_up += usize::from(!has_patience);
+            has_patience
+        };
+        if !has_patience {
+            self.conversation.answers.flush().await.ok()?;
+        }
+        has_patience.then_some(())
     }
 
     fn ends_at_uidl(&self) -> bool {
@@ -239,7 +283,7 @@ impl Session {
     async fn capa(&mut self) -> Option<()> {
         let capabilities = self.mailbox.lock().unwrap().ways.capabilities;
         if capabilities.is_empty() {
-            return self.conversation.say("-ERR unknown command").await;
+            return self.refuse("-ERR unknown command").await;
         }
         self.conversation.say("+OK").await?;
         for capability in capabilities {
@@ -249,7 +293,7 @@ impl Session {
     }
 
     async fn pass(&mut self) -> Option<()> {
-        let refuses = {
+        {
             let mut mailbox = self.mailbox.lock().unwrap();
             mailbox.logins += 1;
             mailbox.recent_logins += usize::from(self.is_recent);
@@ -257,10 +301,11 @@ impl Session {
             let shown = |kept: &&Kept| if self.is_recent { kept.is_recent } else { kept.is_listed };
             let at_a_time = mailbox.ways.shows_at_a_time.filter(|_| !self.is_recent);
             let shown = mailbox.messages.iter().filter(shown);
-            self.messages = shown.take(at_a_time.unwrap_or(usize::MAX)).cloned().collect();
-            mailbox.ways.refuses_login
-        };
-        self.conversation.say(if refuses { "-ERR invalid user or password" } else { "+OK" }).await
+            let shown: Vec<&Kept> = shown.take(at_a_time.unwrap_or(usize::MAX)).collect();
+            let older = shown.len().saturating_sub(mailbox.ways.lists_newest.unwrap_or(usize::MAX));
+            self.messages = shown[older..].iter().copied().cloned().collect();
+        }
+        self.conversation.say("+OK").await
     }
 
     fn listed(&self) -> impl Iterator<Item = (usize, &Kept)> {
@@ -285,22 +330,24 @@ impl Session {
         (at < self.messages.len() && !self.marked.contains(&at)).then_some(at)
     }
 
+    fn withheld(&self, at: usize) -> Option<&'static str> {
+        let (text, refusal) = self.mailbox.lock().unwrap().ways.withholds?;
+        memchr::memmem::find(&self.messages[at].bytes, text.as_bytes()).map(|_| refusal)
+    }
+
     async fn miss(&mut self) -> Option<()> {
         self.mailbox.lock().unwrap().misses += 1;
-        self.conversation.say("-ERR no such message").await
+        self.refuse("-ERR no such message").await
     }
 
     async fn retr(&mut self, number: &str) -> Option<()> {
         let Some(at) = self.find(number) else { return self.miss().await };
-        let (refusal, breaks_at) = {
-            let ways = &self.mailbox.lock().unwrap().ways;
-            (ways.refuses_retr, ways.breaks_at)
-        };
+        let breaks_at = self.mailbox.lock().unwrap().ways.breaks_at;
         if breaks_at.is_some_and(|uidl| uidl.as_bytes() == self.messages[at].uidl) {
             return None;
         }
-        if let Some(refusal) = refusal {
-            return self.conversation.say(refusal).await;
+        if let Some(refusal) = self.withheld(at) {
+            return self.refuse(refusal).await;
         }
         self.conversation.say("+OK").await?;
         let body = stuffed(&self.messages[at].bytes);
@@ -318,6 +365,9 @@ impl Session {
     async fn top(&mut self, argument: &str) -> Option<()> {
         let number = argument.strip_suffix(" 0").unwrap_or_default();
         let Some(at) = self.find(number) else { return self.miss().await };
+        if let Some(refusal) = self.withheld(at) {
+            return self.refuse(refusal).await;
+        }
         self.conversation.say("+OK").await?;
         let bytes = &self.messages[at].bytes;
         let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);

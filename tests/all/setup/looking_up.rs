@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mailferry::providers::{PRESETS, User};
 use mailferry::setup::{Suggestion, suggest, suggest_home};
 
 use crate::dovecot::{Dovecot, PASSWORD};
@@ -123,6 +124,34 @@ async fn only_a_known_domain_is_refused_for_its_provider() {
     let home = suggest_home("fred@hotmail.com", None).await.unwrap();
     assert!(home.only_oauth.unwrap().contains("OAuth 2 alone"));
     assert!(suggest_home("fred@icloud.com", None).await.is_ok(), "it has IMAP");
+}
+
+/// Nobody is asked for what is known: the servers of each provider are offered for all its domains, and what cannot be polled is
+/// said to be so.
+#[tokio::test]
+async fn what_is_known_of_each_provider_is_offered() {
+    for provider in PRESETS {
+        for domain in provider.domains {
+            let address = format!("fred@{domain}");
+            let user = match provider.user {
+                User::Address => &address,
+                User::LocalPart => "fred",
+            };
+            match (suggest(&address, None).await, provider.pop3.first(), provider.no_pop3) {
+                (Ok(Suggestion { peer, .. }), Some(server), None) => {
+                    let known = (server.host, server.port, server.tls, user);
+                    assert_eq!((&*peer.host, peer.port, peer.tls, &*peer.user), known, "{address}");
+                }
+                (Err(reason), None, Some(why)) => assert_eq!(reason, why, "{address}"),
+                (other, ..) => panic!("{address}: {other:?}"),
+            }
+        }
+    }
+    let ferry = Ferry::new("");
+    for (address, said) in [("you@hey.com", "HEY has neither POP3 nor IMAP"), ("you@icloud.com", "no POP3")] {
+        let ran = ferry.run(&["add", address, "--yes"]).await.expect_code(64);
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
 }
 
 #[tokio::test]

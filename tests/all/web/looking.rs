@@ -4,7 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use mailferry::providers::PRESETS;
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -263,8 +265,18 @@ async fn providers_are_shown_with_how_to_sign_in_and_what_was_tried() {
     let house = House::start("").await;
     let mut browser = house.first_browser().await;
     let all = browser.get("/providers").await.html().text;
-    for provider in mailferry::providers::PRESETS {
-        assert!(all.contains(provider.name), "{}", provider.name);
+    let sections: Vec<&str> = all.split("Sign in").collect();
+    assert_eq!(sections.len(), PRESETS.len() + 1, "one for each provider");
+    for (section, provider) in sections.iter().zip(PRESETS) {
+        assert!(section.contains(provider.name), "{}: {section}", provider.name);
+    }
+    for (section, provider) in sections[1..].iter().zip(PRESETS) {
+        let is_said = |text: &str| section.contains(text);
+        assert!(is_said(provider.sign_in()), "{}: {section}", provider.name);
+        assert!(
+            provider.trials().iter().all(|(how, trials)| is_said(how) && is_said(trials[0].way)),
+            "{section}"
+        );
     }
     let one = browser.get("/providers?find=me@hotmail.com").await.html().text;
     assert!(
@@ -275,10 +287,14 @@ async fn providers_are_shown_with_how_to_sign_in_and_what_was_tried() {
     assert!(none.contains("No provider is known by that."), "{none}");
 
     let ran = house.ferry.run(&["providers"]).await.expect_code(0);
-    assert_eq!(
-        ran.stdout.lines().filter(|line| line.contains("20")).count(),
-        mailferry::providers::PRESETS.len()
-    );
+    let rows: Vec<&str> = ran.stdout.lines().skip(1).take(PRESETS.len()).collect();
+    for (row, provider) in rows.iter().zip(PRESETS) {
+        let marks = [provider.name, provider.sign_in(), provider.how_tried(), provider.checked];
+        assert!(marks.iter().all(|mark| !mark.is_empty() && row.contains(mark)), "{}: {row}", provider.name);
+    }
+    let all_json = house.ferry.json(&["providers", "--json"]).await;
+    let blank = |row: &&Value| row["sign_in"] == "" || row["tried"].as_array().is_none_or(Vec::is_empty);
+    assert_eq!(all_json["providers"].as_array().unwrap().iter().find(blank), None);
     let ran = house.ferry.run(&["providers", "yandex"]).await.expect_code(0);
     assert!(
         ran.stdout.contains("app password") && ran.stdout.contains("deletions that are taken"),

@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use super::super::count;
 use super::{Crossing, FILES, To, expect_sentence, remove, report};
 use crate::dovecot::Dovecot;
+use crate::ferry::{Ferry, account, imap_destination, message};
 
 /// Some mail was delivered and left at its source, some waits; and copies of it all, for one try after the other.
 struct Scene<'s> {
@@ -185,6 +187,43 @@ async fn a_shortened_or_scribbled_wal_does_no_harm() {
         outcomes.push((format!("WAL overwritten at {at}"), outcome.map(drop)));
     }
     report("a WAL that is not whole", &outcomes);
+}
+
+/// A bit of a word was hit, and the word is none any more: `status` says so, and what to do.
+#[tokio::test]
+async fn a_state_that_is_none_is_said() {
+    for (was, is) in [("delivered", "deliverec"), ("delivered", "Delivered"), ("delivered", "\u{7f}elivered")]
+    {
+        let server = Dovecot::start();
+        server.put("old", &[message(1), message(2)]);
+        let to_home = account("old", &server, "old", "deliver = [{ to = \"home\" }]");
+        let ferry = Ferry::new(&(imap_destination("home", &server, "me") + &to_home));
+        ferry.run(&["fetch"]).await.expect_code(0);
+        assert_eq!(ferry.json(&["status", "--json"]).await["accounts"][0]["error"], Value::Null);
+        let mut ledger = SqliteConnectOptions::new().filename(ferry.ledger()).connect().await.unwrap();
+        let sql = format!(
+            "PRAGMA ignore_check_constraints = ON; UPDATE deliveries SET state = '{is}' WHERE id = 1 AND state = '{was}'"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut ledger).await.unwrap();
+        ledger.close().await.unwrap();
+        let told = ferry.json(&["status", "--json"]).await;
+        let error = &told["accounts"][0]["error"];
+        assert_eq!(error["class"], "local", "{told}");
+        assert!(error["text"].as_str().unwrap().starts_with("1 waiting: the ledger "), "{told}");
+        let shown = ferry.run(&["status"]).await.stdout;
+        assert!(shown.contains("was damaged") && shown.contains("move it away"), "{shown}");
+        // What it says helps.
+        remove_ledger(&ferry);
+        ferry.run(&["fetch"]).await.expect_code(0);
+        assert_eq!(server.count("me", "INBOX"), 2, "nothing twice");
+        assert_eq!(ferry.json(&["status", "--json"]).await["accounts"][0]["error"], Value::Null);
+    }
+}
+
+fn remove_ledger(ferry: &Ferry) {
+    for file in FILES {
+        let _ = fs::remove_file(ferry.folder().join(file));
+    }
 }
 
 /// `MAILFERRY_SEED` runs one again.

@@ -1,0 +1,242 @@
+//! The ways of providers as POP3 sources: what is made of them, what is said, and how long they are left in peace.
+
+use chrono::TimeDelta;
+use mailferry::providers::{Login, PRESETS, Provider, for_host};
+
+use super::{TO_APP, TO_HOME, at_port};
+use crate::ferry::{Ferry, message, received};
+use crate::servers::pop3::{Pop3, Ways};
+use crate::world::{Plan, World, alone, now};
+
+/// What Exchange announces, one command at a time, and its patience.
+fn exchange() -> Ways {
+    Ways { capabilities: &["TOP", "UIDL", "USER"], patience: Some(10), ..Ways::default() }
+}
+
+/// How often a world polls, in seconds.
+const EVERY: i64 = 300;
+
+/// Seconds until the account is polled again.
+async fn rest(world: &World) -> i64 {
+    world.count("SELECT next_poll_at FROM accounts").await - now().timestamp()
+}
+
+/// Until the account may be polled again.
+async fn go_on(world: &World) {
+    world.later(TimeDelta::seconds(rest(world).await));
+}
+
+#[test]
+fn exchange_hangs_up_at_the_tenth_message_that_it_cannot_hand_out() {
+    alone(async || {
+        let mut world = World::new(Plan { account: "leave_copy = false", ..TO_APP }).await;
+        let withholds = Some(("Broken", "-ERR The message could not be retrieved."));
+        world.pop3.mailbox().ways = Ways { withholds, ..exchange() };
+        for n in 0..45 {
+            let broken: &[u8] = if n % 3 == 1 { b"Broken\r\n" } else { b"" };
+            world.put(&format!("u{n}"), &[&message(n), broken].concat());
+        }
+        let summary = world.poll().await.unwrap();
+        let (_, text) = summary.error.unwrap();
+        assert!(text.contains("the connection was closed while retrieving messages"), "{text}");
+        assert_eq!(world.pop3.mailbox().hung_up, 1);
+        let mut polls = 1;
+        while world.app.taken().len() < 30 && polls < 4 {
+            go_on(&world).await;
+            world.poll().await.unwrap();
+            polls += 1;
+        }
+        let mut arrived = world.app.taken();
+        arrived.sort();
+        arrived.dedup();
+        assert_eq!((arrived.len(), world.app.taken().len()), (30, 30), "what it hands out, each once");
+        // Those that cannot be had are tried for some days.
+        let parked = "SELECT count(*) FROM deliveries WHERE state = 'parked'";
+        for _ in 0..80 {
+            world.later(TimeDelta::hours(3));
+            world.poll().await.unwrap();
+        }
+        assert_eq!((world.count(parked).await, world.pop3.mailbox().messages.len()), (15, 15));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.error, summary.put_off), (None, 0), "and then it is well");
+    });
+}
+
+#[test]
+fn a_command_that_exchange_refuses_is_not_repeated_for_each_message() {
+    let tops = |world: &World| world.pop3.mailbox().asked.get("TOP").copied().unwrap_or_default();
+    let refuses = Some(("TOP", "-ERR Protocol error. 19"));
+    // To tell what is new.
+    alone(async move || {
+        let mut world = World::new(Plan { account: "import = \"new\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways = Ways { refuses, ..exchange() };
+        for n in 0..45 {
+            world.put(&format!("u{n}"), &received(n, TimeDelta::days(30)));
+        }
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.error, summary.delivered), (None, 0), "old mail stays where it is");
+        assert_eq!((tops(&world), world.pop3.mailbox().refusals), (3, 3));
+        // More at once than are known.
+        let new: Vec<Vec<u8>> = (45..295).map(|n| received(n, TimeDelta::zero())).collect();
+        for (n, mail) in (45..).zip(&new) {
+            world.put(&format!("u{n}"), mail);
+        }
+        for _ in 0..2 {
+            go_on(&world).await;
+            assert_eq!(world.poll().await.unwrap().error, None);
+        }
+        assert_eq!(world.app.taken().len(), 250, "and what came since is new");
+        assert_eq!(world.pop3.mailbox().hung_up, 0);
+    });
+    // To look once more before what has been kept long enough is deleted.
+    alone(async move || {
+        let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways = Ways { refuses, ..exchange() };
+        for n in 0..45 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        assert_eq!(world.poll().await.unwrap().delivered, 45);
+        world.later(TimeDelta::days(15));
+        let summary = world.poll().await.unwrap();
+        assert_eq!((summary.error, summary.deleted), (None, 45));
+        world.pop3.at_rest().await;
+        let mailbox = world.pop3.mailbox();
+        assert_eq!((mailbox.messages.len(), mailbox.hung_up, mailbox.asked["TOP"]), (0, 0, 3));
+    });
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_it() {
+    for refusal in [
+        "-ERR Server Unavailable. 21",
+        "-ERR Request is throttled. Suggested Backoff Time: 299609 milliseconds",
+        "-ERR [SYS/TEMP] Server error, please come back",
+    ] {
+        for command in ["PASS", "STAT", "UIDL", "LIST", "RETR"] {
+            alone(async move || {
+                let mut world = World::new(TO_APP).await;
+                world.put("u1", &message(1));
+                world.pop3.mailbox().ways = Ways { refuses: Some((command, refusal)), ..exchange() };
+                let place = format!("{command} {refusal}");
+                for failures in 1..=5 {
+                    let summary = world.poll().await.unwrap();
+                    assert_eq!((summary.delivered, summary.parked), (0, 0), "{place}: {summary:?}");
+                    if command != "RETR" {
+                        let (_, text) = summary.error.unwrap();
+                        assert!(!text.contains("UIDL,") && !text.contains("check `user`"), "{place}: {text}");
+                        let least = (60 << (failures - 1)).max(EVERY);
+                        assert!(rest(&world).await >= least, "{place}: {} s", rest(&world).await);
+                    }
+                    world.later(TimeDelta::hours(6));
+                }
+                assert_eq!(world.count("SELECT refused_logins FROM accounts").await, 0, "{place}");
+                world.pop3.mailbox().ways = exchange();
+                world.later(TimeDelta::days(1));
+                assert_eq!(world.poll().await.unwrap().delivered, 1, "{place}");
+            });
+        }
+    }
+}
+
+const WRONG: &str = "-ERR [AUTH] (#MBR1212) Incorrect username or password.";
+
+#[test]
+fn a_refused_password_is_tried_once_an_hour() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.put("u1", &message(1));
+        world.pop3.mailbox().ways.refuses = Some(("PASS", WRONG));
+        for _ in 0..5 {
+            let (_, text) = world.poll().await.unwrap().error.unwrap();
+            assert!(text.contains("check `user` and `password`"), "{text}");
+            assert!(rest(&world).await >= 3600, "{}", rest(&world).await);
+            go_on(&world).await;
+        }
+        world.pop3.mailbox().ways = Ways::default();
+        assert_eq!(world.poll().await.unwrap().delivered, 1);
+    });
+}
+
+#[test]
+fn yahoo_refuses_another_password_and_too_many_tries() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.put("u1", &message(1));
+        let many = "-ERR [AUTH] (#AUTH005) Too many bad auth attempts.";
+        for (refusal, refused, least) in [(WRONG, 1, 3600), (many, 0, EVERY), (WRONG, 1, 3600)] {
+            world.pop3.mailbox().ways.refuses = Some(("PASS", refusal));
+            let (_, text) = world.poll().await.unwrap().error.unwrap();
+            assert_eq!(text.contains("check `user` and `password`"), refusal == WRONG, "{text}");
+            assert_eq!(world.count("SELECT refused_logins FROM accounts").await, refused, "{refusal}");
+            assert!(rest(&world).await >= least, "{refusal}: {}", rest(&world).await);
+            go_on(&world).await;
+        }
+    });
+}
+
+#[test]
+fn of_a_mailbox_that_lists_the_newest_alone_all_comes_as_the_newest_go() {
+    alone(async || {
+        let mut world = World::new(Plan { account: "leave_copy = false", ..TO_APP }).await;
+        world.pop3.mailbox().ways.lists_newest = Some(25);
+        for n in 0..60 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        for expected in [25, 50, 60] {
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.error, world.app.taken().len()), (None, expected));
+            world.pop3.at_rest().await;
+            go_on(&world).await;
+        }
+        assert_eq!(world.pop3.mailbox().messages.len(), 0);
+        world.evidence().expect_all_delivered(true).await.unwrap();
+    });
+    // What drops out of the listing as others come is not gone.
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.pop3.mailbox().ways.lists_newest = Some(25);
+        for n in 0..60 {
+            world.put(&format!("u{n}"), &message(n));
+            assert_eq!(world.poll().await.unwrap().delivered, 1);
+            go_on(&world).await;
+        }
+        world.pop3.mailbox().ways.lists_newest = None;
+        assert_eq!(world.poll().await.unwrap().delivered, 0, "what is listed again is known");
+        world.evidence().expect_all_delivered(false).await.unwrap();
+    });
+}
+
+/// What is said of a refused password at these servers, by the real binary: none of them is asked.
+#[tokio::test]
+async fn a_refused_password_says_what_its_provider_wants() {
+    let source = Pop3::start().await;
+    source.mailbox().ways.refuses = Some(("PASS", WRONG));
+    let config =
+        "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nuser = \"me\"\npassword = \"secret\"\n\n";
+    let ferry = Ferry::new(&(config.to_owned() + &at_port(source.port, TO_HOME)));
+    ferry.run(&["fetch"]).await.expect_code(75);
+    let takes_password = |provider: &&Provider| !matches!(provider.login, Login::OAuthOnly(_));
+    let mut told = 0;
+    for provider in PRESETS.iter().filter(takes_password) {
+        let Some(server) = provider.pop3.first() else { continue };
+        let there = format!(
+            "[account.old]\nhost = \"{}\"\nuser = \"old\"\npassword = \"secret\"\n{TO_HOME}\n",
+            server.host
+        );
+        ferry.configure(&(config.to_owned() + &there));
+        let ran = ferry.run(&["status"]).await;
+        // Who shares a server is told what the first of them wants.
+        let provider = for_host(server.host).unwrap();
+        let making = match provider.login {
+            Login::AppPassword(step) => Some(step),
+            Login::Password | Login::OAuthOnly(_) => None,
+        };
+        for step in making.into_iter().chain(provider.enable) {
+            let said = step.text.trim_end_matches('.');
+            assert!(ran.stdout.contains(said), "{}: {ran:?}", provider.id);
+            assert!(step.url.is_none_or(|url| ran.stdout.contains(url)), "{}: {ran:?}", provider.id);
+            told += 1;
+        }
+    }
+    assert!(told > 20, "{told}");
+}
