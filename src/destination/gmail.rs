@@ -72,6 +72,16 @@ impl Settings {
     pub fn identity(&self) -> String {
         format!("{} {}", self.user, self.url)
     }
+
+    /// Whose mailbox this is, the same for all destinations that lead there. Google knows its own addresses with dots and
+    /// without, and by two domains.
+    pub fn mailbox(&self) -> String {
+        let user = self.user.to_ascii_lowercase();
+        match user.split_once('@') {
+            Some((name, "gmail.com" | "googlemail.com")) => format!("{}@gmail.com", name.replace('.', "")),
+            _ => user,
+        }
+    }
 }
 
 /// Requests at a time: more would not be faster than [`Pace`] lets them be.

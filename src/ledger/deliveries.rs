@@ -145,6 +145,7 @@ async fn attempting(
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
             gist = unhex(j.value ->> 8),
+            mailbox = (SELECT t.mailbox FROM destinations t WHERE t.id = deliveries.destination),
             unanswered = CASE
                 WHEN j.value ->> 6 IS NOT NULL AND j.value ->> 8 IS NOT NULL
                 THEN coalesce(unanswered, $3 + j.key) END,
@@ -190,7 +191,7 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-    let verdicts = &without_merged(connection, destination.id, verdicts).await?;
+    let verdicts = &without_merged(connection, verdicts).await?;
     let both_delivered =
         |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
@@ -219,13 +220,12 @@ async fn settle(
 /// is at its source alone.
 async fn without_merged(
     connection: &mut SqliteConnection,
-    destination: i64,
     verdicts: &[(DeliveryId, Verdict)],
 ) -> sqlx::Result<Vec<(DeliveryId, Verdict)>> {
     let mut judged = verdicts.to_vec();
-    for (_, verdict) in &mut judged {
+    for (delivery, verdict) in &mut judged {
         let Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } } = verdict else { continue };
-        if named_for(connection, destination, id).await?.unwrap_or(*first) != *gist {
+        if named_for(connection, *delivery, id).await?.unwrap_or(*first) != *gist {
             let reason = MERGED.to_owned();
             *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
         }
@@ -233,17 +233,18 @@ async fn without_merged(
     Ok(judged)
 }
 
-/// The gist of the message for which this destination has first named that id.
+/// The gist of the message for which the mailbox of this delivery has first named that id.
 async fn named_for(
     connection: &mut SqliteConnection,
-    destination: i64,
+    delivery: DeliveryId,
     id: &str,
 ) -> sqlx::Result<Option<[u8; 32]>> {
     let sql = "
-        SELECT gist FROM deliveries WHERE destination = $1 AND kept_as = $2 AND gist IS NOT NULL
+        SELECT gist FROM deliveries
+        WHERE mailbox = (SELECT d.mailbox FROM deliveries d WHERE d.id = $1) AND kept_as = $2 AND gist IS NOT NULL
         ORDER BY since, id LIMIT 1";
     let gist: Option<Vec<u8>> =
-        sqlx::query_scalar(sql).bind(destination).bind(id).fetch_optional(connection).await?;
+        sqlx::query_scalar(sql).bind(delivery).bind(id).fetch_optional(connection).await?;
     Ok(gist.map(|gist| digest(&gist)))
 }
 

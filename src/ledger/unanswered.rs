@@ -26,7 +26,7 @@ pub(super) async fn held_up(
     Ok(held_up)
 }
 
-/// The deliveries of other messages with its Message-ID, at the same destination, that may be there sooner than it.
+/// The deliveries of other messages with its Message-ID, to the same mailbox, that may be there sooner than it.
 async fn unanswered_before(
     connection: &mut SqliteConnection,
     attempt: &Attempt,
@@ -36,7 +36,8 @@ async fn unanswered_before(
     };
     let sql = "
         SELECT o.id FROM deliveries d
-        JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = $2
+        JOIN destinations t ON t.id = d.destination
+        JOIN deliveries o ON o.mailbox = t.mailbox AND o.mark_message_id = $2
         WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.gist <> $3
             AND (d.unanswered IS NULL OR o.unanswered < d.unanswered)";
     sqlx::query_scalar(sql)

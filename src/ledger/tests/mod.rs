@@ -139,6 +139,8 @@ impl House {
             kind,
             fingerprint: self.fingerprint.into(),
             daily_budget: None,
+            // Two names of one mailbox.
+            mailbox: Some("me@gmail.com".into()),
         });
         destinations.into()
     }

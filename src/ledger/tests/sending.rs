@@ -285,6 +285,7 @@ async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
         kind: "imap",
         fingerprint: house.fingerprint.into(),
         daily_budget: None,
+        mailbox: None,
     };
     let setups = vec![setup(account()), setup(other.clone())];
     house.ledger.configure(setups, vec![home], house.now).await.unwrap();
@@ -312,15 +313,24 @@ async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
     assert_ne!(house.due().await[0].id, chosen.id, "another message is tried");
 }
 
+/// The delivery of a message to a destination.
+fn delivery_to(message: &Identity, name: &str) -> DeliveryId {
+    message.deliveries.iter().find(|delivery| delivery.destination.as_str() == name).unwrap().id
+}
+
 /// Sends to Gmail, by its API, messages with one Message-ID, each with its gist. Returns those that must not go.
 async fn send_unnamed(house: &House, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
+    send_unnamed_to(house, "app", messages).await
+}
+
+async fn send_unnamed_to(house: &House, name: &str, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
     let attempt = |(message, gist): &(&Identity, u8)| {
         let mark = Mark { gist: Some([*gist; 32]), ..house.mark() };
-        Attempt { delivery: message.deliveries[0].id, mark, unverified: false }
+        Attempt { delivery: delivery_to(message, name), mark, unverified: false }
     };
     let attempts = messages.iter().map(attempt).collect();
     let held_up = house.ledger.attempting(attempts, house.now).await.unwrap();
-    let held_up = messages.iter().filter(|(message, _)| held_up.contains(&message.deliveries[0].id));
+    let held_up = messages.iter().filter(|(message, _)| held_up.contains(&delivery_to(message, name)));
     held_up.map(|(message, _)| message.id).collect()
 }
 
@@ -358,6 +368,22 @@ async fn another_message_with_a_message_id_waits_until_the_first_is_named() {
     assert_eq!([settled[0].state, settled[1].state], [State::Delivered, State::Parked]);
     assert!(settled[1].text.contains("at its source alone"), "{}", settled[1].text);
     assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE unanswered IS NOT NULL").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_named_for_a_mailbox_is_known_to_all_destinations_that_lead_there() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    let messages = identified(&house, 2).await;
+    let [first, other] = [0, 1].map(|n| &messages[n]);
+    assert_eq!(send_unnamed_to(&house, "app", &[(first, 1)]).await, []);
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 2)]).await, [other.id], "the first is on its way");
+    let settled = house.settle("app", vec![(delivery_to(first, "app"), named("x", 1))]).await;
+    assert_eq!(settled[0].state, State::Delivered);
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 2)]).await, []);
+    let settled = house.settle("home", vec![(delivery_to(other, "home"), named("x", 2))]).await;
+    assert_eq!(settled[0].state, State::Parked, "Gmail has the other one under this id");
 }
 
 /// Both were on their way when the process ended: the second was sent only if the first had been answered.
