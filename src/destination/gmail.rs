@@ -39,7 +39,7 @@ use self::named::{Named, Unnamed};
 use self::pace::Pace;
 use super::body::Body;
 use super::http::{self, Trust};
-use super::identity::gist;
+use super::identity::{gist, message_id};
 use super::turns::{Round, Turns};
 use crate::auth::Login;
 use crate::message::{
@@ -146,7 +146,7 @@ impl Gmail {
         let mark = |message: &&Message| Mark {
             octets: message.octets(),
             hash: message.content.0,
-            message_id: message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned()),
+            message_id: message_id(message.head()),
             gist: Some(gist(message)),
             ..Mark::default()
         };
@@ -157,12 +157,7 @@ impl Gmail {
     /// those not yet begun are not sent and get the same verdict.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let (round, unnamed) = (Round::begin(), Unnamed::default());
-        let import = |one: &Outgoing| {
-            let message = one.message.clone();
-            let (round, unnamed) = (&round, &unnamed);
-            async move { self.turns.take(round, self.import(route, &message, round, unnamed)).await }
-        };
-        join_all(outgoing.iter().map(import)).await
+        join_all(outgoing.iter().map(|one| self.import(route, one, &round, &unnamed))).await
     }
 
     /// Asks for the labels, and says what was met.
@@ -180,32 +175,38 @@ impl Gmail {
         Ok(format!("{host}:{port}: {seen}; {} has {labels} {noun}; nothing was imported", self.settings.user))
     }
 
-    /// Those with one Message-ID one after the other, in the order in which the ledger has them.
-    async fn import(&self, route: &Route, message: &Message, round: &Round, unnamed: &Unnamed) -> Verdict {
+    /// Those with one Message-ID one after the other, in the order in which the ledger has them: who waits for another one
+    /// takes no place from the rest.
+    async fn import(&self, route: &Route, one: &Outgoing, round: &Round, unnamed: &Unnamed) -> Verdict {
+        let Outgoing { message, mark, .. } = one;
         if message.octets() > LARGEST {
             return too_large(message.octets());
         }
-        let Some(message_id) = message.field("Message-ID") else {
-            return self.import_now(route, message, round).await;
+        let (Some(message_id), Some(gist)) = (&mark.message_id, mark.gist) else {
+            return self.import_now(route, one, round).await;
         };
-        let (_lane, gist) = (self.named.lane(&message_id).await, gist(message));
-        if unnamed.is_another(&message_id, gist) {
+        let _lane = self.named.lane(message_id).await;
+        if unnamed.is_another(message_id, gist) {
             return Verdict::held_up();
         }
-        let verdict = self.import_now(route, message, round).await;
-        unnamed.note(&message_id, gist, &verdict);
+        let verdict = self.import_now(route, one, round).await;
+        unnamed.note(message_id, gist, &verdict);
         verdict
     }
 
-    async fn import_now(&self, route: &Route, message: &Message, round: &Round) -> Verdict {
-        self.pace.turn().await;
-        let verdict = self.send(route, message).await.unwrap_or_else(|verdict| verdict);
-        self.turns.note(round, &verdict);
-        verdict
+    async fn import_now(&self, route: &Route, one: &Outgoing, round: &Round) -> Verdict {
+        let import = async {
+            self.pace.turn().await;
+            let verdict = self.send(route, one).await.unwrap_or_else(|verdict| verdict);
+            self.turns.note(round, &verdict);
+            verdict
+        };
+        self.turns.take(round, import).await
     }
 
     /// The verdict is an error where it comes of a fault.
-    async fn send(&self, route: &Route, message: &Message) -> Result<Verdict, Verdict> {
+    async fn send(&self, route: &Route, one: &Outgoing) -> Result<Verdict, Verdict> {
+        let Outgoing { message, mark, .. } = one;
         let mut answer = self.ask(route, message).await?;
         if answer.is_about_a_label() && !route.labels.is_empty() {
             // It has been deleted since, and is made again.
@@ -213,7 +214,7 @@ impl Gmail {
             answer = self.ask(route, message).await?;
         }
         let Some(id) = answer.id() else { return Ok(self.api.refusal(&answer)) };
-        let gist = gist(message);
+        let gist = mark.gist.unwrap_or_else(|| gist(message));
         let first = self.named.first(&id, gist);
         Ok(Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } })
     }
@@ -294,7 +295,7 @@ fn boundary(bytes: &[u8]) -> String {
 
 /// What follows where nobody knows whether a message has arrived.
 fn after_loss(message: &Message) -> &'static str {
-    match message.field("Message-ID") {
+    match message_id(message.head()) {
         Some(_) => "it is sent again, and Gmail keeps one of two with the same Message-ID",
         None => "it is sent again; it has no Message-ID, so that it may be there twice then",
     }

@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
+use super::identity::message_id;
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
@@ -26,7 +27,7 @@ use crate::imap::{
     Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
 };
 use crate::message::{
-    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, is_plausible, parse_date,
+    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
 };
 use crate::net::{self, Connector};
 
@@ -436,15 +437,6 @@ fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<>
         let chunk = line_ends.next(&chunk);
         Ok(Some((chunk, (chunks, line_ends))))
     })
-}
-
-/// The longest Message-ID that counts as one, in octets: a line of a header (RFC 5322 section 2.1.1).
-const MESSAGE_ID: usize = 998;
-
-/// The Message-ID in a header, as it stands there; what is not UTF-8 is replaced, here as in a look-up.
-fn message_id(header: &[u8]) -> Option<String> {
-    let value = field(header, "Message-ID")?;
-    (1..=MESSAGE_ID).contains(&value.len()).then(|| String::from_utf8_lossy(&value).into_owned())
 }
 
 /// Proof of a delivery, where the server gave one.

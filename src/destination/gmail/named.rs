@@ -29,7 +29,7 @@ impl Default for Named {
 
 impl Named {
     /// Held while a message with this Message-ID is on its way.
-    pub async fn lane(&self, message_id: &[u8]) -> MutexGuard<'_, ()> {
+    pub async fn lane(&self, message_id: &str) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         message_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default();
@@ -53,17 +53,17 @@ impl Named {
 /// Of messages that are sent together, those that Gmail may have without having named them: by their Message-IDs, with their
 /// gists.
 #[derive(Default)]
-pub struct Unnamed(StdMutex<HashMap<Vec<u8>, [u8; 32]>>);
+pub struct Unnamed(StdMutex<HashMap<String, [u8; 32]>>);
 
 impl Unnamed {
     /// Whether a message other than this one, with its Message-ID, may be there: nobody could tell whose id is named then.
-    pub fn is_another(&self, message_id: &[u8], gist: [u8; 32]) -> bool {
+    pub fn is_another(&self, message_id: &str, gist: [u8; 32]) -> bool {
         let unnamed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unnamed.get(message_id).is_some_and(|known| *known != gist)
     }
 
     /// What came of sending it.
-    pub fn note(&self, message_id: &[u8], gist: [u8; 32], verdict: &Verdict) {
+    pub fn note(&self, message_id: &str, gist: [u8; 32], verdict: &Verdict) {
         let mut unnamed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict {
             Verdict::Delivered { .. } | Verdict::Rejected { counts_for_destination: false, .. } => {
@@ -83,18 +83,18 @@ mod tests {
     #[test]
     fn no_other_message_goes_where_one_may_be_there() {
         let (unnamed, [this, other]) = (Unnamed::default(), [[1; 32], [2; 32]]);
-        assert!(!unnamed.is_another(b"<a@b>", other));
-        unnamed.note(b"<a@b>", this, &Verdict::held_up());
-        assert!(unnamed.is_another(b"<a@b>", other) && !unnamed.is_another(b"<a@b>", this));
-        assert!(!unnamed.is_another(b"<c@d>", other));
+        assert!(!unnamed.is_another("<a@b>", other));
+        unnamed.note("<a@b>", this, &Verdict::held_up());
+        assert!(unnamed.is_another("<a@b>", other) && !unnamed.is_another("<a@b>", this));
+        assert!(!unnamed.is_another("<c@d>", other));
         let refused = |counts_for_destination| Verdict::Rejected {
             reason: String::new(),
             park_after: 1,
             counts_for_destination,
         };
-        unnamed.note(b"<a@b>", this, &refused(true));
-        assert!(unnamed.is_another(b"<a@b>", other), "that may be said of every message");
-        unnamed.note(b"<a@b>", this, &refused(false));
-        assert!(!unnamed.is_another(b"<a@b>", other));
+        unnamed.note("<a@b>", this, &refused(true));
+        assert!(unnamed.is_another("<a@b>", other), "that may be said of every message");
+        unnamed.note("<a@b>", this, &refused(false));
+        assert!(!unnamed.is_another("<a@b>", other));
     }
 }
