@@ -11,3 +11,8 @@ DROP INDEX deliveries_kept;
 CREATE INDEX deliveries_kept ON deliveries (mailbox, kept_as) WHERE kept_as IS NOT NULL;
 DROP INDEX deliveries_unanswered;
 CREATE INDEX deliveries_unanswered ON deliveries (mailbox, mark_message_id) WHERE unanswered IS NOT NULL;
+
+-- Of messages with one Message-ID and one header it keeps the first, whatever their bodies say: what tells those apart, and
+-- whether it keeps another body than that of this message, which stays at its source then.
+ALTER TABLE deliveries ADD COLUMN body BLOB CHECK (length(body) = 32);
+ALTER TABLE deliveries ADD COLUMN differs INTEGER NOT NULL DEFAULT 0;

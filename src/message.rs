@@ -199,8 +199,17 @@ pub struct Mark {
     pub hash: [u8; 32],
     /// The Message-ID field as it stands in the message.
     pub message_id: Option<String>,
-    /// What tells the message apart from others with its Message-ID, at a destination that keeps one of them.
-    pub gist: Option<[u8; 32]>,
+    /// At a destination that keeps one of several messages with one Message-ID.
+    pub gist: Option<Gist>,
+}
+
+/// What tells a message apart from others with its Message-ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gist {
+    /// Of the fields that say who wrote it, when, and about what.
+    pub header: [u8; 32],
+    /// Of its body, with CRLF line ends.
+    pub body: [u8; 32],
 }
 
 /// Why a message is not where its destination has put it.
@@ -227,9 +236,12 @@ pub enum Receipt {
     /// the destination remembers.
     Gmail {
         id: String,
-        gist: [u8; 32],
-        first: [u8; 32],
+        gist: Gist,
+        first: Gist,
     },
+    /// This proves that a message with its Message-ID and its header is there, whose body is another: that of a list's copy,
+    /// say, below which the list has put a line. It stays at its source.
+    Alike(Box<Receipt>),
 }
 
 impl fmt::Display for Receipt {
@@ -239,6 +251,7 @@ impl fmt::Display for Receipt {
             Receipt::Stored => write!(f, "stored"),
             Receipt::Http(status) => write!(f, "HTTP {status}"),
             Receipt::Gmail { id, .. } => write!(f, "Gmail id {id}"),
+            Receipt::Alike(kept) => write!(f, "{kept}, with another body; this one stays at its source"),
         }
     }
 }

@@ -24,10 +24,11 @@ mod pace;
 mod upload;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use chrono::Utc;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Method, Url};
 use serde_json::json;
@@ -143,14 +144,16 @@ impl Gmail {
         let proof = self.api.login.proof().await;
         proof.map_err(|error| self.api.verdict_of(Fault::SignIn(error), ""))?;
         self.labels.ids(&self.api, &route.labels).await?;
-        let mark = |message: &&Message| Mark {
-            octets: message.octets(),
-            hash: message.content.0,
-            message_id: message_id(message.head()),
-            gist: Some(gist(message)),
-            ..Mark::default()
+        let mark = async |message: &&Message| {
+            Ok(Mark {
+                octets: message.octets(),
+                hash: message.content.0,
+                message_id: message_id(message.head()),
+                gist: Some(gist(message).await?),
+                ..Mark::default()
+            })
         };
-        Ok(messages.iter().map(mark).collect())
+        try_join_all(messages.iter().map(mark)).await.map_err(|fault: io::Error| http::unreadable(&fault))
     }
 
     /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is taken,
@@ -213,8 +216,7 @@ impl Gmail {
             self.labels.forget().await;
             answer = self.ask(route, message).await?;
         }
-        let Some(id) = answer.id() else { return Ok(self.api.refusal(&answer)) };
-        let gist = mark.gist.unwrap_or_else(|| gist(message));
+        let (Some(id), Some(gist)) = (answer.id(), mark.gist) else { return Ok(self.api.refusal(&answer)) };
         let first = self.named.first(&id, gist);
         Ok(Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } })
     }

@@ -1,7 +1,10 @@
 //! What tells two messages apart that bear one Message-ID.
 
+use std::io;
+
 use crate::imap::Fingerprint;
-use crate::message::{Message, field};
+use crate::imap::line_ends::LineEnds;
+use crate::message::{Chunks, Gist, Message, field};
 
 /// The longest Message-ID that counts as one, in octets: a line of a header (RFC 5322 section 2.1.1).
 const MESSAGE_ID: usize = 998;
@@ -23,9 +26,33 @@ pub fn identity(header: &[u8]) -> Option<[u8; 32]> {
     Some(Fingerprint::of(&values.collect::<Vec<_>>().join(&0)))
 }
 
-/// The same, or its content where that alone tells.
-pub fn gist(message: &Message) -> [u8; 32] {
-    identity(message.head()).unwrap_or(message.content.0)
+/// The same, or its content where that alone tells, and a digest of its body.
+///
+/// # Errors
+/// Where the temporary file cannot be read back.
+pub async fn gist(message: &Message) -> io::Result<Gist> {
+    let header = identity(message.head()).unwrap_or(message.content.0);
+    let (_, body) = measure(body(message)).await?;
+    Ok(Gist { header, body })
+}
+
+/// What follows the header.
+pub fn body(message: &Message) -> Chunks {
+    message.chunks_from(message.head().len() as u64)
+}
+
+/// Octets and fingerprint of a message, or of a part of one, as an IMAP server is sent it.
+///
+/// # Errors
+/// As [`gist`].
+pub async fn measure(mut chunks: Chunks) -> io::Result<(u64, [u8; 32])> {
+    let (mut line_ends, mut octets, mut hash) = (LineEnds::default(), 0, Fingerprint::default());
+    while let Some(chunk) = chunks.next().await? {
+        let chunk = line_ends.next(&chunk);
+        octets += chunk.len() as u64;
+        hash.update(&chunk);
+    }
+    Ok((octets, hash.finish()))
 }
 
 #[cfg(test)]

@@ -19,12 +19,12 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
-use super::identity::message_id;
+use super::identity::{measure, message_id};
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
 use crate::imap::{
-    Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
+    Error, Fate, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
 };
 use crate::message::{
     ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
@@ -107,7 +107,8 @@ impl ImapFolder {
                 None => self.folder_state(folder).await?,
             };
             states.insert(folder, state);
-            let (octets, hash) = measure(message).await.map_err(|fault| verdict::of_source(&fault))?;
+            let measured = measure(message.chunks()).await;
+            let (octets, hash) = measured.map_err(|fault| verdict::of_source(&fault))?;
             marks.push(Mark {
                 folder: folder.to_owned(),
                 uid_validity: state.uid_validity,
@@ -294,7 +295,7 @@ impl ImapFolder {
         message: &Message,
         fate: &mut Fate,
     ) -> Result<(), Error> {
-        let octets = measure(message).await.map_err(Error::Source)?.0;
+        let octets = measure(message.chunks()).await.map_err(Error::Source)?.0;
         if let Some(refusal) = over_limit(octets, session.capabilities().append_limit.unwrap_or(u64::MAX)) {
             *fate = Fate::Refused(refusal);
             return Ok(());
@@ -416,18 +417,6 @@ fn item(message: &Message, route: &Route) -> Item {
 fn internal_date(message: &Message, now: DateTime<Utc>) -> DateTime<FixedOffset> {
     let dates = [message.received_at(), message.field("Date").and_then(|date| parse_date(&date))];
     dates.into_iter().flatten().find(|date| is_plausible(date, now)).unwrap_or_else(|| now.fixed_offset())
-}
-
-/// Octets and fingerprint of the message as it is sent.
-async fn measure(message: &Message) -> io::Result<(u64, [u8; 32])> {
-    let (mut chunks, mut line_ends) = (message.chunks(), LineEnds::default());
-    let (mut octets, mut hash) = (0, Fingerprint::default());
-    while let Some(chunk) = chunks.next().await? {
-        let chunk = line_ends.next(&chunk);
-        octets += chunk.len() as u64;
-        hash.update(&chunk);
-    }
-    Ok((octets, hash.finish()))
 }
 
 fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<> {

@@ -130,9 +130,19 @@ async fn attempting(
     let going = || attempts.iter().filter(|attempt| !held_up.contains(&attempt.delivery));
     let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id, gist } = mark;
-        let (unverified, gist) = (i64::from(*unverified), gist.map(|gist| hex(&gist)));
-        let octets = int(*octets);
-        json!([delivery.0, folder, uid_validity, uid_next, octets, hex(hash), message_id, unverified, gist])
+        let (header, body) = gist.map(|gist| (hex(&gist.header), hex(&gist.body))).unzip();
+        json!([
+            delivery.0,
+            folder,
+            uid_validity,
+            uid_next,
+            int(*octets),
+            hex(hash),
+            message_id,
+            i64::from(*unverified),
+            header,
+            body
+        ])
     };
     let rows = going().map(row).collect::<Value>().to_string();
     let sql = "
@@ -144,7 +154,7 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
-            gist = unhex(j.value ->> 8),
+            gist = unhex(j.value ->> 8), body = unhex(j.value ->> 9),
             mailbox = (SELECT t.mailbox FROM destinations t WHERE t.id = deliveries.destination),
             unanswered = CASE
                 WHEN j.value ->> 6 IS NOT NULL AND j.value ->> 8 IS NOT NULL
@@ -217,7 +227,7 @@ async fn settle(
 }
 
 /// Where Gmail's API names a message that it has named before, for another message, that other one is what it keeps: this one
-/// is at its source alone.
+/// is at its source alone, unless the two differ in their bodies only.
 async fn without_merged(
     connection: &mut SqliteConnection,
     verdicts: &[(DeliveryId, Verdict)],
@@ -225,27 +235,31 @@ async fn without_merged(
     let mut judged = verdicts.to_vec();
     for (delivery, verdict) in &mut judged {
         let Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } } = verdict else { continue };
-        if named_for(connection, *delivery, id).await?.unwrap_or(*first) != *gist {
+        let kept = named_for(connection, *delivery, id).await?.unwrap_or((first.header, Some(first.body)));
+        if kept.0 != gist.header {
             let reason = MERGED.to_owned();
             *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
+        } else if kept.1 != Some(gist.body) {
+            let receipt = Receipt::Gmail { id: id.clone(), gist: *gist, first: *first };
+            *verdict = Verdict::Delivered { receipt: Receipt::Alike(Box::new(receipt)) };
         }
     }
     Ok(judged)
 }
 
-/// The gist of the message for which the mailbox of this delivery has first named that id.
+/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id.
 async fn named_for(
     connection: &mut SqliteConnection,
     delivery: DeliveryId,
     id: &str,
-) -> sqlx::Result<Option<[u8; 32]>> {
+) -> sqlx::Result<Option<([u8; 32], Option<[u8; 32]>)>> {
     let sql = "
-        SELECT gist FROM deliveries
+        SELECT gist, body FROM deliveries
         WHERE mailbox = (SELECT d.mailbox FROM deliveries d WHERE d.id = $1) AND kept_as = $2 AND gist IS NOT NULL
-        ORDER BY since, id LIMIT 1";
-    let gist: Option<Vec<u8>> =
-        sqlx::query_scalar(sql).bind(delivery).bind(id).fetch_optional(connection).await?;
-    Ok(gist.map(|gist| digest(&gist)))
+        ORDER BY differs, since, id LIMIT 1";
+    let gist: Option<(Vec<u8>, Option<Vec<u8>>)> =
+        sqlx::query_as(sql).bind(delivery).bind(id).fetch_optional(connection).await?;
+    Ok(gist.map(|(header, body)| (digest(&header), body.as_deref().map(digest))))
 }
 
 fn is_delivered(verdict: &Verdict) -> bool {
@@ -266,28 +280,38 @@ pub(super) async fn delivered(
     leave_copy: LeaveCopy,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let row = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
-        Receipt::Uid { uid_validity, uid } => {
-            json!([id.0, receipt.to_string(), uid_validity, uid, null, null])
+    let row = |(id, receipt): &(DeliveryId, &Receipt)| {
+        let text = receipt.to_string();
+        let (kept, differs) = match receipt {
+            Receipt::Alike(kept) => (&**kept, 1),
+            kept => (*kept, 0),
+        };
+        match kept {
+            Receipt::Uid { uid_validity, uid } => {
+                json!([id.0, text, uid_validity, uid, null, null, null, differs])
+            }
+            Receipt::Gmail { id: kept_as, gist, .. } => {
+                json!([id.0, text, null, null, kept_as, hex(&gist.header), hex(&gist.body), differs])
+            }
+            Receipt::Stored | Receipt::Http(_) | Receipt::Alike(_) => {
+                json!([id.0, text, null, null, null, null, null, differs])
+            }
         }
-        Receipt::Gmail { id: kept_as, gist, .. } => {
-            json!([id.0, receipt.to_string(), null, null, kept_as, hex(gist)])
-        }
-        Receipt::Stored | Receipt::Http(_) => json!([id.0, receipt.to_string(), null, null, null, null]),
     };
     let rows = receipts.iter().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'delivered', since = $2, leave_copy = $3, receipt = j.value ->> 1,
             uid_validity = j.value ->> 2, uid = j.value ->> 3,
-            kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), reason = '', retry_at = NULL, asked_until = NULL,
+            kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), body = unhex(j.value ->> 6),
+            differs = j.value ->> 7, reason = '', retry_at = NULL, asked_until = NULL,
             marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
             look_validity = NULL, look_uid = NULL, unanswered = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
     let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
         Receipt::Uid { uid_validity, uid } => Some((*id, *uid_validity, uid.saturating_add(1))),
-        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } => None,
+        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } | Receipt::Alike(_) => None,
     };
     note_folders(connection, receipts.iter().filter_map(next)).await
 }

@@ -38,12 +38,13 @@ async fn unanswered_before(
         SELECT o.id FROM deliveries d
         JOIN destinations t ON t.id = d.destination
         JOIN deliveries o ON o.mailbox = t.mailbox AND o.mark_message_id = $2
-        WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.gist <> $3
+        WHERE d.id = $1 AND o.unanswered IS NOT NULL AND (o.gist <> $3 OR o.body IS NOT $4)
             AND (d.unanswered IS NULL OR o.unanswered < d.unanswered)";
     sqlx::query_scalar(sql)
         .bind(attempt.delivery)
         .bind(message_id)
-        .bind(&gist[..])
+        .bind(&gist.header[..])
+        .bind(&gist.body[..])
         .fetch_all(connection)
         .await
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex as StdMutex, PoisonError};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::message::Verdict;
+use crate::message::{Gist, Verdict};
 
 /// Messages whose Message-IDs differ seldom share one of these.
 const LANES: usize = 64;
@@ -18,7 +18,7 @@ const MOST: usize = 10_000;
 pub struct Named {
     lanes: [Mutex<()>; LANES],
     /// The gist of the message for which an id was first named.
-    first: StdMutex<HashMap<String, [u8; 32]>>,
+    first: StdMutex<HashMap<String, Gist>>,
 }
 
 impl Default for Named {
@@ -37,7 +37,7 @@ impl Named {
     }
 
     /// The gist of the message for which this id was first named: this one's, if it is new.
-    pub fn first(&self, id: &str, gist: [u8; 32]) -> [u8; 32] {
+    pub fn first(&self, id: &str, gist: Gist) -> Gist {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = first.get(id) {
             return *known;
@@ -53,17 +53,17 @@ impl Named {
 /// Of messages that are sent together, those that Gmail may have without having named them: by their Message-IDs, with their
 /// gists.
 #[derive(Default)]
-pub struct Unnamed(StdMutex<HashMap<String, [u8; 32]>>);
+pub struct Unnamed(StdMutex<HashMap<String, Gist>>);
 
 impl Unnamed {
     /// Whether a message other than this one, with its Message-ID, may be there: nobody could tell whose id is named then.
-    pub fn is_another(&self, message_id: &str, gist: [u8; 32]) -> bool {
+    pub fn is_another(&self, message_id: &str, gist: Gist) -> bool {
         let unnamed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unnamed.get(message_id).is_some_and(|known| *known != gist)
     }
 
     /// What came of sending it.
-    pub fn note(&self, message_id: &str, gist: [u8; 32], verdict: &Verdict) {
+    pub fn note(&self, message_id: &str, gist: Gist, verdict: &Verdict) {
         let mut unnamed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict {
             Verdict::Delivered { .. } | Verdict::Rejected { counts_for_destination: false, .. } => {
@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn no_other_message_goes_where_one_may_be_there() {
-        let (unnamed, [this, other]) = (Unnamed::default(), [[1; 32], [2; 32]]);
+        let gist = |body| Gist { header: [1; 32], body: [body; 32] };
+        let (unnamed, [this, other]) = (Unnamed::default(), [1, 2].map(gist));
         assert!(!unnamed.is_another("<a@b>", other));
         unnamed.note("<a@b>", this, &Verdict::held_up());
         assert!(unnamed.is_another("<a@b>", other) && !unnamed.is_another("<a@b>", this));

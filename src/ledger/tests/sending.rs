@@ -325,7 +325,7 @@ async fn send_unnamed(house: &House, messages: &[(&Identity, u8)]) -> Vec<Messag
 
 async fn send_unnamed_to(house: &House, name: &str, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
     let attempt = |(message, gist): &(&Identity, u8)| {
-        let mark = Mark { gist: Some([*gist; 32]), ..house.mark() };
+        let mark = Mark { gist: Some(of_gist(*gist)), ..house.mark() };
         Attempt { delivery: delivery_to(message, name), mark, unverified: false }
     };
     let attempts = messages.iter().map(attempt).collect();
@@ -334,8 +334,14 @@ async fn send_unnamed_to(house: &House, name: &str, messages: &[(&Identity, u8)]
     held_up.map(|(message, _)| message.id).collect()
 }
 
+/// Tens are headers, and ones are bodies.
+fn of_gist(gist: u8) -> Gist {
+    Gist { header: [gist / 10; 32], body: [gist; 32] }
+}
+
 fn named(id: &str, gist: u8) -> Verdict {
-    let receipt = Receipt::Gmail { id: id.into(), gist: [gist; 32], first: [gist; 32] };
+    let gist = of_gist(gist);
+    let receipt = Receipt::Gmail { id: id.into(), gist, first: gist };
     Verdict::Delivered { receipt }
 }
 
@@ -347,23 +353,23 @@ async fn another_message_with_a_message_id_waits_until_the_first_is_named() {
     house.configure().await;
     let messages = identified(&house, 3).await;
     let [first, other, same] = [0, 1, 2].map(|n| &messages[n]);
-    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "the first is on its way");
+    assert_eq!(send_unnamed(&house, &[(first, 10)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "the first is on its way");
     house.settle("app", vec![(first.deliveries[0].id, busy(None))]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "nobody knows whether it is there");
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "nobody knows whether it is there");
     // A refusal that may be said of every message says nothing of the attempt before.
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(first, 10)]).await, []);
     house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2), (first, 1)]).await, [other.id]);
+    assert_eq!(send_unnamed(&house, &[(other, 20), (first, 10)]).await, [other.id]);
     let mut house = house.crashed().await;
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "it was interrupted");
-    assert_eq!(send_unnamed(&house, &[(same, 1)]).await, [], "the same message, by another way");
-    house.settle("app", vec![(same.deliveries[0].id, named("x", 1))]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id]);
-    assert_eq!(send_unnamed(&house, &[(first, 1), (other, 2)]).await, [], "one after the other");
-    let verdicts = vec![(first.deliveries[0].id, named("x", 1)), (other.deliveries[0].id, named("x", 2))];
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "it was interrupted");
+    assert_eq!(send_unnamed(&house, &[(same, 10)]).await, [], "the same message, by another way");
+    house.settle("app", vec![(same.deliveries[0].id, named("x", 10))]).await;
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id]);
+    assert_eq!(send_unnamed(&house, &[(first, 10), (other, 20)]).await, [], "one after the other");
+    let verdicts = vec![(first.deliveries[0].id, named("x", 10)), (other.deliveries[0].id, named("x", 20))];
     let settled = house.settle("app", verdicts).await;
     assert_eq!([settled[0].state, settled[1].state], [State::Delivered, State::Parked]);
     assert!(settled[1].text.contains("at its source alone"), "{}", settled[1].text);
@@ -377,13 +383,38 @@ async fn what_was_named_for_a_mailbox_is_known_to_all_destinations_that_lead_the
     house.configure().await;
     let messages = identified(&house, 2).await;
     let [first, other] = [0, 1].map(|n| &messages[n]);
-    assert_eq!(send_unnamed_to(&house, "app", &[(first, 1)]).await, []);
-    assert_eq!(send_unnamed_to(&house, "home", &[(other, 2)]).await, [other.id], "the first is on its way");
-    let settled = house.settle("app", vec![(delivery_to(first, "app"), named("x", 1))]).await;
+    assert_eq!(send_unnamed_to(&house, "app", &[(first, 10)]).await, []);
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 20)]).await, [other.id], "the first is on its way");
+    let settled = house.settle("app", vec![(delivery_to(first, "app"), named("x", 10))]).await;
     assert_eq!(settled[0].state, State::Delivered);
-    assert_eq!(send_unnamed_to(&house, "home", &[(other, 2)]).await, []);
-    let settled = house.settle("home", vec![(delivery_to(other, "home"), named("x", 2))]).await;
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 20)]).await, []);
+    let settled = house.settle("home", vec![(delivery_to(other, "home"), named("x", 20))]).await;
     assert_eq!(settled[0].state, State::Parked, "Gmail has the other one under this id");
+}
+
+/// Below a message that comes from a list there is a line of the list's, so that this must not park anything.
+#[tokio::test]
+async fn another_body_below_the_same_header_counts_as_delivered_and_stays_at_its_source() {
+    let mut house = House::new().await;
+    house.leave_copy = LeaveCopy::For(Duration::ZERO);
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 3).await;
+    let [first, of_list, same] = [0, 1, 2].map(|n| &messages[n]);
+    assert_eq!(send_unnamed(&house, &[(first, 11)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(of_list, 12)]).await, [of_list.id], "it would be taken for the first");
+    house.settle("app", vec![(first.deliveries[0].id, named("x", 11))]).await;
+    for (message, gist) in [(of_list, 12), (same, 11)] {
+        assert_eq!(send_unnamed(&house, &[(message, gist)]).await, []);
+        let settled = house.settle("app", vec![(message.deliveries[0].id, named("x", gist))]).await;
+        assert_eq!(settled[0].state, State::Delivered);
+        assert_eq!(settled[0].text.contains("stays at its source"), gist == 12, "{}", settled[0].text);
+    }
+    let ids = messages.iter().map(|message| message.id).collect::<Vec<_>>();
+    let deletable = house.ledger.deletable(&ids, house.leave_copy, house.now).await.unwrap();
+    assert_eq!(deletable, [first.id, same.id]);
+    let overdue = house.ledger.overdue_deletions(&account(), house.leave_copy, 10, house.now).await.unwrap();
+    assert_eq!(overdue.iter().map(|deletion| deletion.id).collect::<Vec<_>>(), [first.id, same.id]);
 }
 
 /// Both were on their way when the process ended: the second was sent only if the first had been answered.
@@ -394,14 +425,14 @@ async fn of_two_that_were_interrupted_together_the_first_one_goes_first() {
     house.configure().await;
     let messages = identified(&house, 2).await;
     let (first, second) = (&messages[1], &messages[0]);
-    assert_eq!(send_unnamed(&house, &[(first, 1), (second, 2)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(first, 10), (second, 20)]).await, []);
     let mut house = house.crashed().await;
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(second, 2), (first, 1)]).await, [second.id]);
+    assert_eq!(send_unnamed(&house, &[(second, 20), (first, 10)]).await, [second.id]);
     // What Gmail never takes is not there.
     house.settle("app", vec![(first.deliveries[0].id, rejected(false))]).await;
-    assert_eq!(send_unnamed(&house, &[(second, 2)]).await, []);
-    let settled = house.settle("app", vec![(second.deliveries[0].id, named("x", 2))]).await;
+    assert_eq!(send_unnamed(&house, &[(second, 20)]).await, []);
+    let settled = house.settle("app", vec![(second.deliveries[0].id, named("x", 20))]).await;
     assert_eq!(settled[0].state, State::Delivered);
 }
 
