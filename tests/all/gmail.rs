@@ -48,7 +48,11 @@ impl Scene {
 
     /// Signs in in a browser on this machine.
     async fn sign_in(&self) -> (i32, String) {
-        let command = self.ferry.command(&["login", "--destination", "gmail"]);
+        self.sign_in_for("gmail").await
+    }
+
+    async fn sign_in_for(&self, destination: &str) -> (i32, String) {
+        let command = self.ferry.command(&["login", "--destination", destination]);
         let login = tokio::task::spawn_blocking(move || {
             let mut login = Login::start(command);
             let landed = follow(&login.wait_for("/authorize?"));
@@ -548,6 +552,43 @@ async fn another_message_of_another_account_waits_for_one_that_a_kill_interrupte
     let parked = scene.ferry.json(&["parked", "--json"]).await;
     let reason = parked["parked"][0]["reason"].to_string();
     assert!(reason.contains("another message with this Message-ID, and keeps that"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_destination_of_the_same_mailbox_has_brought_is_known() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let port = scene.link.port;
+    let second = format!(
+        "[destination.inbox]\nkind = \"gmail\"\nuser = \"ME@googlemail.com\"\noauth = \"google\"\n\
+         never_mark_spam = true\nurl = \"http://127.0.0.1:{port}/\"\n\n"
+    );
+    let deliver = "deliver = [{ to = \"inbox\" }]\nleave_copy = false";
+    scene.ferry.configure(&(text + &second + &account("new", &scene.dovecot, "new", deliver)));
+    let (code, said) = scene.sign_in_for("inbox").await;
+    assert_eq!(code, 0, "{said}");
+    scene.put(&[message(1, "")]);
+    scene.ferry.run(&["fetch", "old"]).await.expect_code(0);
+    scene.dovecot.put("new", &[other(2, 1)]);
+    scene.ferry.run(&["fetch", "new"]).await.expect_code(0);
+    assert_eq!(scene.gmail.messages().len(), 1);
+    assert!(scene.dovecot.list("new", "INBOX") == [other(2, 1)], "it is in one place still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_body_under_the_same_header_stays_at_its_source() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let altered = String::from_utf8(message(1, "")).unwrap().replace("Number 1.", "Nothing of that.");
+    scene.put(&[altered.into_bytes()]);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    scene.put(&[message(1, "")]);
+    let ran = scene.ferry.run(&["-v", "fetch"]).await.expect_code(0);
+    assert!(ran.stderr.contains("with another body; this one stays at its source"), "{ran:?}");
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.gmail.messages().len(), 1);
+    assert!(scene.dovecot.list("old", "INBOX") == [message(1, "")], "it is in one place still");
+    assert_eq!(scene.ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
