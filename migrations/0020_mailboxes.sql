@@ -16,3 +16,9 @@ CREATE INDEX deliveries_unanswered ON deliveries (mailbox, mark_message_id) WHER
 -- whether it keeps another body than that of this message, which stays at its source then.
 ALTER TABLE deliveries ADD COLUMN body BLOB CHECK (length(body) = 32);
 ALTER TABLE deliveries ADD COLUMN differs INTEGER NOT NULL DEFAULT 0;
+
+-- A number in `unanswered` outlives an attempt only where the answer to it, or to one before (lost = 1), has not come.
+ALTER TABLE deliveries ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+-- The delivery that this one waits for, while it does.
+ALTER TABLE deliveries ADD COLUMN waits_for INTEGER;
+CREATE INDEX deliveries_waiting ON deliveries (waits_for) WHERE waits_for IS NOT NULL;

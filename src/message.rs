@@ -216,10 +216,6 @@ pub struct Gist {
 pub const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
     its source alone";
 
-/// Why a message waits that such a destination would take for another one, or another one for it.
-pub const HELD_UP: &str = "another message with this Message-ID is on its way, and its answer was lost; this one waits until it is \
-    known what became of that";
-
 /// The proof of a delivery: what the destination said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
@@ -281,6 +277,8 @@ pub enum Verdict {
         /// True where it may be the destination's fault as well: told to several messages in a row, it is.
         counts_for_destination: bool,
     },
+    /// Not sent: another message with its Message-ID may be there, and nobody could tell which of them is kept.
+    HeldUp,
     /// Not now, for any message: this destination rests, others go on.
     Unreachable {
         reason: String,
@@ -303,11 +301,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// See [`HELD_UP`].
-    pub fn held_up() -> Verdict {
-        Verdict::Deferred { reason: HELD_UP.into(), retry_after: None, counts_for_destination: false }
-    }
-
     /// What it means for every other message for that destination, if it means anything: nothing more is to be sent now.
     pub fn for_all(&self) -> Option<Verdict> {
         match self {
@@ -318,6 +311,7 @@ impl Verdict {
             Verdict::Delivered { .. }
             | Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
+            | Verdict::HeldUp
             | Verdict::Unknown { .. } => None,
         }
     }
@@ -328,6 +322,7 @@ impl Verdict {
             Verdict::Delivered { .. } | Verdict::Last { .. } | Verdict::Unknown { .. } => true,
             Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
+            | Verdict::HeldUp
             | Verdict::Unreachable { .. }
             | Verdict::Paused { .. }
             | Verdict::Disabled { .. } => false,
@@ -338,6 +333,7 @@ impl Verdict {
     pub fn into_reason(self) -> String {
         match self {
             Verdict::Delivered { receipt } => receipt.to_string(),
+            Verdict::HeldUp => "it waits for another message with its Message-ID".into(),
             Verdict::Rejected { reason, .. }
             | Verdict::Deferred { reason, .. }
             | Verdict::Unreachable { reason, .. }

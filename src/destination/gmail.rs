@@ -190,7 +190,7 @@ impl Gmail {
         };
         let _lane = self.named.lane(message_id).await;
         if unnamed.is_another(message_id, gist) {
-            return Verdict::held_up();
+            return Verdict::HeldUp;
         }
         let verdict = self.import_now(route, one, round).await;
         unnamed.note(message_id, gist, &verdict);

@@ -23,9 +23,7 @@ use super::identity::{measure, message_id};
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
-use crate::imap::{
-    Error, Fate, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
-};
+use crate::imap::{Error, Fate, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid};
 use crate::message::{
     ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
 };

@@ -24,8 +24,7 @@ pub struct Attempt {
 
 impl Ledger {
     /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
-    /// same folder is unresolved, its UIDs are kept. Returns those that must not go out now
-    /// ([`HELD_UP`](crate::message::HELD_UP)).
+    /// same folder is unresolved, its UIDs are kept. Returns those that must not go out now ([`Verdict::HeldUp`]).
     pub async fn attempting(
         &self,
         attempts: Vec<Attempt>,
@@ -130,18 +129,18 @@ async fn attempting(
     let going = || attempts.iter().filter(|attempt| !held_up.contains(&attempt.delivery));
     let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id, gist } = mark;
-        let (header, body) = gist.map(|gist| (hex(&gist.header), hex(&gist.body))).unzip();
+        let (unverified, has_gist) = (i64::from(*unverified), gist.map(|_| true));
+        let octets = int(*octets);
         json!([
             delivery.0,
             folder,
             uid_validity,
             uid_next,
-            int(*octets),
+            octets,
             hex(hash),
             message_id,
-            i64::from(*unverified),
-            header,
-            body
+            unverified,
+            has_gist
         ])
     };
     let rows = going().map(row).collect::<Value>().to_string();
@@ -154,11 +153,11 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
-            gist = unhex(j.value ->> 8), body = unhex(j.value ->> 9),
-            mailbox = (SELECT t.mailbox FROM destinations t WHERE t.id = deliveries.destination),
+            lost = unanswered IS NOT NULL,
             unanswered = CASE
                 WHEN j.value ->> 6 IS NOT NULL AND j.value ->> 8 IS NOT NULL
                 THEN coalesce(unanswered, $3 + j.key) END,
+            waits_for = NULL,
             sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
             look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
@@ -215,6 +214,7 @@ async fn settle(
             settle_the_rest(connection, &destination, *id, verdict, terms, now).await?;
         }
     }
+    unanswered::wake(connection, now).await?;
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")
         .bind(destination.id)
         .execute(&mut *connection)
@@ -239,7 +239,7 @@ async fn without_merged(
         if kept.0 != gist.header {
             let reason = MERGED.to_owned();
             *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
-        } else if kept.1 != Some(gist.body) {
+        } else if kept.1 != Some(gist.body) || unanswered::is_doubtful(connection, *delivery).await? {
             let receipt = Receipt::Gmail { id: id.clone(), gist: *gist, first: *first };
             *verdict = Verdict::Delivered { receipt: Receipt::Alike(Box::new(receipt)) };
         }
@@ -325,8 +325,12 @@ async fn settle_the_rest(
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    if is_nowhere(verdict) {
+        unanswered::not_there(connection, id).await?;
+    }
     match verdict {
         Verdict::Delivered { .. } => Ok(()),
+        Verdict::HeldUp => unanswered::wait(connection, id, now).await,
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
             resolve(connection, id).await?;
             if !counts_for_destination {
@@ -373,6 +377,23 @@ async fn settle_the_rest(
     }
 }
 
+/// Whether nothing of this attempt is at the destination. A server may break after it has stored a message, or lose the way
+/// back.
+fn is_nowhere(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Delivered { .. }
+        | Verdict::Last { .. }
+        | Verdict::Unknown { .. }
+        | Verdict::Deferred { counts_for_destination: true, .. } => false,
+        Verdict::Rejected { .. }
+        | Verdict::Deferred { .. }
+        | Verdict::HeldUp
+        | Verdict::Unreachable { .. }
+        | Verdict::Paused { .. }
+        | Verdict::Disabled { .. } => true,
+    }
+}
+
 /// It is one of those that the destination has not taken since it last took any.
 async fn in_the_row(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<()> {
     sqlx::query("UPDATE deliveries SET streak = 1 WHERE id = $1").bind(id).execute(connection).await?;
@@ -393,7 +414,7 @@ async fn due_again(
 ) -> sqlx::Result<()> {
     resolve(connection, id).await?;
     let sql = "
-        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL
+        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL, waits_for = NULL
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())
@@ -475,7 +496,7 @@ pub(super) async fn wait_or_park(
     let sql = "
         UPDATE deliveries SET
             state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
-            since = $2, retry_at = $3, asked_until = $4, reason = $5, told = 0
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, waits_for = NULL, told = 0
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql)
         .bind(id)

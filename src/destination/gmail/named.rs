@@ -85,7 +85,7 @@ mod tests {
         let gist = |body| Gist { header: [1; 32], body: [body; 32] };
         let (unnamed, [this, other]) = (Unnamed::default(), [1, 2].map(gist));
         assert!(!unnamed.is_another("<a@b>", other));
-        unnamed.note("<a@b>", this, &Verdict::held_up());
+        unnamed.note("<a@b>", this, &Verdict::HeldUp);
         assert!(unnamed.is_another("<a@b>", other) && !unnamed.is_another("<a@b>", this));
         assert!(!unnamed.is_another("<c@d>", other));
         let refused = |counts_for_destination| Verdict::Rejected {

@@ -105,7 +105,8 @@ async fn kept_of_batch(batch: &[Outgoing], fates: &[Fate], n: usize) -> Result<O
     let message_id = |message: &Message| message.field("Message-ID").filter(|id| !id.is_empty());
     let Some(ours) = message_id(&batch[n].message) else { return Ok(None) };
     let mut before = batch.iter().zip(fates).take(n);
-    let first = before.find(|(one, fate)| is_stored(fate) && message_id(&one.message).as_ref() == Some(&ours));
+    let first =
+        before.find(|(one, fate)| is_stored(fate) && message_id(&one.message).as_ref() == Some(&ours));
     let Some((first, uid)) = first.and_then(|(first, fate)| Some((first, uid_of(fate)?))) else {
         return Ok(None);
     };

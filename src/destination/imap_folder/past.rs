@@ -6,8 +6,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::super::identity::message_id;
-use super::look_up::{answers, by_folder, found, open, start_of};
 use super::ImapFolder;
+use super::look_up::{answers, by_folder, found, open, start_of};
 use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
 use crate::message::{Found, Mark};
 

@@ -436,6 +436,91 @@ async fn of_two_that_were_interrupted_together_the_first_one_goes_first() {
     assert_eq!(settled[0].state, State::Delivered);
 }
 
+/// Two messages with one Message-ID, of which the first was sent to Gmail.
+async fn one_after_another(verdict: Option<Verdict>) -> (House, Identity, Identity) {
+    let mut house = House::new().await;
+    house.leave_copy = LeaveCopy::For(Duration::ZERO);
+    house.routes = vec!["app"];
+    house.configure().await;
+    let mut messages = identified(&house, 2).await;
+    let (other, first) = (messages.remove(1), messages.remove(0));
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    if let Some(verdict) = verdict {
+        house.settle("app", vec![(first.deliveries[0].id, verdict)]).await;
+    }
+    (house, first, other)
+}
+
+#[tokio::test]
+async fn what_has_arrived_nowhere_holds_nothing_up() {
+    let refused = Verdict::Rejected { reason: "400".into(), park_after: 1, counts_for_destination: true };
+    let paused = Verdict::Paused { reason: "403".into(), retry_after: None };
+    for verdict in [refused, paused, unreachable(), deferred(), Verdict::HeldUp] {
+        let (house, _, other) = one_after_another(Some(verdict.clone())).await;
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [], "{verdict:?}");
+        // But for an attempt before, which may have brought it there.
+        let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+        house.later(400);
+        assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+        house.settle("app", vec![(first.deliveries[0].id, verdict.clone())]).await;
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id], "{verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_held_up_loses_no_attempt_and_goes_on_when_the_other_is_settled() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    for _ in 0..5 {
+        house.later(4000);
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+        let settled = house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+        assert_eq!(settled[0].state, State::Deferred, "it was never sent");
+        assert!(settled[0].text.contains(&format!("give-up {} --destination app", first.id.0)));
+    }
+    assert_eq!(house.value("SELECT max(attempts) FROM deliveries").await, 1);
+    let work_at = async |house: &House| house.ledger.agenda(house.now).await.unwrap()[0].work_at;
+    assert!(work_at(&house).await < Some(house.now), "that is when the first one is tried again");
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    assert_eq!(work_at(&house).await, None, "the other one asks for nothing");
+    house.settle("app", vec![(first.deliveries[0].id, named("x", 10))]).await;
+    assert_eq!(work_at(&house).await, Some(house.now));
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [other.id]);
+}
+
+#[tokio::test]
+async fn who_is_held_up_is_not_sent_to_try_a_destination() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.later(4000);
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
+    for _ in 0..3 {
+        house.later(4000);
+        assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [first.id]);
+        assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+        house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
+    }
+}
+
+/// Gmail may have it, and may name it for the other one: that stays at its source.
+#[tokio::test]
+async fn what_a_person_gave_up_holds_nothing_up() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.later(5);
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [first.id]);
+    let app = destination("app");
+    assert_eq!(house.ledger.give_up(first.id, Some(&app), house.now).await.unwrap(), 1);
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, []);
+    let settled = house.settle("app", vec![(other.deliveries[0].id, named("x", 20))]).await;
+    assert_eq!(settled[0].state, State::Delivered);
+    let deletable = house.ledger.deletable(&[other.id], house.leave_copy, house.now).await.unwrap();
+    assert_eq!(deletable, []);
+}
+
 #[tokio::test]
 async fn a_disabled_destination_waits_for_a_person_or_a_changed_config() {
     let mut house = House::new().await;
