@@ -209,6 +209,40 @@ async fn a_large_message_goes_in_pieces_that_take_no_memory_and_on_where_the_lin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_that_is_refused_at_its_end_is_parked_with_those_words() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    for (n, words, uploads) in [(1, "Precondition check failed.", 1), (2, "Invalid upload request.", 3)] {
+        scene.put(&[of_size(n, 3 << 20)]);
+        scene.gmail.refuse_at_the_end(words);
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+        let parked = scene.ferry.json(&["parked", "--json"]).await.to_string();
+        assert!(parked.contains(words), "{parked}");
+        assert_eq!(
+            scene.gmail.pieces().len(),
+            uploads,
+            "only what is said of the upload is no word on the message"
+        );
+    }
+    assert_eq!(scene.dovecot.count("old", "INBOX"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stands_still_holds_up_no_other_message() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    scene.put(&[of_size(1, 3 << 20), message(2, "")]);
+    for range in ["bytes=0-262143", "a quarter"] {
+        scene.gmail.stand_still(Some(range));
+        let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+        assert!(ran.stdout.contains("the upload stands still (HTTP 308)"), "{ran:?}");
+        let status = scene.ferry.json(&["status", "--json"]).await;
+        assert_eq!((&status["destinations"][0]["state"], scene.gmail.messages().len()), (&"ok".into(), 1));
+    }
+    scene.gmail.stand_still(None);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("old", "INBOX")), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_forgotten_is_begun_anew_and_holds_up_no_other_message() {
     let scene = Scene::signed_in("", "leave_copy = false").await;
     scene.put(&[of_size(1, 3 << 20)]);
@@ -561,7 +595,7 @@ async fn what_another_destination_of_the_same_mailbox_has_brought_is_known() {
     let text = std::fs::read_to_string(file).unwrap();
     let port = scene.link.port;
     let second = format!(
-        "[destination.inbox]\nkind = \"gmail\"\nuser = \"ME@googlemail.com\"\noauth = \"google\"\n\
+        "[destination.inbox]\nkind = \"gmail\"\nuser = \"M.E@googlemail.com\"\noauth = \"google\"\n\
          never_mark_spam = true\nurl = \"http://127.0.0.1:{port}/\"\n\n"
     );
     let deliver = "deliver = [{ to = \"inbox\" }]\nleave_copy = false";
@@ -589,6 +623,16 @@ async fn another_body_under_the_same_header_stays_at_its_source() {
     assert_eq!(scene.gmail.messages().len(), 1);
     assert!(scene.dovecot.list("old", "INBOX") == [message(1, "")], "it is in one place still");
     assert_eq!(scene.ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_another_one_takes_no_place_from_the_rest() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let ways = (1..6).map(|n| message(1, &format!("X-Way: {n}\r\n")));
+    scene.put(&ways.chain([message(2, "")]).collect::<Vec<_>>());
+    scene.gmail.hold("message 1", "message 2");
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("old", "INBOX")), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
