@@ -2,38 +2,38 @@
 //! other, and what was named for which is remembered: here for as long as the process lives, and in the ledger, which judges.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::message::{Gist, Verdict};
-
-/// Messages whose Message-IDs differ seldom share one of these.
-const LANES: usize = 64;
 
 /// So many are remembered, before it is begun anew: what was named longer ago the ledger knows.
 const MOST: usize = 10_000;
 
+#[derive(Default)]
 pub struct Named {
-    lanes: [Mutex<()>; LANES],
+    /// By Message-ID, as long as somebody is in one or waits for it.
+    lanes: StdMutex<HashMap<String, Weak<Mutex<()>>>>,
     /// The gist of the message for which an id was first named.
     first: StdMutex<HashMap<String, Gist>>,
 }
 
-impl Default for Named {
-    fn default() -> Named {
-        Named { lanes: std::array::from_fn(|_| Mutex::default()), first: StdMutex::default() }
-    }
-}
-
 impl Named {
     /// Held while a message with this Message-ID is on its way.
-    pub async fn lane(&self, message_id: &str) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        message_id.hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default();
-        self.lanes[lane].lock().await
+    pub async fn lane(&self, message_id: &str) -> OwnedMutexGuard<()> {
+        self.lane_of(message_id).lock_owned().await
+    }
+
+    fn lane_of(&self, message_id: &str) -> Arc<Mutex<()>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        if let Some(lane) = lanes.get(message_id).and_then(Weak::upgrade) {
+            return lane;
+        }
+        let lane = Arc::default();
+        lanes.insert(message_id.to_owned(), Arc::downgrade(&lane));
+        lane
     }
 
     /// The gist of the message for which this id was first named: this one's, if it is new.
@@ -78,7 +78,22 @@ impl Unnamed {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_message_waits_for_others_with_its_message_id_alone() {
+        let named = Named::default();
+        let first = named.lane("<0@x>").await;
+        for n in 1..100 {
+            assert!(named.lane(&format!("<{n}@x>")).now_or_never().is_some(), "{n}");
+        }
+        assert!(named.lane("<0@x>").now_or_never().is_none());
+        drop(first);
+        assert!(named.lane("<0@x>").now_or_never().is_some());
+        assert!(named.lanes.lock().unwrap().len() < 3, "what is over is forgotten");
+    }
 
     #[test]
     fn no_other_message_goes_where_one_may_be_there() {
