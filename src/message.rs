@@ -199,17 +199,22 @@ pub struct Mark {
     pub hash: [u8; 32],
     /// The Message-ID field as it stands in the message.
     pub message_id: Option<String>,
-    /// What tells the message apart from others with its Message-ID, at a destination that keeps one of them.
-    pub gist: Option<[u8; 32]>,
+    /// At a destination that keeps one of several messages with one Message-ID.
+    pub gist: Option<Gist>,
+}
+
+/// What tells a message apart from others with its Message-ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gist {
+    /// Of the fields that say who wrote it, when, and about what.
+    pub header: [u8; 32],
+    /// Of its body, with CRLF line ends.
+    pub body: [u8; 32],
 }
 
 /// Why a message is not where its destination has put it.
 pub const MERGED: &str = "Gmail has another message with this Message-ID, and keeps that in its place; what this one says is at \
     its source alone";
-
-/// Why a message waits that such a destination would take for another one, or another one for it.
-pub const HELD_UP: &str = "another message with this Message-ID is on its way, and its answer was lost; this one waits until it is \
-    known what became of that";
 
 /// The proof of a delivery: what the destination said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,9 +232,12 @@ pub enum Receipt {
     /// the destination remembers.
     Gmail {
         id: String,
-        gist: [u8; 32],
-        first: [u8; 32],
+        gist: Gist,
+        first: Gist,
     },
+    /// This proves that a message with its Message-ID and its header is there, whose body is another: that of a list's copy,
+    /// say, below which the list has put a line. It stays at its source.
+    Alike(Box<Receipt>),
 }
 
 impl fmt::Display for Receipt {
@@ -239,6 +247,7 @@ impl fmt::Display for Receipt {
             Receipt::Stored => write!(f, "stored"),
             Receipt::Http(status) => write!(f, "HTTP {status}"),
             Receipt::Gmail { id, .. } => write!(f, "Gmail id {id}"),
+            Receipt::Alike(kept) => write!(f, "{kept}, with another body; this one stays at its source"),
         }
     }
 }
@@ -268,6 +277,8 @@ pub enum Verdict {
         /// True where it may be the destination's fault as well: told to several messages in a row, it is.
         counts_for_destination: bool,
     },
+    /// Not sent: another message with its Message-ID may be there, and nobody could tell which of them is kept.
+    HeldUp,
     /// Not now, for any message: this destination rests, others go on.
     Unreachable {
         reason: String,
@@ -290,11 +301,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// See [`HELD_UP`].
-    pub fn held_up() -> Verdict {
-        Verdict::Deferred { reason: HELD_UP.into(), retry_after: None, counts_for_destination: false }
-    }
-
     /// What it means for every other message for that destination, if it means anything: nothing more is to be sent now.
     pub fn for_all(&self) -> Option<Verdict> {
         match self {
@@ -305,6 +311,7 @@ impl Verdict {
             Verdict::Delivered { .. }
             | Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
+            | Verdict::HeldUp
             | Verdict::Unknown { .. } => None,
         }
     }
@@ -315,6 +322,7 @@ impl Verdict {
             Verdict::Delivered { .. } | Verdict::Last { .. } | Verdict::Unknown { .. } => true,
             Verdict::Rejected { .. }
             | Verdict::Deferred { .. }
+            | Verdict::HeldUp
             | Verdict::Unreachable { .. }
             | Verdict::Paused { .. }
             | Verdict::Disabled { .. } => false,
@@ -325,6 +333,7 @@ impl Verdict {
     pub fn into_reason(self) -> String {
         match self {
             Verdict::Delivered { receipt } => receipt.to_string(),
+            Verdict::HeldUp => "it waits for another message with its Message-ID".into(),
             Verdict::Rejected { reason, .. }
             | Verdict::Deferred { reason, .. }
             | Verdict::Unreachable { reason, .. }

@@ -734,7 +734,7 @@ impl Poll<'_> {
         let (mut waiting, mut going, mut outgoing) = (Vec::new(), Vec::new(), Vec::new());
         for (load, mark) in load.into_iter().zip(marks) {
             if held_up.contains(&load.delivery.id) {
-                waiting.push(load.sent(Verdict::held_up()));
+                waiting.push(load.sent(Verdict::HeldUp));
             } else {
                 outgoing.push(load.outgoing(&self.account.name, mark));
                 going.push(load);

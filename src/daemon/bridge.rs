@@ -389,5 +389,10 @@ pub fn destination_setup(destination: &config::Destination) -> DestinationSetup 
         Ok(config::Kind::Imap(settings)) => settings.daily_budget,
         Ok(config::Kind::Webhook(_) | config::Kind::Gmail(_)) | Err(_) => None,
     };
-    DestinationSetup { name: destination.name.clone(), kind: destination.word, fingerprint, daily_budget }
+    let mailbox = match &destination.kind {
+        Ok(config::Kind::Gmail(settings)) => Some(settings.mailbox()),
+        Ok(config::Kind::Imap(_) | config::Kind::Webhook(_)) | Err(_) => None,
+    };
+    let (name, kind) = (destination.name.clone(), destination.word);
+    DestinationSetup { name, kind, fingerprint, daily_budget, mailbox }
 }

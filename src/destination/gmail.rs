@@ -24,10 +24,11 @@ mod pace;
 mod upload;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use chrono::Utc;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Method, Url};
 use serde_json::json;
@@ -39,7 +40,7 @@ use self::named::{Named, Unnamed};
 use self::pace::Pace;
 use super::body::Body;
 use super::http::{self, Trust};
-use super::identity::gist;
+use super::identity::{gist, message_id};
 use super::turns::{Round, Turns};
 use crate::auth::Login;
 use crate::message::{
@@ -71,6 +72,16 @@ impl Settings {
     /// Which mailbox this is: when it changes, it deserves a new chance.
     pub fn identity(&self) -> String {
         format!("{} {}", self.user, self.url)
+    }
+
+    /// Whose mailbox this is, the same for all destinations that lead there. Google knows its own addresses with dots and
+    /// without, and by two domains.
+    pub fn mailbox(&self) -> String {
+        let user = self.user.to_ascii_lowercase();
+        match user.split_once('@') {
+            Some((name, "gmail.com" | "googlemail.com")) => format!("{}@gmail.com", name.replace('.', "")),
+            _ => user,
+        }
     }
 }
 
@@ -155,26 +166,23 @@ impl Gmail {
         let proof = self.api.login.proof().await;
         proof.map_err(|error| self.api.verdict_of(Fault::SignIn(error), ""))?;
         self.labels.ids(&self.api, &route.labels).await?;
-        let mark = |message: &&Message| Mark {
-            octets: message.octets(),
-            hash: message.content.0,
-            message_id: message.field("Message-ID").map(|id| String::from_utf8_lossy(&id).into_owned()),
-            gist: Some(gist(message)),
-            ..Mark::default()
+        let mark = async |message: &&Message| {
+            Ok(Mark {
+                octets: message.octets(),
+                hash: message.content.0,
+                message_id: message_id(message.head()),
+                gist: Some(gist(message).await?),
+                ..Mark::default()
+            })
         };
-        Ok(messages.iter().map(mark).collect())
+        try_join_all(messages.iter().map(mark)).await.map_err(|fault: io::Error| http::unreadable(&fault))
     }
 
     /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is taken,
     /// those not yet begun are not sent and get the same verdict.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let (round, unnamed) = (Round::begin(), Unnamed::default());
-        let import = |one: &Outgoing| {
-            let message = one.message.clone();
-            let (round, unnamed) = (&round, &unnamed);
-            async move { self.turns.take(round, self.import(route, &message, round, unnamed)).await }
-        };
-        join_all(outgoing.iter().map(import)).await
+        join_all(outgoing.iter().map(|one| self.import(route, one, &round, &unnamed))).await
     }
 
     /// As [`Gmail::log_in`].
@@ -200,40 +208,45 @@ impl Gmail {
         Ok(format!("{host}:{port}: {seen}; {} has {labels} {noun}; nothing was imported", self.settings.user))
     }
 
-    /// Those with one Message-ID one after the other, in the order in which the ledger has them.
-    async fn import(&self, route: &Route, message: &Message, round: &Round, unnamed: &Unnamed) -> Verdict {
+    /// Those with one Message-ID one after the other, in the order in which the ledger has them: who waits for another one
+    /// takes no place from the rest.
+    async fn import(&self, route: &Route, one: &Outgoing, round: &Round, unnamed: &Unnamed) -> Verdict {
+        let Outgoing { message, mark, .. } = one;
         if message.octets() > LARGEST {
             return too_large(message.octets());
         }
-        let Some(message_id) = message.field("Message-ID") else {
-            return self.import_now(route, message, round).await;
+        let (Some(message_id), Some(gist)) = (&mark.message_id, mark.gist) else {
+            return self.import_now(route, one, round).await;
         };
-        let (_lane, gist) = (self.named.lane(&message_id).await, gist(message));
-        if unnamed.is_another(&message_id, gist) {
-            return Verdict::held_up();
+        let _lane = self.named.lane(message_id).await;
+        if unnamed.is_another(message_id, gist) {
+            return Verdict::HeldUp;
         }
-        let verdict = self.import_now(route, message, round).await;
-        unnamed.note(&message_id, gist, &verdict);
+        let verdict = self.import_now(route, one, round).await;
+        unnamed.note(message_id, gist, &verdict);
         verdict
     }
 
-    async fn import_now(&self, route: &Route, message: &Message, round: &Round) -> Verdict {
-        self.pace.turn().await;
-        let verdict = self.send(route, message).await.unwrap_or_else(|verdict| verdict);
-        self.turns.note(round, &verdict);
-        verdict
+    async fn import_now(&self, route: &Route, one: &Outgoing, round: &Round) -> Verdict {
+        let import = async {
+            self.pace.turn().await;
+            let verdict = self.send(route, one).await.unwrap_or_else(|verdict| verdict);
+            self.turns.note(round, &verdict);
+            verdict
+        };
+        self.turns.take(round, import).await
     }
 
     /// The verdict is an error where it comes of a fault.
-    async fn send(&self, route: &Route, message: &Message) -> Result<Verdict, Verdict> {
+    async fn send(&self, route: &Route, one: &Outgoing) -> Result<Verdict, Verdict> {
+        let Outgoing { message, mark, .. } = one;
         let mut answer = self.ask(route, message).await?;
         if answer.is_about_a_label() && !route.labels.is_empty() {
             // It has been deleted since, and is made again.
             self.labels.forget().await;
             answer = self.ask(route, message).await?;
         }
-        let Some(id) = answer.id() else { return Ok(self.api.refusal(&answer)) };
-        let gist = gist(message);
+        let (Some(id), Some(gist)) = (answer.id(), mark.gist) else { return Ok(self.api.refusal(&answer)) };
         let first = self.named.first(&id, gist);
         Ok(Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } })
     }
@@ -314,7 +327,7 @@ fn boundary(bytes: &[u8]) -> String {
 
 /// What follows where nobody knows whether a message has arrived.
 fn after_loss(message: &Message) -> &'static str {
-    match message.field("Message-ID") {
+    match message_id(message.head()) {
         Some(_) => "it is sent again, and Gmail keeps one of two with the same Message-ID",
         None => "it is sent again; it has no Message-ID, so that it may be there twice then",
     }

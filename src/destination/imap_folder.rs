@@ -19,14 +19,13 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
+use super::identity::{measure, message_id};
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
-use crate::imap::{
-    Error, Fate, Fingerprint, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid,
-};
+use crate::imap::{Error, Fate, FolderState, Item, Mailbox, Namespace, Purpose, Refusal, Session, Uid};
 use crate::message::{
-    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, field, is_plausible, parse_date,
+    ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
 };
 use crate::net::{self, Connector};
 
@@ -106,7 +105,8 @@ impl ImapFolder {
                 None => self.folder_state(folder).await?,
             };
             states.insert(folder, state);
-            let (octets, hash) = measure(message).await.map_err(|fault| verdict::of_source(&fault))?;
+            let measured = measure(message.chunks()).await;
+            let (octets, hash) = measured.map_err(|fault| verdict::of_source(&fault))?;
             marks.push(Mark {
                 folder: folder.to_owned(),
                 uid_validity: state.uid_validity,
@@ -293,7 +293,7 @@ impl ImapFolder {
         message: &Message,
         fate: &mut Fate,
     ) -> Result<(), Error> {
-        let octets = measure(message).await.map_err(Error::Source)?.0;
+        let octets = measure(message.chunks()).await.map_err(Error::Source)?.0;
         if let Some(refusal) = over_limit(octets, session.capabilities().append_limit.unwrap_or(u64::MAX)) {
             *fate = Fate::Refused(refusal);
             return Ok(());
@@ -417,18 +417,6 @@ fn internal_date(message: &Message, now: DateTime<Utc>) -> DateTime<FixedOffset>
     dates.into_iter().flatten().find(|date| is_plausible(date, now)).unwrap_or_else(|| now.fixed_offset())
 }
 
-/// Octets and fingerprint of the message as it is sent.
-async fn measure(message: &Message) -> io::Result<(u64, [u8; 32])> {
-    let (mut chunks, mut line_ends) = (message.chunks(), LineEnds::default());
-    let (mut octets, mut hash) = (0, Fingerprint::default());
-    while let Some(chunk) = chunks.next().await? {
-        let chunk = line_ends.next(&chunk);
-        octets += chunk.len() as u64;
-        hash.update(&chunk);
-    }
-    Ok((octets, hash.finish()))
-}
-
 fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     let start = (message.chunks(), LineEnds::default());
     futures_util::stream::try_unfold(start, |(mut chunks, mut line_ends)| async move {
@@ -436,15 +424,6 @@ fn with_crlf(message: &Message) -> impl Stream<Item = io::Result<Bytes>> + use<>
         let chunk = line_ends.next(&chunk);
         Ok(Some((chunk, (chunks, line_ends))))
     })
-}
-
-/// The longest Message-ID that counts as one, in octets: a line of a header (RFC 5322 section 2.1.1).
-const MESSAGE_ID: usize = 998;
-
-/// The Message-ID in a header, as it stands there; what is not UTF-8 is replaced, here as in a look-up.
-fn message_id(header: &[u8]) -> Option<String> {
-    let value = field(header, "Message-ID")?;
-    (1..=MESSAGE_ID).contains(&value.len()).then(|| String::from_utf8_lossy(&value).into_owned())
 }
 
 /// Proof of a delivery, where the server gave one.

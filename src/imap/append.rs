@@ -37,6 +37,10 @@ pub enum Fate {
     Refused(Refusal),
     /// Another message, with the same Message-ID, is kept in its place.
     Merged,
+    /// The same, but that one has its header too: only the body is another.
+    Alike(Option<Uid>),
+    /// It was said to be stored, is not there, and cannot be searched for.
+    Unseen,
 }
 
 /// A message's place in its folder.

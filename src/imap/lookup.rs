@@ -132,11 +132,12 @@ impl Session {
         Ok(rows)
     }
 
-    /// UIDs of at most 256 messages in the open folder that have this Message-ID, as it stands in their header.
-    pub async fn uids_of(&mut self, message_id: &str) -> Result<Vec<u32>, Error> {
+    /// UIDs of at most 256 messages in the open folder that have this Message-ID, as it stands in their header. `None`: it
+    /// cannot be asked for.
+    pub async fn uids_of(&mut self, message_id: &str) -> Result<Option<Vec<u32>>, Error> {
         // What cannot stand in a quoted string is no Message-ID that a server would find.
         if !message_id.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let mut found = Vec::new();
         let command = format!("UID SEARCH HEADER MESSAGE-ID {}", quote(message_id));
@@ -146,7 +147,7 @@ impl Session {
             }
         })
         .await?;
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// What `read` makes out of each message's header in the open folder, which has only the `fields` of these names in it.
@@ -192,19 +193,29 @@ impl Session {
             .await?;
         }
         for (uid, octets) in large {
-            if let Some(hash) = self.hash_in_pieces(uid, octets).await? {
+            if let Some(hash) = self.hash_in_pieces(uid, "", octets).await? {
                 hashes.insert(uid, hash);
             }
         }
         Ok(hashes)
     }
 
-    async fn hash_in_pieces(&mut self, uid: u32, octets: u64) -> Result<Option<[u8; 32]>, Error> {
+    /// The [`Fingerprint`] of a message's body in the open folder, if it has exactly so many octets.
+    pub async fn body_hash(&mut self, uid: u32, octets: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.hash_in_pieces(uid, "TEXT", octets).await
+    }
+
+    async fn hash_in_pieces(
+        &mut self,
+        uid: u32,
+        section: &str,
+        octets: u64,
+    ) -> Result<Option<[u8; 32]>, Error> {
         let (mut hash, mut at) = (Fingerprint::default(), 0);
         // One octet beyond the end is asked for, to see that it is the end.
         while at <= octets {
             let mut got = 0;
-            let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{at}.{PIECE}>)");
+            let command = format!("UID FETCH {uid} (UID BODY.PEEK[{section}]<{at}.{PIECE}>)");
             self.fetch(&command, |response| {
                 if let Some((found, attributes)) = fetched(response)
                     && let Some(piece) = body(attributes)

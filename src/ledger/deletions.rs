@@ -57,7 +57,7 @@ impl Ledger {
                 AND (
                     SELECT count(*) FILTER (WHERE d.state = 'delivered') > 0
                         AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
-                        AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
+                        AND count(*) FILTER (WHERE d.state = 'delivered' AND (d.leave_copy IS NULL OR d.differs)) = 0
                         AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
                             + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
                     FROM deliveries d WHERE d.message = m.id
@@ -87,14 +87,14 @@ impl Ledger {
     }
 
     /// Whether any of these has a delivery that is not settled: then a server must not drop it as retrieved (EXPIRE 0).
-    /// With `parked` one counts too that is only for a person to decide.
+    /// With `parked` one counts too that is only for a person to decide, or that stays where it is.
     pub async fn any_waits(&self, ids: &[MessageId], parked: bool) -> Result<bool, Error> {
         let sql = "
             SELECT EXISTS (
                 SELECT 1 FROM json_each($1) j JOIN deliveries d ON d.message = j.value
                 JOIN messages m ON m.id = d.message
                 WHERE d.state IN ('due', 'attempting', 'deferred')
-                    OR (d.state = 'parked' OR m.unrouted_at IS NOT NULL) AND $2
+                    OR (d.state = 'parked' OR d.differs OR m.unrouted_at IS NOT NULL) AND $2
             )";
         sqlx::query_scalar(sql)
             .bind(list(ids.iter().copied()))
@@ -141,7 +141,7 @@ pub(super) async fn may_go(
         GROUP BY d.message
         HAVING count(*) FILTER (WHERE d.state = 'delivered') > 0
             AND count(*) FILTER (WHERE d.state IN ('due', 'attempting', 'deferred', 'parked')) = 0
-            AND count(*) FILTER (WHERE d.state = 'delivered' AND d.leave_copy IS NULL) = 0
+            AND count(*) FILTER (WHERE d.state = 'delivered' AND (d.leave_copy IS NULL OR d.differs)) = 0
             AND max(d.since) FILTER (WHERE d.state IN ('delivered', 'given up'))
                 + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
         ORDER BY d.message";

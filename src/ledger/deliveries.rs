@@ -24,8 +24,7 @@ pub struct Attempt {
 
 impl Ledger {
     /// Must have returned before the first byte of any of these goes out. Where an earlier attempt at the
-    /// same folder is unresolved, its UIDs are kept. Returns those that must not go out now
-    /// ([`HELD_UP`](crate::message::HELD_UP)).
+    /// same folder is unresolved, its UIDs are kept. Returns those that must not go out now ([`Verdict::HeldUp`]).
     pub async fn attempting(
         &self,
         attempts: Vec<Attempt>,
@@ -130,9 +129,19 @@ async fn attempting(
     let going = || attempts.iter().filter(|attempt| !held_up.contains(&attempt.delivery));
     let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id, gist } = mark;
-        let (unverified, gist) = (i64::from(*unverified), gist.map(|gist| hex(&gist)));
+        let (unverified, has_gist) = (i64::from(*unverified), gist.map(|_| true));
         let octets = int(*octets);
-        json!([delivery.0, folder, uid_validity, uid_next, octets, hex(hash), message_id, unverified, gist])
+        json!([
+            delivery.0,
+            folder,
+            uid_validity,
+            uid_next,
+            octets,
+            hex(hash),
+            message_id,
+            unverified,
+            has_gist
+        ])
     };
     let rows = going().map(row).collect::<Value>().to_string();
     let sql = "
@@ -144,10 +153,11 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
-            gist = unhex(j.value ->> 8),
+            lost = unanswered IS NOT NULL,
             unanswered = CASE
                 WHEN j.value ->> 6 IS NOT NULL AND j.value ->> 8 IS NOT NULL
                 THEN coalesce(unanswered, $3 + j.key) END,
+            waits_for = NULL,
             sent_at = NULL, look_up_at = NULL, absences = 0, blind = 0, suspect = 0,
             look_validity = NULL, look_uid = NULL,
             probes = probes + (SELECT t.state <> 'ok' FROM destinations t WHERE t.id = deliveries.destination)
@@ -190,7 +200,7 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-    let verdicts = &without_merged(connection, destination.id, verdicts).await?;
+    let verdicts = &without_merged(connection, verdicts).await?;
     let both_delivered =
         |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
@@ -204,6 +214,7 @@ async fn settle(
             settle_the_rest(connection, &destination, *id, verdict, terms, now).await?;
         }
     }
+    unanswered::wake(connection, now).await?;
     sqlx::query("UPDATE destinations SET probe = NULL WHERE id = $1")
         .bind(destination.id)
         .execute(&mut *connection)
@@ -216,35 +227,39 @@ async fn settle(
 }
 
 /// Where Gmail's API names a message that it has named before, for another message, that other one is what it keeps: this one
-/// is at its source alone.
+/// is at its source alone, unless the two differ in their bodies only.
 async fn without_merged(
     connection: &mut SqliteConnection,
-    destination: i64,
     verdicts: &[(DeliveryId, Verdict)],
 ) -> sqlx::Result<Vec<(DeliveryId, Verdict)>> {
     let mut judged = verdicts.to_vec();
-    for (_, verdict) in &mut judged {
+    for (delivery, verdict) in &mut judged {
         let Verdict::Delivered { receipt: Receipt::Gmail { id, gist, first } } = verdict else { continue };
-        if named_for(connection, destination, id).await?.unwrap_or(*first) != *gist {
+        let kept = named_for(connection, *delivery, id).await?.unwrap_or((first.header, Some(first.body)));
+        if kept.0 != gist.header {
             let reason = MERGED.to_owned();
             *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
+        } else if kept.1 != Some(gist.body) || unanswered::is_doubtful(connection, *delivery).await? {
+            let receipt = Receipt::Gmail { id: id.clone(), gist: *gist, first: *first };
+            *verdict = Verdict::Delivered { receipt: Receipt::Alike(Box::new(receipt)) };
         }
     }
     Ok(judged)
 }
 
-/// The gist of the message for which this destination has first named that id.
+/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id.
 async fn named_for(
     connection: &mut SqliteConnection,
-    destination: i64,
+    delivery: DeliveryId,
     id: &str,
-) -> sqlx::Result<Option<[u8; 32]>> {
+) -> sqlx::Result<Option<([u8; 32], Option<[u8; 32]>)>> {
     let sql = "
-        SELECT gist FROM deliveries WHERE destination = $1 AND kept_as = $2 AND gist IS NOT NULL
-        ORDER BY since, id LIMIT 1";
-    let gist: Option<Vec<u8>> =
-        sqlx::query_scalar(sql).bind(destination).bind(id).fetch_optional(connection).await?;
-    Ok(gist.map(|gist| digest(&gist)))
+        SELECT gist, body FROM deliveries
+        WHERE mailbox = (SELECT d.mailbox FROM deliveries d WHERE d.id = $1) AND kept_as = $2 AND gist IS NOT NULL
+        ORDER BY differs, since, id LIMIT 1";
+    let gist: Option<(Vec<u8>, Option<Vec<u8>>)> =
+        sqlx::query_as(sql).bind(delivery).bind(id).fetch_optional(connection).await?;
+    Ok(gist.map(|(header, body)| (digest(&header), body.as_deref().map(digest))))
 }
 
 fn is_delivered(verdict: &Verdict) -> bool {
@@ -265,28 +280,38 @@ pub(super) async fn delivered(
     leave_copy: LeaveCopy,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let row = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
-        Receipt::Uid { uid_validity, uid } => {
-            json!([id.0, receipt.to_string(), uid_validity, uid, null, null])
+    let row = |(id, receipt): &(DeliveryId, &Receipt)| {
+        let text = receipt.to_string();
+        let (kept, differs) = match receipt {
+            Receipt::Alike(kept) => (&**kept, 1),
+            kept => (*kept, 0),
+        };
+        match kept {
+            Receipt::Uid { uid_validity, uid } => {
+                json!([id.0, text, uid_validity, uid, null, null, null, differs])
+            }
+            Receipt::Gmail { id: kept_as, gist, .. } => {
+                json!([id.0, text, null, null, kept_as, hex(&gist.header), hex(&gist.body), differs])
+            }
+            Receipt::Stored | Receipt::Http(_) | Receipt::Alike(_) => {
+                json!([id.0, text, null, null, null, null, null, differs])
+            }
         }
-        Receipt::Gmail { id: kept_as, gist, .. } => {
-            json!([id.0, receipt.to_string(), null, null, kept_as, hex(gist)])
-        }
-        Receipt::Stored | Receipt::Http(_) => json!([id.0, receipt.to_string(), null, null, null, null]),
     };
     let rows = receipts.iter().map(row).collect::<Value>().to_string();
     let sql = "
         UPDATE deliveries SET
             state = 'delivered', since = $2, leave_copy = $3, receipt = j.value ->> 1,
             uid_validity = j.value ->> 2, uid = j.value ->> 3,
-            kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), reason = '', retry_at = NULL, asked_until = NULL,
+            kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), body = unhex(j.value ->> 6),
+            differs = j.value ->> 7, reason = '', retry_at = NULL, asked_until = NULL,
             marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
             look_validity = NULL, look_uid = NULL, unanswered = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
     let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
         Receipt::Uid { uid_validity, uid } => Some((*id, *uid_validity, uid.saturating_add(1))),
-        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } => None,
+        Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } | Receipt::Alike(_) => None,
     };
     note_folders(connection, receipts.iter().filter_map(next)).await
 }
@@ -300,8 +325,12 @@ async fn settle_the_rest(
     terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    if is_nowhere(verdict) {
+        unanswered::not_there(connection, id).await?;
+    }
     match verdict {
         Verdict::Delivered { .. } => Ok(()),
+        Verdict::HeldUp => unanswered::wait(connection, id, now).await,
         Verdict::Rejected { reason, park_after, counts_for_destination } => {
             resolve(connection, id).await?;
             if !counts_for_destination {
@@ -348,6 +377,23 @@ async fn settle_the_rest(
     }
 }
 
+/// Whether nothing of this attempt is at the destination. A server may break after it has stored a message, or lose the way
+/// back.
+fn is_nowhere(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Delivered { .. }
+        | Verdict::Last { .. }
+        | Verdict::Unknown { .. }
+        | Verdict::Deferred { counts_for_destination: true, .. } => false,
+        Verdict::Rejected { .. }
+        | Verdict::Deferred { .. }
+        | Verdict::HeldUp
+        | Verdict::Unreachable { .. }
+        | Verdict::Paused { .. }
+        | Verdict::Disabled { .. } => true,
+    }
+}
+
 /// It is one of those that the destination has not taken since it last took any.
 async fn in_the_row(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<()> {
     sqlx::query("UPDATE deliveries SET streak = 1 WHERE id = $1").bind(id).execute(connection).await?;
@@ -368,7 +414,7 @@ async fn due_again(
 ) -> sqlx::Result<()> {
     resolve(connection, id).await?;
     let sql = "
-        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL
+        UPDATE deliveries SET state = 'due', since = $2, reason = $3, retry_at = NULL, waits_for = NULL
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql).bind(id).bind(unix(now)).bind(reason).execute(connection).await?;
     Ok(())
@@ -450,7 +496,7 @@ pub(super) async fn wait_or_park(
     let sql = "
         UPDATE deliveries SET
             state = CASE WHEN $3 IS NULL THEN 'parked' ELSE 'deferred' END,
-            since = $2, retry_at = $3, asked_until = $4, reason = $5, told = 0
+            since = $2, retry_at = $3, asked_until = $4, reason = $5, waits_for = NULL, told = 0
         WHERE id = $1 AND state IN ('due', 'attempting', 'deferred')";
     sqlx::query(sql)
         .bind(id)

@@ -145,7 +145,8 @@ struct Probe {
     message: MessageId,
 }
 
-/// For each destination that has yet to be tried: another message each time, the smallest untried first.
+/// For each destination that has yet to be tried: another message each time, the smallest untried first. One that waits for
+/// another shows nothing.
 async fn choose_probes(
     connection: &mut SqliteConnection,
     account: i64,
@@ -159,7 +160,7 @@ async fn choose_probes(
             SELECT d.id, d.message FROM deliveries d JOIN messages m ON m.id = d.message
             WHERE d.account = $1 AND d.destination = $2 AND m.last_listing IS NULL AND m.opened = 0
                 AND (d.state = 'due' OR (d.state = 'deferred'
-                    AND (d.retry_at <= $3 OR $4) AND coalesce(d.asked_until, 0) <= $3))
+                    AND (d.retry_at <= $3 OR $4) AND coalesce(d.asked_until, 0) <= $3 AND d.waits_for IS NULL))
             ORDER BY d.probes, coalesce(m.size, m.octets), d.id LIMIT 1";
         let probe: Option<Probe> = sqlx::query_as(sql)
             .bind(account)

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::columns::unsigned;
 use super::destinations::enable;
+use super::unanswered::wake;
 use super::unrouted::{give_up_unrouted, route_again};
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::auth::Holder;
@@ -123,7 +124,7 @@ async fn retry(
     let due = "
         UPDATE deliveries SET
             state = 'due', since = $4, attempts = 0, refusals = 0, retry_at = NULL, asked_until = NULL,
-            streak = 0, probes = 0
+            streak = 0, probes = 0, waits_for = NULL
         WHERE state IN ('deferred', 'parked') AND message = coalesce($2, message)
             AND account IN (SELECT id FROM accounts WHERE name = coalesce($1, name))
             AND destination IN (SELECT id FROM destinations WHERE name = coalesce($3, name))";
@@ -167,7 +168,8 @@ async fn give_up(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let sql = "
-        UPDATE deliveries SET state = 'given up', since = $2, retry_at = NULL, look_up_at = NULL, streak = 0
+        UPDATE deliveries SET
+            state = 'given up', since = $2, retry_at = NULL, look_up_at = NULL, streak = 0, waits_for = NULL
         WHERE message = $1
             AND (state IN ('due', 'deferred', 'parked') OR state = 'attempting' AND look_up_at IS NOT NULL)
             AND CASE
@@ -181,6 +183,7 @@ async fn give_up(
         .bind(destination.map(DestinationName::as_str))
         .execute(&mut *connection)
         .await?;
+    wake(connection, now).await?;
     let unrouted = if destination.is_none() { give_up_unrouted(connection, id).await? } else { 0 };
     Ok(ended.rows_affected() + unrouted)
 }

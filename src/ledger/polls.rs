@@ -6,6 +6,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::columns::{DAY, digest, int, moment, small, unsigned};
 use super::open::{crashed, end_impossible_waits, interrupted};
 use super::setup::account_id;
+use super::unanswered::wake;
 use super::{Class, Error, Ledger, Outlives, Shortcut};
 use crate::message::{AccountName, DestinationName, unix};
 
@@ -147,7 +148,8 @@ impl Ledger {
 }
 
 /// A due delivery may go as soon as its destination takes mail, a deferred one when its time has come as
-/// well. While a destination is being tried nobody else need come for it; one that was removed cannot be asked.
+/// well; one that waits for another is woken. While a destination is being tried nobody else need come for it; one that was
+/// removed cannot be asked.
 const AGENDA: &str = "
     WITH waiting AS (
         SELECT r.account, r.destination, CASE
@@ -159,7 +161,7 @@ const AGENDA: &str = "
             ELSE (
                 SELECT min(d.retry_at) FROM deliveries d JOIN messages m ON m.id = d.message
                 WHERE d.account = r.account AND d.state = 'deferred' AND d.destination = r.destination
-                    AND m.last_listing IS NULL
+                    AND m.last_listing IS NULL AND d.waits_for IS NULL
             )
         END AS at
         FROM routes r
@@ -326,7 +328,8 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
         UPDATE destinations SET probe = NULL
         WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = probe AND d.account = $1)";
     sqlx::query(release).bind(account).execute(&mut *connection).await?;
-    interrupted(connection, Some(account), now).await
+    interrupted(connection, Some(account), now).await?;
+    wake(connection, now).await
 }
 
 /// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90, answered requests after one.

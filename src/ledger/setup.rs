@@ -33,6 +33,8 @@ pub struct DestinationSetup {
     pub fingerprint: String,
     /// Octets that it may be sent in any 24 hours.
     pub daily_budget: Option<u64>,
+    /// Which of Gmail's mailboxes it leads to by the API; others may lead there too.
+    pub mailbox: Option<String>,
 }
 
 impl Ledger {
@@ -145,15 +147,16 @@ async fn configure_destination(
         enable(connection, id).await?;
     }
     let keep = "
-        INSERT INTO destinations (name, kind, fingerprint, daily_budget) VALUES ($1, $2, $3, $4)
+        INSERT INTO destinations (name, kind, fingerprint, daily_budget, mailbox) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (name) DO UPDATE
         SET kind = excluded.kind, fingerprint = excluded.fingerprint, daily_budget = excluded.daily_budget,
-            configured = 1";
+            mailbox = excluded.mailbox, configured = 1";
     sqlx::query(keep)
         .bind(destination.name.as_str())
         .bind(destination.kind)
         .bind(&destination.fingerprint)
         .bind(budget)
+        .bind(&destination.mailbox)
         .execute(connection)
         .await?;
     Ok(())

@@ -49,7 +49,11 @@ impl Scene {
 
     /// Signs in in a browser on this machine.
     async fn sign_in(&self) -> (i32, String) {
-        let command = self.ferry.command(&["login", "--destination", "gmail"]);
+        self.sign_in_for("gmail").await
+    }
+
+    async fn sign_in_for(&self, destination: &str) -> (i32, String) {
+        let command = self.ferry.command(&["login", "--destination", destination]);
         let login = tokio::task::spawn_blocking(move || {
             let mut login = Login::start(command);
             let landed = follow(&login.wait_for("/authorize?"));
@@ -203,6 +207,40 @@ async fn a_large_message_goes_in_pieces_that_take_no_memory_and_on_where_the_lin
     assert!(scene.link.has_struck());
     assert_eq!((scene.gmail.message("message 3").times, scene.gmail.pieces().len()), (1, 3));
     assert_eq!(scene.dovecot.count("old", "INBOX"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_that_is_refused_at_its_end_is_parked_with_those_words() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    for (n, words, uploads) in [(1, "Precondition check failed.", 1), (2, "Invalid upload request.", 3)] {
+        scene.put(&[of_size(n, 3 << 20)]);
+        scene.gmail.refuse_at_the_end(words);
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+        let parked = scene.ferry.json(&["parked", "--json"]).await.to_string();
+        assert!(parked.contains(words), "{parked}");
+        assert_eq!(
+            scene.gmail.pieces().len(),
+            uploads,
+            "only what is said of the upload is no word on the message"
+        );
+    }
+    assert_eq!(scene.dovecot.count("old", "INBOX"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stands_still_holds_up_no_other_message() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    scene.put(&[of_size(1, 3 << 20), message(2, "")]);
+    for range in ["bytes=0-262143", "a quarter"] {
+        scene.gmail.stand_still(Some(range));
+        let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+        assert!(ran.stdout.contains("the upload stands still (HTTP 308)"), "{ran:?}");
+        let status = scene.ferry.json(&["status", "--json"]).await;
+        assert_eq!((&status["destinations"][0]["state"], scene.gmail.messages().len()), (&"ok".into(), 1));
+    }
+    scene.gmail.stand_still(None);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("old", "INBOX")), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -549,6 +587,53 @@ async fn another_message_of_another_account_waits_for_one_that_a_kill_interrupte
     let parked = scene.ferry.json(&["parked", "--json"]).await;
     let reason = parked["parked"][0]["reason"].to_string();
     assert!(reason.contains("another message with this Message-ID, and keeps that"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_destination_of_the_same_mailbox_has_brought_is_known() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let file = scene.ferry.folder().join("mailferry.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let port = scene.link.port;
+    let second = format!(
+        "[destination.inbox]\nkind = \"gmail\"\nuser = \"M.E@googlemail.com\"\noauth = \"google\"\n\
+         never_mark_spam = true\nurl = \"http://127.0.0.1:{port}/\"\n\n"
+    );
+    let deliver = "deliver = [{ to = \"inbox\" }]\nleave_copy = false";
+    scene.ferry.configure(&(text + &second + &account("new", &scene.dovecot, "new", deliver)));
+    let (code, said) = scene.sign_in_for("inbox").await;
+    assert_eq!(code, 0, "{said}");
+    scene.put(&[message(1, "")]);
+    scene.ferry.run(&["fetch", "old"]).await.expect_code(0);
+    scene.dovecot.put("new", &[other(2, 1)]);
+    scene.ferry.run(&["fetch", "new"]).await.expect_code(0);
+    assert_eq!(scene.gmail.messages().len(), 1);
+    assert!(scene.dovecot.list("new", "INBOX") == [other(2, 1)], "it is in one place still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_body_under_the_same_header_stays_at_its_source() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let altered = String::from_utf8(message(1, "")).unwrap().replace("Number 1.", "Nothing of that.");
+    scene.put(&[altered.into_bytes()]);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    scene.put(&[message(1, "")]);
+    let ran = scene.ferry.run(&["-v", "fetch"]).await.expect_code(0);
+    assert!(ran.stderr.contains("with another body; this one stays at its source"), "{ran:?}");
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(scene.gmail.messages().len(), 1);
+    assert!(scene.dovecot.list("old", "INBOX") == [message(1, "")], "it is in one place still");
+    assert_eq!(scene.ferry.json(&["parked", "--json"]).await["parked"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_another_one_takes_no_place_from_the_rest() {
+    let scene = Scene::signed_in("", "leave_copy = false").await;
+    let ways = (1..6).map(|n| message(1, &format!("X-Way: {n}\r\n")));
+    scene.put(&ways.chain([message(2, "")]).collect::<Vec<_>>());
+    scene.gmail.hold("message 1", "message 2");
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!((scene.gmail.messages().len(), scene.dovecot.count("old", "INBOX")), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,6 +162,54 @@ async fn nor_is_one_swallowed_that_has_no_date() {
     assert_eq!(server.list("old", "INBOX"), [scan(2)]);
 }
 
+/// What cannot stand in a search, and what is too long for a line: only the UID that is told shows that it is not there.
+#[tokio::test]
+async fn nor_is_one_swallowed_whose_message_id_no_server_can_be_asked_for() {
+    let long = "x".repeat(1000);
+    for message_id in ["b\u{fc}ro@localhost", &long] {
+        let (server, gmail) = (Dovecot::start(), Imap::start().await);
+        gmail.mail().be_gmail();
+        let report = |day: u32| {
+            format!(
+                "Date: {day} Nov 2026 10:00:00 +0000\r\nFrom: scan@example.com\r\nSubject: Scan\r\n\
+                 Message-ID: <{message_id}>\r\n\r\nPage of day {day}\r\n"
+            )
+            .into_bytes()
+        };
+        // Two of one batch, and one of a later one.
+        server.put("old", &[report(1), report(2)]);
+        let route = "leave_copy = false\ndeliver = [{ to = \"home\" }]";
+        let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", route)));
+        ferry.run(&["fetch"]).await.expect_code(0);
+        server.put("old", &[report(3)]);
+        ferry.run(&["fetch"]).await.expect_code(0);
+        assert_eq!(gmail.mail().all(), [report(1)]);
+        assert!(server.list("old", "INBOX") == [report(2), report(3)], "they are in one place still");
+        let parked = ferry.json(&["parked", "--json"]).await.to_string();
+        assert!(parked.contains("Gmail has another message with this Message-ID"), "{parked}");
+        assert!(parked.contains("a Message-ID like this one cannot be searched for"), "{parked}");
+    }
+}
+
+/// A list puts a line below what it passes on: that is no reason to trouble anybody.
+#[tokio::test]
+async fn the_same_header_over_another_body_counts_as_delivered_and_stays_at_its_source() {
+    let (server, gmail) = (Dovecot::start(), Imap::start().await);
+    gmail.mail().be_gmail();
+    let one = [b"Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n".as_slice(), &message(1)].concat();
+    let of_list = [one.as_slice(), b"-- \r\nTo unsubscribe, write to nobody.\r\n"].concat();
+    let again = [one.as_slice(), b"-- \r\nOr to somebody.\r\n"].concat();
+    server.put("old", &[one.clone(), of_list.clone()]);
+    let route = "leave_copy = false\ndeliver = [{ to = \"home\" }]";
+    let ferry = Ferry::new(&(gmail_destination(&gmail, "") + &account("old", &server, "old", route)));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    server.put("old", std::slice::from_ref(&again));
+    ferry.run(&["fetch"]).await.expect_code(0);
+    assert_eq!(gmail.mail().all(), [one]);
+    assert!(server.list("old", "INBOX") == [of_list, again], "what Gmail does not have is here still");
+    assert_eq!(ferry.json(&["parked", "--json"]).await["parked"].as_array().unwrap().len(), 0);
+}
+
 /// A rule of its reader's is quicker than the look at what was stored.
 #[tokio::test]
 async fn what_is_moved_at_once_is_believed_to_be_there() {

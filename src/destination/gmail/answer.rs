@@ -69,13 +69,16 @@ impl Answer {
         [400, 404].contains(&self.status) && self.told().0.to_ascii_lowercase().contains("label")
     }
 
-    /// The upload that a piece was for is not there (any more), or not what it was; said of a piece, as long as nothing is
-    /// said of the message.
+    /// The upload that a piece was for is not there (any more), or not what it was; said of a piece. Of the last piece a refusal
+    /// may be one of the message: so it is where it does not speak of the upload.
     pub fn is_about_an_upload(&self) -> bool {
-        let is_of_message = || speaks_of_message(&self.told().0);
+        let speaks_of_upload = || {
+            let told = self.told().0.to_ascii_lowercase();
+            ["upload", "content-range"].iter().any(|word| told.contains(word)) && !speaks_of_message(&told)
+        };
         match self.status {
             404 | 410 => !self.is_about_a_label(),
-            400 => !self.is_about_a_label() && !is_of_message(),
+            400 => !self.is_about_a_label() && speaks_of_upload(),
             _ => false,
         }
     }
@@ -251,9 +254,10 @@ mod tests {
         let is_about_an_upload = |status, message| answer(status, "x", message).is_about_an_upload();
         assert!(is_about_an_upload(404, "Not Found") && is_about_an_upload(410, "Gone"));
         assert!(is_about_an_upload(400, "Failed to parse Content-Range header."));
-        assert!(
-            !is_about_an_upload(400, "Invalid attachment.") && !is_about_an_upload(400, "Invalid label: x")
-        );
+        assert!(is_about_an_upload(400, "Invalid upload request."));
+        for of_message in ["Invalid attachment.", "Invalid label: x", "Precondition check failed.", ""] {
+            assert!(!is_about_an_upload(400, of_message), "{of_message}");
+        }
         assert!(!is_about_an_upload(403, "Not Found") && !is_about_an_upload(200, ""));
     }
 

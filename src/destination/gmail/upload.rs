@@ -29,12 +29,12 @@ const INCOMPLETE: u16 = 308;
 const UPLOADS: usize = 2;
 
 /// Uploads a message in a session that `begin` asks for, in another one where that is lost, and returns the answer to the last
-/// of it, or to what was refused.
+/// of it, or to what was refused: never one that says that something is missing.
 ///
 /// # Errors
 /// Any [`Fault`].
 pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Answer, Fault> {
-    let mut last = 0;
+    let mut last = Answer::default();
     for _ in 0..UPLOADS {
         let begun = api.send(begin).await?;
         if !begun.is_success() {
@@ -45,11 +45,16 @@ pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Ans
         if !answer.is_about_an_upload() {
             return Ok(answer);
         }
-        last = answer.status;
+        last = answer;
     }
-    Err(Fault::Lost(format!(
-        "{UPLOADS} uploads of it in a row were given up there, the last with HTTP {last}"
-    )))
+    match last.status {
+        // That says nothing of the message, nor of the API: it was there when the uploads began.
+        404 | 410 => Err(Fault::Lost(format!(
+            "{UPLOADS} uploads of it in a row were given up there, the last with HTTP {}",
+            last.status
+        ))),
+        _ => Ok(last),
+    }
 }
 
 async fn upload_to(session: &Url, api: &Api, message: &Message) -> Result<Answer, Fault> {
@@ -66,19 +71,32 @@ async fn upload_to(session: &Url, api: &Api, message: &Message) -> Result<Answer
             (Ok(_), Some(next)) if next > at => (at, setbacks, is_sure) = (next, 0, true),
             // Not a piece further; or further back than it was.
             (Ok(_), Some(next)) => (at, setbacks, is_sure) = (next, setbacks + 1, true),
-            (Ok(Answer { status: 500.., .. }) | Err(Fault::Lost(_) | Fault::NoConnection(_)), _) => {
-                (setbacks, is_sure) = (setbacks + 1, false);
-            }
+            // Nor where it says how far it is in a way that nobody understands.
+            (
+                Ok(Answer { status: INCOMPLETE | 500.., .. }) | Err(Fault::Lost(_) | Fault::NoConnection(_)),
+                _,
+            ) => (setbacks, is_sure) = (setbacks + 1, false),
             _ => return outcome,
         }
         if setbacks > SETBACKS {
-            return outcome;
+            return given_up(outcome);
         }
         if setbacks > 0 {
             tokio::time::sleep(PAUSE * 2u32.pow(setbacks - 1)).await;
         }
     }
     Err(Fault::Lost("the upload does not come to its end".into()))
+}
+
+/// What is left of an upload that gets no further. What was sent before may have arrived, whatever happened last.
+fn given_up(outcome: Result<Answer, Fault>) -> Result<Answer, Fault> {
+    match outcome {
+        Ok(Answer { status: INCOMPLETE, .. }) => {
+            Err(Fault::Lost(format!("the upload stands still (HTTP {INCOMPLETE})")))
+        }
+        Err(Fault::NoConnection(why)) => Err(Fault::Lost(why)),
+        other => other,
+    }
 }
 
 /// The address of an upload that has begun. It is good for mail, so it must be the API's own.

@@ -28,7 +28,7 @@ fn passes(refusal: &Refusal) -> bool {
 
 /// The session has ended before it was seen what Gmail made of what is stored: it counts as if its answer had been lost.
 pub fn are_missing(fates: &mut [Fate]) {
-    let is_stored = |fate: &&mut Fate| matches!(fate, Fate::Stored(_));
+    let is_stored = |fate: &&mut Fate| matches!(fate, Fate::Stored(_) | Fate::Alike(_));
     fates.iter_mut().filter(is_stored).for_each(|fate| *fate = Fate::Sent);
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::time::Instant;
 
+use super::super::identity::message_id;
+use super::ImapFolder;
 use super::sessions::Lease;
 use super::verdict::wants_folder;
-use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, Mailbox, Session};
 use crate::message::{Found, Mark, Receipt, Route, Verdict};
 

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::super::identity::message_id;
+use super::ImapFolder;
 use super::look_up::{answers, by_folder, found, open, start_of};
-use super::{ImapFolder, message_id};
 use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
 use crate::message::{Found, Mark};
 

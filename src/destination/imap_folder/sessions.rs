@@ -201,7 +201,12 @@ impl Lease<'_> {
                     }
                 }
                 Fate::Stored(None) => drop(self.folders.remove(folder)),
-                Fate::Waiting | Fate::Sent | Fate::Refused(_) | Fate::Merged => {}
+                Fate::Waiting
+                | Fate::Sent
+                | Fate::Refused(_)
+                | Fate::Merged
+                | Fate::Alike(_)
+                | Fate::Unseen => {}
             }
         }
     }

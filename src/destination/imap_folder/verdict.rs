@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::receipt;
 use crate::imap::{Error, Fate, Refusal};
-use crate::message::{MERGED, Verdict};
+use crate::message::{MERGED, Receipt, Verdict};
 
 /// A server's own idea of how long to wait is believed up to here.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -25,13 +25,21 @@ pub fn of_fates(fates: Vec<Fate>, fault: Option<&Verdict>) -> Vec<Verdict> {
             Verdict::Unreachable { reason, retry_after: wait_after(&refusal.text) }
         }
         Fate::Refused(refusal) => of_refusal(&refusal),
-        Fate::Merged => {
-            Verdict::Rejected { reason: MERGED.into(), park_after: 1, counts_for_destination: false }
-        }
+        Fate::Alike(uid) => Verdict::Delivered { receipt: Receipt::Alike(Box::new(receipt(uid))) },
+        Fate::Merged => of_message(MERGED),
+        Fate::Unseen => of_message(UNSEEN),
         Fate::Waiting => not_sent(fault),
         Fate::Sent => unknown(fault),
     };
     fates.into_iter().map(verdict).collect()
+}
+
+/// Why a message is parked that Gmail has said it stored.
+const UNSEEN: &str = "Gmail says that it has stored this message, but does not show it, and a Message-ID like this one cannot be \
+    searched for: Gmail may keep another message in its place; look for it there, then give it up or retry it";
+
+fn of_message(reason: &str) -> Verdict {
+    Verdict::Rejected { reason: reason.into(), park_after: 1, counts_for_destination: false }
 }
 
 fn not_sent(fault: Option<&Verdict>) -> Verdict {

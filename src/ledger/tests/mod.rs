@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::message::{
-    Content, DestinationName, Found, LeaveCopy, Listed, Listing, Mark, Receipt, Uidl, Verdict,
+    Content, DestinationName, Found, Gist, LeaveCopy, Listed, Listing, Mark, Receipt, Uidl, Verdict,
 };
 
 /// UIDL, size according to LIST, text.
@@ -139,6 +139,8 @@ impl House {
             kind,
             fingerprint: self.fingerprint.into(),
             daily_budget: None,
+            // Two names of one mailbox.
+            mailbox: Some("me@gmail.com".into()),
         });
         destinations.into()
     }

@@ -285,6 +285,7 @@ async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
         kind: "imap",
         fingerprint: house.fingerprint.into(),
         daily_budget: None,
+        mailbox: None,
     };
     let setups = vec![setup(account()), setup(other.clone())];
     house.ledger.configure(setups, vec![home], house.now).await.unwrap();
@@ -312,20 +313,35 @@ async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
     assert_ne!(house.due().await[0].id, chosen.id, "another message is tried");
 }
 
+/// The delivery of a message to a destination.
+fn delivery_to(message: &Identity, name: &str) -> DeliveryId {
+    message.deliveries.iter().find(|delivery| delivery.destination.as_str() == name).unwrap().id
+}
+
 /// Sends to Gmail, by its API, messages with one Message-ID, each with its gist. Returns those that must not go.
 async fn send_unnamed(house: &House, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
+    send_unnamed_to(house, "app", messages).await
+}
+
+async fn send_unnamed_to(house: &House, name: &str, messages: &[(&Identity, u8)]) -> Vec<MessageId> {
     let attempt = |(message, gist): &(&Identity, u8)| {
-        let mark = Mark { gist: Some([*gist; 32]), ..house.mark() };
-        Attempt { delivery: message.deliveries[0].id, mark, unverified: false }
+        let mark = Mark { gist: Some(of_gist(*gist)), ..house.mark() };
+        Attempt { delivery: delivery_to(message, name), mark, unverified: false }
     };
     let attempts = messages.iter().map(attempt).collect();
     let held_up = house.ledger.attempting(attempts, house.now).await.unwrap();
-    let held_up = messages.iter().filter(|(message, _)| held_up.contains(&message.deliveries[0].id));
+    let held_up = messages.iter().filter(|(message, _)| held_up.contains(&delivery_to(message, name)));
     held_up.map(|(message, _)| message.id).collect()
 }
 
+/// Tens are headers, and ones are bodies.
+fn of_gist(gist: u8) -> Gist {
+    Gist { header: [gist / 10; 32], body: [gist; 32] }
+}
+
 fn named(id: &str, gist: u8) -> Verdict {
-    let receipt = Receipt::Gmail { id: id.into(), gist: [gist; 32], first: [gist; 32] };
+    let gist = of_gist(gist);
+    let receipt = Receipt::Gmail { id: id.into(), gist, first: gist };
     Verdict::Delivered { receipt }
 }
 
@@ -337,27 +353,68 @@ async fn another_message_with_a_message_id_waits_until_the_first_is_named() {
     house.configure().await;
     let messages = identified(&house, 3).await;
     let [first, other, same] = [0, 1, 2].map(|n| &messages[n]);
-    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "the first is on its way");
+    assert_eq!(send_unnamed(&house, &[(first, 10)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "the first is on its way");
     house.settle("app", vec![(first.deliveries[0].id, busy(None))]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "nobody knows whether it is there");
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "nobody knows whether it is there");
     // A refusal that may be said of every message says nothing of the attempt before.
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(first, 1)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(first, 10)]).await, []);
     house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2), (first, 1)]).await, [other.id]);
+    assert_eq!(send_unnamed(&house, &[(other, 20), (first, 10)]).await, [other.id]);
     let mut house = house.crashed().await;
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id], "it was interrupted");
-    assert_eq!(send_unnamed(&house, &[(same, 1)]).await, [], "the same message, by another way");
-    house.settle("app", vec![(same.deliveries[0].id, named("x", 1))]).await;
-    assert_eq!(send_unnamed(&house, &[(other, 2)]).await, [other.id]);
-    assert_eq!(send_unnamed(&house, &[(first, 1), (other, 2)]).await, [], "one after the other");
-    let verdicts = vec![(first.deliveries[0].id, named("x", 1)), (other.deliveries[0].id, named("x", 2))];
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id], "it was interrupted");
+    assert_eq!(send_unnamed(&house, &[(same, 10)]).await, [], "the same message, by another way");
+    house.settle("app", vec![(same.deliveries[0].id, named("x", 10))]).await;
+    assert_eq!(send_unnamed(&house, &[(other, 20)]).await, [other.id]);
+    assert_eq!(send_unnamed(&house, &[(first, 10), (other, 20)]).await, [], "one after the other");
+    let verdicts = vec![(first.deliveries[0].id, named("x", 10)), (other.deliveries[0].id, named("x", 20))];
     let settled = house.settle("app", verdicts).await;
     assert_eq!([settled[0].state, settled[1].state], [State::Delivered, State::Parked]);
     assert!(settled[1].text.contains("at its source alone"), "{}", settled[1].text);
     assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE unanswered IS NOT NULL").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_named_for_a_mailbox_is_known_to_all_destinations_that_lead_there() {
+    let mut house = House::new().await;
+    house.routes = vec!["app", "home"];
+    house.configure().await;
+    let messages = identified(&house, 2).await;
+    let [first, other] = [0, 1].map(|n| &messages[n]);
+    assert_eq!(send_unnamed_to(&house, "app", &[(first, 10)]).await, []);
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 20)]).await, [other.id], "the first is on its way");
+    let settled = house.settle("app", vec![(delivery_to(first, "app"), named("x", 10))]).await;
+    assert_eq!(settled[0].state, State::Delivered);
+    assert_eq!(send_unnamed_to(&house, "home", &[(other, 20)]).await, []);
+    let settled = house.settle("home", vec![(delivery_to(other, "home"), named("x", 20))]).await;
+    assert_eq!(settled[0].state, State::Parked, "Gmail has the other one under this id");
+}
+
+/// Below a message that comes from a list there is a line of the list's, so that this must not park anything.
+#[tokio::test]
+async fn another_body_below_the_same_header_counts_as_delivered_and_stays_at_its_source() {
+    let mut house = House::new().await;
+    house.leave_copy = LeaveCopy::For(Duration::ZERO);
+    house.routes = vec!["app"];
+    house.configure().await;
+    let messages = identified(&house, 3).await;
+    let [first, of_list, same] = [0, 1, 2].map(|n| &messages[n]);
+    assert_eq!(send_unnamed(&house, &[(first, 11)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(of_list, 12)]).await, [of_list.id], "it would be taken for the first");
+    house.settle("app", vec![(first.deliveries[0].id, named("x", 11))]).await;
+    for (message, gist) in [(of_list, 12), (same, 11)] {
+        assert_eq!(send_unnamed(&house, &[(message, gist)]).await, []);
+        let settled = house.settle("app", vec![(message.deliveries[0].id, named("x", gist))]).await;
+        assert_eq!(settled[0].state, State::Delivered);
+        assert_eq!(settled[0].text.contains("stays at its source"), gist == 12, "{}", settled[0].text);
+    }
+    let ids = messages.iter().map(|message| message.id).collect::<Vec<_>>();
+    let deletable = house.ledger.deletable(&ids, house.leave_copy, house.now).await.unwrap();
+    assert_eq!(deletable, [first.id, same.id]);
+    let overdue = house.ledger.overdue_deletions(&account(), house.leave_copy, 10, house.now).await.unwrap();
+    assert_eq!(overdue.iter().map(|deletion| deletion.id).collect::<Vec<_>>(), [first.id, same.id]);
 }
 
 /// Both were on their way when the process ended: the second was sent only if the first had been answered.
@@ -368,15 +425,100 @@ async fn of_two_that_were_interrupted_together_the_first_one_goes_first() {
     house.configure().await;
     let messages = identified(&house, 2).await;
     let (first, second) = (&messages[1], &messages[0]);
-    assert_eq!(send_unnamed(&house, &[(first, 1), (second, 2)]).await, []);
+    assert_eq!(send_unnamed(&house, &[(first, 10), (second, 20)]).await, []);
     let mut house = house.crashed().await;
     house.later(5);
-    assert_eq!(send_unnamed(&house, &[(second, 2), (first, 1)]).await, [second.id]);
+    assert_eq!(send_unnamed(&house, &[(second, 20), (first, 10)]).await, [second.id]);
     // What Gmail never takes is not there.
     house.settle("app", vec![(first.deliveries[0].id, rejected(false))]).await;
-    assert_eq!(send_unnamed(&house, &[(second, 2)]).await, []);
-    let settled = house.settle("app", vec![(second.deliveries[0].id, named("x", 2))]).await;
+    assert_eq!(send_unnamed(&house, &[(second, 20)]).await, []);
+    let settled = house.settle("app", vec![(second.deliveries[0].id, named("x", 20))]).await;
     assert_eq!(settled[0].state, State::Delivered);
+}
+
+/// Two messages with one Message-ID, of which the first was sent to Gmail.
+async fn one_after_another(verdict: Option<Verdict>) -> (House, Identity, Identity) {
+    let mut house = House::new().await;
+    house.leave_copy = LeaveCopy::For(Duration::ZERO);
+    house.routes = vec!["app"];
+    house.configure().await;
+    let mut messages = identified(&house, 2).await;
+    let (other, first) = (messages.remove(1), messages.remove(0));
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    if let Some(verdict) = verdict {
+        house.settle("app", vec![(first.deliveries[0].id, verdict)]).await;
+    }
+    (house, first, other)
+}
+
+#[tokio::test]
+async fn what_has_arrived_nowhere_holds_nothing_up() {
+    let refused = Verdict::Rejected { reason: "400".into(), park_after: 1, counts_for_destination: true };
+    let paused = Verdict::Paused { reason: "403".into(), retry_after: None };
+    for verdict in [refused, paused, unreachable(), deferred(), Verdict::HeldUp] {
+        let (house, _, other) = one_after_another(Some(verdict.clone())).await;
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [], "{verdict:?}");
+        // But for an attempt before, which may have brought it there.
+        let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+        house.later(400);
+        assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+        house.settle("app", vec![(first.deliveries[0].id, verdict.clone())]).await;
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id], "{verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_held_up_loses_no_attempt_and_goes_on_when_the_other_is_settled() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    for _ in 0..5 {
+        house.later(4000);
+        assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+        let settled = house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+        assert_eq!(settled[0].state, State::Deferred, "it was never sent");
+        assert!(settled[0].text.contains(&format!("give-up {} --destination app", first.id.0)));
+    }
+    assert_eq!(house.value("SELECT max(attempts) FROM deliveries").await, 1);
+    let work_at = async |house: &House| house.ledger.agenda(house.now).await.unwrap()[0].work_at;
+    assert!(work_at(&house).await < Some(house.now), "that is when the first one is tried again");
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    assert_eq!(work_at(&house).await, None, "the other one asks for nothing");
+    house.settle("app", vec![(first.deliveries[0].id, named("x", 10))]).await;
+    assert_eq!(work_at(&house).await, Some(house.now));
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [other.id]);
+}
+
+#[tokio::test]
+async fn who_is_held_up_is_not_sent_to_try_a_destination() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.later(4000);
+    assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+    house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
+    for _ in 0..3 {
+        house.later(4000);
+        assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [first.id]);
+        assert_eq!(send_unnamed(&house, &[(&first, 10)]).await, []);
+        house.settle("app", vec![(first.deliveries[0].id, unreachable())]).await;
+    }
+}
+
+/// Gmail may have it, and may name it for the other one: that stays at its source.
+#[tokio::test]
+async fn what_a_person_gave_up_holds_nothing_up() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.later(5);
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [first.id]);
+    let app = destination("app");
+    assert_eq!(house.ledger.give_up(first.id, Some(&app), house.now).await.unwrap(), 1);
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, []);
+    let settled = house.settle("app", vec![(other.deliveries[0].id, named("x", 20))]).await;
+    assert_eq!(settled[0].state, State::Delivered);
+    let deletable = house.ledger.deletable(&[other.id], house.leave_copy, house.now).await.unwrap();
+    assert_eq!(deletable, []);
 }
 
 #[tokio::test]

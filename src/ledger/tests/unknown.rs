@@ -315,6 +315,7 @@ async fn a_lost_answer_of_a_removed_destination_wakes_nobody_and_can_be_given_up
         kind: "webhook",
         fingerprint: "x".into(),
         daily_budget: None,
+        mailbox: None,
     };
     house.ledger.configure(vec![setup], vec![app], house.now).await.unwrap();
     house.later(60);

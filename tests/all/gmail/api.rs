@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use mailferry::message::{field, fields};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::identity_provider::IdentityProvider;
 
@@ -32,6 +33,8 @@ pub struct Gmail {
     pub port: u16,
     provider: IdentityProvider,
     state: Arc<Mutex<Mailbox>>,
+    /// An import has been made.
+    imported: Arc<Notify>,
 }
 
 /// A message as it was imported.
@@ -72,6 +75,12 @@ struct Mailbox {
     refusals: Vec<Refusal>,
     /// So many pieces come for an upload that nobody knows any more.
     forgets: usize,
+    /// What is said of the last piece of an upload.
+    refuses_ends: Option<&'static str>,
+    /// What an upload says of how far it is, which is never farther.
+    stands_still: Option<&'static str>,
+    /// The message with the first of these subjects has no answer before the second one is there.
+    holds: Option<(&'static str, &'static str)>,
     /// When units were used.
     used: Vec<(Instant, u32)>,
     /// Units a minute.
@@ -102,6 +111,9 @@ impl Gmail {
             sessions: Vec::new(),
             refusals: Vec::new(),
             forgets: 0,
+            refuses_ends: None,
+            stands_still: None,
+            holds: None,
             used: Vec::new(),
             quota: 6000,
             count: 0,
@@ -110,7 +122,12 @@ impl Gmail {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let gmail = Gmail { port, provider: provider.clone(), state: Arc::new(Mutex::new(mailbox)) };
+        let gmail = Gmail {
+            port,
+            provider: provider.clone(),
+            state: Arc::new(Mutex::new(mailbox)),
+            imported: Arc::default(),
+        };
         let app = Router::new().fallback(serve).with_state(gmail.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         gmail
@@ -152,6 +169,42 @@ impl Gmail {
     /// The next pieces are each the end of their upload.
     pub fn forget_uploads(&self, pieces: usize) {
         self.inside(|mailbox| mailbox.forgets = pieces);
+    }
+
+    /// Every upload ends with this refusal.
+    pub fn refuse_at_the_end(&self, message: &'static str) {
+        self.inside(|mailbox| mailbox.refuses_ends = Some(message));
+    }
+
+    /// Every upload stays where it is, and says so in a field `Range`.
+    pub fn stand_still(&self, range: Option<&'static str>) {
+        self.inside(|mailbox| mailbox.stands_still = range);
+    }
+
+    /// Keeps the answer to one message back until another one is there.
+    pub fn hold(&self, one: &'static str, other: &'static str) {
+        self.inside(|mailbox| mailbox.holds = Some((one, other)));
+    }
+
+    async fn held_back(&self, body: &[u8]) {
+        let Some((one, other)) = self.inside(|mailbox| mailbox.holds) else { return };
+        if memchr::memmem::find(body, format!("Subject: {one}\r\n").as_bytes()).is_none() {
+            return;
+        }
+        let is_there = || {
+            let messages = self.messages();
+            messages.iter().any(|it| field(&it.raw, "Subject").is_some_and(|it| it == other.as_bytes()))
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while !is_there() {
+                self.imported.notified().await;
+            }
+        });
+        if waited.await.is_err() {
+            self.inside(|mailbox| {
+                mailbox.complaints.push(format!("{other} never came while {one} was held back"));
+            });
+        }
     }
 
     pub fn quota(&self, units: u32) {
@@ -197,7 +250,9 @@ async fn serve(State(gmail): State<Gmail>, request: Request) -> Response {
         query.split('&').filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.into(), b.into())).collect();
     let (body, is_whole) = read(body).await;
     let call = Call { gmail: &gmail, headers: &parts.headers, parameters, body, is_whole };
+    gmail.held_back(&call.body).await;
     let answer = call.answer(&parts.method, parts.uri.path());
+    gmail.imported.notify_one();
     gmail.inside(|mailbox| mailbox.asked.push((asked, answer.status().as_u16())));
     answer
 }
@@ -414,6 +469,9 @@ impl Call<'_> {
                 mailbox.forgets -= 1;
                 return error(404, "notFound", "Not Found");
             }
+            if let Some(range) = mailbox.stands_still {
+                return (StatusCode::PERMANENT_REDIRECT, [(header::RANGE, range)]).into_response();
+            }
             let mut session = std::mem::take(&mut mailbox.sessions);
             let outcome = session[number].take(&range, &self.body, self.is_whole);
             let answer = match outcome {
@@ -422,6 +480,9 @@ impl Call<'_> {
                     error(400, "badRequest", &what)
                 }
                 Ok(false) => session[number].incomplete(),
+                Ok(true) if mailbox.refuses_ends.is_some() => {
+                    error(400, "failedPrecondition", mailbox.refuses_ends.unwrap_or_default())
+                }
                 Ok(true) => match &session[number].id {
                     Some(id) => answer(&json!({ "id": id })),
                     None => {

@@ -463,7 +463,8 @@ impl Session {
         }
     }
 
-    /// `UID FETCH set (UID RFC822.SIZE | BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)] | BODY.PEEK[]<from.length>)`.
+    /// `UID FETCH set (UID RFC822.SIZE | BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)] | BODY.PEEK[]<from.length> |
+    /// BODY.PEEK[TEXT]<from.length>)`.
     async fn fetch(&mut self, rest: &str) -> Option<String> {
         let (set, items) = rest.strip_prefix("FETCH ")?.split_once(' ')?;
         let (refused, rows) = {
@@ -520,9 +521,18 @@ fn row(number: usize, stored: &Stored, items: &str, size_error: usize) -> Vec<u8
     let piece = items.split_once('<').and_then(|(_, piece)| piece.split_once('>')).map(|(piece, _)| piece);
     let (from, length) =
         piece.and_then(|piece| piece.split_once('.')).expect("bodies are asked for in pieces");
-    let from = from.parse::<usize>().unwrap().min(stored.bytes.len());
-    let end = (from + length.parse::<usize>().unwrap()).min(stored.bytes.len());
-    literal(&format!("BODY[]<{from}>"), &stored.bytes[from..end])
+    let (section, bytes) = match items.contains("[TEXT]") {
+        true => ("TEXT", text_of(&stored.bytes)),
+        false => ("", &stored.bytes[..]),
+    };
+    let from = from.parse::<usize>().unwrap().min(bytes.len());
+    let end = (from + length.parse::<usize>().unwrap()).min(bytes.len());
+    literal(&format!("BODY[{section}]<{from}>"), &bytes[from..end])
+}
+
+/// What follows the header.
+fn text_of(message: &[u8]) -> &[u8] {
+    memchr::memmem::find(message, b"\r\n\r\n").map_or(&[], |end| &message[end + 4..])
 }
 
 fn first_string(text: &str) -> String {

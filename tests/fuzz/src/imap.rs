@@ -89,6 +89,7 @@ impl Seen {
     fn verdict(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Delivered { .. } => self.delivered += 1,
+            Verdict::HeldUp => panic!("a folder can be asked"),
             Verdict::Rejected { reason, .. }
             | Verdict::Deferred { reason, .. }
             | Verdict::Unreachable { reason, .. }
