@@ -90,20 +90,13 @@ impl Settings {
 #[error("{reason}")]
 pub struct Refused {
     reason: String,
-    /// Whatever it is, only a person can mend it: who has signed in, or what for.
+    /// It is who has signed in, or what for: somebody has to sign in anew.
     pub is_of_sign_in: bool,
 }
 
 impl From<String> for Refused {
     fn from(reason: String) -> Refused {
         Refused { reason, is_of_sign_in: false }
-    }
-}
-
-impl From<Verdict> for Refused {
-    fn from(verdict: Verdict) -> Refused {
-        let is_of_sign_in = matches!(verdict, Verdict::Paused { .. });
-        Refused { reason: verdict.into_reason(), is_of_sign_in }
     }
 }
 
@@ -147,7 +140,8 @@ impl Gmail {
             _ => connectors.https(settings.ca_file.as_deref(), None),
         };
         let client = http::client(tls.map_err(|e| e.to_string())?, CONNECT)?;
-        let api = Api { client, url, peer: peer.host, login: settings.login.clone() };
+        let api =
+            Api { client, url, peer: peer.host, login: settings.login.clone(), user: settings.user.clone() };
         let (labels, named, pace) = (Labels::default(), Named::default(), Pace::default());
         Ok(Gmail { api, settings, connector, labels, named, pace, turns: Turns::new(AT_ONCE) })
     }
@@ -294,7 +288,7 @@ impl Gmail {
             ("neverMarkSpam", flag(self.settings.never_mark_spam)),
             ("processForCalendar", flag(self.settings.process_for_calendar)),
         ];
-        self.api.at("upload/gmail/v1/users/me/messages/import", &query)
+        self.api.at("upload/gmail/v1/users/{userId}/messages/import", &query)
     }
 }
 

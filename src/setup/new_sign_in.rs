@@ -139,9 +139,9 @@ impl NewSignIn {
         }
     }
 
-    /// Whether somebody has signed in.
+    /// Whether somebody has signed in, and the sign-in has not ended.
     pub async fn is_done(&self) -> bool {
-        self.keeper.has(&self.sign_in.holder).await.unwrap_or(false)
+        self.sign_in.is_done().await
     }
 
     /// Whoever has signed in has to do so again: no server takes it.

@@ -83,6 +83,13 @@ impl Answer {
         }
     }
 
+    /// Whoever has signed in is not let in here, or not for this.
+    pub fn is_about_sign_in(&self) -> bool {
+        let (told, reasons) = self.told();
+        let is_withheld = reasons.iter().any(|reason| NOT_ALLOWED.contains(&reason.as_str()));
+        self.status == 401 || self.status == 403 && (is_withheld || is_of_another(&told))
+    }
+
     /// What became of the message, or of the request, that was refused in this way. `peer` is the API's host, `sign_in` what
     /// may be wrong with the sign-in, a clause; `now` is what a date counts from.
     pub fn refusal(&self, peer: &str, sign_in: &str, now: DateTime<Utc>) -> Verdict {
@@ -101,6 +108,9 @@ impl Answer {
             }
             401 => paused(sign_in),
             403 if is(NOT_ALLOWED) => paused(&format!("the sign-in does not allow it; {sign_in}")),
+            403 if is_of_another(&told) => {
+                paused(&format!("it is another mailbox than that of who has signed in; {sign_in}"))
+            }
             403 => paused(
                 "check that the Gmail API is enabled in the project of `oauth`, and that its mailbox may be used",
             ),
@@ -156,6 +166,11 @@ impl Answer {
             told => format!("HTTP {} from {peer}: \"{told}\"; {next}", self.status),
         }
     }
+}
+
+/// What Google says to who asks for the mailbox of somebody else.
+fn is_of_another(told: &str) -> bool {
+    told.to_ascii_lowercase().contains("delegation denied")
 }
 
 fn speaks_of_message(told: &str) -> bool {

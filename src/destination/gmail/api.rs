@@ -27,6 +27,9 @@ pub struct Api {
     /// The host of `url`, for texts.
     pub peer: String,
     pub login: Login,
+    /// Whose mailbox it is, and not `me`, which is that of whoever has signed in: of a person with two accounts it may be the
+    /// other one.
+    pub user: String,
 }
 
 /// A request, but for its token: it is made again where that is refused.
@@ -62,7 +65,10 @@ impl Api {
     /// The address of a method, by its path in the discovery document.
     pub fn at(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = self.url.clone();
-        url.set_path(&format!("{}{path}", self.url.path()));
+        let steps = path.split('/').map(|step| if step == "{userId}" { self.user.as_str() } else { step });
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(steps);
+        }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

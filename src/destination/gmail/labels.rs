@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::Refused;
+use super::answer::Answer;
 use super::api::{Api, Fault, Request};
+use crate::auth;
 use crate::message::Verdict;
 use crate::printable::printable_text;
 
@@ -32,7 +35,7 @@ struct Label {
     r#type: String,
 }
 
-const PATH: &str = "gmail/v1/users/me/labels";
+const PATH: &str = "gmail/v1/users/{userId}/labels";
 
 /// What follows from a fault: nothing of a message was sent.
 const AGAIN: &str = "it will be tried again";
@@ -75,19 +78,31 @@ impl Labels {
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn count(api: &Api) -> Result<usize, Verdict> {
-    list(api).await.map(|labels| labels.len())
+pub async fn count(api: &Api) -> Result<usize, Refused> {
+    let answer = api.send(&Request::get(api.at(PATH, &[]))).await.map_err(|fault| {
+        let is_of_sign_in = matches!(fault, Fault::SignIn(auth::Error::SignIn(_)));
+        Refused { reason: api.verdict_of(fault, AGAIN).into_reason(), is_of_sign_in }
+    })?;
+    let is_of_sign_in = answer.is_about_sign_in();
+    let labels = listed(api, &answer);
+    labels
+        .map(|labels| labels.len())
+        .map_err(|refusal| Refused { reason: refusal.into_reason(), is_of_sign_in })
 }
 
 /// What Gmail itself has is left out: a label of that name cannot be made, and `SPAM` is not to be had by a label "Spam".
 async fn list(api: &Api) -> Result<Known, Verdict> {
-    let answer =
-        api.send(&Request::get(api.at(PATH, &[]))).await.map_err(|fault| api.verdict_of(fault, AGAIN))?;
+    let answer = api.send(&Request::get(api.at(PATH, &[]))).await;
+    listed(api, &answer.map_err(|fault| api.verdict_of(fault, AGAIN))?).map_err(|refusal| *refusal)
+}
+
+fn listed(api: &Api, answer: &Answer) -> Result<Known, Box<Verdict>> {
     if !answer.is_success() {
-        return Err(api.refusal(&answer));
+        return Err(Box::new(api.refusal(answer)));
     }
     let listing: Result<Listing, _> = serde_json::from_str(&answer.text);
-    let nonsense = |_| api.verdict_of(Fault::Lost("the list of labels makes no sense".into()), AGAIN);
+    let nonsense =
+        |_| Box::new(api.verdict_of(Fault::Lost("the list of labels makes no sense".into()), AGAIN));
     let labels = listing.map_err(nonsense)?.labels.into_iter().filter(|label| label.r#type != "system");
     Ok(labels.map(|label| (key(&label.name), label.id)).collect())
 }

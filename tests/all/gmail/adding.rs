@@ -102,9 +102,13 @@ async fn gmail_is_added_and_changed_by_options() {
         "{ran:?}"
     );
     assert_eq!(scene.main_file(), before);
+    // Whoever signs in has another mailbox.
     let edit = scene.ferry.command(&["edit-destination", "gmail", "--user", "you@gmail.com"]);
     let (code, said) = signed_in(edit).await;
-    assert!(code == 0 && said.contains("Signed in as you@gmail.com."), "{said}");
+    assert!(code == 75 && said.contains("another mailbox than that of who has signed in"), "{said}");
+    let edit = scene.ferry.command(&["edit-destination", "gmail", "--user", "M.e@googlemail.com"]);
+    let (code, said) = signed_in(edit).await;
+    assert!(code == 0 && said.contains("Signed in as M.e@googlemail.com."), "{said}");
     scene.ferry.run(&["check"]).await.expect_code(0);
 }
 

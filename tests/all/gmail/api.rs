@@ -25,6 +25,9 @@ const LABELS: &str = "https://www.googleapis.com/auth/gmail.labels";
 /// `mediaUpload.maxSize` of `users.messages.import`.
 const MAX_SIZE: usize = 52_428_800;
 
+/// Whoever signs in.
+const OWNER: &str = "me@gmail.com";
+
 /// Of a piece that is not the last.
 const GRAIN: usize = 256 << 10;
 
@@ -267,6 +270,24 @@ async fn read(body: Body) -> (Vec<u8>, bool) {
     (all, true)
 }
 
+/// Whose mailbox a path is of, and the path as the discovery document has it. An address is its owner's in any case, with any
+/// dots in it, and under the older name of the host; `me` is whoever asks.
+fn user_in(path: &str) -> (String, String) {
+    let mut steps: Vec<&str> = path.split('/').collect();
+    let Some(at) = steps.iter().position(|step| *step == "users").filter(|at| at + 1 < steps.len()) else {
+        return (String::new(), path.to_owned());
+    };
+    let user = std::mem::replace(&mut steps[at + 1], "{userId}").to_ascii_lowercase().replace("%40", "@");
+    let path = steps.join("/");
+    match user.split_once('@') {
+        _ if user == "me" => (OWNER.into(), path),
+        Some((name, "gmail.com" | "googlemail.com")) => {
+            (format!("{}@gmail.com", name.replace('.', "")), path)
+        }
+        _ => (user, path),
+    }
+}
+
 struct Call<'a> {
     gmail: &'a Gmail,
     headers: &'a HeaderMap,
@@ -277,15 +298,19 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn answer(&self, method: &Method, path: &str) -> Response {
-        let (scope, units) = match (method.as_str(), path) {
-            ("GET", "/gmail/v1/users/me/labels") => (LABELS, 1),
-            ("POST", "/gmail/v1/users/me/labels") => (LABELS, 5),
-            ("POST", "/upload/gmail/v1/users/me/messages/import") => (INSERT, 25),
-            ("PUT", "/upload/gmail/v1/users/me/messages/import") => (INSERT, 0),
+        let (user, path) = user_in(path);
+        let (scope, units) = match (method.as_str(), path.as_str()) {
+            ("GET", "/gmail/v1/users/{userId}/labels") => (LABELS, 1),
+            ("POST", "/gmail/v1/users/{userId}/labels") => (LABELS, 5),
+            ("POST", "/upload/gmail/v1/users/{userId}/messages/import") => (INSERT, 25),
+            ("PUT", "/upload/gmail/v1/users/{userId}/messages/import") => (INSERT, 0),
             _ => return self.wrong(404, &format!("{method} {path} is no method")),
         };
         if let Some(refusal) = self.without_right(scope).or_else(|| self.too_much(units)) {
             return refusal;
+        }
+        if user != OWNER {
+            return error(403, "forbidden", &format!("Delegation denied for {OWNER}"));
         }
         match (method.as_str(), units) {
             ("GET", _) => self.list_labels(),
