@@ -1,7 +1,8 @@
 -- What Gmail has named for which message is known by the mailbox: several destinations may lead to one, and one destination to
 -- another than before. A delivery has the mailbox that it was sent to.
 ALTER TABLE destinations ADD COLUMN mailbox TEXT;
-UPDATE destinations SET mailbox = lower(substr(fingerprint, 1, instr(fingerprint, ' ') - 1)) WHERE kind = 'gmail';
+UPDATE destinations SET mailbox = lower(substr(fingerprint, 1, instr(fingerprint, ' ') - 1))
+WHERE kind = 'gmail' AND instr(fingerprint, ' ') > 1;
 UPDATE destinations SET mailbox = replace(substr(mailbox, 1, instr(mailbox, '@') - 1), '.', '') || '@gmail.com'
 WHERE mailbox LIKE '%@gmail.com' OR mailbox LIKE '%@googlemail.com';
 ALTER TABLE deliveries ADD COLUMN mailbox TEXT;

@@ -698,9 +698,9 @@ impl Poll<'_> {
         if load.is_empty() {
             return Ok((sent, false));
         }
-        let octets: Vec<u64> = marks.iter().map(|mark| mark.octets).collect();
+        let spent: u64 = marks.iter().map(|mark| mark.octets).sum();
         if destination.has_budget()
-            && let Err(reason) = self.context.ledger.spend(&route.to, octets.iter().sum(), self.now()).await?
+            && let Err(reason) = self.context.ledger.spend(&route.to, spent, self.now()).await?
         {
             info!(destination = %route.to, state = "paused", reason, "this destination has changed its state");
             return Ok((sent, true));
@@ -709,10 +709,10 @@ impl Poll<'_> {
         sent.extend(held_up);
         let verdicts = destination.deliver(route, &outgoing).await;
         if destination.has_budget() {
-            let unsent = verdicts.iter().zip(octets).filter(|(verdict, _)| !verdict.may_be_there());
-            let unsent = unsent.map(|(_, octets)| octets).sum();
-            if unsent > 0 {
-                self.context.ledger.give_back(&route.to, unsent).await?;
+            let there = verdicts.iter().zip(&outgoing).filter(|(verdict, _)| verdict.may_be_there());
+            let there: u64 = there.map(|(_, outgoing)| outgoing.mark.octets).sum();
+            if there < spent {
+                self.context.ledger.give_back(&route.to, spent - there).await?;
             }
         }
         let shows_subjects = self.context.ledger.shows_subjects();

@@ -203,7 +203,7 @@ async fn deliver_skipped(connection: &mut SqliteConnection, adoption: &Adoption)
     sqlx::query(headers).execute(&mut *connection).await?;
     let deliveries = "
         UPDATE deliveries SET
-            state = 'delivered', since = s.since, leave_copy = $1, receipt = $2, reason = ''
+            state = 'delivered', since = s.since, leave_copy = $1, receipt = $2, reason = '', unanswered = NULL
         FROM seen s JOIN listing l ON l.position = s.position
         WHERE deliveries.message = l.message AND s.header IS NOT NULL AND deliveries.state = 'skipped'";
     sqlx::query(deliveries)

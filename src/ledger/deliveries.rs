@@ -167,7 +167,12 @@ async fn attempting(
     sqlx::query(sql).bind(&rows).bind(unix(now)).bind(number).execute(&mut *connection).await?;
     let next = |attempt: &Attempt| (attempt.delivery, attempt.mark.uid_validity, attempt.mark.uid_next);
     note_folders(connection, going().map(next).filter(|(_, validity, _)| *validity > 0)).await?;
-    Ok(held_up)
+    // A person may have given one up since it was chosen.
+    let ended = "
+        SELECT j.value FROM json_each($1) j JOIN deliveries d ON d.id = j.value WHERE d.state <> 'attempting'";
+    let ids = list(going().map(|attempt| attempt.delivery));
+    let ended: Vec<DeliveryId> = sqlx::query_scalar(ended).bind(ids).fetch_all(connection).await?;
+    Ok(held_up.into_iter().chain(ended).collect())
 }
 
 /// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.

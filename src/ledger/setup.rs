@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::columns::{int, names};
 use super::destinations::enable;
@@ -150,15 +150,25 @@ async fn configure_destination(
         INSERT INTO destinations (name, kind, fingerprint, daily_budget, mailbox) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (name) DO UPDATE
         SET kind = excluded.kind, fingerprint = excluded.fingerprint, daily_budget = excluded.daily_budget,
-            mailbox = excluded.mailbox, configured = 1";
+            mailbox = coalesce(excluded.mailbox, mailbox), configured = 1";
     sqlx::query(keep)
         .bind(destination.name.as_str())
         .bind(destination.kind)
         .bind(&destination.fingerprint)
         .bind(budget)
         .bind(&destination.mailbox)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    // What was sent there before anybody could tell which mailbox that is: an index leads to each.
+    for what in ["kept_as", "unanswered"] {
+        let sql = format!(
+            "UPDATE deliveries SET mailbox = $2 WHERE {what} IS NOT NULL AND mailbox IS NULL \
+             AND destination = (SELECT id FROM destinations WHERE name = $1)"
+        );
+        let known =
+            sqlx::query(AssertSqlSafe(sql)).bind(destination.name.as_str()).bind(&destination.mailbox);
+        known.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

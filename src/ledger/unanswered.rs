@@ -65,21 +65,21 @@ async fn unanswered_before(connection: &mut SqliteConnection, id: DeliveryId) ->
         SELECT o.id AS delivery, o.message, t.name AS destination FROM deliveries d
         JOIN deliveries o ON o.mailbox = d.mailbox AND o.mark_message_id = d.mark_message_id
         JOIN destinations t ON t.id = o.destination
-        WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state <> 'given up'
+        WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state NOT IN ('given up', 'skipped')
             AND (o.gist <> d.gist OR o.body IS NOT d.body)
             AND (d.unanswered IS NULL OR o.unanswered < d.unanswered)
         ORDER BY o.unanswered";
     sqlx::query_as(sql).bind(id).fetch_all(connection).await
 }
 
-/// Whether a person has given up another message with its Message-ID of which nobody knows whether it is there: the id that is
-/// named may be that one's.
+/// Whether a person has given up another message with its Message-ID, or the config sends it elsewhere by now, of which nobody
+/// knows whether it is there: the id that is named may be that one's.
 pub(super) async fn is_doubtful(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<bool> {
     let sql = "
         SELECT EXISTS (
             SELECT 1 FROM deliveries d
             JOIN deliveries o ON o.mailbox = d.mailbox AND o.mark_message_id = d.mark_message_id
-            WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state = 'given up'
+            WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state IN ('given up', 'skipped')
                 AND (o.gist <> d.gist OR o.body IS NOT d.body)
         )";
     sqlx::query_scalar(sql).bind(id).fetch_one(connection).await
@@ -146,7 +146,8 @@ pub(super) async fn wake(connection: &mut SqliteConnection, now: DateTime<Utc>) 
         UPDATE deliveries SET state = 'due', since = $1, retry_at = NULL, waits_for = NULL
         WHERE waits_for IS NOT NULL AND state = 'deferred' AND NOT EXISTS (
             SELECT 1 FROM deliveries o
-            WHERE o.id = deliveries.waits_for AND o.unanswered IS NOT NULL AND o.state <> 'given up'
+            WHERE o.id = deliveries.waits_for AND o.unanswered IS NOT NULL
+                AND o.state NOT IN ('given up', 'skipped')
         )";
     sqlx::query(sql).bind(unix(now)).execute(connection).await?;
     Ok(())

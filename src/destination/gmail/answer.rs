@@ -83,6 +83,11 @@ impl Answer {
         }
     }
 
+    /// It says what is wrong with the message itself: it is not there, and never will be.
+    pub fn is_about_message(&self) -> bool {
+        self.status == 413 || self.status == 400 && speaks_of_message(&self.told().0)
+    }
+
     /// Whoever has signed in is not let in here, or not for this.
     pub fn is_about_sign_in(&self) -> bool {
         let (told, reasons) = self.told();
@@ -108,9 +113,9 @@ impl Answer {
             }
             401 => paused(sign_in),
             403 if is(NOT_ALLOWED) => paused(&format!("the sign-in does not allow it; {sign_in}")),
-            403 if is_of_another(&told) => {
-                paused(&format!("it is another mailbox than that of who has signed in; {sign_in}"))
-            }
+            403 if is_of_another(&told) => paused(&format!(
+                "it is another mailbox than that of who has signed in; write `user` as Google shows it, and {sign_in}"
+            )),
             403 => paused(
                 "check that the Gmail API is enabled in the project of `oauth`, and that its mailbox may be used",
             ),

@@ -34,6 +34,29 @@ const UPLOADS: usize = 2;
 /// # Errors
 /// Any [`Fault`].
 pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Answer, Fault> {
+    let mut is_in_doubt = false;
+    let outcome = upload_in(api, begin, message, &mut is_in_doubt).await;
+    if !is_in_doubt {
+        return outcome;
+    }
+    // What was sent may have arrived: what another request is told, or that it cannot be made, says nothing of that.
+    match outcome {
+        Ok(answer) if !answer.is_success() && !answer.is_about_message() => {
+            Err(Fault::Lost(format!("an answer was lost, and the next one is HTTP {}", answer.status)))
+        }
+        Err(Fault::SignIn(error)) => Err(Fault::Lost(error.to_string())),
+        Err(Fault::NoConnection(why)) => Err(Fault::Lost(why)),
+        outcome => outcome,
+    }
+}
+
+/// `is_in_doubt` is whether the message may have arrived without an answer that says so.
+async fn upload_in(
+    api: &Api,
+    begin: &Request,
+    message: &Message,
+    is_in_doubt: &mut bool,
+) -> Result<Answer, Fault> {
     let mut last = Answer::default();
     for _ in 0..UPLOADS {
         let begun = api.send(begin).await?;
@@ -41,7 +64,7 @@ pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Ans
             return Ok(begun);
         }
         let session = session(api, &begun).ok_or_else(|| Fault::Lost("no upload was begun for it".into()))?;
-        let answer = upload_to(&session, api, message).await?;
+        let answer = upload_to(&session, api, message, is_in_doubt).await?;
         if !answer.is_about_an_upload() {
             return Ok(answer);
         }
@@ -57,7 +80,12 @@ pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Ans
     }
 }
 
-async fn upload_to(session: &Url, api: &Api, message: &Message) -> Result<Answer, Fault> {
+async fn upload_to(
+    session: &Url,
+    api: &Api,
+    message: &Message,
+    is_in_doubt: &mut bool,
+) -> Result<Answer, Fault> {
     let (mut at, mut setbacks, mut is_sure) = (0, 0, true);
     // A server that takes a little less than each piece is given twice the time.
     for _ in 0..2 * message.octets().div_ceil(PIECE) + u64::from(4 * SETBACKS) {
@@ -67,6 +95,12 @@ async fn upload_to(session: &Url, api: &Api, message: &Message) -> Result<Answer
         };
         let outcome = api.send(&request).await;
         let reached = outcome.as_ref().ok().and_then(|answer| reached(answer, message.octets()));
+        match &outcome {
+            Err(Fault::Lost(_)) | Ok(Answer { status: 500.., .. }) => *is_in_doubt = true,
+            // Some of it is missing.
+            Ok(_) if reached.is_some_and(|octets| octets < message.octets()) => *is_in_doubt = false,
+            _ => {}
+        }
         match (&outcome, reached) {
             (Ok(_), Some(next)) if next > at => (at, setbacks, is_sure) = (next, 0, true),
             // Not a piece further; or further back than it was.

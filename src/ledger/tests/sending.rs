@@ -521,6 +521,35 @@ async fn what_a_person_gave_up_holds_nothing_up() {
     assert_eq!(deletable, []);
 }
 
+/// As if it were given up: the config sends it elsewhere by now.
+#[tokio::test]
+async fn what_goes_elsewhere_by_now_holds_nothing_up() {
+    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.ledger.not_routed(vec![first.deliveries[0].id], house.now).await.unwrap();
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.due().await.iter().map(|due| due.id).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, []);
+    house.settle("app", vec![(other.deliveries[0].id, named("x", 20))]).await;
+    let deletable = house.ledger.deletable(&[other.id], house.leave_copy, house.now).await.unwrap();
+    assert_eq!(deletable, []);
+}
+
+#[tokio::test]
+async fn what_was_given_up_since_it_was_chosen_is_not_sent() {
+    let mut house = House::new().await;
+    house.routes = vec!["app"];
+    house.configure().await;
+    let message = identified(&house, 1).await.remove(0);
+    let delivery = message.deliveries[0].id;
+    house.ledger.give_up(message.id, Some(&destination("app")), house.now).await.unwrap();
+    let attempt = Attempt { delivery, mark: house.mark(), unverified: false };
+    assert_eq!(house.ledger.attempting(vec![attempt], house.now).await.unwrap(), HashSet::from([delivery]));
+    house.settle("app", vec![(delivery, Verdict::HeldUp)]).await;
+    assert!(house.due().await.is_empty());
+}
+
 #[tokio::test]
 async fn a_disabled_destination_waits_for_a_person_or_a_changed_config() {
     let mut house = House::new().await;

@@ -80,6 +80,8 @@ struct Mailbox {
     forgets: usize,
     /// What is said of the last piece of an upload.
     refuses_ends: Option<&'static str>,
+    /// So many answers to pieces of an upload are lost after it is complete: the first, and then it is too much.
+    loses_ends: usize,
     /// What an upload says of how far it is, which is never farther.
     stands_still: Option<&'static str>,
     /// The message with the first of these subjects has no answer before the second one is there.
@@ -116,6 +118,7 @@ impl Gmail {
             forgets: 0,
             refuses_ends: None,
             stands_still: None,
+            loses_ends: 0,
             holds: None,
             used: Vec::new(),
             quota: 6000,
@@ -177,6 +180,11 @@ impl Gmail {
     /// Every upload ends with this refusal.
     pub fn refuse_at_the_end(&self, message: &'static str) {
         self.inside(|mailbox| mailbox.refuses_ends = Some(message));
+    }
+
+    /// The next upload ends well, but its answer is lost, and who asks for it is told to come later.
+    pub fn lose_the_end(&self) {
+        self.inside(|mailbox| mailbox.loses_ends = 2);
     }
 
     /// Every upload stays where it is, and says so in a field `Range`.
@@ -519,6 +527,13 @@ impl Call<'_> {
                 },
             };
             mailbox.sessions = session;
+            if mailbox.loses_ends > 0 && answer.status() == StatusCode::OK {
+                mailbox.loses_ends -= 1;
+                return match mailbox.loses_ends {
+                    1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                    _ => error(429, "rateLimitExceeded", "Too many requests"),
+                };
+            }
             answer
         })
     }
