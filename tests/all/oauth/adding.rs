@@ -204,7 +204,7 @@ async fn the_page_says_what_the_server_has_against_a_sign_in_and_takes_another()
     window.read("127.0.0.1: the sign-in was refused").await;
     window.is_fit_for_all().await;
     scene.provider.belongs_to(ME);
-    window.press(None, "Begin anew").await;
+    window.press(None, "Try again").await;
     window.press(None, "Go to the provider").await;
     window.read("Signed in").await;
     window.press(None, "Go on").await;

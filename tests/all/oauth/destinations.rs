@@ -323,7 +323,7 @@ async fn the_page_adds_and_changes_a_destination_by_itself() {
     window.is_fit_for_all().await;
     assert_eq!((main_file(&house.ferry), kept(&house.ferry).await), (before, 0));
     scene.provider.belongs_to(ME);
-    window.press(None, "Begin anew").await;
+    window.press(None, "Try again").await;
     window.press(None, "Go to the provider").await;
     window.read("Signed in").await;
     window.press(None, "Go on").await;
