@@ -21,10 +21,10 @@ use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
 use super::words::capitalised;
 use super::{Page, Shared};
-use crate::ledger::{Request, Token};
+use crate::ledger::Token;
 use crate::message::{DestinationName, NAME_RULE};
 use crate::setup::{
-    self, Config, GmailDraft, HomeDraft, IMAP_PORTS, LoginFault, NewLogin, NewSignIn, NoWay, OwnHome,
+    self, Config, Door, GmailDraft, HomeDraft, IMAP_PORTS, LoginFault, NewLogin, NewSignIn, NoWay, OwnHome,
     PeerDraft, Place, Saved, Tls, Told,
 };
 
@@ -499,7 +499,7 @@ impl Task<'_> {
         None
     }
 
-    /// As [`Task::password`]. The sign-in of before counts where it is for this very place: what it brought goes to no other.
+    /// As [`Task::password`]. The sign-in of before counts where it is for this very place.
     async fn sign_in(
         &self,
         asked: &Asked,
@@ -513,15 +513,14 @@ impl Task<'_> {
         {
             return Some(None);
         }
-        let known = self.known(asked).filter(|known| home.place.opens_as(&known.home.place));
         let new = async {
             let new = NewSignIn::for_home(&self.config.file, oauth, home).await?;
             // What the config would refuse is said before anybody signs in.
             setup::check_home(self.config, self.before, home, &new.clone().into())?;
             Ok(new)
         };
-        let known = known.map(|known| known.login);
-        match NewSignIn::or_new(known, oauth, home.place.user(), new).await {
+        let known = self.known(asked).map(|known| known.login);
+        match NewSignIn::or_new(known, oauth, &Door::Home(home.place.clone()), new).await {
             Ok(new) => Some(Some(new.into())),
             Err(error) => {
                 complaints_of_home(error, complaints);
@@ -701,23 +700,20 @@ impl Page {
         let config = self.config().await?;
         let before = own_home(&config, after.name.as_str())?;
         if seen != version(&(&before.home, before.oauth)) {
-            let text = "the destination was changed meanwhile; look what it is now";
-            return Ok(Err(setup::Error::Unusable(text.into())));
+            return Ok(Err(setup::Error::Changed(format!("destination {}", after.name))));
         }
         if login.is_none() && after == before.home {
             return Ok(Ok(None));
         }
         let (name, is_let_in) = (after.name.clone(), login.is_some());
-        let saved = match setup::change_home(&config, after, login).await {
+        let saved = match setup::change_home(&config.file, &before, after, login).await {
             Ok(saved) => saved,
             Err(error) => return Ok(Err(error)),
         };
         self.take_up().await?;
         if is_let_in {
-            self.ask(&Request::Retry { account: None, id: None, destination: Some(name.clone()) }).await?;
-            // A poll that is under way still goes by the old password, and may find the destination failing once more.
-            for account in setup::who_shows(&config, &name) {
-                self.house.visitor.request(&Request::Poll { account }, Utc::now()).await?;
+            for request in setup::requests_of(&config, &name) {
+                self.house.visitor.request(&request, Utc::now()).await?;
             }
         }
         Ok(Ok(Some(saved)))
