@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, Request};
 use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route};
 use crate::net::Tls;
 use crate::setup::{
-    self, Mailbox, NewLogin, NewSignIn, NoWay, RouteAnswers, Saved, Suggestion, Told, Unusable,
+    self, Door, Mailbox, NewLogin, NewSignIn, NoWay, RouteAnswers, Saved, Suggestion, Told, Unusable,
 };
 
 use super::destination::{self, Added, HomeAnswers, Kind, NewHome};
@@ -434,8 +434,9 @@ impl Newcomer<'_> {
             let login = match (password, self.oauth) {
                 (None, Some(oauth)) => {
                     let main = &self.config.file;
-                    let new = NewSignIn::for_account(main, oauth, self.name, &peer.user);
-                    let new = NewSignIn::or_new(signed_in.take(), oauth, &peer.user, new).await?;
+                    let new = NewSignIn::for_account(main, oauth, self.name, peer);
+                    let door = Door::Source(peer.clone());
+                    let new = NewSignIn::or_new(signed_in.take(), oauth, &door, new).await?;
                     login::of_newcomer(&new).await?;
                     signed_in.insert(new).clone().into()
                 }
@@ -449,7 +450,7 @@ impl Newcomer<'_> {
                 }
                 Err(reason) => {
                     print(&format!("That did not work. {}: {reason}\n", peer.host));
-                    // Where it is the server that is wrong, nobody has to sign in once more.
+                    // Where it was not the sign-in, nobody has to sign in once more, unless for another server.
                     signed_in = signed_in.filter(|_| !reason.is_of_credentials());
                 }
             }
@@ -795,9 +796,7 @@ pub async fn edit(file: &Path, name: &AccountName, answers: &Answers) -> anyhow:
     }
     let is_import_alone = after.import != before.import && after.peer == before.peer;
     let is_let_in = password.is_some() && !after.paused;
-    // A destination may have been added by now.
-    let config = config::load_without_secrets(file).await?;
-    let saved = setup::change(&config, known(&config, name)?, after, password).await?;
+    let saved = setup::change(file, account, after, password).await?;
     print(&format!("Changed {}\n", saved.file.display()));
     if is_import_alone {
         print(&format!("{}\n", setup::COUNTS_AT_FIRST));
@@ -821,7 +820,7 @@ pub async fn pause(file: &Path, name: &AccountName, paused: bool) -> anyhow::Res
     let config = config::load_without_secrets(file).await?;
     let account = known(&config, name)?;
     let after = AccountDraft { paused, ..AccountDraft::of(account) };
-    setup::change(&config, account, after, None).await?;
+    setup::change(file, account, after, None).await?;
     print(&format!("{name} is {}\n", if paused { "paused" } else { "polled again" }));
     take_up(&config).await
 }

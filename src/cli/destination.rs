@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use crate::config::draft::{GmailDraft, HomeDraft, IMAP_PORTS, PeerDraft, Place};
 use crate::config::{self, Config};
-use crate::ledger::{Ledger, Request};
 use crate::message::{DestinationName, NAME_RULE};
 use crate::net::Tls;
-use crate::setup::{self, NewLogin, NewSignIn, NoWay, OwnHome, Suggestion};
+use crate::setup::{self, Door, NewLogin, NewSignIn, NoWay, OwnHome, Suggestion};
 
 use super::account::{
     TlsWord, accepted, ask_server, changed, choose_way, make_sure_of, new_password, password, take_up, tell,
     warn, without_way, yes_or_no,
 };
 use super::person::{Person, Question};
-use super::{exit, login, page, people, plain, print};
+use super::{exit, login, page, plain, print};
 
 /// A destination that is added with the account.
 #[derive(Args)]
@@ -471,7 +471,7 @@ impl Work<'_> {
                 }
                 Err(reason) => {
                     print(&format!("That did not work. {host}: {reason}\n"));
-                    // Where it is the server that is wrong, nobody has to sign in once more.
+                    // Where it was not the sign-in, nobody has to sign in once more, unless for another server.
                     signed_in = signed_in.filter(|_| !reason.is_of_credentials());
                 }
             }
@@ -508,7 +508,7 @@ impl Work<'_> {
             setup::check_home(self.config, self.before, home, &new.clone().into())?;
             Ok(new)
         };
-        let new = NewSignIn::or_new(known, oauth, home.place.user(), new).await?;
+        let new = NewSignIn::or_new(known, oauth, &Door::Home(home.place.clone()), new).await?;
         login::of_newcomer(&new).await?;
         Ok(new)
     }
@@ -544,18 +544,15 @@ pub async fn edit(file: &Path, name: &DestinationName, change: &HomeChange) -> a
         page::open_ledger(&config.ledger).await?;
     }
     let is_let_in = login.is_some();
-    // Somebody may have changed it while questions were asked.
-    let config = config::load_without_secrets(file).await?;
-    let saved = setup::change_home(&config, home, login).await?;
+    let saved = setup::change_home(file, &before, home, login).await?;
     print(&format!("Changed the destination {name} in {}\n", file.display()));
     warn(&saved);
     let code = take_up(&config).await?;
-    if is_let_in && Ledger::is_held(&config.ledger) {
-        let retry = Request::Retry { account: None, id: None, destination: Some(name.clone()) };
-        people::leave(&config, &retry).await?;
-        // A poll that is under way still goes by the old password, and may find the destination failing once more.
-        for account in setup::who_shows(&config, name) {
-            people::leave(&config, &Request::Poll { account }).await?;
+    // Whoever runs on this ledger, now or later; where there is none, nothing waits.
+    if is_let_in && config.ledger.exists() {
+        let visitor = page::open_ledger(&config.ledger).await?;
+        for request in setup::requests_of(&config, name) {
+            visitor.request(&request, Utc::now()).await?;
         }
     }
     Ok(code)

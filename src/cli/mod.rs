@@ -522,7 +522,9 @@ fn complain(error: &anyhow::Error) -> u8 {
         return plain.code;
     }
     match error.downcast_ref::<setup::Error>() {
-        Some(setup::Error::LoginFailed { .. } | setup::Error::Unfit { .. }) => return exit::LATER,
+        Some(setup::Error::Changed(_) | setup::Error::LoginFailed { .. } | setup::Error::Unfit { .. }) => {
+            return exit::LATER;
+        }
         Some(error) if error.is_usage() => return exit::USAGE,
         Some(_) => return exit::CONFIG,
         None => {}

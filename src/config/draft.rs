@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use toml_edit::visit::Visit;
-use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Key, Table, Value};
 
 use super::account::Around;
 use super::destination::{Kind, Known};
@@ -337,14 +337,8 @@ impl LoginKey<'_> {
     /// In the place of the one before it.
     fn write(self, table: &mut Table) {
         match self {
-            LoginKey::PasswordIn(file) => {
-                table.remove("oauth");
-                set(table, "password", in_file(file));
-            }
-            LoginKey::OAuth(name) => {
-                table.remove("password");
-                set(table, "oauth", name.into());
-            }
+            LoginKey::PasswordIn(file) => set_instead(table, "oauth", "password", in_file(file)),
+            LoginKey::OAuth(name) => set_instead(table, "password", "oauth", name.into()),
         }
     }
 }
@@ -532,12 +526,24 @@ fn parse(text: &str) -> Result<DocumentMut, String> {
     text.parse::<DocumentMut>().map_err(|error| format!("is not TOML: {}", error.message()))
 }
 
-/// Puts `value` in the place of the one before it, with the comment that stood behind that.
+/// Puts `value` in the place of the one before it, with the comments that stood above and behind that.
 fn set(table: &mut Table, key: &str, mut value: Value) {
-    if let Some(old) = table.get(key).and_then(Item::as_value) {
+    // `Table::insert` takes away what stood above.
+    let Some(item) = table.get_mut(key) else { return drop(table.insert(key, Item::Value(value))) };
+    if let Some(old) = item.as_value() {
         *value.decor_mut() = old.decor().clone();
     }
-    table.insert(key, Item::Value(value));
+    *item = Item::Value(value);
+}
+
+/// As [`set`], where `old` may be there in the place of `key`, with comments of its own.
+fn set_instead(table: &mut Table, old: &str, key: &str, mut value: Value) {
+    let Some((before, item)) = table.remove_entry(old) else { return set(table, key, value) };
+    if let Some(item) = item.as_value() {
+        *value.decor_mut() = item.decor().clone();
+    }
+    let key = Key::new(key).with_leaf_decor(before.leaf_decor().clone());
+    table.insert_formatted(&key, Item::Value(value));
 }
 
 fn same(a: &Value, b: &Value) -> bool {

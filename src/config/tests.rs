@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::account::{Around, RawAccount};
 use super::destination::RawKind;
+use super::draft::{HomeDraft, LoginKey, PeerDraft, Place};
 use super::fault::nearest;
 use super::load::{Secrets, load_in};
 use super::raw::{self, RawConfig};
@@ -19,7 +20,7 @@ use super::section::Document;
 use super::surroundings::{find_in, local_zone};
 use super::{Config, Fault, Faults, Kind, keys};
 use crate::auth::Login;
-use crate::message::{AccountName, Import, LeaveCopy, Quirks};
+use crate::message::{AccountName, DestinationName, Import, LeaveCopy, Quirks};
 use crate::net::Tls;
 use crate::schedule::Schedule;
 
@@ -704,6 +705,22 @@ fn peers_are_read_as_people_write_them() {
             "{url}"
         );
     }
+}
+
+#[test]
+fn the_comments_of_what_opens_a_destination_stay_whatever_opens_it() {
+    let text = |key: &str| {
+        format!("[destination.home]\nkind = \"imap\"\nhost = \"h\"\nuser = \"u\"\n# Mine.\n{key} # Yes.\n")
+    };
+    let (by_password, by_oauth) = (text("password = { file = \"secrets/home\" }"), text("oauth = \"test\""));
+    let peer = PeerDraft { host: "h".into(), port: 993, tls: Tls::Implicit, user: "u".into() };
+    let home = HomeDraft { name: DestinationName::new("home").unwrap(), place: Place::Imap(peer) };
+    let rewritten = |text: &str, key| home.rewrite(text, &home, Some(key)).unwrap();
+    let (password, oauth) = (LoginKey::PasswordIn(Path::new("secrets/home")), LoginKey::OAuth("test"));
+    assert_eq!(rewritten(&by_password, oauth), by_oauth);
+    assert_eq!(rewritten(&by_oauth, password), by_password);
+    let other = rewritten(&by_oauth, LoginKey::OAuth("other"));
+    assert_eq!(other, by_oauth.replace("test", "other"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
+use tokio::runtime::Handle;
 
 use super::new_sign_in::NewLogin;
 use super::sign_ins::{Whom, end_sign_in};
@@ -19,6 +20,7 @@ use super::words::LoginFault;
 use crate::auth::Login;
 use crate::config::draft::{self, AccountDraft, HomeDraft, LoginKey, PeerDraft};
 use crate::config::{self, Account, Config, Fault, Faults};
+use crate::ledger::Request;
 use crate::message::{AccountName, DestinationName, Route};
 use crate::net;
 
@@ -48,6 +50,9 @@ pub enum Error {
         "the password of the destination {name} is in no file of its own; change it in {}", .file.display()
     )]
     HomeByHand { name: DestinationName, file: PathBuf },
+    /// A person goes by what it was, and it is another one now.
+    #[error("the {0} was changed meanwhile; look what it is now, and change what you want again")]
+    Changed(String),
     /// A password that is known goes to no other server and to no other user.
     #[error("the server or the user is another one now; give the password again")]
     PasswordNeeded,
@@ -94,6 +99,7 @@ impl Error {
             | Error::NoApplication { .. }
             | Error::NotOfGoogle(_) => true,
             Error::Unusable(_)
+            | Error::Changed(_)
             | Error::LoginFailed { .. }
             | Error::Unfit { .. }
             | Error::Config(_)
@@ -253,58 +259,64 @@ fn add_to(config: &Config, account: &AccountDraft, login: &NewLogin) -> Result<S
 }
 
 /// Changes an account's file, and its password where there is a new one, which is tried first. One that signs in by OAuth is
-/// signed out where its server or its user is another one now: what was signed in for goes to no other.
+/// signed out where its server or its user is another one now: what was signed in for goes to no other. `before` is what the
+/// person has seen of it.
 ///
 /// # Errors
-/// What is wrong, and then the account is as it was.
+/// What is wrong, and then the account is as it was; [`Error::Changed`] where it is no longer `before`.
 pub async fn change(
-    config: &Config,
+    main: &Path,
     before: &Account,
     after: AccountDraft,
     password: Option<SecretString>,
 ) -> Result<Saved, Error> {
-    must_be_ours(config, before)?;
     let by_oauth = before.pop3.login.is_by_oauth();
     if by_oauth && password.is_some() {
         return Err(Error::ByOAuth(before.name.clone()));
     }
-    let old = AccountDraft::of(before);
-    let is_moved = after.peer != old.peer;
-    if is_moved {
-        must_be_another(config, &before.name, &after.peer)?;
-    }
+    let is_moved = after.peer != AccountDraft::of(before).peer;
+    let config = config::load_without_secrets(main).await?;
     // Before anybody logs in: what a file would be refused for.
-    if let Some(password) = &password {
-        must_be_readable(&before.file, password)?;
+    rewritten(&config, before, &after, password.as_ref())?;
+    if is_moved && !by_oauth && password.is_none() {
+        return Err(Error::PasswordNeeded);
     }
-    rewritten(config, before, &after, password.as_ref())?;
-    match &password {
-        None if is_moved && !by_oauth => return Err(Error::PasswordNeeded),
-        None => {}
-        Some(password) => {
-            let PeerDraft { host, port, tls, user } = after.peer.clone();
-            let peer = net::Settings { host: host.clone(), port, tls, ..before.pop3.peer.clone() };
-            let outcome = log_in_account(peer, &user, password.clone().into()).await;
-            outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
-        }
+    try_change(&config, before, &after, password.as_ref()).await?;
+    let (file, before) = (main.to_owned(), before.clone());
+    on_disk(main, move || {
+        // That may have taken its time, and somebody may have changed something meanwhile.
+        let config = waited(config::load_without_secrets(&file))?;
+        let (text, warnings) = rewritten(&config, &before, &after, password.as_ref())?;
+        let end = || match is_moved && by_oauth {
+            true => end_now(&config, &Whom::Account(before.name.clone())),
+            false => Ok(()),
+        };
+        write_change(&config, &before, &text, password.as_ref(), end)?;
+        Ok(Saved { file: before.file, warnings, wants_sign_in: is_moved && by_oauth })
+    })
+    .await
+}
+
+/// Logs in with a new password, and where labels are wanted that were not before.
+async fn try_change(
+    config: &Config,
+    before: &Account,
+    after: &AccountDraft,
+    password: Option<&SecretString>,
+) -> Result<(), Error> {
+    if let Some(password) = password {
+        let PeerDraft { host, port, tls, user } = after.peer.clone();
+        let peer = net::Settings { host: host.clone(), port, tls, ..before.pop3.peer.clone() };
+        let outcome = log_in_account(peer, &user, password.clone().into()).await;
+        outcome.map_err(|reason| Error::LoginFailed { host, reason })?;
     }
-    let is_new = |route: &&Route| !old.routes.contains(route);
+    let is_new = |route: &&Route| !before.poll.routes.contains(route);
     for route in after.routes.iter().filter(is_new).filter(|route| !route.labels.is_empty()) {
         if let Err(Unusable::Refused(reason)) = log_in_destination(&config.file, route).await {
             return Err(Error::Unfit { to: route.to.clone(), reason });
         }
     }
-    // That may have taken its time, and somebody may have changed the file meanwhile.
-    let (text, warnings) = rewritten(config, before, &after, password.as_ref())?;
-    if is_moved && by_oauth {
-        // First, as there must be no moment at which it could go there.
-        let whom = Whom::Account(before.name.clone());
-        end_sign_in(config, &whom).await.map_err(Error::Unusable)?;
-    }
-    let (main, file) = (config.file.clone(), before.file.clone());
-    let (config, name) = (config.clone(), before.name.clone());
-    on_disk(&main, move || write_change(&config, &name, &file, &text, password.as_ref())).await?;
-    Ok(Saved { file: before.file.clone(), warnings, wants_sign_in: is_moved && by_oauth })
+    Ok(())
 }
 
 fn rewritten(
@@ -314,6 +326,14 @@ fn rewritten(
     password: Option<&SecretString>,
 ) -> Result<(String, Vec<String>), Error> {
     let file = &before.file;
+    must_be_ours(config, before)?;
+    must_be_as_before(config, before)?;
+    if after.peer != AccountDraft::of(before).peer {
+        must_be_another(config, &before.name, &after.peer)?;
+    }
+    if let Some(password) = password {
+        must_be_readable(file, password)?;
+    }
     let text = std::fs::read_to_string(file).map_err(|e| fault(file, "read", &e))?;
     let not_toml = |reason| Error::File { path: file.clone(), reason };
     let text = after.rewrite(&text, &AccountDraft::of(before)).map_err(not_toml)?;
@@ -326,20 +346,36 @@ fn rewritten(
     Ok((text, warnings))
 }
 
-/// A new password gets a new file, so that whatever happens meanwhile, it goes with the settings that it is for.
+/// Only what differs from `before` is written: mixed with what somebody else has changed, a password could go to a server that
+/// it is not for.
+fn must_be_as_before(config: &Config, before: &Account) -> Result<(), Error> {
+    let is_before = |now: &Account| {
+        now.file == before.file
+            && AccountDraft::of(now) == AccountDraft::of(before)
+            && now.pop3.login.is_like(&before.pop3.login)
+    };
+    match config.accounts.iter().find(|now| now.name == before.name) {
+        Some(now) if is_before(now) => Ok(()),
+        _ => Err(Error::Changed(format!("account {}", before.name))),
+    }
+}
+
+/// A new password gets a new file, so that whatever happens meanwhile, it goes with the settings that it is for. `end` is as in
+/// [`replace_after`].
 fn write_change(
     config: &Config,
-    name: &AccountName,
-    file: &Path,
+    before: &Account,
     text: &str,
     password: Option<&SecretString>,
+    end: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let Some(password) = password else { return replace(file, text.as_bytes()) };
+    let Account { name, file, .. } = before;
+    let Some(password) = password else { return replace_after(file, text.as_bytes(), end) };
     let old = own_password(config, file);
     let secret = write_password(config, folder_of(file), &format!("{name}%.password"), password)?;
     let written = draft::with_password_file(text, &as_in_config(config, &secret))
         .map_err(|reason| Error::File { path: file.to_owned(), reason })
-        .and_then(|text| replace(file, text.as_bytes()));
+        .and_then(|text| replace_after(file, text.as_bytes(), end));
     let unused = if written.is_ok() { old } else { Some(secret) };
     if let Some(unused) = unused {
         let _ = std::fs::remove_file(unused);
@@ -443,49 +479,76 @@ pub async fn add_home(main: &Path, home: HomeDraft, login: NewLogin) -> Result<S
     let saved = on_disk(main, move || {
         let file = HomeFile::open(&config, None, &home)?;
         file.check(Some(&given))?;
-        file.write(Some(&given))
+        file.write(Some(&given), || Ok(()))
     });
     Ok(keep(main, &whom, &login, saved.await?).await)
 }
 
 /// Changes a destination in the main file, and what opens it, which is tried first. Without a `login` nothing may be changed
-/// that it depends on. What was signed in for before goes away.
+/// that it depends on. What was signed in for before goes away. `before` is what the person has seen of it.
 ///
 /// # Errors
-/// What is wrong, and then the destination is as it was.
-pub async fn change_home(config: &Config, after: HomeDraft, login: Option<NewLogin>) -> Result<Saved, Error> {
-    let before = own_home(config, after.name.as_str())?;
+/// What is wrong, and then the destination is as it was; [`Error::Changed`] where it is no longer `before`.
+pub async fn change_home(
+    main: &Path,
+    before: &OwnHome<'_>,
+    after: HomeDraft,
+    login: Option<NewLogin>,
+) -> Result<Saved, Error> {
     if login.is_none() && !after.place.opens_as(&before.home.place) {
         return Err(Error::PasswordNeeded);
     }
-    HomeFile::open(config, Some(&before), &after)?.check(login.as_ref())?;
-    let whom = Whom::Destination(after.name.clone());
+    let config = config::load_without_secrets(main).await?;
+    let now = home_as_before(&config, &before.home, before.oauth)?;
+    HomeFile::open(&config, Some(&now), &after)?.check(login.as_ref())?;
     if let Some(login) = &login {
-        let outcome = log_in_changed_home(&after.place, login.login(), Some(before.kind)).await;
+        let outcome = log_in_changed_home(&after.place, login.login(), Some(now.kind)).await;
         let host = || after.place.host().to_owned();
         outcome.map_err(|reason| Error::LoginFailed { host: host(), reason })?;
-        if before.oauth.is_some() {
-            // First, as there must be no moment at which it could go elsewhere.
-            end_sign_in(config, &whom).await.map_err(Error::Unusable)?;
-        }
     }
-    let (main, config, given) = (config.file.clone(), config.clone(), login.clone());
-    let saved = on_disk(&main, move || {
-        let before = own_home(&config, after.name.as_str())?;
-        HomeFile::open(&config, Some(&before), &after)?.write(given.as_ref())
+    let whom = Whom::Destination(after.name.clone());
+    let (file, given, whose) = (main.to_owned(), login.clone(), whom.clone());
+    let (home, oauth) = (before.home.clone(), before.oauth.map(str::to_owned));
+    let saved = on_disk(main, move || {
+        // That may have taken its time, and somebody may have changed something meanwhile.
+        let config = waited(config::load_without_secrets(&file))?;
+        let now = home_as_before(&config, &home, oauth.as_deref())?;
+        let file = HomeFile::open(&config, Some(&now), &after)?;
+        file.check(given.as_ref())?;
+        let end = || match given.is_some() && now.oauth.is_some() {
+            true => end_now(&config, &whose),
+            false => Ok(()),
+        };
+        file.write(given.as_ref(), end)
     });
     let saved = saved.await?;
     Ok(match &login {
-        Some(login) => keep(&main, &whom, login, saved).await,
+        Some(login) => keep(main, &whom, login, saved).await,
         None => saved,
     })
 }
 
-/// Accounts whose next poll shows whether a destination that was changed takes mail: a few of those that deliver there.
-pub fn who_shows(config: &Config, destination: &DestinationName) -> Vec<AccountName> {
+/// As [`must_be_as_before`].
+fn home_as_before<'c>(
+    config: &'c Config,
+    home: &HomeDraft,
+    oauth: Option<&str>,
+) -> Result<OwnHome<'c>, Error> {
+    let now = own_home(config, home.name.as_str())?;
+    match now.home == *home && now.oauth == oauth {
+        true => Ok(now),
+        false => Err(Error::Changed(format!("destination {}", home.name))),
+    }
+}
+
+/// What is asked of whoever holds the ledger, now or later, once a destination lets somebody in: to try again what waits for
+/// it, and to poll a few of the accounts that deliver there. A poll that is under way still goes by what opened it before, and
+/// may find the destination failing once more.
+pub fn requests_of(config: &Config, destination: &DestinationName) -> Vec<Request> {
     let delivers = |account: &&Account| account.poll.routes.iter().any(|route| route.to == *destination);
     let accounts = config.accounts.iter().filter(|account| !account.paused).filter(delivers);
-    accounts.take(A_FEW).map(|account| account.name.clone()).collect()
+    let polls = accounts.take(A_FEW).map(|account| Request::Poll { account: account.name.clone() });
+    std::iter::once(Whom::Destination(destination.clone()).request()).chain(polls).collect()
 }
 
 const A_FEW: usize = 10;
@@ -535,7 +598,11 @@ impl<'a> HomeFile<'a> {
     }
 
     /// As [`write_change`]: a new password gets a new file.
-    fn write(&self, login: Option<&NewLogin>) -> Result<Saved, Error> {
+    fn write(
+        &self,
+        login: Option<&NewLogin>,
+        end: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Saved, Error> {
         let old = login.and(self.old_password());
         let secret = match login {
             Some(NewLogin::Password(password)) => Some(self.write_password(password)?),
@@ -546,7 +613,7 @@ impl<'a> HomeFile<'a> {
             Some(NewLogin::SignIn(new)) => Some(LoginKey::OAuth(&new.oauth)),
             Some(NewLogin::Password(_)) | None => named.as_deref().map(LoginKey::PasswordIn),
         };
-        let written = self.with(key).and_then(|text| replace(&self.main, text.as_bytes()));
+        let written = self.with(key).and_then(|text| replace_after(&self.main, text.as_bytes(), end));
         let unused = if written.is_ok() { old } else { secret };
         if let Some(unused) = unused {
             let _ = std::fs::remove_file(unused);
@@ -583,6 +650,16 @@ async fn on_disk<T: Send + 'static>(
     done.unwrap_or_else(|e| {
         Err(Error::File { path: main.to_owned(), reason: format!("was not finished with ({e})") })
     })
+}
+
+/// What is not a matter of files, on the way of what writes them. It goes on to its end, also where nobody waits for it any more.
+fn waited<T>(work: impl Future<Output = T>) -> T {
+    Handle::current().block_on(work)
+}
+
+/// Nobody is signed in for this any more: what was signed in for must at no moment go to where the config leads from now on.
+fn end_now(config: &Config, whom: &Whom) -> Result<(), Error> {
+    waited(end_sign_in(config, whom)).map_err(Error::Unusable)
 }
 
 /// Where the main file truly is: a link to it stays one.
@@ -738,11 +815,17 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
 /// Writes a file; one that was there keeps its owner and its mode, a new one can be read by its owner alone. A link is
 /// replaced, and where it leads stays as it is.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let write = || {
-        beside(path, bytes)?.persist(path)?;
-        sync_folder(folder_of(path))
-    };
-    write().map_err(|e| fault(path, "written", &e))
+    replace_after(path, bytes, || Ok(()))
+}
+
+/// As [`replace`], with what has to `end` before it and cannot be brought back: the new file is on disk by then, though not yet in
+/// its place.
+fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let unwritten = |e: io::Error| fault(path, "written", &e);
+    let file = beside(path, bytes).map_err(unwritten)?;
+    end()?;
+    file.persist(path).map_err(|e| unwritten(e.error))?;
+    sync_folder(folder_of(path)).map_err(unwritten)
 }
 
 /// Writes a secret into a file of its own.

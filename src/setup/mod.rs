@@ -22,9 +22,9 @@ mod words;
 
 pub use files::{
     Error, OwnHome, Saved, add, add_home, change, change_home, check, check_home, create, delete,
-    must_be_another, must_be_free, own_file, own_home, who_shows,
+    must_be_another, must_be_free, own_file, own_home, requests_of,
 };
-pub use new_sign_in::{NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_to};
+pub use new_sign_in::{Door, NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_to};
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, has_labels, route};
 pub use sign_ins::{

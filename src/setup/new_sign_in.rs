@@ -64,12 +64,37 @@ impl From<&str> for NewLogin {
     }
 }
 
+/// What a sign-in opens: it is shown to no other server, and for no other user.
+#[derive(Clone, Debug)]
+pub enum Door {
+    Source(PeerDraft),
+    Home(Place),
+}
+
+impl Door {
+    fn user(&self) -> &str {
+        match self {
+            Door::Source(peer) => &peer.user,
+            Door::Home(place) => place.user(),
+        }
+    }
+
+    fn is(&self, other: &Door) -> bool {
+        match (self, other) {
+            (Door::Source(one), Door::Source(other)) => one == other,
+            (Door::Home(one), Door::Home(other)) => one.opens_as(other),
+            (Door::Source(_), Door::Home(_)) | (Door::Home(_), Door::Source(_)) => false,
+        }
+    }
+}
+
 /// A sign-in by an application of the config. Clones share what comes of it.
 #[derive(Clone, Debug)]
 pub struct NewSignIn {
     /// NAME of `[oauth.NAME]`.
     pub oauth: String,
     pub sign_in: SignIn,
+    door: Door,
     keeper: Keeper,
 }
 
@@ -82,10 +107,11 @@ impl NewSignIn {
         main: &Path,
         oauth: &str,
         name: &AccountName,
-        user: &str,
+        peer: &PeerDraft,
     ) -> Result<NewSignIn, Error> {
         let config = Whom::Account(name.clone()).load(main).await?;
-        NewSignIn::new(&config, oauth, Service::Pop3, Holder::newcomer(name), user).await
+        let door = Door::Source(peer.clone());
+        NewSignIn::new(&config, oauth, Service::Pop3, Holder::newcomer(name), door).await
     }
 
     /// For a destination as it is to be, be it there already or not, by the application `oauth` of the config at `main`.
@@ -98,7 +124,7 @@ impl NewSignIn {
             true => Holder::changed_destination(&home.name),
             false => Holder::newcomer(&home.name),
         };
-        NewSignIn::new(&config, oauth, home.place.service(), holder, home.place.user()).await
+        NewSignIn::new(&config, oauth, home.place.service(), holder, Door::Home(home.place.clone())).await
     }
 
     /// `config` need not have what is signed in for, but has the key of the tokens.
@@ -107,7 +133,7 @@ impl NewSignIn {
         oauth: &str,
         service: Service,
         holder: Holder,
-        user: &str,
+        door: Door,
     ) -> Result<NewSignIn, Error> {
         let application = application(config, oauth)?;
         if !application.has_scopes(service) {
@@ -115,25 +141,27 @@ impl NewSignIn {
         }
         prepare_key(config).await.map_err(Error::Unusable)?;
         let keeper = Keeper::in_memory(Utc::now).map_err(Error::Unusable)?;
-        let mut login = config::new_login(application, service, holder, user).await?;
+        let mut login = config::new_login(application, service, holder, door.user()).await?;
         login.keep_by(&keeper);
         match login {
-            Login::OAuth(sign_in) => Ok(NewSignIn { oauth: oauth.to_owned(), sign_in: *sign_in, keeper }),
+            Login::OAuth(sign_in) => {
+                Ok(NewSignIn { oauth: oauth.to_owned(), sign_in: *sign_in, door, keeper })
+            }
             Login::Password(_) => Err(Error::NoSignIn),
         }
     }
 
-    /// The one that is `known`, where somebody has signed in by it as this user, by this application; else the `new` one.
+    /// The one that is `known`, where somebody has signed in by it for this very door, by this application; else the `new` one.
     ///
     /// # Errors
     /// Those of `new`.
     pub async fn or_new(
         known: Option<NewSignIn>,
         oauth: &str,
-        user: &str,
+        door: &Door,
         new: impl Future<Output = Result<NewSignIn, Error>>,
     ) -> Result<NewSignIn, Error> {
-        match known.filter(|known| known.oauth == oauth && known.sign_in.user == user) {
+        match known.filter(|known| known.oauth == oauth && known.door.is(door)) {
             Some(known) if known.is_done().await => Ok(known),
             Some(_) | None => new.await,
         }

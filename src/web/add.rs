@@ -17,8 +17,8 @@ use super::{Page, Shared};
 use crate::ledger::Token;
 use crate::message::{AccountName, Import, LeaveCopy, NAME_RULE, Route};
 use crate::setup::{
-    self, AT_ONCE, AccountDraft, Config, ENCRYPTIONS, LoginFault, MOST_DAYS, NewLogin, NewSignIn, NoWay,
-    POP3_PORTS, PeerDraft, Ports, RouteAnswers, Saved, Suggestion, Tls, Told, Unusable, tls_word,
+    self, AT_ONCE, AccountDraft, Config, Door, ENCRYPTIONS, LoginFault, MOST_DAYS, NewLogin, NewSignIn,
+    NoWay, POP3_PORTS, PeerDraft, Ports, RouteAnswers, Saved, Suggestion, Tls, Told, Unusable, tls_word,
 };
 
 #[derive(Template)]
@@ -394,7 +394,7 @@ impl LoginForm {
         self.password_or(known, peer, complaints).map(NewLogin::Password)
     }
 
-    /// The sign-in of before, where it is for this very `peer`: what it brought goes to no other. Else a new one.
+    /// The sign-in of before, where it is for this very `peer`; else a new one.
     async fn by_oauth(
         &self,
         config: &Config,
@@ -405,11 +405,11 @@ impl LoginForm {
     ) -> Option<NewLogin> {
         let (name, peer) = (name?, peer?);
         let known = match &draft.login {
-            Some(NewLogin::SignIn(known)) if draft.peer == *peer => Some((**known).clone()),
-            _ => None,
+            Some(NewLogin::SignIn(known)) => Some((**known).clone()),
+            Some(NewLogin::Password(_)) | None => None,
         };
-        let new = NewSignIn::for_account(&config.file, &self.oauth, name, &peer.user);
-        let new = NewSignIn::or_new(known, &self.oauth, &peer.user, new).await;
+        let new = NewSignIn::for_account(&config.file, &self.oauth, name, peer);
+        let new = NewSignIn::or_new(known, &self.oauth, &Door::Source(peer.clone()), new).await;
         new.map_err(|error| complaints.add("oauth", format!("{}.", capitalised(&error.to_string()))))
             .map(NewLogin::from)
             .ok()

@@ -171,7 +171,7 @@ struct ConsentedPage {
     on: &'static str,
 }
 
-/// Whether a sign-in that has failed is begun anew.
+/// Whether a sign-in that has failed is gone on with, or begun anew.
 #[derive(Deserialize)]
 pub struct Wish {
     #[serde(default)]
@@ -371,6 +371,13 @@ impl Consents {
         }
     }
 
+    /// Takes back how it has ended, for one to go on with it. Returns whether there was something to take back.
+    fn take_back(&self, consent: &Consent) -> bool {
+        let mut consents = self.lock();
+        let known = consents.get_mut(&consent.who.key()).filter(|known| known.begun == consent.begun);
+        known.and_then(|known| known.outcome.take()).is_some()
+    }
+
     fn answered_by(&self, query: &str) -> Option<(Consent, Arc<Address>)> {
         self.lock().values().find_map(|consent| match &consent.way {
             Way::Browser(address) if address.is_answered_by(query) => {
@@ -405,8 +412,14 @@ impl Page {
         wish: &Wish,
         headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
-        let known = self.known_consent(&who).await;
-        let is_over = known.as_ref().is_some_and(|consent| matches!(consent.outcome, Some(Err(_))));
+        let mut known = self.known_consent(&who).await;
+        let mut is_over = known.as_ref().is_some_and(|consent| matches!(consent.outcome, Some(Err(_))));
+        if let Some(consent) = &known
+            && wish.anew == "yes"
+            && self.go_on(consent).await
+        {
+            (known, is_over) = (self.known_consent(&who).await, false);
+        }
         let consent = match known {
             Some(consent) if !(is_over && wish.anew == "yes") => consent,
             Some(_) | None if self.is_let_in(&who) => return Ok(go(&who.next())),
@@ -422,6 +435,21 @@ impl Page {
             }
             None => Ok(html(&consent.page(&Complaints::default()))),
         }
+    }
+
+    /// Where somebody has signed in and it was something else that failed, that is tried once more, to its end. Returns whether
+    /// it was.
+    async fn go_on(self: &Arc<Page>, consent: &Consent) -> bool {
+        // Who is known may be signed in from before.
+        let is_done = matches!((&consent.who, &consent.outcome), (Who::New(_), Some(Err(_))))
+            && consent.sign_in.is_done().await;
+        if !is_done || !self.consents.take_back(consent) {
+            return false;
+        }
+        let (page, consent) = (Arc::clone(self), consent.clone());
+        // How that ends is concluded.
+        let _ = tokio::spawn(async move { page.signed_in(&consent).await }).await;
+        true
     }
 
     /// The consent under way, unless it is of no use any more.

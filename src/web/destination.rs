@@ -21,10 +21,10 @@ use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
 use super::words::capitalised;
 use super::{Page, Shared};
-use crate::ledger::{Request, Token};
+use crate::ledger::Token;
 use crate::message::{DestinationName, NAME_RULE};
 use crate::setup::{
-    self, Config, GmailDraft, HomeDraft, IMAP_PORTS, LoginFault, NewLogin, NewSignIn, NoWay, OwnHome,
+    self, Config, Door, GmailDraft, HomeDraft, IMAP_PORTS, LoginFault, NewLogin, NewSignIn, NoWay, OwnHome,
     PeerDraft, Place, Saved, Tls, Told,
 };
 
@@ -34,8 +34,8 @@ struct DestinationPage {
     title: String,
     /// Which step this is; empty where it is none.
     place: &'static str,
-    /// See [`HomeForm::seen`].
-    seen: String,
+    /// What the form knows and shows nobody.
+    hidden: Vec<(&'static str, String)>,
     /// What is known by now.
     told: Vec<Told>,
     complaints: Vec<String>,
@@ -66,6 +66,11 @@ pub struct HomeForm {
     /// What the destination was when the form was made.
     #[serde(default)]
     seen: String,
+    /// The server that was found by the address, if no password opens it, and why none does.
+    #[serde(default)]
+    only_oauth_at: String,
+    #[serde(default)]
+    only_oauth: String,
 }
 
 /// Which form is asked for.
@@ -238,9 +243,22 @@ impl<'a> Task<'a> {
     /// The form, with what was answered if somebody comes back: what they were about to sign in for is over then.
     fn show(&self, asked: &Asked) -> Response {
         let known = self.known(asked);
-        self.page.consents.end_of_draft(&asked.draft);
-        let form = known.map_or_else(|| self.first_form(), |known| known.form);
-        html(&self.page(&form, Vec::new(), &Complaints::default()))
+        self.end(asked, known.as_ref());
+        let (form, complaints) = match known {
+            Some(known) if known.form.seen != self.seen() => {
+                (self.first_form(), Complaints::one("", CHANGED))
+            }
+            Some(known) => (known.form, Complaints::default()),
+            None => (self.first_form(), Complaints::default()),
+        };
+        html(&self.page(&form, Vec::new(), &complaints))
+    }
+
+    /// Whoever answers anew signs in anew.
+    fn end(&self, asked: &Asked, known: Option<&HomeToBe>) {
+        if known.is_some() {
+            self.page.consents.end_of_draft(&asked.draft);
+        }
     }
 
     fn known(&self, asked: &Asked) -> Option<HomeToBe> {
@@ -264,7 +282,6 @@ impl<'a> Task<'a> {
     }
 
     fn page(&self, form: &HomeForm, told: Vec<Told>, complaints: &Complaints) -> DestinationPage {
-        let seen = self.seen();
         let (mut fields, block) = match self.ways(form) {
             Ok(ways) => (self.fields(form, ways), String::new()),
             Err(no_way) if self.is_gmail => return self.no_way(no_way),
@@ -273,7 +290,12 @@ impl<'a> Task<'a> {
         let complaints = complaints.at(&mut fields);
         let about = (self.is_gmail && self.before.is_none()).then(|| ABOUT_GMAIL.to_owned().into());
         let told = self.account.iter().flat_map(login_told).chain(about).chain(told).collect();
-        DestinationPage { seen, told, complaints, block, fields, ..self.empty_page() }
+        let hidden = vec![
+            ("seen", self.seen()),
+            ("only_oauth_at", form.only_oauth_at.clone()),
+            ("only_oauth", form.only_oauth.clone()),
+        ];
+        DestinationPage { hidden, told, complaints, block, fields, ..self.empty_page() }
     }
 
     /// There is no application of Google's.
@@ -304,7 +326,7 @@ impl<'a> Task<'a> {
         DestinationPage {
             title,
             place,
-            seen: String::new(),
+            hidden: Vec::new(),
             told: Vec::new(),
             complaints: Vec::new(),
             block: String::new(),
@@ -338,7 +360,7 @@ impl<'a> Task<'a> {
 
     /// How one can log in there, what opens it now first.
     fn ways(&self, form: &HomeForm) -> Result<Vec<Option<String>>, NoWay> {
-        let mut ways = setup::ways_to(self.config, &form.rough_place(self.is_gmail), None);
+        let mut ways = setup::ways_to(self.config, &form.rough_place(self.is_gmail), form.only_oauth());
         if let Some(before) = self.before {
             let now = before.oauth.map(str::to_owned);
             let others = ways.unwrap_or_default().into_iter().filter(|way| *way != now);
@@ -383,7 +405,7 @@ impl Task<'_> {
         let Some((home, login)) = self.wanted(asked, &form, &mut complaints).await else {
             return Ok(complain(&self.page(&form, Vec::new(), &complaints)));
         };
-        self.page.consents.end_of_draft(&asked.draft);
+        self.end(asked, self.known(asked).as_ref());
         if let Some(NewLogin::SignIn(new)) = &login
             && !new.is_done().await
         {
@@ -418,7 +440,11 @@ impl Task<'_> {
         };
         let oauth = form.login.oauth.clone();
         let login = LoginForm { oauth, ..LoginForm::of(&form.login.name, &suggestion.peer, &IMAP_PORTS) };
-        let found = HomeForm { login, ..form.clone() };
+        let (only_oauth_at, only_oauth) = match &suggestion.only_oauth {
+            Some(reason) => (suggestion.peer.host.clone(), reason.clone()),
+            None => (String::new(), String::new()),
+        };
+        let found = HomeForm { login, only_oauth_at, only_oauth, ..form.clone() };
         match setup::ways_to(self.config, &Place::Imap(suggestion.peer.clone()), suggestion.only_oauth) {
             Err(no_way) => complaints.add("user", no_way.text),
             _ if suggestion.peer.host.is_empty() => complaints.add("host", "Type the name of the server."),
@@ -499,7 +525,7 @@ impl Task<'_> {
         None
     }
 
-    /// As [`Task::password`]. The sign-in of before counts where it is for this very place: what it brought goes to no other.
+    /// As [`Task::password`]. The sign-in of before counts where it is for this very place.
     async fn sign_in(
         &self,
         asked: &Asked,
@@ -513,15 +539,14 @@ impl Task<'_> {
         {
             return Some(None);
         }
-        let known = self.known(asked).filter(|known| home.place.opens_as(&known.home.place));
         let new = async {
             let new = NewSignIn::for_home(&self.config.file, oauth, home).await?;
             // What the config would refuse is said before anybody signs in.
             setup::check_home(self.config, self.before, home, &new.clone().into())?;
             Ok(new)
         };
-        let known = known.map(|known| known.login);
-        match NewSignIn::or_new(known, oauth, home.place.user(), new).await {
+        let known = self.known(asked).map(|known| known.login);
+        match NewSignIn::or_new(known, oauth, &Door::Home(home.place.clone()), new).await {
             Ok(new) => Some(Some(new.into())),
             Err(error) => {
                 complaints_of_home(error, complaints);
@@ -556,7 +581,15 @@ impl HomeForm {
             never_mark_spam: yes(gmail.never_mark_spam),
             process_for_calendar: yes(gmail.process_for_calendar),
             seen: String::new(),
+            only_oauth_at: String::new(),
+            only_oauth: String::new(),
         }
+    }
+
+    /// Why no password opens it, as far as its address has shown that.
+    fn only_oauth(&self) -> Option<String> {
+        let is_there = self.login.host.trim() == self.only_oauth_at;
+        Some(self.only_oauth.clone()).filter(|reason| is_there && !reason.is_empty())
     }
 
     fn without_password(&self) -> HomeForm {
@@ -701,23 +734,20 @@ impl Page {
         let config = self.config().await?;
         let before = own_home(&config, after.name.as_str())?;
         if seen != version(&(&before.home, before.oauth)) {
-            let text = "the destination was changed meanwhile; look what it is now";
-            return Ok(Err(setup::Error::Unusable(text.into())));
+            return Ok(Err(setup::Error::Changed(format!("destination {}", after.name))));
         }
         if login.is_none() && after == before.home {
             return Ok(Ok(None));
         }
         let (name, is_let_in) = (after.name.clone(), login.is_some());
-        let saved = match setup::change_home(&config, after, login).await {
+        let saved = match setup::change_home(&config.file, &before, after, login).await {
             Ok(saved) => saved,
             Err(error) => return Ok(Err(error)),
         };
         self.take_up().await?;
         if is_let_in {
-            self.ask(&Request::Retry { account: None, id: None, destination: Some(name.clone()) }).await?;
-            // A poll that is under way still goes by the old password, and may find the destination failing once more.
-            for account in setup::who_shows(&config, &name) {
-                self.house.visitor.request(&Request::Poll { account }, Utc::now()).await?;
+            for request in setup::requests_of(&config, &name) {
+                self.house.visitor.request(&request, Utc::now()).await?;
             }
         }
         Ok(Ok(Some(saved)))

@@ -220,7 +220,7 @@ pub async fn change(
     // Nobody waits for it, as a server may take its time.
     if let Some((after, password)) = form.wanted(account, &config, &mut complaints) {
         let is_let_in = password.is_some() && !after.paused;
-        match setup::change(&config, account, after, password).await {
+        match setup::change(&config.file, account, after, password).await {
             Ok(saved) => {
                 page.take_up().await?;
                 if saved.wants_sign_in {
@@ -262,7 +262,7 @@ async fn set_paused(page: &Page, account: &str, paused: bool) -> Result<(), Refu
     let config = page.config().await?;
     let before = own_account(&config, account)?.clone();
     let after = AccountDraft { paused, ..AccountDraft::of(&before) };
-    setup::change(&config, &before, after, None).await.map_err(|error| unchanged(&error))?;
+    setup::change(&config.file, &before, after, None).await.map_err(|error| unchanged(&error))?;
     page.take_up().await
 }
 

@@ -95,10 +95,24 @@ async fn whoever_is_led_through_at_a_terminal_comes_back_from_the_browser_to_the
     // A password would do as well, for all that is known of this server.
     terminal.wait_for("How to sign in").await;
     terminal.answer(crate::terminal::DOWN).await;
-    terminal.at("User name", "").await;
-    terminal.at("POP3 server", "").await;
-    terminal.at("Encryption", "").await;
-    terminal.at("Port", "").await;
+    let server = ["User name", "POP3 server", "Encryption"];
+    let typed = |port: &str| format!("{}{port}", "\x7f".repeat(5));
+    // Where nobody listens, they need not sign in once more to try again; for another server they do.
+    for question in server {
+        terminal.at(question, "").await;
+    }
+    terminal.at("Port", &typed("1")).await;
+    let url = terminal.line_with("/authorize?").await;
+    tokio::task::spawn_blocking(move || follow(&follow(&url))).await.unwrap();
+    terminal.wait_for("That did not work").await;
+    for question in server.into_iter().chain(["Port"]) {
+        terminal.at(question, "").await;
+    }
+    terminal.wait_for("That did not work").await;
+    for question in server {
+        terminal.at(question, "").await;
+    }
+    terminal.at("Port", &typed(&scene.dovecot.pop3.to_string())).await;
     let url = terminal.line_with("/authorize?").await;
     let landed = tokio::task::spawn_blocking(move || follow(&url)).await.unwrap();
     terminal.at("press Enter:", "not an address").await;
@@ -204,7 +218,7 @@ async fn the_page_says_what_the_server_has_against_a_sign_in_and_takes_another()
     window.read("127.0.0.1: the sign-in was refused").await;
     window.is_fit_for_all().await;
     scene.provider.belongs_to(ME);
-    window.press(None, "Begin anew").await;
+    window.press(None, "Try again").await;
     window.press(None, "Go to the provider").await;
     window.read("Signed in").await;
     window.press(None, "Go on").await;

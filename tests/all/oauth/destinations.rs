@@ -172,8 +172,14 @@ async fn a_destination_goes_from_a_password_to_a_sign_in_to_another_user_and_bac
     scene.ferry.run(&["fetch"]).await.expect_code(0);
     assert_eq!((scene.dovecot.count(ME, "INBOX"), scene.dovecot.count("you@example.org", "INBOX")), (1, 1));
 
-    // With a password its tokens go.
+    // With a password its tokens go, but not where the config cannot be written.
     let back = ["edit-destination", "home", "--user", "they", "--password-file", "password"];
+    let text = main_file(&scene.ferry);
+    // Of what is written, the config alone keeps the mode of a file before it.
+    let full = ["strace", "-Dfq", "-o/dev/null", "-etrace=fchmod", "-einject=fchmod:error=ENOSPC"];
+    let ran = scene.ferry.run_under(&full.map(str::to_owned), &back).await.unwrap().expect_code(78);
+    assert!(ran.stderr.contains("mailferry.toml cannot be written"), "{ran:?}");
+    assert_eq!((main_file(&scene.ferry), kept(&scene.ferry).await), (text, 1));
     scene.ferry.run(&back).await.expect_code(0);
     assert_eq!(kept(&scene.ferry).await, 0);
     let text = main_file(&scene.ferry);
@@ -255,6 +261,79 @@ async fn a_code_that_is_typed_in_after_somebody_went_back_adds_nothing() {
     house.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_to_what_was_changed_meanwhile_sees_what_it_is() {
+    let scene = house(IdentityProvider::config).await;
+    let added = add(&scene, &["--to-user", "they", "--to-password-file", "password"]);
+    crate::ferry::Ran::by(added).await.expect_code(0);
+    let Scene { provider: _provider, dovecot, ferry, _folder } = scene;
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let port = dovecot.imap.to_string();
+    let typed = [
+        ("host", "127.0.0.1"),
+        ("tls", "none"),
+        ("port", port.as_str()),
+        ("user", ME),
+        ("oauth", "test"),
+        ("password", ""),
+    ];
+    let seen = browser.edit("/destinations/home/edit", &typed).await;
+    let html = browser.get(seen.goes_to()).await.html();
+    let back = html.elements.iter().filter_map(|it| it.get("href")).find(|to| to.contains("draft="));
+    let back = back.unwrap().to_owned();
+    let html = browser.get(&back).await.html();
+    assert_eq!(html.attribute("user", "value"), Some(ME), "what was answered is there");
+    let changed = main_file(&house.ferry).replace("user = \"they\"", "user = \"you\"");
+    house.ferry.configure(&changed);
+    let html = browser.get(&back).await.html();
+    assert!(html.text.contains("was changed while this form was open"), "{}", html.text);
+    assert_eq!(html.attribute("user", "value"), Some("you"));
+    house.end().await;
+}
+
+/// A server that is down is no reason to sign in once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_after_a_sign_in_is_tried_again_without_another() {
+    let Scene { provider, dovecot, ferry, _folder } = house(IdentityProvider::config).await;
+    let house = House::of(ferry).await;
+    let mut browser = house.first_browser().await;
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = down.local_addr().unwrap();
+    drop(down);
+    let port = there.port().to_string();
+    let typed = [
+        ("name", "home"),
+        ("host", "127.0.0.1"),
+        ("tls", "none"),
+        ("port", port.as_str()),
+        ("user", ME),
+        ("oauth", "test"),
+        ("password", ""),
+    ];
+    let seen = browser.post("/destinations/add", &typed).await;
+    let sign_in = seen.goes_to();
+    let html = browser.get(sign_in).await.html();
+    assert!(html.text.contains("WXYZ-1234"), "{}", html.text);
+    provider.type_codes_in();
+    browser.look_for(sign_in, "no connection").await;
+    let again = format!("{sign_in}?anew=yes");
+    let html = browser.get(&again).await.html();
+    assert!(html.text.contains("no connection") && html.text.contains("Try again"), "{}", html.text);
+
+    let up = tokio::net::TcpListener::bind(there).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = up.accept().await {
+            let mut far = tokio::net::TcpStream::connect(("127.0.0.1", dovecot.imap)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        }
+    });
+    assert_eq!(browser.get(&again).await.goes_to(), "/");
+    assert!(main_file(&house.ferry).contains("[destination.home]"));
+    assert_eq!(kept(&house.ferry).await, 1);
+    house.end().await;
+}
+
 /// Fills in the form of an IMAP server by OAuth, and sends it.
 async fn log_in(window: &Chromium, scene: &Mailbox, user: &str) {
     window.read("A name for it").await;
@@ -323,7 +402,7 @@ async fn the_page_adds_and_changes_a_destination_by_itself() {
     window.is_fit_for_all().await;
     assert_eq!((main_file(&house.ferry), kept(&house.ferry).await), (before, 0));
     scene.provider.belongs_to(ME);
-    window.press(None, "Begin anew").await;
+    window.press(None, "Try again").await;
     window.press(None, "Go to the provider").await;
     window.read("Signed in").await;
     window.press(None, "Go on").await;

@@ -101,7 +101,7 @@ async fn a_sign_in_that_fails_says_why_and_can_be_begun_anew() {
     window.read("It was not allowed: mail.read").await;
     window.is_fit_for_all().await;
     visit.provider.grant_only("mail.read");
-    window.press(None, "Begin anew").await;
+    window.press(None, "Try again").await;
     window.read("WXYZ-1234").await;
     visit.provider.type_codes_in();
     visit.ends_well().await;

@@ -7,6 +7,7 @@ use mailferry::setup::{Suggestion, suggest, suggest_home};
 
 use crate::dovecot::{Dovecot, PASSWORD};
 use crate::ferry::{Ferry, Ran, imap_destination};
+use crate::identity_provider::IdentityProvider;
 use crate::internet::{Internet, Page, Trouble};
 use crate::terminal::{DOWN, Terminal};
 use crate::web::browser::House;
@@ -124,6 +125,33 @@ async fn only_a_known_domain_is_refused_for_its_provider() {
     let home = suggest_home("fred@hotmail.com", None).await.unwrap();
     assert!(home.only_oauth.unwrap().contains("OAuth 2 alone"));
     assert!(suggest_home("fred@icloud.com", None).await.is_ok(), "it has IMAP");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_password_is_asked_for_none_however_often_its_form_comes_back() {
+    let internet = Internet::new().await;
+    let Page::File(kind, text) = file("imap", "imap.example.org", 993, FRED) else { panic!("it is a file") };
+    let text = String::from_utf8(text).unwrap();
+    let text = text.replace("</username>", "</username><authentication>OAuth2</authentication>");
+    internet.publish(DATABASE, Page::File(kind, text.into_bytes()));
+    let provider = IdentityProvider::start(FRED).await;
+    let house = House::start(&(internet.config() + &provider.config("test"))).await;
+    let mut browser = house.first_browser().await;
+    let mut form =
+        vec![("name", "home".to_owned()), ("user", FRED.to_owned()), ("tls", "implicit".to_owned())];
+    let hosts = [("", false), ("imap.example.org", false), ("imap.elsewhere.example", true)];
+    for (host, has_password) in hosts {
+        // What is no port brings the form back.
+        let typed = [("host", host), ("port", "x"), ("oauth", "")];
+        let known = form.iter().map(|(name, value)| (*name, value.as_str()));
+        let seen = browser.post("/destinations/add", &known.chain(typed).collect::<Vec<_>>()).await;
+        let html = seen.html();
+        assert_eq!(html.with("name", "password").is_some(), has_password, "{host}: {}", html.text);
+        let hidden = |name| html.with("name", name).and_then(|field| field.get("value")).unwrap().to_owned();
+        form.truncate(3);
+        form.extend(["only_oauth_at", "only_oauth"].map(|name| (name, hidden(name))));
+    }
+    house.end().await;
 }
 
 /// Nobody is asked for what is known: the servers of each provider are offered for all its domains, and what cannot be polled is
