@@ -70,8 +70,8 @@ impl Ledger {
         .await
     }
 
-    /// The connection ended at its RETR, which may be its fault or nobody's, or the server refused many with the same
-    /// words: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
+    /// The connection ended at its RETR, which may be its fault or nobody's; or the server refused many with the same words, or
+    /// this one alone and said that it will pass: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
     /// retries is exhausted.
     pub async fn cut_short(
         &self,
@@ -82,6 +82,25 @@ impl Ledger {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { not_retrieved(connection, id, &reason, u32::MAX, terms, now).await })
+        })
+        .await
+    }
+
+    /// The server hands out nothing now, and has said so of these: what is due of them comes after what else is due, and
+    /// nothing is counted.
+    pub async fn withheld(
+        &self,
+        refused: Vec<(MessageId, String)>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let mut settled = Vec::new();
+                for (id, reason) in &refused {
+                    settled.extend(put_off(connection, *id, reason, Some(Duration::ZERO), now).await?);
+                }
+                Ok(settled)
+            })
         })
         .await
     }
