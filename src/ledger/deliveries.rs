@@ -86,8 +86,8 @@ impl Ledger {
         .await
     }
 
-    /// The server hands out nothing now, and has said so of these: what is due of them comes after what else is due, and
-    /// nothing is counted.
+    /// The server hands out nothing now, and has said so of these: what is due of them comes after what else is due,
+    /// and nothing is counted.
     pub async fn withheld(
         &self,
         refused: Vec<(MessageId, String)>,
@@ -97,7 +97,7 @@ impl Ledger {
             Box::pin(async move {
                 let mut settled = Vec::new();
                 for (id, reason) in &refused {
-                    settled.extend(put_off(connection, *id, reason, Some(Duration::ZERO), now).await?);
+                    settled.extend(put_behind(connection, *id, reason, now).await?);
                 }
                 Ok(settled)
             })
@@ -529,6 +529,21 @@ async fn put_off(
         wait_or_park(connection, *delivery, reason, wait, None, now).await?;
     }
     settled(connection, &waiting).await
+}
+
+/// What is to be sent now of a message comes after all else; what waits for its time goes on doing so.
+async fn put_behind(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let sql = "
+        UPDATE deliveries SET state = 'deferred', since = $2, retry_at = $2, reason = $3
+        WHERE message = $1 AND (state = 'due' OR state = 'deferred' AND retry_at <= $2) RETURNING id";
+    let ids: Vec<DeliveryId> =
+        sqlx::query_scalar(sql).bind(id).bind(unix(now)).bind(reason).fetch_all(&mut *connection).await?;
+    settled(connection, &ids).await
 }
 
 async fn skip(
