@@ -36,7 +36,7 @@ use crate::message::{
     AccountName, DestinationName, Import, JUNK, LeaveCopy, Mark, Message, NOTICE, Outgoing, Quirks, Route,
     Takers, Verdict, takers,
 };
-use crate::pop3::{self, Retrieval, Session};
+use crate::pop3::{self, Refused, Retrieval, Session};
 use crate::schedule::Schedule;
 
 use batch::{Answered, Batch, Item, Load, Numbers, Parcel, Sent};
@@ -169,6 +169,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         taken: account.settings.routes.iter().map(|route| (route.to.clone(), folders_of(route))).collect(),
         resting: Vec::new(),
         handled: Vec::new(),
+        refused: Vec::new(),
         tried: DeliveryIds::default(),
         summary: Summary { login_delay: account.quirks.login_delay, ..Summary::default() },
         deliveries: 0,
@@ -209,6 +210,8 @@ struct Poll<'a> {
     resting: Vec<DestinationName>,
     /// What this session has retrieved, or was about to delete, with its numbers.
     handled: Vec<(MessageId, u32)>,
+    /// What this session was refused with the word that it will pass. At its end it is known whose fault that is.
+    refused: Vec<(MessageId, Refused)>,
     /// What this poll has tried: once is enough, however many sessions it takes.
     tried: DeliveryIds,
     summary: Summary,
@@ -237,6 +240,7 @@ struct Fetched {
     batch: Option<Batch>,
     /// What became of messages that did not arrive.
     not_arrived: Vec<Settled>,
+    refused: Vec<(MessageId, Refused)>,
     broken: Option<pop3::Error>,
 }
 
@@ -303,6 +307,7 @@ impl Poll<'_> {
 
     async fn session(&mut self) -> Result<Portion, Failure> {
         self.handled.clear();
+        self.refused.clear();
         let past = self.context.ledger.past(&self.account.name).await?;
         let quirks =
             Quirks { no_pipelining: past.no_pipelining || self.no_pipelining, ..self.account.quirks };
@@ -318,10 +323,13 @@ impl Poll<'_> {
         let mailbox = self.list(&mut session, &past, view).await?;
         self.listed = true;
         let portion = self.carry(&mut session, &mailbox).await?;
+        let withheld = self.judge_refusals(&session).await?;
         self.delete_overdue(&mut session, &mailbox).await?;
         let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {
-            View::Slice if !is_held => self.uncover(&mut session, &mailbox, &past).await?,
+            View::Slice if !is_held && withheld.is_none() => {
+                self.uncover(&mut session, &mailbox, &past).await?
+            }
             _ => Uncovered::default(),
         };
         // With another config nothing may be to be deleted, or hidden.
@@ -330,6 +338,9 @@ impl Poll<'_> {
             let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
             let slice = Slice { is_last: uncovered.is_last, hidden };
             self.context.ledger.note_slice(&self.account.name, past.epoch, slice, self.now()).await?;
+        }
+        if let Some(refused) = withheld {
+            return Err(pop3::Error::Refused(refused).into());
         }
         // Deletions that have no effect must not bring one session after the other, nor may the server be hurried.
         let is_futile = self.last_view.replace(view) == Some(view) && mailbox.gone == 0;
@@ -340,6 +351,25 @@ impl Poll<'_> {
         }
         let more_to_send = std::mem::take(&mut self.recovered) && self.more_to_send().await?;
         Ok(if self.more_to_see || more_to_send { Portion::More } else { portion })
+    }
+
+    /// Each message that was refused for now counts a try, unless the server has handed out nothing more: then that is the
+    /// account's trouble, whose reason is returned, and the next session begins with other messages.
+    async fn judge_refusals(&mut self, session: &Session) -> Result<Option<Refused>, Failure> {
+        let refused = std::mem::take(&mut self.refused);
+        let withheld = refused.last().filter(|_| session.withholds_messages()).map(|(_, last)| last.clone());
+        let reasons = refused.into_iter().map(|(id, refused)| (id, refused.to_string()));
+        let mut settled = Vec::new();
+        if withheld.is_some() {
+            settled = self.context.ledger.withheld(reasons.collect(), self.now()).await?;
+        } else {
+            for (id, reason) in reasons {
+                settled.extend(self.context.ledger.cut_short(id, reason, self.now()).await?);
+            }
+        }
+        self.tried.extend(settled.iter().map(|settled| settled.delivery));
+        self.note(Delivered { settled, ..Delivered::default() });
+        Ok(withheld)
     }
 
     /// Whether anything of this account can be sent now.
@@ -385,7 +415,7 @@ impl Poll<'_> {
         let mut numbers = Numbers::of(&mailbox.listing, &mailbox.vague);
         let mut seen = MessageIds::default();
         let mut carried = Carried { began: Instant::now(), deletable: Vec::new() };
-        while !carried.is_full() {
+        while !carried.is_full() && !session.hands_out_nothing() {
             let queue = self.due(&mut numbers, &mut seen).await?;
             if queue.is_empty() {
                 break;
@@ -405,7 +435,8 @@ impl Poll<'_> {
     ) -> Result<(), Failure> {
         let (mut current, mut answered, mut broken) = (None, None, None);
         loop {
-            let goes_on = broken.is_none() && !carried.is_full() && !self.is_ending();
+            let is_over = carried.is_full() || session.hands_out_nothing() || self.is_ending();
+            let goes_on = broken.is_none() && !is_over;
             let items = if goes_on { batch::next(&mut queue, self.most, &self.resting) } else { Vec::new() };
             if items.is_empty() && current.is_none() && answered.is_none() {
                 return broken.map_or(Ok(()), |error: pop3::Error| Err(error.into()));
@@ -413,7 +444,8 @@ impl Poll<'_> {
             let step = self.step(session, items, current.take(), answered.take()).await?;
             self.tried.extend(step.delivered.settled.iter().map(|settled| settled.delivery));
             carried.deletable.extend(self.note(step.delivered));
-            let Fetched { batch, not_arrived, broken: ended } = step.fetched;
+            let Fetched { batch, not_arrived, refused, broken: ended } = step.fetched;
+            self.refused.extend(refused);
             // They may be tried again in another session of this poll.
             let settled: Vec<DeliveryId> = not_arrived.iter().map(|settled| settled.delivery).collect();
             self.note(Delivered { settled: not_arrived, ..Delivered::default() });
@@ -522,7 +554,7 @@ impl Poll<'_> {
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
-        let mut not_arrived = Vec::new();
+        let (mut not_arrived, mut withheld) = (Vec::new(), Vec::new());
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
         {
@@ -546,7 +578,12 @@ impl Poll<'_> {
                     arrived.push((item, message));
                     Vec::new()
                 }
-                Retrieval::Refused(refused) if refused.is_passing() || common.contains(&refused.text) => {
+                Retrieval::Refused(refused) if refused.is_passing() => {
+                    self.log_failure(&item, "not retrieved", &refused.to_string());
+                    withheld.push((id, refused));
+                    Vec::new()
+                }
+                Retrieval::Refused(refused) if common.contains(&refused.text) => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
                     ledger.cut_short(id, refused.to_string(), now).await?
                 }
@@ -569,7 +606,7 @@ impl Poll<'_> {
         }
         let mut batch = self.identify(opened, arrived, permit).await?;
         not_arrived.extend(self.route(&mut batch).await?);
-        Ok(Fetched { batch: Some(batch), not_arrived, broken: outcome.error })
+        Ok(Fetched { batch: Some(batch), not_arrived, refused: withheld, broken: outcome.error })
     }
 
     /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the

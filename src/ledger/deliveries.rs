@@ -69,8 +69,8 @@ impl Ledger {
         .await
     }
 
-    /// The connection ended at its RETR, which may be its fault or nobody's, or the server refused many with the same
-    /// words: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
+    /// The connection ended at its RETR, which may be its fault or nobody's; or the server refused many with the same words, or
+    /// this one alone and said that it will pass: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
     /// retries is exhausted.
     pub async fn cut_short(
         &self,
@@ -81,6 +81,25 @@ impl Ledger {
         let terms = self.terms;
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move { not_retrieved(connection, id, &reason, u32::MAX, terms, now).await })
+        })
+        .await
+    }
+
+    /// The server hands out nothing now, and has said so of these: what is due of them comes after what else is due,
+    /// and nothing is counted.
+    pub async fn withheld(
+        &self,
+        refused: Vec<(MessageId, String)>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Settled>, Error> {
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                let mut settled = Vec::new();
+                for (id, reason) in &refused {
+                    settled.extend(put_behind(connection, *id, reason, now).await?);
+                }
+                Ok(settled)
+            })
         })
         .await
     }
@@ -561,6 +580,21 @@ async fn put_off(
         wait_or_park(connection, *delivery, reason, wait, None, now).await?;
     }
     settled(connection, &waiting).await
+}
+
+/// What is to be sent now of a message comes after all else; what waits for its time goes on doing so.
+async fn put_behind(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Settled>> {
+    let sql = "
+        UPDATE deliveries SET state = 'deferred', since = $2, retry_at = $2, reason = $3
+        WHERE message = $1 AND (state = 'due' OR state = 'deferred' AND retry_at <= $2) RETURNING id";
+    let ids: Vec<DeliveryId> =
+        sqlx::query_scalar(sql).bind(id).bind(unix(now)).bind(reason).fetch_all(&mut *connection).await?;
+    settled(connection, &ids).await
 }
 
 async fn skip(

@@ -53,7 +53,7 @@ pub struct DueDelivery {
 
 impl Ledger {
     /// The messages of the latest listing with deliveries that may go now: new ones in the server's order,
-    /// and for every three of them one that is tried again. A destination that is failing or paused gets one
+    /// and for every three of them one that is tried again (see [`Ledger::withheld`]). A destination that is failing or paused gets one
     /// message for all accounts, and the next one only after that is settled or its poll recorded.
     pub async fn due(&self, ask: &Ask, now: DateTime<Utc>) -> Result<Vec<Due>, Error> {
         let ask = ask.clone();
@@ -104,12 +104,14 @@ async fn due(connection: &mut SqliteConnection, ask: &Ask, now: DateTime<Utc>) -
         .bind(limit)
         .fetch_all(&mut *connection)
         .await?;
+    // What was withheld has waited for no time. It comes last, so that no other waits for it, and in turn.
     let old = "
-        SELECT DISTINCT d.message FROM deliveries d JOIN messages m ON m.id = d.message
+        SELECT d.message FROM deliveries d JOIN messages m ON m.id = d.message
         WHERE d.account = $1 AND d.state = 'deferred' AND d.destination IN (SELECT value FROM json_each($2))
             AND m.last_listing IS NULL AND m.opened = 0
             AND (d.retry_at <= $4 OR $5) AND coalesce(d.asked_until, 0) <= $4
-        ORDER BY d.message LIMIT $3";
+        GROUP BY d.message
+        ORDER BY max(CASE WHEN d.retry_at > d.since THEN 0 ELSE d.retry_at END), d.message LIMIT $3";
     let old: Vec<MessageId> = sqlx::query_scalar(old)
         .bind(account)
         .bind(&open.destinations)

@@ -93,7 +93,9 @@ impl Poll<'_> {
         if !wanted {
             return Ok(None);
         }
-        let fresh = dated_after(session, listing, past.cut_off).await?;
+        // A message whose header cannot be had, whenever it is asked for, must not hold up the others for ever.
+        let is_strict = past.failures_in_a_row < IN_VAIN;
+        let fresh = dated_after(session, listing, past.cut_off, is_strict).await?;
         Ok(fresh.or_else(|| past.first_listing.then(Vec::new)))
     }
 
@@ -119,12 +121,20 @@ const OLDER_IN_A_ROW: usize = 20;
 /// How many headers are asked for at a time.
 const AT_A_TIME: usize = 20;
 
+/// After so many polls in vain some dates may be missing.
+const IN_VAIN: u32 = 3;
+
 /// The numbers, sorted, of the messages whose topmost Received date is not before `cut_off`. What has no such date counts
 /// as new. `None` where the server has no TOP, so that nothing can be dated.
+///
+/// # Errors
+/// [`pop3::Error::Refused`] where a refusal will pass, so that the date can be had later: any, or, if not `is_strict`, where
+/// the server refuses everything now.
 async fn dated_after(
     session: &mut Session,
     listing: &Listing,
     cut_off: DateTime<Utc>,
+    is_strict: bool,
 ) -> Result<Option<Vec<u32>>, pop3::Error> {
     let mut fresh = Vec::new();
     let mut older_in_a_row = 0;
@@ -139,6 +149,13 @@ async fn dated_after(
         // Also where it has announced TOP, and does not know it.
         if !session.capabilities().top {
             return Ok(None);
+        }
+        let passing =
+            dates.iter().filter_map(|date| date.as_ref().err()).find(|refused| refused.is_passing());
+        if let Some(refused) = passing
+            && (is_strict || session.withholds_headers())
+        {
+            return Err(refused.clone().into());
         }
         for (number, date) in numbers.iter().zip(dates) {
             let date = date.ok().flatten();

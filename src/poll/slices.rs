@@ -134,7 +134,7 @@ impl Poll<'_> {
         let (began, mut tried, mut refused) = (Instant::now(), Tried::default(), Vec::new());
         let together = |one: &(u32, &Shown), next: &(u32, &Shown)| !one.1.alone && !next.1.alone;
         for some in listed.chunk_by(together).flat_map(|some| some.chunks(AT_A_TIME)) {
-            if self.is_ending() || began.elapsed() >= PORTION_TIME {
+            if self.is_ending() || session.hands_out_nothing() || began.elapsed() >= PORTION_TIME {
                 break;
             }
             let numbers: Vec<u32> = some.iter().map(|(number, _)| *number).collect();
@@ -147,8 +147,8 @@ impl Poll<'_> {
                 return Err(error.into());
             }
         }
-        // Refused in such numbers, they can be had another day.
-        if !refused.is_empty() && refused.len() < MANY_REFUSED {
+        // Refused in such numbers, or just for now, they can be had another day.
+        if !refused.is_empty() && refused.len() < MANY_REFUSED && !session.withholds_messages() {
             tried.at_fault = refused.len();
             self.context.ledger.not_uncovered(&refused).await?;
         }

@@ -163,7 +163,7 @@ pub(super) fn refused_login(refused: Refused, delay: Option<Duration>) -> Error 
         Some(Code::SysPerm) => Error::Refused(refused),
         _ if refused.is_passing() => Error::TempUnavailable { text },
         None if says(&text, &LOCKED) => Error::InUse { text },
-        Some(Code::SysTemp | Code::Auth) | None => Error::Auth { code, text },
+        _ => Error::Auth { code, text },
     }
 }
 

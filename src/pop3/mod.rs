@@ -45,6 +45,7 @@
 //! | `session.rs` | the commands: what a caller does in a session |
 //! | `opening.rs` | from the connection to the login |
 //! | `retrieving.rs` | RETR and TOP, the bodies of messages |
+//! | `patience.rs` | whether a server refuses everything now. No I/O |
 //! | `channel.rs` | the buffered connection, and who owes whom a reply |
 //! | `wire.rs` | bytes to values: replies, capabilities, rows. No I/O |
 //! | `stuffing.rs` | where a message ends, and its dots. No I/O |
@@ -61,6 +62,7 @@ pub use crate::net::Connector;
 mod channel;
 mod error;
 mod opening;
+mod patience;
 mod retrieving;
 mod session;
 pub mod stuffing;

@@ -16,7 +16,8 @@ use crate::net::{self, within};
 /// What [`Session::retrieve`] brought.
 #[derive(Debug)]
 pub struct Retrieved {
-    /// By message-number, in the order asked for; all of them where `error` is `None`.
+    /// By message-number, in the order asked for; all of them where `error` is `None`, unless the server hands out none now:
+    /// see [`Session::withholds_messages`].
     pub messages: Vec<(u32, Retrieval)>,
     /// The one at which the session ended had begun to arrive.
     pub begun: bool,
@@ -27,8 +28,8 @@ pub struct Retrieved {
 /// What [`Session::discard`] has seen.
 #[derive(Debug)]
 pub struct Discarded {
-    /// In the order asked for, whether each came; of all of them where `error` is `None`. The first that is missing is the
-    /// one at which the session ended.
+    /// In the order asked for, whether each came; of all of them where `error` is `None`, unless the server hands out none
+    /// now. Where it is not `None` the first that is missing is the one at which the session ended.
     pub came: Vec<bool>,
     /// Why the session ended.
     pub error: Option<Error>,
@@ -52,6 +53,22 @@ pub enum Retrieval {
 }
 
 impl Session {
+    /// Whether the server has said of the latest messages that their refusal will pass, so that it would say that of any: it
+    /// may be asked again in another session.
+    pub fn withholds_messages(&self) -> bool {
+        self.messages.is_asked_for()
+    }
+
+    /// Whether it is of no use to ask for another message in this session. Nothing is sent if one is asked for all the same.
+    pub fn hands_out_nothing(&self) -> bool {
+        self.messages.is_over()
+    }
+
+    /// The same as [`Session::withholds_messages`], of TOP.
+    pub fn withholds_headers(&self) -> bool {
+        self.headers.is_asked_for()
+    }
+
     /// RETR for each of `numbers`, many at a time where the server can.
     ///
     /// A message beyond [`IN_MEMORY`] goes to an unnamed temporary file in `spool_folder`, and so does each one that
@@ -93,6 +110,9 @@ impl Session {
         self.channel.begin(RETRIEVING)?;
         let mut window = self.window("RETR", "", numbers, RETRIEVING);
         for _ in numbers {
+            if window.is_idle() && self.messages.is_over() {
+                break;
+            }
             self.keep_busy(&mut window).await?;
             came.push(self.pass_over().await?);
             window.answered();
@@ -102,7 +122,9 @@ impl Session {
 
     async fn pass_over(&mut self) -> Result<bool, Error> {
         let status = self.channel.status("RETR", RETRIEVING);
-        if within(self.deadlines.reply, RETRIEVING, status).await?.is_err() {
+        let status = within(self.deadlines.reply, RETRIEVING, status).await?;
+        self.messages.note(status.as_ref().err());
+        if status.is_err() {
             return Ok(false);
         }
         let (mut body, mut octets) = (Body::new(&self.channel, self.deadlines.pace), 0);
@@ -141,6 +163,9 @@ impl Session {
         self.channel.begin(RETRIEVING)?;
         let mut window = self.window("RETR", "", numbers, RETRIEVING);
         for &number in numbers {
+            if window.is_idle() && self.messages.is_over() {
+                break;
+            }
             self.keep_busy(&mut window).await?;
             let room = usize::try_from(memory).unwrap_or(IN_MEMORY);
             *begun = false;
@@ -170,7 +195,9 @@ impl Session {
 
     async fn read_message(&mut self, mut spool: Spool, begun: &mut bool) -> Result<Retrieval, Error> {
         let status = self.channel.status("RETR", RETRIEVING);
-        if let Err(refused) = within(self.deadlines.reply, RETRIEVING, status).await? {
+        let status = within(self.deadlines.reply, RETRIEVING, status).await?;
+        self.messages.note(status.as_ref().err());
+        if let Err(refused) = status {
             return Ok(Retrieval::Refused(refused));
         }
         *begun = true;
@@ -189,8 +216,9 @@ impl Session {
     /// TOP n 0 for each of `numbers`, and what `see` makes of the header: of its first [`IN_MEMORY`] octets, and no
     /// more than one header is in memory at a time.
     ///
-    /// A server that refuses the first of them in a row does not know TOP, whatever it announces: commands that go one at a
-    /// time go no further, as Exchange hangs up at the tenth that it refuses. From then on [`Session::capabilities`] has no TOP.
+    /// A server that refuses all of them, not just for now, and has never answered one does not know TOP, whatever it
+    /// announces: from then on [`Session::capabilities`] has no TOP. Commands that go one at a time go no further than a few
+    /// refusals, as Exchange hangs up at the tenth; what was not asked for counts as refused in the same words.
     ///
     /// # Errors
     /// The end of the session; [`Error::TooLong`] beyond `max_size`.
@@ -202,30 +230,33 @@ impl Session {
         self.channel.begin(READING_HEADERS)?;
         let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
         let mut seen = Vec::with_capacity(numbers.len());
-        let mut knows_top = false;
         while seen.len() < numbers.len() {
+            let is_unknown = seen.len() >= TOPS_REFUSED && !self.headers.has_answered();
             if let Some(Err(refused)) = seen.last()
-                && !knows_top
-                && seen.len() >= TOPS_REFUSED
+                && (is_unknown || self.headers.is_over())
                 && window.is_idle()
             {
                 let refused = Refused::clone(refused);
-                self.capabilities.top = false;
                 seen.resize_with(numbers.len(), || Err(refused.clone()));
                 break;
             }
             self.keep_busy(&mut window).await?;
             let header = self.read_header().await?;
             window.answered();
-            knows_top |= header.is_ok();
             seen.push(header.map(|header| see(&header)));
+        }
+        let for_good = |header: &Result<T, Refused>| matches!(header, Err(refused) if !refused.is_passing());
+        if !seen.is_empty() && !self.headers.has_answered() && seen.iter().all(for_good) {
+            self.capabilities.top = false;
         }
         Ok(seen)
     }
 
     async fn read_header(&mut self) -> Result<Result<Vec<u8>, Refused>, Error> {
         let status = self.channel.status("TOP", READING_HEADERS);
-        if let Err(refused) = within(self.deadlines.reply, READING_HEADERS, status).await? {
+        let status = within(self.deadlines.reply, READING_HEADERS, status).await?;
+        self.headers.note(status.as_ref().err());
+        if let Err(refused) = status {
             return Ok(Err(refused));
         }
         let (mut header, mut octets) = (Vec::new(), 0);

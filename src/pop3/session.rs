@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::channel::Channel;
 use super::error::{Error, Refused};
 use super::opening;
+use super::patience::Patience;
 use super::wire::{ALIKE, Capabilities, LISTING, ROW, Stat, list_row, uidl_row};
 use super::{Deadlines, Settings};
 use crate::auth::Proof;
@@ -20,6 +21,9 @@ pub struct Session {
     pub(super) channel: Channel,
     pub(super) capabilities: Capabilities,
     pipelining: bool,
+    /// For RETR, and for TOP.
+    pub(super) messages: Patience,
+    pub(super) headers: Patience,
     pub(super) max_size: u64,
     pub(super) deadlines: Deadlines,
 }
@@ -75,6 +79,8 @@ impl Session {
             channel,
             pipelining: capabilities.pipelining && !quirks.no_pipelining,
             capabilities,
+            messages: Patience::default(),
+            headers: Patience::default(),
             max_size: settings.max_size,
             deadlines: settings.deadlines,
         })

@@ -619,3 +619,26 @@ fn who_wants_only_new_mail_and_deletes_it_gets_no_old_mail() {
         assert_eq!(world.pop3.mailbox().messages.len(), 12, "and of the old nothing is deleted");
     });
 }
+
+/// Nobody wants these messages, and RETR of them is refused for now.
+#[test]
+fn a_throttled_slice_is_uncovered_later() {
+    alone(async || {
+        let mut world = sliced(Plan { account: "leave_copy = false\nimport = \"new\"", ..TO_APP }).await;
+        world.pop3.mailbox().ways.shows_at_a_time = Some(2);
+        world.pop3.mailbox().ways.refuses = Some(("RETR", "-ERR Request is throttled."));
+        let late = received(12, TimeDelta::days(-365));
+        world.put("u12", &late);
+        for _ in 0..5 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(6));
+        }
+        assert_eq!(world.count("SELECT max(refused) FROM messages").await, 0);
+        world.pop3.mailbox().ways.refuses = None;
+        for _ in 0..4 {
+            world.poll().await.unwrap();
+            world.later(TimeDelta::hours(6));
+        }
+        assert_eq!(world.app.taken(), [late]);
+    });
+}

@@ -199,6 +199,79 @@ async fn reads_headers_and_keeps_the_session_alive() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_every_top_and_has_answered_none_does_not_know_it() {
+    const HEADER: &str = "+OK\nS: Subject: x\nS: \nS: .";
+    let (no, later) = ("-ERR what?", "-ERR try again later");
+    for (capabilities, calls, knows) in [
+        ("TOP", vec![(2, vec![no; 2])], false),
+        ("TOP", vec![(9, vec![no; 3])], false),
+        ("TOP", vec![(9, vec![later; 2])], true),
+        ("TOP", vec![(2, vec![no, later])], true),
+        ("TOP", vec![(1, vec![HEADER]), (5, vec![no; 5])], true),
+        ("TOP", vec![(1, vec![HEADER]), (9, vec![later; 2]), (1, vec![later])], true),
+        ("PIPELINING TOP", vec![(2, vec![no; 2])], false),
+        ("PIPELINING TOP", vec![(20, vec![no; 20])], false),
+        ("PIPELINING TOP", vec![(20, vec![later; 20])], true),
+        ("PIPELINING TOP", vec![(2, vec![no, HEADER]), (20, vec![no; 20])], true),
+    ] {
+        let mut dialog = String::new();
+        for (_, answers) in &calls {
+            let asked = (1..=answers.len()).map(|n| format!("C: TOP {n} 0\n"));
+            let answered = answers.iter().map(|answer| format!("S: {answer}\n"));
+            if capabilities == "TOP" {
+                dialog.extend(asked.zip(answered).map(|(asked, answered)| asked + &answered));
+            } else {
+                dialog.extend(asked.chain(answered));
+            }
+        }
+        let (peer, mut session) = session(capabilities, &dialog).await;
+        for (count, answers) in &calls {
+            let headers = session.top(&(1..=*count).collect::<Vec<_>>(), |_| ()).await.unwrap();
+            assert_eq!(headers.len(), *count as usize, "{calls:?}");
+            assert_eq!(session.withholds_headers(), answers.ends_with(&[later]), "{calls:?}");
+        }
+        assert_eq!(session.capabilities().top, knows, "{calls:?}");
+        drop(session);
+        peer.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hands_out_nothing_now_is_asked_for_no_more() {
+    let dialog = "
+        C: RETR 1
+        S: +OK
+        S: a
+        S: .
+        C: RETR 2
+        S: -ERR try again later
+        C: RETR 3
+        S: -ERR try again later
+        C: NOOP
+        S: +OK";
+    let (peer, mut session) = session("TOP", dialog).await;
+    let retrieved = session.retrieve(&[1, 2, 3, 4], &std::env::temp_dir()).await;
+    assert!(retrieved.error.is_none() && retrieved.messages.len() == 3, "{retrieved:?}");
+    assert!(session.withholds_messages() && session.hands_out_nothing());
+    assert!(session.retrieve(&[4], &std::env::temp_dir()).await.messages.is_empty());
+    assert!(session.discard(&[4]).await.came.is_empty());
+    session.noop().await.unwrap();
+    drop(session);
+    peer.finish().await;
+
+    let (peer, mut session) = super::session(
+        "PIPELINING",
+        "C: RETR 1\nC: RETR 2\nC: RETR 3\nS: -ERR try again later\nS: -ERR try again later\nS: +OK\nS: a\nS: .",
+    )
+    .await;
+    let retrieved = session.retrieve(&[1, 2, 3], &std::env::temp_dir()).await;
+    assert!(retrieved.error.is_none() && retrieved.messages.len() == 3, "{retrieved:?}");
+    assert!(!session.withholds_messages(), "the third was handed out");
+    drop(session);
+    peer.finish().await;
+}
+
+#[tokio::test]
 async fn a_server_that_knows_no_crlf_is_understood() {
     let dialog = "
         S~ +OK\\n

@@ -121,12 +121,10 @@ fn a_server_that_asks_for_patience_gets_it() {
                 for failures in 1..=5 {
                     let summary = world.poll().await.unwrap();
                     assert_eq!((summary.delivered, summary.parked), (0, 0), "{place}: {summary:?}");
-                    if command != "RETR" {
-                        let (_, text) = summary.error.unwrap();
-                        assert!(!text.contains("UIDL,") && !text.contains("check `user`"), "{place}: {text}");
-                        let least = (60 << (failures - 1)).max(EVERY);
-                        assert!(rest(&world).await >= least, "{place}: {} s", rest(&world).await);
-                    }
+                    let (_, text) = summary.error.unwrap();
+                    assert!(!text.contains("UIDL,") && !text.contains("check `user`"), "{place}: {text}");
+                    let least = (60 << (failures - 1)).max(EVERY);
+                    assert!(rest(&world).await >= least, "{place}: {} s", rest(&world).await);
                     world.later(TimeDelta::hours(6));
                 }
                 assert_eq!(world.count("SELECT refused_logins FROM accounts").await, 0, "{place}");
@@ -135,6 +133,178 @@ fn a_server_that_asks_for_patience_gets_it() {
                 assert_eq!(world.poll().await.unwrap().delivered, 1, "{place}");
             });
         }
+    }
+}
+
+const LATER: &str = "-ERR Request is throttled. Suggested Backoff Time: 299609 milliseconds";
+
+/// With commands one at a time, and many at a time.
+const BOTH: [&[&str]; 2] = [&["TOP", "UIDL", "USER"], &["TOP", "UIDL", "USER", "PIPELINING"]];
+
+/// Exchange hangs up at the tenth refusal, but who lets many commands be sent at once cannot.
+fn way(capabilities: &'static [&'static str]) -> Ways {
+    let patience = Some(10).filter(|_| !capabilities.contains(&"PIPELINING"));
+    Ways { capabilities, patience, ..Ways::default() }
+}
+
+const ONLY_NEW: Plan = Plan { account: "import = \"new\"", ..TO_APP };
+
+#[test]
+fn headers_that_are_refused_for_now_make_no_mail_old_or_new() {
+    for (capabilities, old, new) in
+        BOTH.into_iter().flat_map(|ways| [(ways, 45, 2), (ways, 1, 1), (ways, 1, 0), (ways, 0, 1)])
+    {
+        alone(async move || {
+            let mut world = World::new(ONLY_NEW).await;
+            for n in 0..old {
+                world.put(&format!("u{n}"), &message(n));
+            }
+            for n in old..old + new {
+                world.put(&format!("u{n}"), &received(n, TimeDelta::days(-3650)));
+            }
+            world.pop3.mailbox().ways = Ways { refuses: Some(("TOP", LATER)), ..way(capabilities) };
+            for _ in 0..5 {
+                let summary = world.poll().await.unwrap();
+                assert!(summary.error.unwrap().1.contains("TOP was refused"), "{old} {new}");
+                assert_eq!(world.count("SELECT count(*) FROM messages").await, 0, "{old} {new}");
+                world.later(TimeDelta::hours(6));
+            }
+            assert_eq!(world.pop3.mailbox().hung_up, 0);
+            world.pop3.mailbox().ways = way(capabilities);
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.error, summary.delivered), (None, new as u64), "{old} {new}");
+        });
+    }
+}
+
+#[test]
+fn a_header_that_is_always_refused_for_now_holds_up_no_other_mail_for_ever() {
+    for capabilities in BOTH {
+        alone(async move || {
+            let mut world = World::new(ONLY_NEW).await;
+            for n in 0..45 {
+                let broken: &[u8] = if n == 40 { b"Broken\r\n" } else { b"" };
+                world.put(&format!("u{n}"), &[&message(n), broken].concat());
+            }
+            let new = received(45, TimeDelta::days(-3650));
+            world.put("u45", &new);
+            world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..way(capabilities) };
+            for failures in 1..=4 {
+                let summary = world.poll().await.unwrap();
+                assert_eq!(summary.error.is_some(), failures <= 3, "{failures}");
+                world.later(TimeDelta::hours(6));
+            }
+            assert_eq!(world.app.taken(), [new]);
+        });
+    }
+}
+
+#[test]
+fn who_does_not_know_top_brings_no_old_mail() {
+    for (capabilities, old) in BOTH.into_iter().flat_map(|ways| [1, 2, 3, 20, 45].map(|old| (ways, old))) {
+        alone(async move || {
+            let mut world = World::new(ONLY_NEW).await;
+            world.pop3.mailbox().ways =
+                Ways { refuses: Some(("TOP", "-ERR Protocol error. 19")), ..way(capabilities) };
+            for n in 0..old {
+                world.put(&format!("u{n}"), &message(n));
+            }
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.error, summary.delivered), (None, 0), "{old} {capabilities:?}");
+            world.put("new", &message(old));
+            go_on(&world).await;
+            assert_eq!(world.poll().await.unwrap().delivered, 1, "{old} {capabilities:?}");
+        });
+    }
+}
+
+const REFUSED: &str = "SELECT max(refused) FROM messages";
+const PARKED: &str = "SELECT count(*) FROM deliveries WHERE state = 'parked'";
+
+#[test]
+fn mail_of_a_throttled_account_waits_as_long_as_it_takes() {
+    for (capabilities, mails) in BOTH.into_iter().flat_map(|ways| [(ways, 1), (ways, 45)]) {
+        alone(async move || {
+            let mut world = World::new(Plan { account: "leave_copy = false", ..TO_APP }).await;
+            world.put("first", &message(100));
+            world.pop3.mailbox().ways = way(capabilities);
+            assert_eq!(world.poll().await.unwrap().delivered, 1);
+            for n in 0..mails {
+                world.put(&format!("u{n}"), &message(n));
+            }
+            world.pop3.mailbox().ways.refuses = Some(("RETR", LATER));
+            for _ in 0..120 {
+                world.later(TimeDelta::hours(6));
+                let (_, text) = world.poll().await.unwrap().error.unwrap();
+                assert!(text.contains("RETR was refused"), "{text}");
+            }
+            assert_eq!((world.count(REFUSED).await, world.count(PARKED).await), (0, 0));
+            if capabilities == BOTH[0] {
+                assert_eq!(world.pop3.mailbox().refusals, mails.min(2), "it is left in peace");
+            }
+            world.pop3.mailbox().ways.refuses = None;
+            world.later(TimeDelta::hours(6));
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.error, summary.delivered), (None, mails as u64));
+            world.pop3.at_rest().await;
+            assert!(world.pop3.mailbox().messages.is_empty());
+        });
+    }
+}
+
+/// It comes first, alone, as a large one goes alone, or last: what else there is comes at each poll.
+#[test]
+fn a_message_that_is_always_refused_for_now_holds_up_no_other() {
+    let sizes = [None, Some(9 << 20)];
+    for (capabilities, size, before) in BOTH
+        .into_iter()
+        .flat_map(|ways| sizes.map(|size| (ways, size)))
+        .flat_map(|(ways, size)| [0, 3].map(|before| (ways, size, before)))
+    {
+        alone(async move || {
+            let mut world = World::new(Plan { account: "leave_copy = false", ..TO_APP }).await;
+            world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..way(capabilities) };
+            for n in 0..before {
+                world.put(&format!("u{n}"), &message(n));
+            }
+            world.put("broken", &[&message(1000)[..], b"Broken\r\n"].concat());
+            world.pop3.mailbox().messages[before].size = size;
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.delivered, summary.error.is_some()), (before as u64, before == 0));
+            for n in before..before + 40 {
+                world.put(&format!("u{n}"), &message(n));
+                world.later(TimeDelta::days(1));
+                let summary = world.poll().await.unwrap();
+                assert_eq!((summary.error, summary.delivered), (None, 1), "{n} {size:?}");
+            }
+            assert_eq!((world.count(PARKED).await, world.pop3.mailbox().hung_up), (1, 0));
+            world.pop3.at_rest().await;
+            assert_eq!(world.pop3.mailbox().messages.len(), 1, "what came is deleted");
+        });
+    }
+}
+
+#[test]
+fn what_was_refused_for_now_comes_in_turn() {
+    for capabilities in BOTH {
+        alone(async move || {
+            let mut world = World::new(TO_APP).await;
+            for n in 0..12 {
+                let broken: &[u8] = if n < 3 { b"Broken\r\n" } else { b"" };
+                world.put(&format!("u{n}"), &[&message(n), broken].concat());
+            }
+            world.pop3.mailbox().ways = Ways { refuses: Some(("RETR", LATER)), ..way(capabilities) };
+            for _ in 0..10 {
+                world.poll().await.unwrap();
+                world.later(TimeDelta::hours(6));
+            }
+            world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..way(capabilities) };
+            for _ in 0..3 {
+                world.poll().await.unwrap();
+                world.later(TimeDelta::hours(6));
+            }
+            assert_eq!(world.app.taken().len(), 9, "three that cannot be had hold up none");
+        });
     }
 }
 
