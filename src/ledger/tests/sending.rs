@@ -524,7 +524,7 @@ async fn what_a_person_gave_up_holds_nothing_up() {
 /// As if it were given up: the config sends it elsewhere by now.
 #[tokio::test]
 async fn what_goes_elsewhere_by_now_holds_nothing_up() {
-    let (mut house, first, other) = one_after_another(Some(busy(None))).await;
+    let (house, first, other) = one_after_another(Some(busy(None))).await;
     assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
     house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
     house.ledger.not_routed(vec![first.deliveries[0].id], house.now).await.unwrap();
