@@ -23,8 +23,9 @@ use crate::servers::pop3::Pop3;
 use certificates::{Authorities, Case};
 use peers::{Backend, KINDS, Kind, Seen, TlsPeer};
 
-/// The most memory that a run may hold, in KiB.
-const MOST_MEMORY: u64 = 64 << 10;
+/// The most memory that a run may hold, in KiB. Of a program that is not optimised the code alone takes 27 MiB of it: the
+/// release build, which tests/soak measures, has to do with less.
+const MOST_MEMORY: u64 = if cfg!(debug_assertions) { 68 << 10 } else { 64 << 10 };
 
 const PASSWORD: &str = "open-sesame-7263";
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
