@@ -53,8 +53,8 @@ pub struct DueDelivery {
 
 impl Ledger {
     /// The messages of the latest listing with deliveries that may go now: new ones in the server's order,
-    /// and for every three of them one that is tried again (see [`Ledger::withheld`]). A destination that is failing or paused gets one
-    /// message for all accounts, and the next one only after that is settled or its poll recorded.
+    /// and for every three of them one that is tried again (see [`Ledger::withheld`]). A destination that is failing or
+    /// paused gets one message for all accounts, and the next one only after that is settled or its poll recorded.
     pub async fn due(&self, ask: &Ask, now: DateTime<Utc>) -> Result<Vec<Due>, Error> {
         let ask = ask.clone();
         self.write(Outlives::Process, move |connection| {

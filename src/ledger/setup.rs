@@ -159,6 +159,9 @@ async fn configure_destination(
         .bind(&destination.mailbox)
         .execute(&mut *connection)
         .await?;
+    if destination.mailbox.is_none() {
+        return Ok(());
+    }
     // What was sent there before anybody could tell which mailbox that is: an index leads to each.
     for what in ["kept_as", "unanswered"] {
         let sql = format!(
