@@ -322,8 +322,18 @@ impl Poll<'_> {
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let mailbox = self.list(&mut session, &past, view).await?;
         self.listed = true;
-        let portion = self.carry(&mut session, &mailbox).await?;
+        let carried = self.carry(&mut session, &mailbox).await;
+        if let Err(Failure::Ledger(error)) = carried {
+            return Err(error.into());
+        }
         let withheld = self.judge_refusals(&session).await?;
+        let portion = match (carried, &withheld) {
+            // It has hung up behind its refusal, which says more.
+            (Err(Failure::Account(error)), Some(refused)) if error.class() == pop3::Class::Network => {
+                return Err(pop3::Error::Refused(refused.clone()).into());
+            }
+            (carried, _) => carried?,
+        };
         self.delete_overdue(&mut session, &mailbox).await?;
         let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {
@@ -555,8 +565,12 @@ impl Poll<'_> {
             session.confirm_last(&mut outcome).await;
         }
         let (mut not_arrived, mut withheld) = (Vec::new(), Vec::new());
+        let was_refused =
+            matches!(outcome.messages.last(), Some((_, Retrieval::Refused(last))) if last.is_passing());
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
+            // Behind such a refusal the server hangs up on whoever asked, whatever is asked for next.
+            && !was_refused
         {
             // What a server had still to send is lost with the connection, so that it may have been at a later one.
             if outcome.messages.is_empty() && !outcome.begun && items.len() > 1 {

@@ -164,6 +164,8 @@ pub enum Trouble {
     Refused,
     /// Another session has the mailbox open (IN-USE, RFC 2449 section 8.1.2).
     InUse,
+    /// After the login the server refused to go on, and said that this will pass.
+    Withheld,
     /// The server wants this long between two logins (LOGIN-DELAY, RFC 2449 section 8.1.1).
     LoginDelay(Duration),
     Network,
@@ -186,7 +188,7 @@ pub fn back_off(trouble: Trouble, failures_in_a_row: u32, regular: Duration, jit
     };
     let wait = match trouble {
         Trouble::Refused => minutes(60),
-        Trouble::InUse => doubling(minutes(1), minutes(10)),
+        Trouble::InUse | Trouble::Withheld => doubling(minutes(1), minutes(10)),
         Trouble::LoginDelay(delay) => delay.min(LONGEST_BACK_OFF),
         Trouble::Network => doubling(minutes(1), LONGEST_BACK_OFF),
         Trouble::Certificate => doubling(minutes(15), LONGEST_BACK_OFF),

@@ -30,8 +30,9 @@ impl Deletion {
 }
 
 impl Ledger {
-    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before,
-    /// in vain, come last, and after a day only once a day.
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those that could not be compared come
+    /// after the others, so that they hold up none; those whose DELE was sent before, in vain, come last, and after a day
+    /// only once a day.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -62,7 +63,7 @@ impl Ledger {
                             + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
                     FROM deliveries d WHERE d.message = m.id
                 )
-            ORDER BY m.deleted_at IS NOT NULL, m.id LIMIT $4";
+            ORDER BY m.deleted_at IS NOT NULL, m.refused, m.id LIMIT $4";
         let rows: Vec<DeletionRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(age)

@@ -567,7 +567,7 @@ async fn not_retrieved(
     put_off(connection, id, reason, wait, now).await
 }
 
-/// What is due of a message waits, or is parked.
+/// What is to be sent now of a message waits, or all of it is parked. What waits for its time goes on doing so.
 async fn put_off(
     connection: &mut SqliteConnection,
     id: MessageId,
@@ -575,7 +575,8 @@ async fn put_off(
     wait: Option<Duration>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Settled>> {
-    let waiting = waiting(connection, id).await?;
+    let until = wait.map(|_| now);
+    let waiting = waiting(connection, id, until).await?;
     for delivery in &waiting {
         wait_or_park(connection, *delivery, reason, wait, None, now).await?;
     }
@@ -602,7 +603,7 @@ async fn skip(
     id: MessageId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Settled>> {
-    let waiting = waiting(connection, id).await?;
+    let waiting = waiting(connection, id, None).await?;
     let sql = "
         UPDATE deliveries SET state = 'skipped', since = $2, retry_at = NULL
         WHERE id IN (SELECT value FROM json_each($1))";
@@ -611,9 +612,16 @@ async fn skip(
     settled(connection, &waiting).await
 }
 
-async fn waiting(connection: &mut SqliteConnection, id: MessageId) -> sqlx::Result<Vec<DeliveryId>> {
-    let sql = "SELECT id FROM deliveries WHERE message = $1 AND state IN ('due', 'deferred')";
-    sqlx::query_scalar(sql).bind(id).fetch_all(connection).await
+/// What waits of a message, for no longer than `until`.
+async fn waiting(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    until: Option<DateTime<Utc>>,
+) -> sqlx::Result<Vec<DeliveryId>> {
+    let sql = "
+        SELECT id FROM deliveries
+        WHERE message = $1 AND (state = 'due' OR state = 'deferred' AND ($2 IS NULL OR retry_at <= $2))";
+    sqlx::query_scalar(sql).bind(id).bind(until.map(unix)).fetch_all(connection).await
 }
 
 #[derive(FromRow)]

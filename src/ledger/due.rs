@@ -148,7 +148,7 @@ struct Probe {
 }
 
 /// For each destination that has yet to be tried: another message each time, the smallest untried first. One that waits for
-/// another shows nothing.
+/// another shows nothing, and what was withheld may never come so far: it is chosen last, and in turn.
 async fn choose_probes(
     connection: &mut SqliteConnection,
     account: i64,
@@ -163,7 +163,8 @@ async fn choose_probes(
             WHERE d.account = $1 AND d.destination = $2 AND m.last_listing IS NULL AND m.opened = 0
                 AND (d.state = 'due' OR (d.state = 'deferred'
                     AND (d.retry_at <= $3 OR $4) AND coalesce(d.asked_until, 0) <= $3 AND d.waits_for IS NULL))
-            ORDER BY d.probes, coalesce(m.size, m.octets), d.id LIMIT 1";
+            ORDER BY CASE WHEN d.state = 'deferred' AND d.retry_at <= d.since THEN d.retry_at ELSE 0 END,
+                d.probes, coalesce(m.size, m.octets), d.id LIMIT 1";
         let probe: Option<Probe> = sqlx::query_as(sql)
             .bind(account)
             .bind(destination)

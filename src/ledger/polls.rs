@@ -298,8 +298,8 @@ async fn note_outcome(
             last_mail_at = CASE WHEN $5 > 0 THEN $4 ELSE last_mail_at END,
             no_pipelining = coalesce($6, no_pipelining),
             last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
-            failing_since = CASE WHEN $7 <> '' THEN coalesce(failing_since, $4) END,
-            failures = CASE WHEN $7 <> '' THEN failures + 1 ELSE 0 END,
+            failing_since = CASE WHEN $7 = '' THEN NULL WHEN $10 > 0 THEN $4 ELSE coalesce(failing_since, $4) END,
+            failures = CASE WHEN $7 = '' THEN 0 WHEN $10 > 0 THEN 1 ELSE failures + 1 END,
             refused_logins = CASE WHEN $9 THEN refused_logins + 1 ELSE 0 END,
             error_class = $7,
             error_text = $8
@@ -314,6 +314,7 @@ async fn note_outcome(
         .bind(class)
         .bind(text)
         .bind(record.login_refused)
+        .bind(int(record.delivered))
         .execute(connection)
         .await?;
     Ok(())

@@ -140,8 +140,9 @@ impl Ledger {
         Ok(RestOfSlice { settled: settled.map(Shown::from).collect(), is_not_all })
     }
 
-    /// These could not be retrieved, although nobody waits for them: after three sessions nobody tries any more.
-    pub async fn not_uncovered(&self, ids: &[MessageId]) -> Result<(), Error> {
+    /// These could not be retrieved, although nobody waits for them: others come before them, and after three sessions nobody
+    /// tries any more to see what is behind them.
+    pub async fn not_handed_out(&self, ids: &[MessageId]) -> Result<(), Error> {
         let ids = list(ids.iter().copied());
         let sql = "
             UPDATE messages SET refused = refused + 1 WHERE id IN (SELECT value FROM json_each($1))";

@@ -69,7 +69,8 @@ impl Poll<'_> {
             None => login_delay,
             Some(trouble) => {
                 let regular = (regular - now).to_std().unwrap_or_default();
-                let failures = past.failures_in_a_row + 1;
+                // Whoever brings mail each time fails anew.
+                let failures = if self.summary.delivered > 0 { 1 } else { past.failures_in_a_row + 1 };
                 schedule::back_off(trouble, failures, regular, fastrand::f64()).max(login_delay)
             }
         };
@@ -146,6 +147,7 @@ fn trouble(error: &pop3::Error) -> Trouble {
     match (error, error.class()) {
         (pop3::Error::LoginDelay { delay, .. }, _) => Trouble::LoginDelay(delay.unwrap_or(LOGIN_DELAY)),
         (pop3::Error::InUse { .. }, _) => Trouble::InUse,
+        (pop3::Error::Refused(refused), _) if refused.is_passing() => Trouble::Withheld,
         (_, pop3::Class::Login) => Trouble::Refused,
         (_, pop3::Class::Trust) => Trouble::Certificate,
         (_, pop3::Class::Network | pop3::Class::Busy) => Trouble::Network,

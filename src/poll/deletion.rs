@@ -40,7 +40,11 @@ impl Poll<'_> {
         let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
         let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
         let max_size = self.account.pop3.max_size;
+        let mut refused = Vec::new();
         for (number, deletion) in doubtful {
+            if session.hands_out_nothing() {
+                break;
+            }
             // It would end the session, and with it all deletions.
             if deletion.size.is_some_and(|size| size > max_size) {
                 debug!(account = %self.account.name, number, "too large to be compared, so it stays");
@@ -52,8 +56,14 @@ impl Poll<'_> {
                     let new = ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
                     self.handled.push((new, number));
                 }
-                None => debug!(account = %self.account.name, number, "cannot be compared, so it stays"),
+                None => {
+                    debug!(account = %self.account.name, number, "cannot be compared, so it stays");
+                    refused.push(deletion.id);
+                }
             }
+        }
+        if !refused.is_empty() {
+            ledger.not_handed_out(&refused).await?;
         }
         self.handled.extend(&same);
         self.delete(session, &same).await

@@ -118,6 +118,9 @@ impl Poll<'_> {
 /// So many older messages in a row end the search, which begins with the newest.
 const OLDER_IN_A_ROW: usize = 20;
 
+/// So many messages in a row that are all damaged on the server's disk are less likely than a server that shows none now.
+const WITHHELD_IN_A_ROW: usize = 20;
+
 /// How many headers are asked for at a time.
 const AT_A_TIME: usize = 20;
 
@@ -129,7 +132,7 @@ const IN_VAIN: u32 = 3;
 ///
 /// # Errors
 /// [`pop3::Error::Refused`] where a refusal will pass, so that the date can be had later: any, or, if not `is_strict`, where
-/// the server refuses everything now.
+/// the server has shown none at all, or refuses one after the other.
 async fn dated_after(
     session: &mut Session,
     listing: &Listing,
@@ -137,10 +140,11 @@ async fn dated_after(
     is_strict: bool,
 ) -> Result<Option<Vec<u32>>, pop3::Error> {
     let mut fresh = Vec::new();
-    let mut older_in_a_row = 0;
+    let (mut older_in_a_row, mut withheld_in_a_row) = (0, 0);
     let mut newest_first = listing.iter().rev().map(|row| row.number);
+    let mut numbers: Vec<u32> = Vec::with_capacity(AT_A_TIME);
     while older_in_a_row < OLDER_IN_A_ROW {
-        let numbers: Vec<u32> = newest_first.by_ref().take(AT_A_TIME).collect();
+        numbers.extend(newest_first.by_ref().take(AT_A_TIME - numbers.len()));
         if numbers.is_empty() {
             break;
         }
@@ -150,20 +154,21 @@ async fn dated_after(
         if !session.capabilities().top {
             return Ok(None);
         }
-        let passing =
-            dates.iter().filter_map(|date| date.as_ref().err()).find(|refused| refused.is_passing());
-        if let Some(refused) = passing
-            && (is_strict || session.withholds_headers())
-        {
-            return Err(refused.clone().into());
-        }
-        for (number, date) in numbers.iter().zip(dates) {
+        for (number, date) in numbers.drain(..dates.len()).zip(dates) {
+            let withheld = date.as_ref().err().filter(|refused| refused.is_passing());
+            withheld_in_a_row = if withheld.is_some() { withheld_in_a_row + 1 } else { 0 };
+            let is_withheld = !session.has_shown_headers() || withheld_in_a_row >= WITHHELD_IN_A_ROW;
+            if let Some(refused) = withheld
+                && (is_strict || is_withheld)
+            {
+                return Err(refused.clone().into());
+            }
             let date = date.ok().flatten();
             if date.is_some_and(|date| date < cut_off) {
                 older_in_a_row += 1;
             } else {
                 older_in_a_row = 0;
-                fresh.push(*number);
+                fresh.push(number);
             }
             if older_in_a_row >= OLDER_IN_A_ROW {
                 break;

@@ -150,7 +150,7 @@ impl Poll<'_> {
         // Refused in such numbers, or just for now, they can be had another day.
         if !refused.is_empty() && refused.len() < MANY_REFUSED && !session.withholds_messages() {
             tried.at_fault = refused.len();
-            self.context.ledger.not_uncovered(&refused).await?;
+            self.context.ledger.not_handed_out(&refused).await?;
         }
         if !listed.is_empty() {
             let (of, came) = (listed.len(), tried.came);
@@ -165,7 +165,7 @@ impl Poll<'_> {
         let ids: Vec<MessageId> = some.iter().map(|(_, shown)| shown.id).collect();
         match ids.get(answers) {
             Some(_) if answers == 0 && ids.len() > 1 => ledger.go_alone(&ids).await?,
-            Some(id) => ledger.not_uncovered(&[*id]).await?,
+            Some(id) => ledger.not_handed_out(&[*id]).await?,
             None => {}
         }
         Ok(())

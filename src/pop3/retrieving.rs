@@ -64,9 +64,9 @@ impl Session {
         self.messages.is_over()
     }
 
-    /// The same as [`Session::withholds_messages`], of TOP.
-    pub fn withholds_headers(&self) -> bool {
-        self.headers.is_asked_for()
+    /// Whether it has answered any TOP with a header.
+    pub fn has_shown_headers(&self) -> bool {
+        self.headers.has_answered()
     }
 
     /// RETR for each of `numbers`, many at a time where the server can.
@@ -218,7 +218,8 @@ impl Session {
     ///
     /// A server that refuses all of them, not just for now, and has never answered one does not know TOP, whatever it
     /// announces: from then on [`Session::capabilities`] has no TOP. Commands that go one at a time go no further than a few
-    /// refusals, as Exchange hangs up at the tenth; what was not asked for counts as refused in the same words.
+    /// refusals, as Exchange hangs up at the tenth: where these were for good, what was not asked for counts as refused in the
+    /// same words; where they will pass, it is missing at the end. Of some numbers at least one is asked for.
     ///
     /// # Errors
     /// The end of the session; [`Error::TooLong`] beyond `max_size`.
@@ -231,14 +232,17 @@ impl Session {
         let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
         let mut seen = Vec::with_capacity(numbers.len());
         while seen.len() < numbers.len() {
-            let is_unknown = seen.len() >= TOPS_REFUSED && !self.headers.has_answered();
             if let Some(Err(refused)) = seen.last()
-                && (is_unknown || self.headers.is_over())
                 && window.is_idle()
             {
-                let refused = Refused::clone(refused);
-                seen.resize_with(numbers.len(), || Err(refused.clone()));
-                break;
+                if self.headers.is_over() {
+                    break;
+                }
+                if seen.len() >= TOPS_REFUSED && !self.headers.has_answered() {
+                    let refused = Refused::clone(refused);
+                    seen.resize_with(numbers.len(), || Err(refused.clone()));
+                    break;
+                }
             }
             self.keep_busy(&mut window).await?;
             let header = self.read_header().await?;

@@ -146,9 +146,10 @@ impl Session {
                 })
                 .await?;
             }
+            // Also where STAT said 0: an empty listing would mean that all messages are gone.
+            Err(refused) if refused.is_passing() => return Err(refused.into()),
             // Some servers have nothing to list and say it this way.
             Err(_) if stat.count == 0 => {}
-            Err(refused) if refused.is_passing() => return Err(refused.into()),
             Err(_) => return Err(Error::NoUidl),
         }
         if let Some(number) = rows.repeated_number() {

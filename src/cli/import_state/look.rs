@@ -57,6 +57,10 @@ async fn read_headers(session: &mut Session, here: &mut SeenHere) -> Result<(), 
     let mut numbers: Vec<u32> = here.keys().copied().collect();
     numbers.sort_unstable();
     let headers = session.top(&numbers, |header| (header_digest(header), received_at(header))).await?;
+    // Without its header the word of the other program could not be kept of any.
+    if let (true, Some(Err(refused))) = (headers.len() < numbers.len(), headers.last()) {
+        return Err(refused.clone().into());
+    }
     for (number, header) in numbers.iter().zip(headers) {
         if let (Some(seen), Ok((header, received))) = (here.get_mut(number), header)
             && !is_later(received, seen.since)

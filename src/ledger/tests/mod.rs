@@ -296,7 +296,7 @@ impl House {
             started: self.now,
             ended: self.now,
             new: 1,
-            delivered: 1,
+            delivered: u64::from(error.is_none()),
             deleted: 0,
             bytes: 42,
             error,

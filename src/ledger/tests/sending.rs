@@ -74,6 +74,29 @@ async fn a_retry_after_of_one_destination_is_obeyed_beside_another() {
 }
 
 #[tokio::test]
+async fn what_the_source_refuses_changes_no_wait_that_a_destination_asked_for() {
+    for parks in [false, true] {
+        let mut house = House::new().await;
+        house.routes = vec!["app", "home"];
+        house.configure().await;
+        let message = identified(&house, 1).await.remove(0);
+        let asked = busy(Some(Duration::from_secs(3600)));
+        let until = house.now + Duration::from_secs(3600);
+        let app = message.deliveries.iter().find(|d| d.destination == destination("app")).unwrap().clone();
+        house.outcome(&app, asked).await;
+        let (id, reason, now) = (message.id, "-ERR".to_owned(), house.now);
+        let settled = match parks {
+            true => house.ledger.park(id, reason, now).await.unwrap(),
+            false => house.ledger.not_retrieved(id, reason, now).await.unwrap(),
+        };
+        assert_eq!(settled.len(), if parks { 2 } else { 1 });
+        assert!(settled.iter().all(|settled| parks || settled.delivery != app.id));
+        let waits = house.value("SELECT coalesce(max(asked_until), 0) FROM deliveries").await;
+        assert_eq!(waits, if parks { 0 } else { until.timestamp() });
+    }
+}
+
+#[tokio::test]
 async fn three_different_messages_refused_in_a_row_are_the_endpoint_s_fault() {
     let mut house = House::new().await;
     house.routes = vec!["app"];
@@ -302,15 +325,25 @@ async fn a_destination_that_was_down_gets_one_message_of_all_accounts() {
 
 #[tokio::test]
 async fn a_probe_that_was_never_sent_is_released_with_its_poll() {
-    let mut house = House::new().await;
-    let messages = identified(&house, 2).await;
-    house.outcome(&messages[0].deliveries[0], unreachable()).await;
-    house.later(5);
-    let chosen = house.due().await.remove(0);
-    house.ledger.not_retrieved(chosen.id, "-ERR".into(), house.now).await.unwrap();
-    assert!(house.due().await.is_empty());
-    house.ledger.record_poll(house.record(None)).await.unwrap();
-    assert_ne!(house.due().await[0].id, chosen.id, "another message is tried");
+    for for_now in [false, true] {
+        let mut house = House::new().await;
+        let messages = identified(&house, 2).await;
+        house.outcome(&messages[1].deliveries[0], unreachable()).await;
+        house.later(5);
+        let chosen = house.due().await.remove(0);
+        assert_eq!(chosen.id, messages[0].id, "the smallest that was not tried");
+        match for_now {
+            true => house.ledger.withheld(vec![(chosen.id, "-ERR".into())], house.now).await.unwrap(),
+            false => house.ledger.not_retrieved(chosen.id, "-ERR".into(), house.now).await.unwrap(),
+        };
+        assert!(house.due().await.is_empty());
+        // What waits for its time is chosen again when that has come; what was withheld, when there is nothing else.
+        for later in if for_now { vec![0, 3600] } else { vec![0] } {
+            house.later(later);
+            house.ledger.record_poll(house.record(None)).await.unwrap();
+            assert_eq!(house.due().await[0].id, messages[1].id, "another message is tried");
+        }
+    }
 }
 
 /// The delivery of a message to a destination.

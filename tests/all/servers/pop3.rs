@@ -86,6 +86,8 @@ pub struct Ways {
     pub refuses: Option<(&'static str, &'static str)>,
     /// Messages that hold this text cannot be had: what RETR and TOP of them are answered with.
     pub withholds: Option<(&'static str, &'static str)>,
+    /// In each session so many messages are handed out, and the next RETR is answered with this, as are all that follow.
+    pub hands_out: Option<(usize, &'static str)>,
     /// It hangs up at the refusal with this number, as Exchange does.
     pub patience: Option<usize>,
     /// Of all that is there, so many are listed, the newest.
@@ -114,6 +116,7 @@ impl Default for Ways {
             hides_late: 0,
             refuses: None,
             withholds: None,
+            hands_out: None,
             patience: None,
             lists_newest: None,
             refuses_slices: false,
@@ -335,6 +338,11 @@ impl Session {
         memchr::memmem::find(&self.messages[at].bytes, text.as_bytes()).map(|_| refusal)
     }
 
+    fn is_enough(&self) -> Option<&'static str> {
+        let (most, refusal) = self.mailbox.lock().unwrap().ways.hands_out?;
+        (self.retrieved.len() >= most).then_some(refusal)
+    }
+
     async fn miss(&mut self) -> Option<()> {
         self.mailbox.lock().unwrap().misses += 1;
         self.refuse("-ERR no such message").await
@@ -346,7 +354,7 @@ impl Session {
         if breaks_at.is_some_and(|uidl| uidl.as_bytes() == self.messages[at].uidl) {
             return None;
         }
-        if let Some(refusal) = self.withheld(at) {
+        if let Some(refusal) = self.withheld(at).or_else(|| self.is_enough()) {
             return self.refuse(refusal).await;
         }
         self.conversation.say("+OK").await?;

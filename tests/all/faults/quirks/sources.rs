@@ -123,7 +123,9 @@ fn a_server_that_asks_for_patience_gets_it() {
                     assert_eq!((summary.delivered, summary.parked), (0, 0), "{place}: {summary:?}");
                     let (_, text) = summary.error.unwrap();
                     assert!(!text.contains("UIDL,") && !text.contains("check `user`"), "{place}: {text}");
-                    let least = (60 << (failures - 1)).max(EVERY);
+                    // Who has let us in is asked again before long.
+                    let longest = if command == "PASS" { 6 * 3600 } else { 600 };
+                    let least = (60 << (failures - 1)).min(longest).max(EVERY);
                     assert!(rest(&world).await >= least, "{place}: {} s", rest(&world).await);
                     world.later(TimeDelta::hours(6));
                 }
@@ -179,22 +181,24 @@ fn headers_that_are_refused_for_now_make_no_mail_old_or_new() {
 
 #[test]
 fn a_header_that_is_always_refused_for_now_holds_up_no_other_mail_for_ever() {
-    for capabilities in BOTH {
+    // One by itself, two side by side, and the two oldest.
+    let broken = [&[40][..], &[40, 41], &[0, 1]];
+    for (capabilities, broken) in BOTH.into_iter().flat_map(|ways| broken.map(|broken| (ways, broken))) {
         alone(async move || {
             let mut world = World::new(ONLY_NEW).await;
-            for n in 0..45 {
-                let broken: &[u8] = if n == 40 { b"Broken\r\n" } else { b"" };
+            for n in 0..if broken[0] == 0 { 2 } else { 45 } {
+                let broken: &[u8] = if broken.contains(&n) { b"Broken\r\n" } else { b"" };
                 world.put(&format!("u{n}"), &[&message(n), broken].concat());
             }
             let new = received(45, TimeDelta::days(-3650));
             world.put("u45", &new);
             world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..way(capabilities) };
-            for failures in 1..=4 {
+            for failures in 1..=5 {
                 let summary = world.poll().await.unwrap();
-                assert_eq!(summary.error.is_some(), failures <= 3, "{failures}");
+                assert!(summary.error.is_some() || failures > 3, "{failures}: a date may be had later");
                 world.later(TimeDelta::hours(6));
             }
-            assert_eq!(world.app.taken(), [new]);
+            assert_eq!(world.app.taken(), [new], "{broken:?}");
         });
     }
 }
@@ -280,6 +284,89 @@ fn a_message_that_is_always_refused_for_now_holds_up_no_other() {
             assert_eq!((world.count(PARKED).await, world.pop3.mailbox().hung_up), (1, 0));
             world.pop3.at_rest().await;
             assert_eq!(world.pop3.mailbox().messages.len(), 1, "what came is deleted");
+        });
+    }
+}
+
+#[test]
+fn a_server_that_refuses_for_now_and_hangs_up_is_not_taken_out_on_other_mail() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        world.put("broken", &[&message(1000)[..], b"Broken\r\n"].concat());
+        for n in 0..5 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        let withholds = Some(("Broken", LATER));
+        world.pop3.mailbox().ways = Ways { withholds, patience: Some(1), ..exchange() };
+        let (_, text) = world.poll().await.unwrap().error.unwrap();
+        assert!(text.contains("RETR was refused"), "the server's words, and not that it hung up: {text}");
+        for _ in 0..2 {
+            go_on(&world).await;
+            world.poll().await.unwrap();
+        }
+        assert_eq!(world.app.taken().len(), 5);
+    });
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        for n in 0..5 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        world.pop3.mailbox().ways = Ways { refuses: Some(("RETR", LATER)), patience: Some(2), ..exchange() };
+        for _ in 0..120 {
+            world.later(TimeDelta::hours(6));
+            let (_, text) = world.poll().await.unwrap().error.unwrap();
+            assert!(text.contains("RETR was refused"), "{text}");
+        }
+        assert_eq!((world.count(REFUSED).await, world.count(PARKED).await), (0, 0));
+    });
+}
+
+#[test]
+fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
+    const NO_TOP: &[&str] = &["UIDL", "USER"];
+    for capabilities in BOTH.into_iter().chain([NO_TOP]) {
+        alone(async move || {
+            let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+            world.pop3.mailbox().ways = way(capabilities);
+            for n in 0..12 {
+                let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
+                world.put(&format!("u{n}"), &[&message(n), broken].concat());
+            }
+            assert_eq!(world.poll().await.unwrap().delivered, 12);
+            world.pop3.mailbox().ways.withholds = Some(("Broken", LATER));
+            world.later(TimeDelta::days(15));
+            for _ in 0..3 {
+                assert_eq!(world.poll().await.unwrap().error, None);
+                world.later(TimeDelta::hours(1));
+            }
+            world.pop3.at_rest().await;
+            assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
+            world.pop3.mailbox().ways.withholds = None;
+            assert_eq!(world.poll().await.unwrap().deleted, 2);
+        });
+    }
+}
+
+/// As Exchange does when a large mailbox is taken over.
+#[test]
+fn who_hands_out_some_messages_a_session_is_asked_for_the_rest_before_long() {
+    for capabilities in BOTH {
+        alone(async move || {
+            let mut world = World::new(TO_APP).await;
+            world.pop3.mailbox().ways = Ways { hands_out: Some((5, LATER)), ..way(capabilities) };
+            for n in 0..45 {
+                world.put(&format!("u{n}"), &message(n));
+            }
+            for poll in 1..9 {
+                let summary = world.poll().await.unwrap();
+                assert_eq!((summary.delivered, summary.error.is_some()), (5, true), "{poll}");
+                assert!(rest(&world).await <= 2 * EVERY, "{poll}: {}", rest(&world).await);
+                let since = world.count("SELECT failing_since FROM accounts").await;
+                assert_eq!(since, now().timestamp(), "it brings mail, so that nobody need be told");
+                go_on(&world).await;
+            }
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.delivered, summary.error), (5, None));
         });
     }
 }
