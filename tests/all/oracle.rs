@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection, FromRow, Row as _, SqliteConnection};
+use tempfile::TempDir;
 
 use crate::world;
 
@@ -66,6 +67,7 @@ impl Evidence {
     /// # Errors
     /// A sentence that names what was broken, and by which message.
     pub async fn judge(&self) -> Result<(), String> {
+        expect_sound(&self.ledger).await?;
         let books = Books::read(&self.ledger).await?;
         let (put, source) = (counted(&self.put), counted(&self.source));
         for arrived in &self.destinations {
@@ -122,14 +124,113 @@ impl Evidence {
 }
 
 impl Books {
+    /// What the ledger says.
+    ///
     /// # Errors
-    /// I5, as a sentence.
+    /// I5, as a sentence: it cannot be read.
     pub async fn read(ledger: &Path) -> Result<Books, String> {
         if !ledger.exists() {
             return Ok(Books::default());
         }
-        let copy = world::folder();
-        let file = copy.path().join("ledger.db");
+        let snapshot = Snapshot::of(ledger)?;
+        Books::of(&snapshot.file).await.map_err(|fault| format!("I5: the ledger cannot be read: {fault}"))
+    }
+
+    async fn of(file: &Path) -> Result<Books, sqlx::Error> {
+        let mut ledger = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await?;
+        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'")
+            .fetch_one(&mut ledger)
+            .await?;
+        if tables == 0 {
+            // It was killed before its first commit.
+            return Ok(Books::default());
+        }
+        let rows = "
+            SELECT m.id, m.uidl, m.content, m.deleted_at IS NOT NULL AS announced, t.name, d.state, d.unverified
+            FROM messages m LEFT JOIN deliveries d ON d.message = m.id LEFT JOIN destinations t ON t.id = d.destination
+            ORDER BY d.id";
+        let rows: Vec<Row> = sqlx::query_as(rows).fetch_all(&mut ledger).await?;
+        ledger.close().await?;
+        Ok(Books::from(rows))
+    }
+}
+
+/// A message and one of its deliveries, if it has any.
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    uidl: Vec<u8>,
+    content: Option<Vec<u8>>,
+    announced: bool,
+    name: Option<String>,
+    state: Option<String>,
+    unverified: Option<bool>,
+}
+
+impl From<Vec<Row>> for Books {
+    fn from(rows: Vec<Row>) -> Books {
+        let (mut books, mut counted) = (Books::default(), BTreeSet::new());
+        for Row { id, uidl, content, announced, name, state, unverified } in rows {
+            let (name, state) = (name.unwrap_or_default(), state.unwrap_or_default());
+            if unverified == Some(true) {
+                *books.unverified.entry(name.clone()).or_default() += 1;
+            }
+            if ["due", "deferred", "parked", "attempting"].contains(&&*state) {
+                books.waiting.push((id, uidl, name.clone()));
+            }
+            let Some(content) = content else { continue };
+            if state == "delivered" {
+                if counted.insert(id) {
+                    *books.delivered.entry(content.clone()).or_default() += 1;
+                }
+                books.delivered_to.entry(name).or_default().insert(content.clone());
+            }
+            if announced {
+                books.announced.insert(content.clone());
+            }
+            books.retrieved.insert(content);
+        }
+        books
+    }
+}
+
+/// I5, but for a ledger that nobody has made yet.
+///
+/// # Errors
+/// What SQLite finds wrong.
+pub async fn expect_sound(ledger: &Path) -> Result<(), String> {
+    if !ledger.exists() {
+        return Ok(());
+    }
+    let snapshot = Snapshot::of(ledger)?;
+    match faults_in(&snapshot.file).await {
+        Ok(faults) if faults.is_empty() => Ok(()),
+        faults => Err(format!("I5: the ledger is damaged: {faults:?}")),
+    }
+}
+
+async fn faults_in(file: &Path) -> Result<Vec<String>, sqlx::Error> {
+    let mut ledger = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await?;
+    let mut faults = Vec::new();
+    for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
+        let rows: Vec<SqliteRow> = sqlx::query(check).fetch_all(&mut ledger).await?;
+        let found = rows.iter().map(|row| row.try_get(0).unwrap_or_default());
+        faults.extend(found.filter(|found: &String| found != "ok"));
+    }
+    ledger.close().await?;
+    Ok(faults)
+}
+
+/// A copy of a ledger whose process may go on, or may have been killed.
+struct Snapshot {
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Snapshot {
+    fn of(ledger: &Path) -> Result<Snapshot, String> {
+        let folder = world::folder();
+        let file = folder.path().join("ledger.db");
         // The log first: whoever closes the ledger meanwhile moves it into the file, and takes it away.
         for end in ["-wal", ""] {
             let from = PathBuf::from(format!("{}{end}", ledger.display()));
@@ -138,74 +239,7 @@ impl Books {
                 _ => {}
             }
         }
-        Books::of(&file).await.map_err(|fault| format!("I5: the ledger cannot be read: {fault}"))
-    }
-
-    async fn of(file: &Path) -> Result<Books, sqlx::Error> {
-        let options = SqliteConnectOptions::new().filename(file);
-        let mut ledger = SqliteConnection::connect_with(&options).await?;
-        for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
-            let rows: Vec<sqlx::sqlite::SqliteRow> = sqlx::query(check).fetch_all(&mut ledger).await?;
-            let found: Vec<String> =
-                rows.iter().map(|row| sqlx::Row::try_get(row, 0).unwrap_or_default()).collect();
-            if !(found.is_empty() || found == ["ok"]) {
-                return Err(sqlx::Error::Protocol(format!("{check}: {found:?}")));
-            }
-        }
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'")
-            .fetch_one(&mut ledger)
-            .await?;
-        if tables == 0 {
-            // It was killed before its first commit.
-            return Ok(Books::default());
-        }
-        let delivered: Vec<(Vec<u8>, i64)> = sqlx::query_as(
-            "SELECT content, count(*) FROM messages WHERE content IS NOT NULL AND id IN \
-             (SELECT message FROM deliveries WHERE state = 'delivered') GROUP BY content",
-        )
-        .fetch_all(&mut ledger)
-        .await?;
-        let each: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT name, content FROM deliveries JOIN messages ON messages.id = message \
-             JOIN destinations ON destinations.id = destination \
-             WHERE deliveries.state = 'delivered' AND content IS NOT NULL",
-        )
-        .fetch_all(&mut ledger)
-        .await?;
-        let mut delivered_to: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
-        for (name, content) in each {
-            delivered_to.entry(name).or_default().insert(content);
-        }
-        let unverified: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT name, count(*) FROM deliveries JOIN destinations ON destinations.id = destination \
-             WHERE unverified = 1 GROUP BY name",
-        )
-        .fetch_all(&mut ledger)
-        .await?;
-        let announced: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT content FROM messages WHERE deleted_at IS NOT NULL AND content IS NOT NULL",
-        )
-        .fetch_all(&mut ledger)
-        .await?;
-        let retrieved = "SELECT content FROM messages WHERE content IS NOT NULL";
-        let retrieved: Vec<Vec<u8>> = sqlx::query_scalar(retrieved).fetch_all(&mut ledger).await?;
-        let waiting = sqlx::query_as(
-            "SELECT messages.id, uidl, name FROM deliveries JOIN messages ON messages.id = message \
-             JOIN destinations ON destinations.id = destination \
-             WHERE deliveries.state IN ('due', 'deferred', 'parked', 'attempting') ORDER BY deliveries.id",
-        )
-        .fetch_all(&mut ledger)
-        .await?;
-        ledger.close().await?;
-        let count = |count: i64| usize::try_from(count).unwrap_or_default();
-        Ok(Books {
-            delivered: delivered.into_iter().map(|(content, n)| (content, count(n))).collect(),
-            delivered_to,
-            unverified: unverified.into_iter().map(|(name, n)| (name, count(n))).collect(),
-            retrieved: retrieved.into_iter().collect(),
-            announced: announced.into_iter().collect(),
-            waiting,
-        })
+        Ok(Snapshot { file, _folder: folder })
     }
 }
 

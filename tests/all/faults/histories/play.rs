@@ -9,7 +9,7 @@ use mailferry::message::DestinationName;
 use super::model::{Both, Fate, Model, Sight, Terms, renumbered};
 use super::step::{Deliver, Keep, Step, What};
 use crate::cable::Fault;
-use crate::oracle::Books;
+use crate::oracle::{Books, expect_sound};
 use crate::servers::{app, imap};
 use crate::world::{self, Link, Plan, World};
 
@@ -119,6 +119,9 @@ impl Play {
                 self.configure(step).await?;
             }
             Step::Retry | Step::GiveUp(_) | Step::Backup | Step::Restore | Step::Lose => {
+                if matches!(step, Step::Restore | Step::Lose) {
+                    expect_sound(&self.world.ledger_file()).await?;
+                }
                 self.person(step).await.map_err(|fault| fault.to_string())?;
             }
             Step::App(..)
@@ -382,7 +385,7 @@ impl Play {
         self.step(Step::Poll).await?;
         self.model.judge_deletions()?;
         self.world.stop().await;
-        Ok(())
+        expect_sound(&self.world.ledger_file()).await
     }
 }
 
