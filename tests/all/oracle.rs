@@ -67,8 +67,13 @@ impl Evidence {
     /// # Errors
     /// A sentence that names what was broken, and by which message.
     pub async fn judge(&self) -> Result<(), String> {
-        expect_sound(&self.ledger).await?;
-        let books = Books::read(&self.ledger).await?;
+        let books = match Snapshot::of(&self.ledger).await? {
+            Some(mut snapshot) => {
+                snapshot.expect_sound().await?;
+                snapshot.books().await?
+            }
+            None => Books::default(),
+        };
         let (put, source) = (counted(&self.put), counted(&self.source));
         for arrived in &self.destinations {
             let there = counted(&arrived.messages);
@@ -124,34 +129,15 @@ impl Evidence {
 }
 
 impl Books {
-    /// What the ledger says.
+    /// What the ledger says; nothing where nobody has made it yet.
     ///
     /// # Errors
     /// I5, as a sentence: it cannot be read.
     pub async fn read(ledger: &Path) -> Result<Books, String> {
-        if !ledger.exists() {
-            return Ok(Books::default());
+        match Snapshot::of(ledger).await? {
+            Some(mut snapshot) => snapshot.books().await,
+            None => Ok(Books::default()),
         }
-        let snapshot = Snapshot::of(ledger)?;
-        Books::of(&snapshot.file).await.map_err(|fault| format!("I5: the ledger cannot be read: {fault}"))
-    }
-
-    async fn of(file: &Path) -> Result<Books, sqlx::Error> {
-        let mut ledger = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await?;
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'")
-            .fetch_one(&mut ledger)
-            .await?;
-        if tables == 0 {
-            // It was killed before its first commit.
-            return Ok(Books::default());
-        }
-        let rows = "
-            SELECT m.id, m.uidl, m.content, m.deleted_at IS NOT NULL AS announced, t.name, d.state, d.unverified
-            FROM messages m LEFT JOIN deliveries d ON d.message = m.id LEFT JOIN destinations t ON t.id = d.destination
-            ORDER BY d.id";
-        let rows: Vec<Row> = sqlx::query_as(rows).fetch_all(&mut ledger).await?;
-        ledger.close().await?;
-        Ok(Books::from(rows))
     }
 }
 
@@ -194,41 +180,28 @@ impl From<Vec<Row>> for Books {
     }
 }
 
-/// I5, but for a ledger that nobody has made yet.
+/// I5; true of a ledger that nobody has made yet.
 ///
 /// # Errors
 /// What SQLite finds wrong.
 pub async fn expect_sound(ledger: &Path) -> Result<(), String> {
-    if !ledger.exists() {
-        return Ok(());
+    match Snapshot::of(ledger).await? {
+        Some(mut snapshot) => snapshot.expect_sound().await,
+        None => Ok(()),
     }
-    let snapshot = Snapshot::of(ledger)?;
-    match faults_in(&snapshot.file).await {
-        Ok(faults) if faults.is_empty() => Ok(()),
-        faults => Err(format!("I5: the ledger is damaged: {faults:?}")),
-    }
-}
-
-async fn faults_in(file: &Path) -> Result<Vec<String>, sqlx::Error> {
-    let mut ledger = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await?;
-    let mut faults = Vec::new();
-    for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
-        let rows: Vec<SqliteRow> = sqlx::query(check).fetch_all(&mut ledger).await?;
-        let found = rows.iter().map(|row| row.try_get(0).unwrap_or_default());
-        faults.extend(found.filter(|found: &String| found != "ok"));
-    }
-    ledger.close().await?;
-    Ok(faults)
 }
 
 /// A copy of a ledger whose process may go on, or may have been killed.
 struct Snapshot {
-    file: PathBuf,
+    ledger: SqliteConnection,
     _folder: TempDir,
 }
 
 impl Snapshot {
-    fn of(ledger: &Path) -> Result<Snapshot, String> {
+    async fn of(ledger: &Path) -> Result<Option<Snapshot>, String> {
+        if !ledger.exists() {
+            return Ok(None);
+        }
         let folder = world::folder();
         let file = folder.path().join("ledger.db");
         // The log first: whoever closes the ledger meanwhile moves it into the file, and takes it away.
@@ -239,8 +212,41 @@ impl Snapshot {
                 _ => {}
             }
         }
-        Ok(Snapshot { file, _folder: folder })
+        let options = SqliteConnectOptions::new().filename(file);
+        let ledger = SqliteConnection::connect_with(&options).await.map_err(unreadable)?;
+        Ok(Some(Snapshot { ledger, _folder: folder }))
     }
+
+    async fn books(&mut self) -> Result<Books, String> {
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'";
+        let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut self.ledger).await.map_err(unreadable)?;
+        if tables == 0 {
+            // It was killed before its first commit.
+            return Ok(Books::default());
+        }
+        let rows = "
+            SELECT m.id, m.uidl, m.content, m.deleted_at IS NOT NULL AS announced, t.name, d.state, d.unverified
+            FROM messages m LEFT JOIN deliveries d ON d.message = m.id LEFT JOIN destinations t ON t.id = d.destination
+            ORDER BY d.id";
+        let rows: Vec<Row> = sqlx::query_as(rows).fetch_all(&mut self.ledger).await.map_err(unreadable)?;
+        Ok(Books::from(rows))
+    }
+
+    async fn expect_sound(&mut self) -> Result<(), String> {
+        for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
+            let rows: Vec<SqliteRow> =
+                sqlx::query(check).fetch_all(&mut self.ledger).await.map_err(unreadable)?;
+            let found: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap_or_default()).collect();
+            if !(found.is_empty() || found == ["ok"]) {
+                return Err(format!("I5: {check}: {found:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(fault: sqlx::Error) -> String {
+    format!("I5: the ledger cannot be read: {fault}")
 }
 
 /// I7: neither the text nor any of the files holds a secret, as it is, in hex, or in base64 at any alignment.
