@@ -271,14 +271,15 @@ async fn without_merged(
     Ok(judged)
 }
 
-/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id.
+/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id. The body is nobody's
+/// where all that is known is a message that differs from what is kept.
 async fn named_for(
     connection: &mut SqliteConnection,
     delivery: DeliveryId,
     id: &str,
 ) -> sqlx::Result<Option<([u8; 32], Option<[u8; 32]>)>> {
     let sql = "
-        SELECT gist, body FROM deliveries
+        SELECT gist, CASE WHEN NOT differs THEN body END FROM deliveries
         WHERE mailbox = (SELECT d.mailbox FROM deliveries d WHERE d.id = $1) AND kept_as = $2 AND gist IS NOT NULL
         ORDER BY differs, since, id LIMIT 1";
     let gist: Option<(Vec<u8>, Option<Vec<u8>>)> =

@@ -12,8 +12,9 @@ use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
+use tracing::warn;
 
-use super::new_sign_in::NewLogin;
+use super::new_sign_in::{NewLogin, NewSignIn};
 use super::sign_ins::{Whom, end_sign_in};
 use super::trial::{Unusable, log_in_account, log_in_changed_home, log_in_destination};
 use super::words::LoginFault;
@@ -227,15 +228,23 @@ pub async fn add(main: &Path, account: AccountDraft, login: NewLogin) -> Result<
 /// Keeps what was signed in for, of what is saved by now.
 async fn keep(main: &Path, whom: &Whom, login: &NewLogin, mut saved: Saved) -> Saved {
     if let NewLogin::SignIn(new) = login
-        && let Err(reason) = new.keep(main, whom).await
+        && let Err(text) = keep_sign_in(main, whom, new).await
     {
-        let command = whom.holder().command();
-        let text =
-            format!("the sign-in could not be kept ({reason}); sign in again: `{command}`, or on the page");
         saved.warnings.push(text);
         saved.wants_sign_in = true;
     }
     saved
+}
+
+/// Keeps a sign-in in the ledger, for what is in the config by now.
+///
+/// # Errors
+/// Why that cannot be, and what to do, in a sentence without its full stop.
+pub async fn keep_sign_in(main: &Path, whom: &Whom, new: &NewSignIn) -> Result<(), String> {
+    let command = whom.holder().command();
+    new.keep(main, whom).await.map_err(|reason| {
+        format!("the sign-in could not be kept ({reason}); sign in again: `{command}`, or on the page")
+    })
 }
 
 fn add_to(config: &Config, account: &AccountDraft, login: &NewLogin) -> Result<Saved, Error> {
@@ -370,17 +379,26 @@ fn write_change(
     end: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let Account { name, file, .. } = before;
-    let Some(password) = password else { return replace_after(file, text.as_bytes(), end) };
+    let Some(password) = password else { return replace_after(file, text.as_bytes(), end).map(drop) };
     let old = own_password(config, file);
     let secret = write_password(config, folder_of(file), &format!("{name}%.password"), password)?;
     let written = draft::with_password_file(text, &as_in_config(config, &secret))
         .map_err(|reason| Error::File { path: file.to_owned(), reason })
         .and_then(|text| replace_after(file, text.as_bytes(), end));
-    let unused = if written.is_ok() { old } else { Some(secret) };
+    remove_unused(&written, old, Some(secret));
+    written.map(drop)
+}
+
+/// Takes away the password that no file names any more, or that none has come to name.
+fn remove_unused(written: &Result<bool, Error>, old: Option<PathBuf>, new: Option<PathBuf>) {
+    let unused = match written {
+        Ok(true) => old,
+        Ok(false) => None,
+        Err(_) => new,
+    };
     if let Some(unused) = unused {
         let _ = std::fs::remove_file(unused);
     }
-    written
 }
 
 /// Takes an account's file away, be it in order or not, and the password that setup wrote beside it, or the tokens of its
@@ -404,7 +422,7 @@ pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
         for path in std::iter::once(&file).chain(&password) {
             std::fs::remove_file(path).map_err(|e| fault(path, "removed", &e))?;
         }
-        sync_folder(folder_of(&file)).map_err(|e| fault(&file, "removed", &e))?;
+        sync_folder(folder_of(&file));
         Ok(file)
     })
     .await
@@ -614,12 +632,9 @@ impl<'a> HomeFile<'a> {
             Some(NewLogin::Password(_)) | None => named.as_deref().map(LoginKey::PasswordIn),
         };
         let written = self.with(key).and_then(|text| replace_after(&self.main, text.as_bytes(), end));
-        let unused = if written.is_ok() { old } else { secret };
-        if let Some(unused) = unused {
-            let _ = std::fs::remove_file(unused);
-        }
+        remove_unused(&written, old, secret);
         let file = self.config.file.clone();
-        written.map(|()| Saved { file, warnings: Vec::new(), wants_sign_in: false })
+        written.map(|_| Saved { file, warnings: Vec::new(), wants_sign_in: false })
     }
 
     fn write_password(&self, password: &SecretString) -> Result<PathBuf, Error> {
@@ -815,17 +830,17 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
 /// Writes a file; one that was there keeps its owner and its mode, a new one can be read by its owner alone. A link is
 /// replaced, and where it leads stays as it is.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    replace_after(path, bytes, || Ok(()))
+    replace_after(path, bytes, || Ok(())).map(drop)
 }
 
 /// As [`replace`], with what has to `end` before it and cannot be brought back: the new file is on disk by then, though not yet in
-/// its place.
-fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+/// its place. Returns whether it will be there after a power cut, too: what only the old file names may go then.
+fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
     let unwritten = |e: io::Error| fault(path, "written", &e);
     let file = beside(path, bytes).map_err(unwritten)?;
     end()?;
     file.persist(path).map_err(|e| unwritten(e.error))?;
-    sync_folder(folder_of(path)).map_err(unwritten)
+    Ok(sync_folder(folder_of(path)))
 }
 
 /// Writes a secret into a file of its own.
@@ -839,7 +854,8 @@ pub(super) fn write_secret(path: &Path, secret: &SecretString) -> io::Result<()>
 /// As [`replace`], but for a file that is not there yet.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     beside(path, bytes)?.persist_noclobber(path)?;
-    sync_folder(folder_of(path))
+    sync_folder(folder_of(path));
+    Ok(())
 }
 
 /// A temporary file in the same folder, on disk.
@@ -866,8 +882,13 @@ fn give(file: &File, like: &Metadata) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Returns whether what was put into the folder is there for good. Where it is not, it is there all the same.
+fn sync_folder(folder: &Path) -> bool {
+    let outcome = File::open(folder).and_then(|folder| folder.sync_all());
+    if let Err(error) = &outcome {
+        warn!(folder = %folder.display(), %error, "what was just written there may be lost if the power fails");
+    }
+    outcome.is_ok()
 }
 
 fn fault(path: &Path, what: &str, error: &io::Error) -> Error {

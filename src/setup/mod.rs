@@ -22,7 +22,7 @@ mod words;
 
 pub use files::{
     Error, OwnHome, Saved, add, add_home, change, change_home, check, check_home, create, delete,
-    must_be_another, must_be_free, own_file, own_home, requests_of,
+    keep_sign_in, must_be_another, must_be_free, own_file, own_home, requests_of,
 };
 pub use new_sign_in::{Door, NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_to};
 pub use retrieval::retrieve;

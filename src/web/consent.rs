@@ -24,7 +24,7 @@ use super::words::{capitalised, shown};
 use super::{Page, Shared};
 use crate::auth::{Address, DeviceCode, DeviceState, SignIn};
 use crate::ledger::Token;
-use crate::message::{AccountName, DestinationName};
+use crate::message::DestinationName;
 use crate::net::is_loopback;
 use crate::setup::{self, NewLogin, Whom};
 
@@ -335,9 +335,9 @@ impl Consents {
         self.lock().remove(&who.key());
     }
 
-    /// The account is another one by now, or gone.
-    pub fn end_of_account(&self, name: &AccountName) {
-        self.end(&Who::Known(Whom::Account(name.clone())));
+    /// What is signed in for is another one by now, or gone.
+    pub fn end_of(&self, whom: Whom) {
+        self.end(&Who::Known(whom));
     }
 
     /// Whether it is still under way, and no other one has begun in its place.
@@ -442,7 +442,7 @@ impl Page {
     async fn go_on(self: &Arc<Page>, consent: &Consent) -> bool {
         // Who is known may be signed in from before.
         let is_done = matches!((&consent.who, &consent.outcome), (Who::New(_), Some(Err(_))))
-            && consent.sign_in.is_done().await;
+            && (consent.sign_in.is_done().await || self.is_let_in(&consent.who));
         if !is_done || !self.consents.take_back(consent) {
             return false;
         }
@@ -534,7 +534,8 @@ impl Page {
                 () = tokio::time::sleep(code.interval) => {}
                 () = self.house.stop.cancelled() => return,
             }
-            if !self.consents.has(&consent) {
+            // Who is signed in by now for another user, say, must not lose that to a late code.
+            if !self.is_as_it_was(&consent).await {
                 return;
             }
             match code.state(&consent.sign_in).await {

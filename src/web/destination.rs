@@ -25,7 +25,7 @@ use crate::ledger::Token;
 use crate::message::{DestinationName, NAME_RULE};
 use crate::setup::{
     self, Config, Door, GmailDraft, HomeDraft, IMAP_PORTS, LoginFault, NewLogin, NewSignIn, NoWay, OwnHome,
-    PeerDraft, Place, Saved, Tls, Told,
+    PeerDraft, Place, Saved, Tls, Told, Whom,
 };
 
 #[derive(Template)]
@@ -416,9 +416,13 @@ impl Task<'_> {
             let none = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "There are no random numbers");
             return Ok(go(&format!("/homes/{}/sign-in", id.ok_or_else(none)?)));
         }
+        let (name, is_let_in) = (home.name.clone(), login.is_some());
         match self.page.save_home(&self.owner, &self.aim, &form.seen, home, login).await? {
-            Ok(Some(saved)) if !saved.warnings.is_empty() => Ok(after_saving(saved)),
-            Ok(_) => Ok(go(&self.aim.next())),
+            Ok(Some(saved)) => {
+                self.page.take_up_home(&self.aim, &name, is_let_in).await?;
+                if saved.warnings.is_empty() { Ok(go(&self.aim.next())) } else { Ok(after_saving(saved)) }
+            }
+            Ok(None) => Ok(go(&self.aim.next())),
             Err(error) => {
                 complaints_of_home(error, &mut complaints);
                 Ok(complain(&self.page(&form, Vec::new(), &complaints)))
@@ -647,17 +651,43 @@ impl Page {
     /// What is wrong, in a sentence without its full stop. What was refused is known no longer.
     pub async fn save_signed_in_home(&self, owner: &Token, id: &str) -> Result<(), String> {
         let gone = "what you had answered is no longer there; begin again";
-        let HomeToBe { home, login, form, aim, .. } = self.homes.get(owner, id).map_err(|_| gone)?;
-        let saved = self.save_home(owner, &aim, &form.seen, home, Some(login.into())).await;
-        let saved = saved.map_err(|refusal| refusal.text().to_owned())?.map_err(|error| match error {
-            setup::Error::LoginFailed { host, reason } => format!("{host}: {}", reason.on_page()),
-            error => error.to_string(),
-        })?;
-        self.homes.change(owner, id, |draft| draft.is_saved = true);
-        match saved.map(|saved| saved.warnings).unwrap_or_default() {
-            warnings if warnings.is_empty() => Ok(()),
-            warnings => Err(warnings.join("; ")),
+        let HomeToBe { home, login, is_saved, form, aim } = self.homes.get(owner, id).map_err(|_| gone)?;
+        let name = home.name.clone();
+        let unkept = if is_saved {
+            // It was what comes after that which failed.
+            self.keep_sign_in(&name, &login).await.err()
+        } else {
+            let saved = self.save_home(owner, &aim, &form.seen, home, Some(login.into())).await;
+            let saved = saved.map_err(|refusal| refusal.text().to_owned())?.map_err(|error| match error {
+                setup::Error::LoginFailed { host, reason } => format!("{host}: {}", reason.on_page()),
+                error => error.to_string(),
+            })?;
+            self.homes.change(owner, id, |draft| draft.is_saved = true);
+            let warnings = saved.map(|saved| saved.warnings).unwrap_or_default();
+            Some(warnings.join("; ")).filter(|text| !text.is_empty())
+        };
+        self.take_up_home(&aim, &name, true).await.map_err(|refusal| refusal.text().to_owned())?;
+        unkept.map_or(Ok(()), Err)
+    }
+
+    /// Where it could not be kept at once.
+    async fn keep_sign_in(&self, name: &DestinationName, new: &NewSignIn) -> Result<(), String> {
+        match new.is_done().await {
+            true => setup::keep_sign_in(&self.house.config, &Whom::Destination(name.clone()), new).await,
+            false => Ok(()),
         }
+    }
+
+    /// Lets a destination be taken up as it is saved, and, where it was changed and has let somebody in, what waits for it be
+    /// tried again.
+    async fn take_up_home(&self, aim: &Aim, name: &DestinationName, is_let_in: bool) -> Result<(), Refusal> {
+        self.take_up().await?;
+        if is_let_in && matches!(aim, Aim::Change) {
+            for request in setup::requests_of(&self.config().await?, name) {
+                self.house.visitor.request(&request, Utc::now()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Logs in, and saves a destination; `None` where it is there already. Without a `login` it is opened as before.
@@ -720,11 +750,10 @@ impl Page {
                 draft.home = Some(home);
             });
         }
-        self.take_up().await?;
         Ok(Ok(Some(saved)))
     }
 
-    /// Saves a destination as it is to be, and has what waits for it tried again.
+    /// Saves a destination as it is to be.
     async fn change_home(
         &self,
         seen: &str,
@@ -739,16 +768,13 @@ impl Page {
         if login.is_none() && after == before.home {
             return Ok(Ok(None));
         }
-        let (name, is_let_in) = (after.name.clone(), login.is_some());
+        let (whom, has_login) = (Whom::Destination(after.name.clone()), login.is_some());
         let saved = match setup::change_home(&config.file, &before, after, login).await {
             Ok(saved) => saved,
             Err(error) => return Ok(Err(error)),
         };
-        self.take_up().await?;
-        if is_let_in {
-            for request in setup::requests_of(&config, &name) {
-                self.house.visitor.request(&request, Utc::now()).await?;
-            }
+        if has_login {
+            self.consents.end_of(whom);
         }
         Ok(Ok(Some(saved)))
     }

@@ -18,7 +18,7 @@ use super::words::counted;
 use super::{Page, Shared};
 use crate::ledger::{Request, outcome_of};
 use crate::message::{ARCHIVE, Import, LeaveCopy};
-use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS};
+use crate::setup::{self, AT_ONCE, Account, AccountDraft, Config, POP3_PORTS, Whom};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -222,9 +222,11 @@ pub async fn change(
         let is_let_in = password.is_some() && !after.paused;
         match setup::change(&config.file, account, after, password).await {
             Ok(saved) => {
+                if saved.wants_sign_in {
+                    page.consents.end_of(Whom::Account(account.name.clone()));
+                }
                 page.take_up().await?;
                 if saved.wants_sign_in {
-                    page.consents.end_of_account(&account.name);
                     return Ok(go(&account_page(&account.name, "sign-in")));
                 }
                 // Whatever is shown of it may be over.
@@ -289,7 +291,7 @@ pub async fn delete(
     let config = page.config().await?;
     let name = account_name(&account)?;
     setup::delete(&config.file, &name).await.map_err(|error| unchanged(&error))?;
-    page.consents.end_of_account(&name);
+    page.consents.end_of(Whom::Account(name.clone()));
     page.take_up().await?;
     if form.forget == "yes" {
         let answer = page.ask(&Request::Forget { account: name }).await?;

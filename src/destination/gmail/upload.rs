@@ -46,11 +46,14 @@ pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Ans
         }
         Err(Fault::SignIn(error)) => Err(Fault::Lost(error.to_string())),
         Err(Fault::NoConnection(why)) => Err(Fault::Lost(why)),
+        Err(Fault::Source(fault)) => {
+            Err(Fault::Lost(format!("an answer was lost, and the message cannot be read back ({fault})")))
+        }
         outcome => outcome,
     }
 }
 
-/// `is_in_doubt` is whether the message may have arrived without an answer that says so.
+/// `is_in_doubt` is whether the message may have arrived without an answer that says so, by any of these uploads.
 async fn upload_in(
     api: &Api,
     begin: &Request,
@@ -64,7 +67,11 @@ async fn upload_in(
             return Ok(begun);
         }
         let session = session(api, &begun).ok_or_else(|| Fault::Lost("no upload was begun for it".into()))?;
-        let answer = upload_to(&session, api, message, is_in_doubt).await?;
+        let mut may_have_come = false;
+        let outcome = upload_to(&session, api, message, &mut may_have_come).await;
+        // What the next upload lacks says nothing of this one.
+        *is_in_doubt |= may_have_come;
+        let answer = outcome?;
         if !answer.is_about_an_upload() {
             return Ok(answer);
         }
@@ -80,11 +87,12 @@ async fn upload_in(
     }
 }
 
+/// `may_have_come` is whether all of it may have arrived by this upload without an answer that says so.
 async fn upload_to(
     session: &Url,
     api: &Api,
     message: &Message,
-    is_in_doubt: &mut bool,
+    may_have_come: &mut bool,
 ) -> Result<Answer, Fault> {
     let (mut at, mut setbacks, mut is_sure) = (0, 0, true);
     // A server that takes a little less than each piece is given twice the time.
@@ -95,10 +103,9 @@ async fn upload_to(
         };
         let outcome = api.send(&request).await;
         let reached = outcome.as_ref().ok().and_then(|answer| reached(answer, message.octets()));
-        match &outcome {
-            Err(Fault::Lost(_)) | Ok(Answer { status: 500.., .. }) => *is_in_doubt = true,
-            // Some of it is missing.
-            Ok(_) if reached.is_some_and(|octets| octets < message.octets()) => *is_in_doubt = false,
+        match (&outcome, reached) {
+            (Err(Fault::Lost(_)) | Ok(Answer { status: 500.., .. }), _) => *may_have_come = true,
+            (Ok(_), Some(octets)) => *may_have_come = octets >= message.octets(),
             _ => {}
         }
         match (&outcome, reached) {

@@ -2,7 +2,7 @@
 //! to uploads and to errors, and what people were answered; see deploy/oauth.md for what of that is uncertain. It is as strict
 //! as it can be: what the documents do not allow is refused, and put on record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -80,8 +80,8 @@ struct Mailbox {
     forgets: usize,
     /// What is said of the last piece of an upload.
     refuses_ends: Option<&'static str>,
-    /// So many answers to pieces of an upload are lost after it is complete: the first, and then it is too much.
-    loses_ends: usize,
+    /// What is answered instead once an upload is complete, one after the other.
+    ends: VecDeque<u16>,
     /// What an upload says of how far it is, which is never farther.
     stands_still: Option<&'static str>,
     /// The message with the first of these subjects has no answer before the second one is there.
@@ -118,7 +118,7 @@ impl Gmail {
             forgets: 0,
             refuses_ends: None,
             stands_still: None,
-            loses_ends: 0,
+            ends: VecDeque::new(),
             holds: None,
             used: Vec::new(),
             quota: 6000,
@@ -182,9 +182,9 @@ impl Gmail {
         self.inside(|mailbox| mailbox.refuses_ends = Some(message));
     }
 
-    /// The next upload ends well, but its answer is lost, and who asks for it is told to come later.
-    pub fn lose_the_end(&self) {
-        self.inside(|mailbox| mailbox.loses_ends = 2);
+    /// The next uploads end well, but these statuses are all that is heard of it.
+    pub fn lose_the_end(&self, statuses: &[u16]) {
+        self.inside(|mailbox| mailbox.ends = statuses.iter().copied().collect());
     }
 
     /// Every upload stays where it is, and says so in a field `Range`.
@@ -527,14 +527,11 @@ impl Call<'_> {
                 },
             };
             mailbox.sessions = session;
-            if mailbox.loses_ends > 0 && answer.status() == StatusCode::OK {
-                mailbox.loses_ends -= 1;
-                return match mailbox.loses_ends {
-                    1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-                    _ => error(429, "rateLimitExceeded", "Too many requests"),
-                };
+            match mailbox.ends.pop_front_if(|_| answer.status() == StatusCode::OK) {
+                Some(429) => error(429, "rateLimitExceeded", "Too many requests"),
+                Some(status) => error(status, "backendError", "Something went wrong"),
+                None => answer,
             }
-            answer
         })
     }
 }
