@@ -144,7 +144,7 @@ pub struct Saved {
 pub fn create(main: &Path) -> Result<(), Error> {
     let main = &absolute(main);
     make_folder(&folder_of(main).join(draft::ACCOUNTS_DIR))?;
-    write_new(main, draft::new_main_file().as_bytes()).map_err(|e| fault(main, "written", &e))
+    write_new(main, draft::new_main_file().as_bytes()).map(drop).map_err(|e| fault(main, "written", &e))
 }
 
 /// # Errors
@@ -754,7 +754,6 @@ fn write_password(
     pattern: &str,
     password: &SecretString,
 ) -> Result<PathBuf, Error> {
-    let line = line_of(password);
     let named = named(config).unwrap_or_default();
     let mut count = 1;
     loop {
@@ -765,7 +764,7 @@ fn write_password(
         if named.contains(&true_path(&path)) {
             continue;
         }
-        match write_new(&path, line.as_bytes()) {
+        match write_secret(&path, password) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             outcome => return outcome.map(|()| path.clone()).map_err(|e| fault(&path, "written", &e)),
         }
@@ -848,14 +847,18 @@ fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Err
 /// # Errors
 /// Also where there is such a file.
 pub(super) fn write_secret(path: &Path, secret: &SecretString) -> io::Result<()> {
-    write_new(path, line_of(secret).as_bytes())
+    if write_new(path, line_of(secret).as_bytes())? {
+        return Ok(());
+    }
+    // What is going to name it would outlive it.
+    let _ = std::fs::remove_file(path);
+    Err(io::Error::other("it might not outlast a power cut"))
 }
 
-/// As [`replace`], but for a file that is not there yet.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// As [`replace_after`], but for a file that is not there yet.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     beside(path, bytes)?.persist_noclobber(path)?;
-    sync_folder(folder_of(path));
-    Ok(())
+    Ok(sync_folder(folder_of(path)))
 }
 
 /// A temporary file in the same folder, on disk.

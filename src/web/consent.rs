@@ -335,7 +335,7 @@ impl Consents {
         self.lock().remove(&who.key());
     }
 
-    /// What is signed in for is another one by now, or gone.
+    /// What is signed in for is another one by now, or gone: a late code must not take the place of a later sign-in.
     pub fn end_of(&self, whom: Whom) {
         self.end(&Who::Known(whom));
     }
@@ -534,8 +534,7 @@ impl Page {
                 () = tokio::time::sleep(code.interval) => {}
                 () = self.house.stop.cancelled() => return,
             }
-            // Who is signed in by now for another user, say, must not lose that to a late code.
-            if !self.is_as_it_was(&consent).await {
+            if !self.consents.has(&consent) {
                 return;
             }
             match code.state(&consent.sign_in).await {

@@ -67,11 +67,7 @@ async fn upload_in(
             return Ok(begun);
         }
         let session = session(api, &begun).ok_or_else(|| Fault::Lost("no upload was begun for it".into()))?;
-        let mut may_have_come = false;
-        let outcome = upload_to(&session, api, message, &mut may_have_come).await;
-        // What the next upload lacks says nothing of this one.
-        *is_in_doubt |= may_have_come;
-        let answer = outcome?;
+        let answer = upload_to(&session, api, message, is_in_doubt).await?;
         if !answer.is_about_an_upload() {
             return Ok(answer);
         }
@@ -87,26 +83,27 @@ async fn upload_in(
     }
 }
 
-/// `may_have_come` is whether all of it may have arrived by this upload without an answer that says so.
 async fn upload_to(
     session: &Url,
     api: &Api,
     message: &Message,
-    may_have_come: &mut bool,
+    is_in_doubt: &mut bool,
 ) -> Result<Answer, Fault> {
+    let all = message.octets();
     let (mut at, mut setbacks, mut is_sure) = (0, 0, true);
     // A server that takes a little less than each piece is given twice the time.
-    for _ in 0..2 * message.octets().div_ceil(PIECE) + u64::from(4 * SETBACKS) {
+    for _ in 0..2 * all.div_ceil(PIECE) + u64::from(4 * SETBACKS) {
         let request = match is_sure {
             true => piece(session, message, at).await.map_err(Fault::Source)?,
             false => question(session, message),
         };
         let outcome = api.send(&request).await;
-        let reached = outcome.as_ref().ok().and_then(|answer| reached(answer, message.octets()));
-        match (&outcome, reached) {
-            (Err(Fault::Lost(_)) | Ok(Answer { status: 500.., .. }), _) => *may_have_come = true,
-            (Ok(_), Some(octets)) => *may_have_come = octets >= message.octets(),
-            _ => {}
+        let reached = outcome.as_ref().ok().and_then(|answer| reached(answer, all));
+        let is_short = reached.is_some_and(|octets| octets < all);
+        if is_sure && all - at <= PIECE && !is_short {
+            // What went out was the rest of it. Whatever is said later, that may be under way still.
+            *is_in_doubt |=
+                matches!(outcome, Err(Fault::Lost(_)) | Ok(Answer { status: INCOMPLETE | 500.., .. }));
         }
         match (&outcome, reached) {
             (Ok(_), Some(next)) if next > at => (at, setbacks, is_sure) = (next, 0, true),
