@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 
 pub use keeper::{Keeper, Stored, TokenStore};
 pub use orderly::{renew_no_more, settled, to_its_end};
-pub use signing_in::{Address, DeviceCode, DeviceState, landed};
+pub use signing_in::{Address, CHANGED, DeviceCode, DeviceState, landed};
 pub use vault::{KEY_LENGTH, Key, new_key};
 
 /// An application as an identity provider knows it, and what it is to be allowed: `[oauth.NAME]`, for one kind of server.

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::client::{Client, Granted, Refusal};
+use super::keeper::Keeper;
 use super::orderly::to_its_end;
 use super::vault::random;
 use super::{Error, SignIn};
@@ -45,6 +46,9 @@ pub enum DeviceState {
     Waiting,
     SignedIn,
 }
+
+/// Why what a provider has granted is not kept, a clause.
+pub const CHANGED: &str = "what was signed in for has been changed meanwhile; sign in anew";
 
 /// RFC 8628 section 3.2, where the provider does not say.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -84,18 +88,24 @@ impl Address {
     }
 
     /// Goes on with what a person has landed at: the whole address, or what follows its `?`. Once for each code: providers take
-    /// its second use for a theft, and withdraw what they gave for the first (RFC 6749 section 4.1.2).
+    /// its second use for a theft, and withdraw what they gave for the first (RFC 6749 section 4.1.2). What is granted is kept if
+    /// it `is_wanted` still: it must not take the place of a later sign-in, for somebody else perhaps.
     ///
     /// # Errors
     /// What is wrong, as a sentence's clause.
-    pub async fn landed(&self, sign_in: &SignIn, address: &str) -> Result<(), Error> {
+    pub async fn landed(
+        &self,
+        sign_in: &SignIn,
+        address: &str,
+        is_wanted: impl Future<Output = bool> + Send + 'static,
+    ) -> Result<(), Error> {
         let code = landed(address, &self.state).map_err(Error::SignIn)?;
         let (sign_in, redirect, verifier) = (sign_in.clone(), self.redirect.clone(), self.verifier.clone());
         let exchange = async move {
             let keeper = sign_in.keeper()?;
             let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
             let granted = client.exchange(code.expose_secret(), &redirect, &verifier).await;
-            keeper.keep(&sign_in, checked(granted)?).await
+            keep(&sign_in, keeper, granted, is_wanted).await
         };
         to_its_end(exchange).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))
     }
@@ -160,12 +170,16 @@ impl DeviceCode {
     }
 
     /// Asks whether somebody has typed it in; not more often than [`DeviceCode::interval`]. A provider that cannot be asked
-    /// now is asked the next time.
+    /// now is asked the next time. What is granted is kept if it `is_wanted` still, as in [`Address::landed`].
     ///
     /// # Errors
     /// It is of no use any more.
-    pub async fn state(&mut self, sign_in: &SignIn) -> Result<DeviceState, Error> {
-        let asking = to_its_end(is_typed_in(sign_in.clone(), self.device_code.clone()));
+    pub async fn state(
+        &mut self,
+        sign_in: &SignIn,
+        is_wanted: impl Future<Output = bool> + Send + 'static,
+    ) -> Result<DeviceState, Error> {
+        let asking = to_its_end(is_typed_in(sign_in.clone(), self.device_code.clone(), is_wanted));
         let typed = asking.await.unwrap_or_else(|e| Err(Error::Local(e.to_string())))?;
         self.mute = if matches!(typed, Typed::Mute(_)) { self.mute + 1 } else { 0 };
         match typed {
@@ -191,15 +205,29 @@ enum Typed {
 }
 
 /// What comes of a code that was typed in is kept.
-async fn is_typed_in(sign_in: SignIn, device_code: SecretString) -> Result<Typed, Error> {
+async fn is_typed_in(
+    sign_in: SignIn,
+    device_code: SecretString,
+    is_wanted: impl Future<Output = bool>,
+) -> Result<Typed, Error> {
     let keeper = sign_in.keeper()?;
     let client = Client::new(&sign_in.settings).map_err(Error::Local)?;
     match client.ask_for_device(&device_code).await {
         Err(Refusal::Pending | Refusal::Passing(_)) => Ok(Typed::NotYet),
         Err(Refusal::SlowDown) => Ok(Typed::AskLess),
         Err(Refusal::Mute(reason)) => Ok(Typed::Mute(reason)),
-        granted => keeper.keep(&sign_in, checked(granted)?).await.map(|()| Typed::Yes),
+        granted => keep(&sign_in, keeper, granted, is_wanted).await.map(|()| Typed::Yes),
     }
+}
+
+async fn keep(
+    sign_in: &SignIn,
+    keeper: &Keeper,
+    granted: Result<Granted, Refusal>,
+    is_wanted: impl Future<Output = bool>,
+) -> Result<(), Error> {
+    let granted = checked(granted)?;
+    if is_wanted.await { keeper.keep(sign_in, granted).await } else { Err(Error::SignIn(CHANGED.into())) }
 }
 
 /// A grant that is good for what it was asked for.

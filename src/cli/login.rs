@@ -1,5 +1,6 @@
 //! `mailferry login`: somebody signs in at an identity provider, so that an account or a destination can log in by OAuth.
 
+use std::future::ready;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,12 +34,11 @@ pub enum Way {
 pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
     let (config, sign_in) = setup::sign_in_for(file, whom).await?;
     page::open_ledger(&config.ledger).await?;
-    consent(&sign_in, way).await?;
-    if !setup::is_still(file, whom, &sign_in).await {
-        // It is nobody's any more, and must not wait for another one of that name.
-        sign_in.undo().await;
-        return Err(plain(exit::CONFIG, "what was signed in for has been changed meanwhile; run this again"));
-    }
+    let is_still = || {
+        let (file, whom, sign_in) = (file.to_owned(), whom.clone(), sign_in.clone());
+        async move { setup::is_still(&file, &whom, &sign_in).await }
+    };
+    consent(&sign_in, way, is_still).await?;
     tell_end(&config, whom).await?;
     take_up(&config, whom).await?;
     try_it(config, whom).await
@@ -48,26 +48,33 @@ pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
 pub async fn of_newcomer(new: &NewSignIn) -> anyhow::Result<()> {
     match new.is_done().await {
         true => Ok(()),
-        false => consent(&new.sign_in, Way::Any).await,
+        false => consent(&new.sign_in, Way::Any, || ready(true)).await,
     }
 }
 
-/// Until somebody has signed in.
-async fn consent(sign_in: &SignIn, way: Way) -> anyhow::Result<()> {
+/// Until somebody has signed in, for what is wanted then.
+async fn consent<W: Future<Output = bool> + Send + 'static>(
+    sign_in: &SignIn,
+    way: Way,
+    is_wanted: impl Fn() -> W,
+) -> anyhow::Result<()> {
     let has_codes = sign_in.settings.device_url.is_some();
     match way {
         Way::Code if !has_codes => {
             let text = "this provider has no sign-in by code; leave --code out";
             return Err(plain(exit::USAGE, text));
         }
-        Way::Any | Way::Code if has_codes => by_code(sign_in).await?,
-        Way::Any | Way::Code | Way::Browser => by_browser(sign_in).await?,
+        Way::Any | Way::Code if has_codes => by_code(sign_in, is_wanted).await?,
+        Way::Any | Way::Code | Way::Browser => by_browser(sign_in, is_wanted).await?,
     }
     print(&format!("Signed in as {}.\n", printable(&sign_in.user)));
     Ok(())
 }
 
-async fn by_code(sign_in: &SignIn) -> anyhow::Result<()> {
+async fn by_code<W: Future<Output = bool> + Send + 'static>(
+    sign_in: &SignIn,
+    is_wanted: impl Fn() -> W,
+) -> anyhow::Result<()> {
     let mut code = DeviceCode::ask(sign_in).await.map_err(refused)?;
     print(&format!(
         "Open {}\nand type in the code {}\n(it is good for {} minutes; Ctrl-C ends this)\n",
@@ -78,7 +85,7 @@ async fn by_code(sign_in: &SignIn) -> anyhow::Result<()> {
     let end = Instant::now() + code.life;
     while Instant::now() < end {
         tokio::time::sleep(code.interval).await;
-        match code.state(sign_in).await.map_err(refused)? {
+        match code.state(sign_in, is_wanted()).await.map_err(refused)? {
             DeviceState::SignedIn => return Ok(()),
             DeviceState::Waiting => {}
         }
@@ -87,7 +94,10 @@ async fn by_code(sign_in: &SignIn) -> anyhow::Result<()> {
 }
 
 /// What comes back from the browser: by itself on this machine, or pasted from another one.
-async fn by_browser(sign_in: &SignIn) -> anyhow::Result<()> {
+async fn by_browser<W: Future<Output = bool> + Send + 'static>(
+    sign_in: &SignIn,
+    is_wanted: impl Fn() -> W,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     // Not 127.0.0.1: Microsoft takes any port only of this name, and Google of both.
     let redirect = format!("http://localhost:{}/", listener.local_addr()?.port());
@@ -106,7 +116,7 @@ async fn by_browser(sign_in: &SignIn) -> anyhow::Result<()> {
         let Some(line) = landings.recv().await else {
             break Err(plain(exit::LATER, "nobody has signed in"));
         };
-        match address.landed(sign_in, &line).await {
+        match address.landed(sign_in, &line, is_wanted()).await {
             Ok(()) => break Ok(()),
             // Perhaps only half of it was pasted.
             Err(auth::Error::SignIn(reason)) if !address.is_answered_by(&line) => {

@@ -22,7 +22,7 @@ use super::form::{Complaints, Field};
 use super::sign_in::SignedIn;
 use super::words::{capitalised, shown};
 use super::{Page, Shared};
-use crate::auth::{Address, DeviceCode, DeviceState, SignIn};
+use crate::auth::{Address, CHANGED, DeviceCode, DeviceState, SignIn};
 use crate::ledger::Token;
 use crate::message::DestinationName;
 use crate::net::is_loopback;
@@ -30,9 +30,6 @@ use crate::setup::{self, NewLogin, Whom};
 
 /// How long a sign-in may be under way.
 const LIFE: Duration = Duration::from_secs(30 * 60);
-
-/// Why one is not gone on with.
-const CHANGED: &str = "what is signed in for has been changed meanwhile; sign in anew";
 
 /// How many may be.
 const MOST: usize = 64;
@@ -475,6 +472,12 @@ impl Page {
             }
     }
 
+    /// The same, for whoever asks when the provider has granted it.
+    fn wants(self: &Arc<Page>, consent: &Consent) -> impl Future<Output = bool> + use<> {
+        let (page, consent) = (Arc::clone(self), consent.clone());
+        async move { page.is_as_it_was(&consent).await }
+    }
+
     /// Somebody who adds something is back, and the server has let them in already.
     fn is_let_in(&self, who: &Who) -> bool {
         match who {
@@ -537,7 +540,7 @@ impl Page {
             if !self.consents.has(&consent) {
                 return;
             }
-            match code.state(&consent.sign_in).await {
+            match code.state(&consent.sign_in, self.wants(&consent)).await {
                 Ok(DeviceState::Waiting) => {}
                 Ok(DeviceState::SignedIn) => break Ok(()),
                 Err(fault) => break Err(fault.to_string()),
@@ -582,7 +585,10 @@ impl Page {
 
     async fn redeem(self: Arc<Page>, consent: Consent, address: Arc<Address>, landed: String) -> Landed {
         let redeemed = match self.is_as_it_was(&consent).await {
-            true => address.landed(&consent.sign_in, &landed).await.map_err(|fault| fault.to_string()),
+            true => {
+                let outcome = address.landed(&consent.sign_in, &landed, self.wants(&consent)).await;
+                outcome.map_err(|fault| fault.to_string())
+            }
             false => Err(CHANGED.to_owned()),
         };
         if let Err(reason) = redeemed {

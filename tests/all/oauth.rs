@@ -203,6 +203,35 @@ async fn what_a_browser_elsewhere_landed_at_can_be_pasted() {
     assert_eq!(code, 0, "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_for_what_was_changed_meanwhile_takes_no_other_sign_in_away() {
+    for by_browser in [false, true] {
+        let scene = Scene::new().await;
+        scene.sign_in(&["work"]).await;
+        let way = if by_browser { "--browser" } else { "--code" };
+        let (command, provider) = (scene.ferry.command(&["login", "work", way]), scene.provider.clone());
+        let file = scene.ferry.folder().join("mailferry.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let other = text.replace(&format!("user = \"{ME}\""), "user = \"you@example.org\"");
+        let late = tokio::task::spawn_blocking(move || {
+            let mut login = Login::start(command);
+            let line = login.wait_for(if by_browser { "/authorize?" } else { "WXYZ-1234" });
+            fs::write(file, other).unwrap();
+            if by_browser {
+                follow(&follow(&line));
+            } else {
+                provider.type_codes_in();
+            }
+            login.end()
+        });
+        let (code, said) = late.await.unwrap();
+        assert!(code == 75 && said.contains("has been changed meanwhile; sign in anew"), "{code}: {said}");
+        scene.ferry.configure(&text);
+        scene.dovecot.put(ME, &[message(1)]);
+        scene.ferry.run(&["fetch"]).await.expect_code(0);
+    }
+}
+
 /// What a GET leads to: its Location, or the whole answer.
 pub fn follow(url: &str) -> String {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));

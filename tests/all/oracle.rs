@@ -245,6 +245,7 @@ impl Snapshot {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn unreadable(fault: sqlx::Error) -> String {
     format!("I5: the ledger cannot be read: {fault}")
 }
