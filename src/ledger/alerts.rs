@@ -356,7 +356,7 @@ impl Ledger {
                     sqlx::query(sql).bind(ids).execute(&mut *connection).await?;
                     tell_of_parked(connection, parked, told, &ways, now).await?;
                 }
-                Ok(())
+                make_room(connection).await
             })
         })
         .await
@@ -563,7 +563,6 @@ async fn tell(
             .bind(&told.text)
             .execute(&mut *connection)
             .await?;
-        make_room(connection, *way).await?;
     }
     Ok(())
 }
@@ -589,17 +588,19 @@ async fn tell_of_parked(
             .bind(list(parked.deliveries.iter().copied()))
             .execute(&mut *connection)
             .await?;
-        make_room(connection, *way).await?;
     }
     Ok(())
 }
 
-async fn make_room(connection: &mut SqliteConnection, way: Way) -> sqlx::Result<()> {
+/// Of what is to be told in one way the oldest goes, where that has become too much.
+async fn make_room(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let sql = "
         DELETE FROM notices WHERE way = $1 AND id <= (
             SELECT id FROM notices WHERE way = $1 ORDER BY id DESC LIMIT 1 OFFSET $2
         )";
-    sqlx::query(sql).bind(way.as_str()).bind(MOST_NOTICES).execute(connection).await?;
+    for way in Way::ALL {
+        sqlx::query(sql).bind(way.as_str()).bind(MOST_NOTICES).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
