@@ -214,10 +214,11 @@ impl Overview {
             DestinationCard::of(destination, known)
         });
         let destinations: Vec<DestinationCard> = destinations.collect();
+        let paused = status.accounts.iter().filter(|account| account.paused).count();
         let ill = status.destinations.iter().filter(|known| known.state != "ok" && !known.passes).count();
         let to_page = |n: usize| (1..=pages).contains(&n).then(|| wanted.on(n).address("/"));
         Ok(Overview {
-            summary: summary(all as u64, attention as u64, ill as u64),
+            summary: summary(all as u64, paused as u64, attention as u64, ill as u64),
             source: wanted.on(at).address("/live"),
             here: wanted.on(at).address(""),
             is_busy: cards.iter().any(|card| card.progress.is_some()),
@@ -233,15 +234,23 @@ impl Overview {
     }
 }
 
-/// `attention` of `all` accounts need some, and `ill` destinations.
-fn summary(all: u64, attention: u64, ill: u64) -> String {
+/// `attention` of `all` accounts need some, and `ill` destinations; `paused` are left alone.
+fn summary(all: u64, paused: u64, attention: u64, ill: u64) -> String {
     if all == 0 && ill == 0 {
         return "There is no account yet.".into();
     }
     let accounts = counted(all, "account", "accounts");
+    let accounts = match paused {
+        0 => accounts,
+        1 if all == 1 => format!("{accounts}, paused"),
+        n if n == all => format!("{accounts}, all paused"),
+        n => format!("{accounts}, {} paused", count(n)),
+    };
     let destinations =
         if ill == 1 { "one destination".into() } else { counted(ill, "destination", "destinations") };
     match (attention, ill) {
+        // Nobody looks, so that nobody knows.
+        (0, 0) if paused == all => format!("{accounts}."),
         (0, 0) => format!("{accounts}. All is well."),
         (1, 0) => format!("{accounts}. One needs your attention."),
         (n, 0) => format!("{accounts}. {} need your attention.", count(n)),
@@ -413,10 +422,18 @@ mod tests {
 
     #[test]
     fn the_summary_counts_all_that_is_not_well() {
-        assert_eq!(summary(0, 0, 0), "There is no account yet.");
-        assert_eq!(summary(2, 0, 0), "2 accounts. All is well.");
-        assert_eq!(summary(2, 0, 1), "2 accounts. One destination needs your attention.");
-        assert_eq!(summary(2, 2, 0), "2 accounts. 2 need your attention.");
-        assert_eq!(summary(2, 1, 2), "2 accounts. One needs your attention, and 2 destinations.");
+        for (all, paused, attention, ill, text) in [
+            (0, 0, 0, 0, "There is no account yet."),
+            (2, 0, 0, 0, "2 accounts. All is well."),
+            (2, 1, 0, 0, "2 accounts, 1 paused. All is well."),
+            (1, 1, 0, 0, "1 account, paused."),
+            (2, 2, 0, 0, "2 accounts, all paused."),
+            (2, 2, 1, 0, "2 accounts, all paused. One needs your attention."),
+            (2, 0, 0, 1, "2 accounts. One destination needs your attention."),
+            (2, 0, 2, 0, "2 accounts. 2 need your attention."),
+            (2, 0, 1, 2, "2 accounts. One needs your attention, and 2 destinations."),
+        ] {
+            assert_eq!(summary(all, paused, attention, ill), text);
+        }
     }
 }

@@ -52,7 +52,7 @@ async fn a_thousand_accounts_and_a_million_messages_are_shown_at_once() {
     report("the page of 1,000 accounts with 1,000,000 messages", &figures.join(", "));
 
     let html = browser.get("/").await.html();
-    assert!(html.text.contains("1,000 accounts. 1,000 need your attention."), "{}", html.text);
+    assert!(html.text.contains("1,000 accounts, all paused. 1,000 need your attention."), "{}", html.text);
     assert_eq!(html.elements.iter().filter(|element| element.tag == "article").count(), 50);
     assert!(html.text.contains("Delivered996") && html.with("href", "/?page=2").is_some(), "{}", html.text);
     let html = browser.get("/?find=count-0999").await.html();
