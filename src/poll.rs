@@ -327,14 +327,9 @@ impl Poll<'_> {
             return Err(error.into());
         }
         let withheld = self.judge_refusals(&session).await?;
-        let portion = match (carried, &withheld) {
-            // It has hung up behind its refusal, which says more.
-            (Err(Failure::Account(error)), Some(refused)) if error.class() == pop3::Class::Network => {
-                return Err(pop3::Error::Refused(refused.clone()).into());
-            }
-            (carried, _) => carried?,
-        };
-        self.delete_overdue(&mut session, &mailbox).await?;
+        let portion = carried.map_err(|failure| rather(failure, withheld.as_ref()))?;
+        let deleted = self.delete_overdue(&mut session, &mailbox).await;
+        deleted.map_err(|failure| rather(failure, withheld.as_ref()))?;
         let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {
             View::Slice if !is_held && withheld.is_none() => {
@@ -849,6 +844,16 @@ impl Poll<'_> {
 
     fn now(&self) -> DateTime<Utc> {
         (self.context.now)()
+    }
+}
+
+/// A server that hangs up behind a refusal that will pass has said more by that.
+fn rather(failure: Failure, withheld: Option<&Refused>) -> Failure {
+    match (failure, withheld) {
+        (Failure::Account(error), Some(refused)) if error.class() == pop3::Class::Network => {
+            pop3::Error::Refused(refused.clone()).into()
+        }
+        (failure, _) => failure,
     }
 }
 

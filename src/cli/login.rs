@@ -150,7 +150,11 @@ async fn land(State(desk): State<Desk>, RawQuery(query): RawQuery) -> impl IntoR
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn refused(fault: auth::Error) -> anyhow::Error {
-    let code = if matches!(fault, auth::Error::Local(_)) { exit::LEDGER } else { exit::LATER };
+    let code = match &fault {
+        auth::Error::Local(_) => exit::LEDGER,
+        auth::Error::SignIn(reason) if reason == auth::CHANGED => exit::CONFIG,
+        _ => exit::LATER,
+    };
     plain(code, fault.to_string())
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::columns::{DAY, content, leave_copy as age, list, unsigned};
+use super::deliveries::REFUSED_SESSIONS;
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, Content, LeaveCopy, Message, Uidl, unix};
 
@@ -30,9 +31,9 @@ impl Deletion {
 }
 
 impl Ledger {
-    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those that could not be compared come
-    /// after the others, so that they hold up none; those whose DELE was sent before, in vain, come last, and after a day
-    /// only once a day.
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those that the
+    /// server did not hand out come after the others, and after three times only once a day, so that they hold up none; those
+    /// whose DELE was sent before, in vain, come last, and after a day only once a day.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -50,6 +51,7 @@ impl Ledger {
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0 AND m.stands_in = 0
                 AND m.header IS NOT NULL
+                AND (m.refused < $6 OR a.last_poll_at IS NULL OR $3 / $5 > a.last_poll_at / $5)
                 -- Another day since the first DELE has begun after the last poll.
                 AND (
                     m.deleted_at IS NULL OR m.deleted_at > $3 - $5 OR a.last_poll_at IS NULL
@@ -70,6 +72,7 @@ impl Ledger {
             .bind(unix(now))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(DAY)
+            .bind(REFUSED_SESSIONS)
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;

@@ -68,6 +68,8 @@ pub struct PollRecord {
     pub error: Option<(Class, String)>,
     /// The error is that the login was refused.
     pub login_refused: bool,
+    /// Mail came before the server asked for patience: that is no failure that lasts.
+    pub fails_anew: bool,
     pub next_poll_at: DateTime<Utc>,
     /// What was learned of the server; `None` leaves it as it is.
     pub no_pipelining: Option<bool>,
@@ -298,8 +300,8 @@ async fn note_outcome(
             last_mail_at = CASE WHEN $5 > 0 THEN $4 ELSE last_mail_at END,
             no_pipelining = coalesce($6, no_pipelining),
             last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
-            failing_since = CASE WHEN $7 = '' THEN NULL WHEN $10 > 0 THEN $4 ELSE coalesce(failing_since, $4) END,
-            failures = CASE WHEN $7 = '' THEN 0 WHEN $10 > 0 THEN 1 ELSE failures + 1 END,
+            failing_since = CASE WHEN $7 = '' THEN NULL WHEN $10 THEN $4 ELSE coalesce(failing_since, $4) END,
+            failures = CASE WHEN $7 = '' THEN 0 WHEN $10 THEN 1 ELSE failures + 1 END,
             refused_logins = CASE WHEN $9 THEN refused_logins + 1 ELSE 0 END,
             error_class = $7,
             error_text = $8
@@ -314,7 +316,7 @@ async fn note_outcome(
         .bind(class)
         .bind(text)
         .bind(record.login_refused)
-        .bind(int(record.delivered))
+        .bind(record.fails_anew)
         .execute(connection)
         .await?;
     Ok(())

@@ -38,9 +38,27 @@ impl Poll<'_> {
         let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
         let listed = overdue.into_iter().zip(numbers);
         let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
-        let (mut same, doubtful) = compare_headers(session, listed.collect()).await?;
+        let (mut same, mut refused) = (Vec::new(), Vec::new());
+        let outcome = self.compare(session, listed.collect(), &mut same, &mut refused).await;
+        // Also where the server hangs up behind a refusal: the next session begins with others.
+        if !refused.is_empty() {
+            ledger.not_handed_out(&refused).await?;
+        }
+        outcome?;
+        self.handled.extend(&same);
+        self.delete(session, &same).await
+    }
+
+    /// Finds those that are the same as they were, and those that the server does not hand out.
+    async fn compare(
+        &mut self,
+        session: &mut Session,
+        listed: Vec<(u32, Deletion)>,
+        same: &mut Vec<(MessageId, u32)>,
+        refused: &mut Vec<MessageId>,
+    ) -> Result<(), Failure> {
+        let doubtful = compare_headers(session, listed, same, refused).await?;
         let max_size = self.account.pop3.max_size;
-        let mut refused = Vec::new();
         for (number, deletion) in doubtful {
             if session.hands_out_nothing() {
                 break;
@@ -50,35 +68,35 @@ impl Poll<'_> {
                 debug!(account = %self.account.name, number, "too large to be compared, so it stays");
                 continue;
             }
-            match self.retrieve_one(session, number).await? {
-                Some(message) if deletion.is(&message) => same.push((deletion.id, number)),
-                Some(_) => {
-                    let new = ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
+            match self.retrieve_one(session, number).await {
+                Ok(message) if deletion.is(&message) => same.push((deletion.id, number)),
+                Ok(_) => {
+                    let new = self.context.ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
                     self.handled.push((new, number));
                 }
-                None => {
+                Err(error) => {
                     debug!(account = %self.account.name, number, "cannot be compared, so it stays");
                     refused.push(deletion.id);
+                    if let Some(error) = error {
+                        return Err(error.into());
+                    }
                 }
             }
         }
-        if !refused.is_empty() {
-            ledger.not_handed_out(&refused).await?;
-        }
-        self.handled.extend(&same);
-        self.delete(session, &same).await
+        Ok(())
     }
 
-    async fn retrieve_one(&self, session: &mut Session, number: u32) -> Result<Option<Message>, Failure> {
+    /// # Errors
+    /// It does not come, and perhaps that was the end of the session.
+    async fn retrieve_one(&self, session: &mut Session, number: u32) -> Result<Message, Option<pop3::Error>> {
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
         match (outcome.messages.pop(), outcome.error) {
-            (Some((_, Retrieval::Message(message))), _) => Ok(Some(message)),
+            (Some((_, Retrieval::Message(message))), _) => Ok(message),
             // Nothing is parked here, so a new session would end here, too.
             (_, Some(pop3::Error::MessageTooLarge)) => {
-                Err(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }.into())
+                Err(Some(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }))
             }
-            (_, Some(error)) => Err(error.into()),
-            _ => Ok(None),
+            (_, error) => Err(error),
         }
     }
 
@@ -102,24 +120,32 @@ impl Poll<'_> {
     }
 }
 
-/// Splits into those whose header is as it was and says enough, and those that need a closer look.
+/// Finds those whose header is as it was and says enough, and returns those that need a closer look. One at which the session
+/// may have ended counts as refused.
 async fn compare_headers(
     session: &mut Session,
     listed: Vec<(u32, Deletion)>,
-) -> Result<(Vec<(MessageId, u32)>, Vec<(u32, Deletion)>), Failure> {
+    same: &mut Vec<(MessageId, u32)>,
+    refused: &mut Vec<MessageId>,
+) -> Result<Vec<(u32, Deletion)>, pop3::Error> {
     if !session.capabilities().top {
-        return Ok((Vec::new(), listed));
+        return Ok(listed);
     }
-    let (mut same, mut doubtful) = (Vec::new(), Vec::new());
     let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
-    let headers = session.top(&numbers, header_digest).await?;
-    for ((number, deletion), header) in listed.into_iter().zip(headers) {
-        match header {
-            Ok(header) if header == deletion.header && !deletion.has_namesake => {
+    let mut headers = Vec::with_capacity(numbers.len());
+    if let Err(error) = session.top_into(&mut headers, &numbers, header_digest).await {
+        let at = if matches!(headers.last(), Some(Err(_))) { headers.len() - 1 } else { headers.len() };
+        refused.extend(listed.get(at).map(|(_, deletion)| deletion.id));
+        return Err(error);
+    }
+    let (mut headers, mut doubtful) = (headers.into_iter(), Vec::new());
+    for (number, deletion) in listed {
+        match headers.next() {
+            Some(Ok(header)) if header == deletion.header && !deletion.has_namesake => {
                 same.push((deletion.id, number));
             }
             _ => doubtful.push((number, deletion)),
         }
     }
-    Ok((same, doubtful))
+    Ok(doubtful)
 }

@@ -119,7 +119,7 @@ impl Poll<'_> {
 const OLDER_IN_A_ROW: usize = 20;
 
 /// So many messages in a row that are all damaged on the server's disk are less likely than a server that shows none now.
-const WITHHELD_IN_A_ROW: usize = 20;
+const WITHHELD_IN_A_ROW: usize = 3;
 
 /// How many headers are asked for at a time.
 const AT_A_TIME: usize = 20;

@@ -226,11 +226,24 @@ impl Session {
     pub async fn top<T>(
         &mut self,
         numbers: &[u32],
-        mut see: impl FnMut(&[u8]) -> T,
+        see: impl FnMut(&[u8]) -> T,
     ) -> Result<Vec<Result<T, Refused>>, Error> {
+        let mut seen = Vec::with_capacity(numbers.len());
+        self.top_into(&mut seen, numbers, see).await.map(|()| seen)
+    }
+
+    /// As [`Session::top`], for who wants to know what came before the session ended.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn top_into<T>(
+        &mut self,
+        seen: &mut Vec<Result<T, Refused>>,
+        numbers: &[u32],
+        mut see: impl FnMut(&[u8]) -> T,
+    ) -> Result<(), Error> {
         self.channel.begin(READING_HEADERS)?;
         let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
-        let mut seen = Vec::with_capacity(numbers.len());
         while seen.len() < numbers.len() {
             if let Some(Err(refused)) = seen.last()
                 && window.is_idle()
@@ -253,7 +266,7 @@ impl Session {
         if !seen.is_empty() && !self.headers.has_answered() && seen.iter().all(for_good) {
             self.capabilities.top = false;
         }
-        Ok(seen)
+        Ok(())
     }
 
     async fn read_header(&mut self) -> Result<Result<Vec<u8>, Refused>, Error> {

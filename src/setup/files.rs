@@ -764,9 +764,16 @@ fn write_password(
         if named.contains(&true_path(&path)) {
             continue;
         }
-        match write_secret(&path, password) {
+        match write_new(&path, line_of(password).as_bytes()) {
+            Ok(true) => return Ok(path),
+            Ok(false) => {
+                // The config that is going to name it would outlive it.
+                let _ = std::fs::remove_file(&path);
+                let reason = "might not outlast a power cut; look at its disk".into();
+                return Err(Error::File { path, reason });
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            outcome => return outcome.map(|()| path.clone()).map_err(|e| fault(&path, "written", &e)),
+            Err(e) => return Err(fault(&path, "written", &e)),
         }
     }
 }
@@ -847,12 +854,7 @@ fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Err
 /// # Errors
 /// Also where there is such a file.
 pub(super) fn write_secret(path: &Path, secret: &SecretString) -> io::Result<()> {
-    if write_new(path, line_of(secret).as_bytes())? {
-        return Ok(());
-    }
-    // What is going to name it would outlive it.
-    let _ = std::fs::remove_file(path);
-    Err(io::Error::other("it might not outlast a power cut"))
+    write_new(path, line_of(secret).as_bytes()).map(drop)
 }
 
 /// As [`replace_after`], but for a file that is not there yet.

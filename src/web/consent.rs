@@ -601,8 +601,10 @@ impl Page {
     /// Goes on with what waited for it: the next poll, or the login at the server of what is being added.
     async fn signed_in(&self, consent: &Consent) -> Result<(), String> {
         if !self.is_as_it_was(consent).await {
-            // It is nobody's any more, and must not wait for another one of that name.
-            consent.sign_in.undo().await;
+            if matches!(consent.who, Who::New(_)) {
+                // It is nobody's any more, and must not wait for another one of that name.
+                consent.sign_in.undo().await;
+            }
             self.consents.conclude(consent, Err(CHANGED.to_owned()));
             return Err(CHANGED.to_owned());
         }

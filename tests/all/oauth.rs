@@ -225,7 +225,7 @@ async fn what_is_granted_for_what_was_changed_meanwhile_takes_no_other_sign_in_a
             login.end()
         });
         let (code, said) = late.await.unwrap();
-        assert!(code == 75 && said.contains("has been changed meanwhile; sign in anew"), "{code}: {said}");
+        assert!(code == 78 && said.contains("has been changed meanwhile; sign in anew"), "{code}: {said}");
         scene.ferry.configure(&text);
         scene.dovecot.put(ME, &[message(1)]);
         scene.ferry.run(&["fetch"]).await.expect_code(0);

@@ -296,11 +296,12 @@ impl House {
             started: self.now,
             ended: self.now,
             new: 1,
-            delivered: u64::from(error.is_none()),
+            delivered: 1,
             deleted: 0,
             bytes: 42,
             error,
             login_refused: false,
+            fails_anew: false,
             next_poll_at: self.now,
             no_pipelining: None,
         }

@@ -157,7 +157,7 @@ async fn status_and_history_keep_to_the_contract() {
     assert_eq!(
         serde_json::to_string(&history).unwrap(),
         "[{\"account\":\"work\",\"started\":\"2026-09-21T14:15:20Z\",\"ended\":\"2026-09-21T14:15:20Z\",\
-         \"new\":1,\"delivered\":0,\"deleted\":0,\"bytes\":42,\"error\":\"refused\"}]"
+         \"new\":1,\"delivered\":1,\"deleted\":0,\"bytes\":42,\"error\":\"refused\"}]"
     );
     let kept = house.ledger.report().find(None, MessageId(1)).await.unwrap().unwrap();
     assert_eq!((kept.uidl.to_string().as_str(), kept.content), ("u\\xC3\\xA9", Some(content("one"))));

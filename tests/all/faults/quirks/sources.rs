@@ -342,7 +342,29 @@ fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
             world.pop3.at_rest().await;
             assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
             world.pop3.mailbox().ways.withholds = None;
+            world.later(TimeDelta::days(1));
             assert_eq!(world.poll().await.unwrap().deleted, 2);
+        });
+    }
+    // And where the server hangs up behind it.
+    for capabilities in [BOTH[0], NO_TOP] {
+        alone(async move || {
+            let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+            world.pop3.mailbox().ways = way(capabilities);
+            for n in 0..12 {
+                let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
+                world.put(&format!("u{n}"), &[&message(n), broken].concat());
+            }
+            assert_eq!(world.poll().await.unwrap().delivered, 12);
+            let withholds = Some(("Broken", LATER));
+            world.pop3.mailbox().ways = Ways { withholds, patience: Some(1), ..way(capabilities) };
+            world.later(TimeDelta::days(15));
+            for _ in 0..7 {
+                world.poll().await.unwrap();
+                world.later(TimeDelta::hours(1));
+            }
+            world.pop3.at_rest().await;
+            assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
         });
     }
 }
