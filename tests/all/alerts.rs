@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, account, imap_destination, message, webhook_destination};
+use crate::peer::Nobody;
 use crate::receiver::{Arrival, Receiver, status};
 use crate::servers::imap::{Imap, Mute};
 
@@ -131,12 +132,12 @@ async fn a_notice_goes_to_whose_mail_it_is() {
 async fn a_command_tells_what_cannot_go_by_mail() {
     let server = Dovecot::start();
     server.put("old", &[message(0)]);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = Nobody::new();
     let alerts = "[alerts]\nto = \"home\"\ncommand = [\"./tell\", \"a b\"]\nafter = \"1s\"\n\n";
     let config = alerts.to_owned()
         + &imap_destination("home", &server, "me")
         + &account("old", &server, "old", TO_HOME);
-    let down = config.replace(&format!("port = {}", server.imap), &format!("port = {nobody}"));
+    let down = config.replace(&format!("port = {}", server.imap), &format!("port = {}", nobody.port));
     let ferry = Ferry::new(&down);
     let script = ferry.folder().join("tell");
     fs::write(&script, "#!/bin/sh\necho \"$1\" >told\ncat >>told\n").unwrap();
@@ -145,7 +146,7 @@ async fn a_command_tells_what_cannot_go_by_mail() {
     daemon.wait_for("way=\"command\" notices=1").await;
     let told = fs::read_to_string(ferry.folder().join("told")).unwrap();
     assert!(told.starts_with("a b\nThe destination home takes no mail (failing)\n\n"), "{told}");
-    assert!(told.contains(&format!("127.0.0.1:{nobody}: no connection")), "{told}");
+    assert!(told.contains(&format!("127.0.0.1:{}: no connection", nobody.port)), "{told}");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().await.code, 0);
 
@@ -313,14 +314,14 @@ async fn no_heart_beats_while_the_only_destination_is_down() {
     server.put("old", &[message(0)]);
     let (receiver, monitor, app) =
         (Receiver::start().await, Receiver::start().await, Receiver::start().await);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Nobody::new();
     let config = |url: &str| {
         let (alerts, heartbeat) = (&receiver.url, &monitor.url);
         format!("[alerts]\nurl = \"{alerts}\"\nheartbeat = \"{heartbeat}\"\nafter = \"1s\"\n\n")
             + &webhook_destination("app", url, "raw")
             + &account("old", &server, "old", "every = \"1h\"\ndeliver = [{ to = \"app\" }]")
     };
-    let ferry = Ferry::new(&config(&format!("http://{nobody}/")));
+    let ferry = Ferry::new(&config(&format!("http://127.0.0.1:{}/", nobody.port)));
     ferry.run(&["fetch"]).await.expect_code(75);
     let mut daemon = ferry.start(&["run"]);
     let begun = receiver.wait_for_arrivals(1).await;

@@ -43,7 +43,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -52,6 +52,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dovecot::with_crlf;
 use crate::servers::pop3::stuffed;
+
+/// A port at which nobody listens, nor will as long as this lives: another test might get one that is free.
+pub struct Nobody {
+    pub port: u16,
+    _socket: TcpSocket,
+}
+
+impl Nobody {
+    pub fn new() -> Nobody {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Nobody { port: socket.local_addr().unwrap().port(), _socket: socket }
+    }
+}
 
 /// How long a client that is still to act may take before the dialog has failed: longer than the longest pause that it
 /// makes on purpose, the 60 s until NOOP.

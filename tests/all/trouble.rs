@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
-use crate::peer::Peer;
+use crate::peer::{Nobody, Peer};
 use crate::receiver::{Receiver, status};
 
 const TO_HOME: &str = "every = \"1h\"\ndeliver = [{ to = \"home\" }]";
@@ -60,11 +60,11 @@ async fn a_wrong_password_fails_its_account_alone() {
 async fn an_unreachable_host_says_so() {
     let (_server, ferry) = three_messages();
     let config = fs::read_to_string(ferry.folder().join("mailferry.toml")).unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = Nobody::new();
     let old = config.find("[account").unwrap();
     let (home, account) = config.split_at(old);
     let port = account.lines().find(|line| line.starts_with("port")).unwrap();
-    ferry.configure(&format!("{home}{}", account.replace(port, &format!("port = {closed}"))));
+    ferry.configure(&format!("{home}{}", account.replace(port, &format!("port = {}", closed.port))));
     let ran = ferry.run(&["fetch"]).await.expect_code(75);
     assert_one_sentence(&ran, &["127.0.0.1", "no connection", "check `host` and `port`"]);
 }

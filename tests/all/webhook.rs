@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::ca::Ca;
+use crate::peer::Nobody;
 use crate::receiver::{Arrival, Receiver, status};
 
 pub const SECRET: &str = "a secret that is long enough";
@@ -644,9 +645,8 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_rests() {
-    // Bound and dropped: nobody listens there.
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let webhook = webhook(&format!("http://user:hunter2@{free}/"), Format::RAW);
+    let nobody = Nobody::new();
+    let webhook = webhook(&format!("http://user:hunter2@127.0.0.1:{}/", nobody.port), Format::RAW);
     let verdict = deliver(&webhook, b"x").await;
     let Verdict::Unreachable { reason, .. } = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("refused") && reason.starts_with("127.0.0.1: "), "{reason}");
