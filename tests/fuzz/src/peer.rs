@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 /// Parts what is said at a time: what follows is said when the client waits for it.
 const TURN: u8 = 0x1e;
@@ -21,6 +23,16 @@ pub struct Script<'a> {
     pub lines: &'a [u8],
     /// In pieces of so many bytes.
     pub step: usize,
+}
+
+/// Thousands of connections a second leave their ports taken for a minute: then it waits for one.
+async fn listener() -> TcpListener {
+    loop {
+        match TcpListener::bind("127.0.0.1:0").await {
+            Err(fault) if fault.kind() == io::ErrorKind::AddrInUse => sleep(Duration::from_secs(1)).await,
+            outcome => return outcome.expect("a port on loopback"),
+        }
+    }
 }
 
 impl Script<'_> {
@@ -37,7 +49,7 @@ impl Script<'_> {
         let heard = RefCell::default();
         let outcome = RUNTIME.with(|runtime| {
             runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
+                let listener = listener().await;
                 let port = listener.local_addr().expect("it has an address").port();
                 let (client, peer) = (pin!(client(port)), pin!(self.serve(&listener, &heard)));
                 match future::select(client, peer).await {
