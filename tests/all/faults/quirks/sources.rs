@@ -321,20 +321,26 @@ fn a_server_that_refuses_for_now_and_hangs_up_is_not_taken_out_on_other_mail() {
     });
 }
 
+/// Twelve messages were delivered and are to be deleted by now; a server of these ways withholds the first two.
+async fn overdue(ways: Ways) -> World {
+    let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
+    world.pop3.mailbox().ways = way(ways.capabilities);
+    for n in 0..12 {
+        let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
+        world.put(&format!("u{n}"), &[&message(n), broken].concat());
+    }
+    assert_eq!(world.poll().await.unwrap().delivered, 12);
+    world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..ways };
+    world.later(TimeDelta::days(15));
+    world
+}
+
 #[test]
 fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
     const NO_TOP: &[&str] = &["UIDL", "USER"];
     for capabilities in BOTH.into_iter().chain([NO_TOP]) {
         alone(async move || {
-            let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
-            world.pop3.mailbox().ways = way(capabilities);
-            for n in 0..12 {
-                let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
-                world.put(&format!("u{n}"), &[&message(n), broken].concat());
-            }
-            assert_eq!(world.poll().await.unwrap().delivered, 12);
-            world.pop3.mailbox().ways.withholds = Some(("Broken", LATER));
-            world.later(TimeDelta::days(15));
+            let mut world = overdue(way(capabilities)).await;
             for _ in 0..3 {
                 assert_eq!(world.poll().await.unwrap().error, None);
                 world.later(TimeDelta::hours(1));
@@ -349,16 +355,7 @@ fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
     // And where the server hangs up behind it.
     for capabilities in [BOTH[0], NO_TOP] {
         alone(async move || {
-            let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
-            world.pop3.mailbox().ways = way(capabilities);
-            for n in 0..12 {
-                let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
-                world.put(&format!("u{n}"), &[&message(n), broken].concat());
-            }
-            assert_eq!(world.poll().await.unwrap().delivered, 12);
-            let withholds = Some(("Broken", LATER));
-            world.pop3.mailbox().ways = Ways { withholds, patience: Some(1), ..way(capabilities) };
-            world.later(TimeDelta::days(15));
+            let mut world = overdue(Ways { patience: Some(1), ..way(capabilities) }).await;
             for _ in 0..7 {
                 world.poll().await.unwrap();
                 world.later(TimeDelta::hours(1));
