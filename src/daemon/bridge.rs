@@ -273,6 +273,7 @@ async fn record_failure(
             bytes: 0,
             error: Some(error.clone()),
             login_refused: false,
+            brought_mail: false,
             fails_anew: false,
             next_poll_at: now + TimeDelta::minutes(30),
             no_pipelining: None,

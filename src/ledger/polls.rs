@@ -68,7 +68,9 @@ pub struct PollRecord {
     pub error: Option<(Class, String)>,
     /// The error is that the login was refused.
     pub login_refused: bool,
-    /// Mail came before the server asked for patience: that is no failure that lasts.
+    /// Mail came before the error, so that it is the first in a row.
+    pub brought_mail: bool,
+    /// And the server has asked for patience, which is no failure that lasts.
     pub fails_anew: bool,
     pub next_poll_at: DateTime<Utc>,
     /// What was learned of the server; `None` leaves it as it is.
@@ -301,7 +303,7 @@ async fn note_outcome(
             no_pipelining = coalesce($6, no_pipelining),
             last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
             failing_since = CASE WHEN $7 = '' THEN NULL WHEN $10 THEN $4 ELSE coalesce(failing_since, $4) END,
-            failures = CASE WHEN $7 = '' THEN 0 WHEN $10 THEN 1 ELSE failures + 1 END,
+            failures = CASE WHEN $7 = '' THEN 0 WHEN $11 THEN 1 ELSE failures + 1 END,
             refused_logins = CASE WHEN $9 THEN refused_logins + 1 ELSE 0 END,
             error_class = $7,
             error_text = $8
@@ -317,6 +319,7 @@ async fn note_outcome(
         .bind(text)
         .bind(record.login_refused)
         .bind(record.fails_anew)
+        .bind(record.brought_mail)
         .execute(connection)
         .await?;
     Ok(())

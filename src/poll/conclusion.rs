@@ -43,7 +43,8 @@ impl Poll<'_> {
                 bytes: self.summary.bytes,
                 error: self.summary.error.clone(),
                 login_refused: trouble == Some(Trouble::Refused),
-                fails_anew: self.fails_anew(trouble),
+                brought_mail: self.has_brought_mail(),
+                fails_anew: self.has_brought_mail() && trouble == Some(Trouble::Withheld),
                 next_poll_at,
                 no_pipelining: self.no_pipelining.then_some(true),
             })
@@ -70,16 +71,17 @@ impl Poll<'_> {
             None => login_delay,
             Some(trouble) => {
                 let regular = (regular - now).to_std().unwrap_or_default();
-                let failures = if self.fails_anew(Some(trouble)) { 1 } else { past.failures_in_a_row + 1 };
+                // Whoever brings some mail each time is not to wait longer each time.
+                let failures = if self.has_brought_mail() { 1 } else { past.failures_in_a_row + 1 };
                 schedule::back_off(trouble, failures, regular, fastrand::f64()).max(login_delay)
             }
         };
         regular.max(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(6)))
     }
 
-    /// A server may hand out so much at a time and no more: whoever brings some of it each time does not fail for long.
-    fn fails_anew(&self, trouble: Option<Trouble>) -> bool {
-        trouble == Some(Trouble::Withheld) && self.summary.delivered > 0 && self.summary.bytes > 0
+    /// A server may hand out so much at a time and no more, and a link may hold for so long.
+    fn has_brought_mail(&self) -> bool {
+        self.summary.delivered > 0 && self.summary.bytes > 0
     }
 
     /// Where a server does not say that a login comes too soon, a refusal is one of these, as long as it can be. An

@@ -301,6 +301,7 @@ impl House {
             bytes: 42,
             error,
             login_refused: false,
+            brought_mail: false,
             fails_anew: false,
             next_poll_at: self.now,
             no_pipelining: None,
