@@ -591,7 +591,10 @@ impl Page {
             }
             false => Err(CHANGED.to_owned()),
         };
-        if let Err(reason) = redeemed {
+        if let Err(mut reason) = redeemed {
+            if reason == CHANGED && !self.consents.has(&consent) {
+                reason = "this sign-in is over; begin it anew".to_owned();
+            }
             self.consents.conclude(&consent, Err(reason.clone()));
             return Landed::Nothing(reason);
         }
