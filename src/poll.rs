@@ -560,12 +560,9 @@ impl Poll<'_> {
             session.confirm_last(&mut outcome).await;
         }
         let (mut not_arrived, mut withheld) = (Vec::new(), Vec::new());
-        let was_refused =
-            matches!(outcome.messages.last(), Some((_, Retrieval::Refused(last))) if last.is_passing());
         if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
             && error.class() == pop3::Class::Network
-            // Behind such a refusal the server hangs up on whoever asked, whatever is asked for next.
-            && !was_refused
+            && !session.has_just_refused()
         {
             // What a server had still to send is lost with the connection, so that it may have been at a later one.
             if outcome.messages.is_empty() && !outcome.begun && items.len() > 1 {
@@ -836,6 +833,11 @@ impl Poll<'_> {
 
     fn is_ending(&self) -> bool {
         self.context.stop.is_cancelled() || self.is_replaced()
+    }
+
+    /// Whether what goes beside the mail that is due, `began` so long ago, ends for now.
+    fn has_enough(&self, session: &Session, began: Instant) -> bool {
+        self.is_ending() || session.hands_out_nothing() || began.elapsed() >= PORTION_TIME
     }
 
     fn is_replaced(&self) -> bool {

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::columns::{DAY, content, leave_copy as age, list, unsigned};
-use super::deliveries::REFUSED_SESSIONS;
 use super::{Error, Ledger, MessageId, Outlives};
 use crate::message::{AccountName, Content, LeaveCopy, Message, Uidl, unix};
 
@@ -21,6 +20,8 @@ pub struct Deletion {
     pub header: Content,
     /// Another message had this UIDL, perhaps a twin with the same header: then all bytes are compared.
     pub has_namesake: bool,
+    /// It is asked for by itself, as a session has ended while it was asked for with others, or at it.
+    pub alone: bool,
 }
 
 impl Deletion {
@@ -31,9 +32,9 @@ impl Deletion {
 }
 
 impl Ledger {
-    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those that the
-    /// server did not hand out come after the others, and after three times only once a day, so that they hold up none; those
-    /// whose DELE was sent before, in vain, come last, and after a day only once a day.
+    /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before, in
+    /// vain, come after the others, and after a day only once a day. What was not shown when it was asked for comes last: one
+    /// at a time and a day later, and not after a poll that failed, so that it holds up no other even where sessions end at it.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -47,11 +48,12 @@ impl Ledger {
                 EXISTS (
                     SELECT 1 FROM messages other
                     WHERE other.account = m.account AND other.uidl = m.uidl AND other.id <> m.id
-                ) AS has_namesake
+                ) AS has_namesake,
+                m.alone, m.not_shown_at
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0 AND m.stands_in = 0
                 AND m.header IS NOT NULL
-                AND (m.refused < $6 OR a.last_poll_at IS NULL OR $3 / $5 > a.last_poll_at / $5)
+                AND (m.not_shown_at IS NULL OR m.not_shown_at <= $3 - $5 AND a.failures = 0)
                 -- Another day since the first DELE has begun after the last poll.
                 AND (
                     m.deleted_at IS NULL OR m.deleted_at > $3 - $5 OR a.last_poll_at IS NULL
@@ -65,18 +67,32 @@ impl Ledger {
                             + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
                     FROM deliveries d WHERE d.message = m.id
                 )
-            ORDER BY m.deleted_at IS NOT NULL, m.refused, m.id LIMIT $4";
-        let rows: Vec<DeletionRow> = sqlx::query_as(sql)
+            ORDER BY m.not_shown_at IS NOT NULL, m.deleted_at IS NOT NULL, m.alone, m.not_shown_at, m.id LIMIT $4";
+        let mut rows: Vec<DeletionRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(age)
             .bind(unix(now))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(DAY)
-            .bind(REFUSED_SESSIONS)
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;
+        let shown = rows.iter().take_while(|row| row.not_shown_at.is_none()).count();
+        rows.truncate(shown + 1);
         Ok(rows.into_iter().map(Deletion::from).collect())
+    }
+
+    /// These may go, and did not come when they were asked for.
+    pub async fn not_shown(&self, ids: &[MessageId], now: DateTime<Utc>) -> Result<(), Error> {
+        let ids = list(ids.iter().copied());
+        let sql = "UPDATE messages SET not_shown_at = $2 WHERE id IN (SELECT value FROM json_each($1))";
+        self.write(Outlives::Power, move |connection| {
+            Box::pin(async move {
+                sqlx::query(sql).bind(ids).bind(unix(now)).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Of these, the messages that may go now.
@@ -170,6 +186,8 @@ struct DeletionRow {
     content: Option<Vec<u8>>,
     header: Vec<u8>,
     has_namesake: bool,
+    alone: bool,
+    not_shown_at: Option<i64>,
 }
 
 impl From<DeletionRow> for Deletion {
@@ -181,6 +199,7 @@ impl From<DeletionRow> for Deletion {
             content: row.content.as_deref().map(content),
             header: content(&row.header),
             has_namesake: row.has_namesake,
+            alone: row.alone || row.not_shown_at.is_some(),
         }
     }
 }

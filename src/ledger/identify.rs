@@ -152,7 +152,11 @@ async fn recognise(
     let as_it_was = Match { id: message.id, elsewhere: false };
     let Some(mut row) = Row::of(connection, message.id).await? else { return Ok(as_it_was) };
     match &row.content {
-        Some(content) if *content == message.content.0 => return Ok(as_it_was),
+        Some(content) if *content == message.content.0 => {
+            let sql = "UPDATE messages SET refused = 0 WHERE id = $1 AND refused > 0";
+            sqlx::query(sql).bind(message.id).execute(connection).await?;
+            return Ok(as_it_was);
+        }
         // The UIDL was used again, for another message.
         Some(_) => {
             let id = replace(connection, message.id, routes, now).await?;

@@ -1,10 +1,11 @@
 //! Deleting at the source: only what the ledger lets go, and only after a look at the bytes.
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::ledger::{Deletion, MessageId};
-use crate::message::{LeaveCopy, Message, header_digest};
-use crate::pop3::{self, Retrieval, Session};
+use crate::message::{LeaveCopy, header_digest};
+use crate::pop3::{self, Class, Headers, Retrieval, Session};
 
 use super::batch::Numbers;
 use super::{Failure, Mailbox, Poll};
@@ -38,65 +39,82 @@ impl Poll<'_> {
         let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
         let listed = overdue.into_iter().zip(numbers);
         let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
-        let (mut same, mut refused) = (Vec::new(), Vec::new());
-        let outcome = self.compare(session, listed.collect(), &mut same, &mut refused).await;
-        // Also where the server hangs up behind a refusal: the next session begins with others.
-        if !refused.is_empty() {
-            ledger.not_handed_out(&refused).await?;
+        let listed: Vec<(u32, Deletion)> = listed.collect();
+        let mut compared = Compared::default();
+        let outcome = self.compare(session, &listed, &mut compared).await;
+        let Compared { same, not_shown, suspects } = compared;
+        // Also where the session has ended at one of them: the next session begins with others.
+        if !not_shown.is_empty() {
+            ledger.not_shown(&not_shown, self.now()).await?;
+        }
+        if !suspects.is_empty() {
+            ledger.go_alone(&suspects).await?;
         }
         outcome?;
         self.handled.extend(&same);
         self.delete(session, &same).await
     }
 
-    /// Finds those that are the same as they were, and those that the server does not hand out.
+    /// Looks at as many as there is time for.
     async fn compare(
         &mut self,
         session: &mut Session,
-        listed: Vec<(u32, Deletion)>,
-        same: &mut Vec<(MessageId, u32)>,
-        refused: &mut Vec<MessageId>,
+        listed: &[(u32, Deletion)],
+        compared: &mut Compared,
     ) -> Result<(), Failure> {
-        let doubtful = compare_headers(session, listed, same, refused).await?;
-        let max_size = self.account.pop3.max_size;
-        for (number, deletion) in doubtful {
-            if session.hands_out_nothing() {
+        let began = Instant::now();
+        let together = |one: &(u32, Deletion), next: &(u32, Deletion)| !one.1.alone && !next.1.alone;
+        for some in listed.chunk_by(together) {
+            if self.has_enough(session, began) {
                 break;
             }
-            // It would end the session, and with it all deletions.
-            if deletion.size.is_some_and(|size| size > max_size) {
-                debug!(account = %self.account.name, number, "too large to be compared, so it stays");
-                continue;
-            }
-            match self.retrieve_one(session, number).await {
-                Ok(message) if deletion.is(&message) => same.push((deletion.id, number)),
-                Ok(_) => {
-                    let new = self.context.ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
-                    self.handled.push((new, number));
+            for (number, deletion) in compared.headers(session, some).await? {
+                if self.has_enough(session, began) {
+                    break;
                 }
-                Err(error) => {
-                    debug!(account = %self.account.name, number, "cannot be compared, so it stays");
-                    refused.push(deletion.id);
-                    if let Some(error) = error {
-                        return Err(error.into());
-                    }
-                }
+                self.compare_whole(session, *number, deletion, compared).await?;
             }
         }
         Ok(())
     }
 
-    /// # Errors
-    /// It does not come, and perhaps that was the end of the session.
-    async fn retrieve_one(&self, session: &mut Session, number: u32) -> Result<Message, Option<pop3::Error>> {
+    async fn compare_whole(
+        &mut self,
+        session: &mut Session,
+        number: u32,
+        deletion: &Deletion,
+        compared: &mut Compared,
+    ) -> Result<(), Failure> {
+        let account = &self.account;
+        // It would end the session, and with it all deletions.
+        if deletion.size.is_some_and(|size| size > account.pop3.max_size) {
+            debug!(account = %account.name, number, "too large to be compared, so it stays");
+            return Ok(());
+        }
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
-        match (outcome.messages.pop(), outcome.error) {
-            (Some((_, Retrieval::Message(message))), _) => Ok(message),
-            // Nothing is parked here, so a new session would end here, too.
-            (_, Some(pop3::Error::MessageTooLarge)) => {
-                Err(Some(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }))
+        let came = outcome.messages.pop();
+        if let Some((_, Retrieval::Message(message))) = &came {
+            if deletion.is(message) {
+                compared.same.push((deletion.id, number));
+            } else {
+                let new = self.context.ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
+                self.handled.push((new, number));
             }
-            (_, error) => Err(error),
+            return Ok(());
+        }
+        debug!(account = %account.name, number, "cannot be compared, so it stays");
+        let has_ended = outcome.error.as_ref().is_some_and(|error| error.class() != Class::Local);
+        // Behind a refusal that will pass it hangs up, whoever is asked for next.
+        if came.is_some() || has_ended && !session.has_just_refused() {
+            compared.not_shown.push(deletion.id);
+        }
+        match outcome.error {
+            None => Ok(()),
+            // Nothing is parked here, so a new session would end here, too.
+            Some(pop3::Error::MessageTooLarge) => {
+                Err(pop3::Error::Closed { during: "comparing a message larger than `max_size`" }.into())
+            }
+            Some(error) => Err(error.into()),
         }
     }
 
@@ -120,32 +138,57 @@ impl Poll<'_> {
     }
 }
 
-/// Finds those whose header is as it was and says enough, and returns those that need a closer look. One at which the session
-/// may have ended counts as refused.
-async fn compare_headers(
-    session: &mut Session,
-    listed: Vec<(u32, Deletion)>,
-    same: &mut Vec<(MessageId, u32)>,
-    refused: &mut Vec<MessageId>,
-) -> Result<Vec<(u32, Deletion)>, pop3::Error> {
-    if !session.capabilities().top {
-        return Ok(listed);
-    }
-    let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
-    let mut headers = Vec::with_capacity(numbers.len());
-    if let Err(error) = session.top_into(&mut headers, &numbers, header_digest).await {
-        let at = if matches!(headers.last(), Some(Err(_))) { headers.len() - 1 } else { headers.len() };
-        refused.extend(listed.get(at).map(|(_, deletion)| deletion.id));
-        return Err(error);
-    }
-    let (mut headers, mut doubtful) = (headers.into_iter(), Vec::new());
-    for (number, deletion) in listed {
-        match headers.next() {
-            Some(Ok(header)) if header == deletion.header && !deletion.has_namesake => {
-                same.push((deletion.id, number));
+/// What a session shows of the messages that may go.
+#[derive(Default)]
+struct Compared {
+    /// They are what they were, and go.
+    same: Vec<(MessageId, u32)>,
+    /// They did not come, or it was at them that the session ended.
+    not_shown: Vec<MessageId>,
+    /// It ended at one of these.
+    suspects: Vec<MessageId>,
+}
+
+impl Compared {
+    /// Finds those whose header is as it was and says enough, and returns those that need a closer look. What the server is
+    /// not asked for, as it hands out nothing now, is left for another session.
+    async fn headers<'l>(
+        &mut self,
+        session: &mut Session,
+        listed: &'l [(u32, Deletion)],
+    ) -> Result<Vec<&'l (u32, Deletion)>, pop3::Error> {
+        if !session.capabilities().top {
+            return Ok(listed.iter().collect());
+        }
+        let numbers: Vec<u32> = listed.iter().map(|(number, _)| *number).collect();
+        let Headers { seen, asked, error } = session.headers(&numbers, header_digest).await;
+        if let Some(error) = error {
+            let at_fault = match seen.last() {
+                // Behind such a refusal it hangs up, whoever is asked for next.
+                Some(Err(refused)) if refused.is_passing() => seen.len() - 1..seen.len(),
+                _ => seen.len()..asked,
+            };
+            self.blame(listed.get(at_fault).unwrap_or_default());
+            return Err(error);
+        }
+        let mut doubtful = Vec::new();
+        for (one, header) in listed.iter().zip(seen) {
+            let (number, deletion) = one;
+            match header {
+                Ok(header) if header == deletion.header && !deletion.has_namesake => {
+                    self.same.push((deletion.id, *number));
+                }
+                _ => doubtful.push(one),
             }
-            _ => doubtful.push((number, deletion)),
+        }
+        Ok(doubtful)
+    }
+
+    /// What a server had still to send is lost with the connection, so that it may have been at any that it was asked for.
+    fn blame(&mut self, listed: &[(u32, Deletion)]) {
+        match listed {
+            [(_, one)] => self.not_shown.push(one.id),
+            several => self.suspects.extend(several.iter().map(|(_, deletion)| deletion.id)),
         }
     }
-    Ok(doubtful)
 }

@@ -16,7 +16,7 @@ use crate::message::{Import, LeaveCopy};
 use crate::pop3::{Discarded, Session};
 
 use super::batch::Numbers;
-use super::{Failure, Mailbox, PORTION_TIME, Poll};
+use super::{Failure, Mailbox, Poll};
 
 /// A message is recent for 30 days. What may have waited for so long, or came so long ago while nobody looked, is looked
 /// for among the slices again.
@@ -134,7 +134,7 @@ impl Poll<'_> {
         let (began, mut tried, mut refused) = (Instant::now(), Tried::default(), Vec::new());
         let together = |one: &(u32, &Shown), next: &(u32, &Shown)| !one.1.alone && !next.1.alone;
         for some in listed.chunk_by(together).flat_map(|some| some.chunks(AT_A_TIME)) {
-            if self.is_ending() || session.hands_out_nothing() || began.elapsed() >= PORTION_TIME {
+            if self.has_enough(session, began) {
                 break;
             }
             let numbers: Vec<u32> = some.iter().map(|(number, _)| *number).collect();

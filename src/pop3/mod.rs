@@ -69,7 +69,7 @@ pub mod stuffing;
 pub mod wire;
 
 pub use error::{Class, Error, Refused};
-pub use retrieving::{Discarded, Retrieval, Retrieved};
+pub use retrieving::{Discarded, Headers, Retrieval, Retrieved};
 pub use session::{Session, UidlListing};
 pub use wire::{Capabilities, Code, Expire, Stat};
 

@@ -28,6 +28,11 @@ impl Patience {
         self.has_answered
     }
 
+    /// Whether its last answer was that this will pass: it may hang up behind that, on whoever asks for anything.
+    pub fn is_tried(&self) -> bool {
+        self.in_a_row > 0
+    }
+
     /// Whether it is of no use to go on asking.
     pub fn is_over(&self) -> bool {
         self.in_a_row >= IN_A_ROW

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::channel::Channel;
 use super::error::{Error, Refused};
-use super::session::Session;
+use super::session::{Session, Window};
 use super::stuffing::Unstuffer;
 use crate::message::{IN_MEMORY, Message, Spool};
 use crate::net::{self, within};
@@ -31,6 +31,17 @@ pub struct Discarded {
     /// In the order asked for, whether each came; of all of them where `error` is `None`, unless the server hands out none
     /// now. Where it is not `None` the first that is missing is the one at which the session ended.
     pub came: Vec<bool>,
+    /// Why the session ended.
+    pub error: Option<Error>,
+}
+
+/// What TOP of several messages has brought.
+#[derive(Debug)]
+pub struct Headers<T> {
+    /// In the order asked for, what was made of each header that came, or why none came.
+    pub seen: Vec<Result<T, Refused>>,
+    /// For so many TOP was sent. The session has ended at one of those that are not in `seen`, where it has.
+    pub asked: usize,
     /// Why the session ended.
     pub error: Option<Error>,
 }
@@ -62,6 +73,11 @@ impl Session {
     /// Whether it is of no use to ask for another message in this session. Nothing is sent if one is asked for all the same.
     pub fn hands_out_nothing(&self) -> bool {
         self.messages.is_over()
+    }
+
+    /// Whether its last answer to RETR was a refusal that will pass. Behind one it may hang up, whoever is asked for next.
+    pub fn has_just_refused(&self) -> bool {
+        self.messages.is_tried()
     }
 
     /// Whether it has answered any TOP with a header.
@@ -228,22 +244,26 @@ impl Session {
         numbers: &[u32],
         see: impl FnMut(&[u8]) -> T,
     ) -> Result<Vec<Result<T, Refused>>, Error> {
-        let mut seen = Vec::with_capacity(numbers.len());
-        self.top_into(&mut seen, numbers, see).await.map(|()| seen)
+        let Headers { seen, error, .. } = self.headers(numbers, see).await;
+        error.map_or(Ok(seen), Err)
     }
 
-    /// As [`Session::top`], for who wants to know what came before the session ended.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn top_into<T>(
+    /// As [`Session::top`], and tells also what came before the session ended.
+    pub async fn headers<T>(&mut self, numbers: &[u32], see: impl FnMut(&[u8]) -> T) -> Headers<T> {
+        let mut seen = Vec::with_capacity(numbers.len());
+        let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
+        let outcome = self.top_into(&mut seen, &mut window, numbers, see).await;
+        Headers { seen, asked: window.asked(numbers), error: outcome.err() }
+    }
+
+    async fn top_into<T>(
         &mut self,
         seen: &mut Vec<Result<T, Refused>>,
+        window: &mut Window<'_>,
         numbers: &[u32],
         mut see: impl FnMut(&[u8]) -> T,
     ) -> Result<(), Error> {
         self.channel.begin(READING_HEADERS)?;
-        let mut window = self.window("TOP", " 0", numbers, READING_HEADERS);
         while seen.len() < numbers.len() {
             if let Some(Err(refused)) = seen.last()
                 && window.is_idle()
@@ -257,7 +277,7 @@ impl Session {
                     break;
                 }
             }
-            self.keep_busy(&mut window).await?;
+            self.keep_busy(window).await?;
             let header = self.read_header().await?;
             window.answered();
             seen.push(header.map(|header| see(&header)));

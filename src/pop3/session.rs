@@ -335,6 +335,11 @@ impl Window<'_> {
         self.outstanding -= 1;
     }
 
+    /// How many of `numbers`, which are all, were asked for.
+    pub fn asked(&self, numbers: &[u32]) -> usize {
+        numbers.len() - self.unsent.len()
+    }
+
     /// Whether the server owes no answer.
     pub fn is_idle(&self) -> bool {
         self.outstanding == 0

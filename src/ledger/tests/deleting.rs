@@ -136,6 +136,7 @@ async fn a_deletion_says_what_to_compare_the_bytes_with() {
         content: Some(content("one")),
         header: content("header"),
         has_namesake: false,
+        alone: false,
     };
     assert_eq!(overdue, [expected]);
 }
@@ -150,6 +151,32 @@ async fn of_two_that_had_one_uidl_the_header_says_too_little() {
     let overdue = house.ledger.overdue_deletions(&account(), AT_ONCE, 9, house.now).await.unwrap();
     let namesakes: Vec<_> = overdue.iter().map(|deletion| (deletion.size, deletion.has_namesake)).collect();
     assert_eq!(namesakes, [(Some(12), true), (Some(10), false)]);
+}
+
+#[tokio::test]
+async fn what_was_not_shown_comes_last_one_at_a_time_a_day_later_and_after_a_poll_that_was_well() {
+    let mut house = House::new().await;
+    house.leave_copy = AT_ONCE;
+    house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")]).await;
+    let overdue = async |house: &House| {
+        let overdue = house.ledger.overdue_deletions(&account(), AT_ONCE, 9, house.now).await.unwrap();
+        overdue.into_iter().map(|deletion| (deletion.id.0, deletion.alone)).collect::<Vec<_>>()
+    };
+    house.ledger.go_alone(&[MessageId(2)]).await.unwrap();
+    assert_eq!(overdue(&house).await, [(1, false), (3, false), (2, true)]);
+    house.ledger.not_shown(&[MessageId(1), MessageId(2)], house.now).await.unwrap();
+    for _ in 0..23 {
+        house.later(3600);
+        assert_eq!(overdue(&house).await, [(3, false)]);
+        house.ledger.record_poll(house.record(None)).await.unwrap();
+    }
+    house.later(3600);
+    assert_eq!(overdue(&house).await, [(3, false), (1, true)]);
+    house.ledger.record_poll(house.record(Some((Class::Account, "closed".into())))).await.unwrap();
+    assert_eq!(overdue(&house).await, [(3, false)]);
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    house.ledger.not_shown(&[MessageId(1)], house.now).await.unwrap();
+    assert_eq!(overdue(&house).await, [(3, false), (2, true)]);
 }
 
 #[tokio::test]

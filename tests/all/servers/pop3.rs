@@ -94,8 +94,8 @@ pub struct Ways {
     pub lists_newest: Option<usize>,
     /// It lists nothing but what is recent: the session ends at UIDL.
     pub refuses_slices: bool,
-    /// It hangs up at the RETR of the message with this UIDL.
-    pub breaks_at: Option<&'static str>,
+    /// It hangs up at these commands for the message with this UIDL, and what it had still to send is lost.
+    pub breaks_at: Option<(&'static [&'static str], &'static str)>,
     /// At QUIT what was retrieved is dropped (EXPIRE 0).
     pub drops_retrieved: bool,
     /// What is deleted stays among the recent ones.
@@ -348,12 +348,17 @@ impl Session {
         self.refuse("-ERR no such message").await
     }
 
+    fn holds_at(&self, command: &str, at: usize) -> Option<()> {
+        let breaks_at = self.mailbox.lock().unwrap().ways.breaks_at;
+        let breaks = breaks_at.is_some_and(|(commands, uidl)| {
+            commands.contains(&command) && uidl.as_bytes() == self.messages[at].uidl
+        });
+        (!breaks).then_some(())
+    }
+
     async fn retr(&mut self, number: &str) -> Option<()> {
         let Some(at) = self.find(number) else { return self.miss().await };
-        let breaks_at = self.mailbox.lock().unwrap().ways.breaks_at;
-        if breaks_at.is_some_and(|uidl| uidl.as_bytes() == self.messages[at].uidl) {
-            return None;
-        }
+        self.holds_at("RETR", at)?;
         if let Some(refusal) = self.withheld(at).or_else(|| self.is_enough()) {
             return self.refuse(refusal).await;
         }
@@ -373,6 +378,7 @@ impl Session {
     async fn top(&mut self, argument: &str) -> Option<()> {
         let number = argument.strip_suffix(" 0").unwrap_or_default();
         let Some(at) = self.find(number) else { return self.miss().await };
+        self.holds_at("TOP", at)?;
         if let Some(refusal) = self.withheld(at) {
             return self.refuse(refusal).await;
         }

@@ -321,12 +321,12 @@ fn a_server_that_refuses_for_now_and_hangs_up_is_not_taken_out_on_other_mail() {
     });
 }
 
-/// Twelve messages were delivered and are to be deleted by now; a server of these ways withholds the first two.
-async fn overdue(ways: Ways) -> World {
+/// Twelve messages were delivered and are to be deleted by now; a server of these ways withholds the first ones.
+async fn overdue(withheld: usize, ways: Ways) -> World {
     let mut world = World::new(Plan { account: "leave_copy = \"14d\"", ..TO_APP }).await;
     world.pop3.mailbox().ways = way(ways.capabilities);
     for n in 0..12 {
-        let broken: &[u8] = if n < 2 { b"Broken\r\n" } else { b"" };
+        let broken: &[u8] = if n < withheld { b"Broken\r\n" } else { b"" };
         world.put(&format!("u{n}"), &[&message(n), broken].concat());
     }
     assert_eq!(world.poll().await.unwrap().delivered, 12);
@@ -337,10 +337,9 @@ async fn overdue(ways: Ways) -> World {
 
 #[test]
 fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
-    const NO_TOP: &[&str] = &["UIDL", "USER"];
     for capabilities in BOTH.into_iter().chain([NO_TOP]) {
         alone(async move || {
-            let mut world = overdue(way(capabilities)).await;
+            let mut world = overdue(2, way(capabilities)).await;
             for _ in 0..3 {
                 assert_eq!(world.poll().await.unwrap().error, None);
                 world.later(TimeDelta::hours(1));
@@ -349,20 +348,60 @@ fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
             assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
             world.pop3.mailbox().ways.withholds = None;
             world.later(TimeDelta::days(1));
-            assert_eq!(world.poll().await.unwrap().deleted, 2);
+            for _ in 0..2 {
+                assert_eq!(world.poll().await.unwrap().deleted, 1);
+            }
         });
     }
-    // And where the server hangs up behind it.
-    for capabilities in [BOTH[0], NO_TOP] {
+}
+
+const NO_TOP: &[&str] = &["UIDL", "USER"];
+
+#[test]
+fn who_hangs_up_behind_a_refusal_keeps_no_other_mail_from_being_deleted() {
+    for (withheld, capabilities) in [(2, BOTH[0]), (1, BOTH[0]), (1, BOTH[1]), (2, NO_TOP), (1, NO_TOP)] {
         alone(async move || {
-            let mut world = overdue(Ways { patience: Some(1), ..way(capabilities) }).await;
-            for _ in 0..7 {
+            let mut world = overdue(withheld, Ways { patience: Some(1), ..way(capabilities) }).await;
+            for _ in 0..withheld + 1 {
                 world.poll().await.unwrap();
                 world.later(TimeDelta::hours(1));
             }
             world.pop3.at_rest().await;
-            assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
+            assert_eq!(world.pop3.mailbox().messages.len(), withheld, "{capabilities:?}");
         });
+    }
+}
+
+/// Also where it is asked once a day only.
+#[test]
+fn a_message_that_ends_every_session_keeps_no_other_mail_from_being_deleted() {
+    for capabilities in BOTH.into_iter().chain([NO_TOP]) {
+        for pause in [TimeDelta::hours(1), TimeDelta::days(1)] {
+            alone(async move || {
+                let mut world =
+                    overdue(0, Ways { breaks_at: Some((&["TOP", "RETR"], "u5")), ..way(capabilities) }).await;
+                for _ in 0..3 {
+                    world.poll().await.unwrap();
+                    world.later(pause);
+                }
+                world.pop3.at_rest().await;
+                assert_eq!(world.pop3.mailbox().messages.len(), 1, "{capabilities:?} {pause}");
+                for n in 12..24 {
+                    world.put(&format!("u{n}"), &message(n));
+                }
+                world.later(TimeDelta::days(1));
+                for _ in 0..2 {
+                    world.poll().await.unwrap();
+                    world.later(TimeDelta::days(15));
+                }
+                for _ in 0..2 {
+                    world.poll().await.unwrap();
+                    world.later(pause);
+                }
+                world.pop3.at_rest().await;
+                assert_eq!(world.pop3.mailbox().messages.len(), 1, "{capabilities:?} {pause}");
+            });
+        }
     }
 }
 
@@ -388,6 +427,26 @@ fn who_hands_out_some_messages_a_session_is_asked_for_the_rest_before_long() {
             assert_eq!((summary.delivered, summary.error), (5, None));
         });
     }
+}
+
+/// As a link does that never holds for long.
+#[test]
+fn who_hangs_up_after_some_messages_is_asked_for_the_rest_before_long() {
+    alone(async || {
+        let mut world = World::new(TO_APP).await;
+        for n in 0..50 {
+            world.put(&format!("u{n}"), &message(n));
+        }
+        let first = now().timestamp();
+        for uidl in ["u4", "u9", "u14", "u19", "u24", "u29", "u34", "u39", "u44", "u49"] {
+            world.pop3.mailbox().ways = Ways { breaks_at: Some((&["RETR"], uidl)), ..way(BOTH[0]) };
+            let summary = world.poll().await.unwrap();
+            assert!(summary.delivered >= 4 && summary.error.is_some(), "{uidl}");
+            assert!(rest(&world).await <= 2 * EVERY, "{uidl}: {}", rest(&world).await);
+            assert_eq!(world.count("SELECT failing_since FROM accounts").await, first, "but this is news");
+            go_on(&world).await;
+        }
+    });
 }
 
 #[test]
