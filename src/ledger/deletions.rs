@@ -20,7 +20,7 @@ pub struct Deletion {
     pub header: Content,
     /// Another message had this UIDL, perhaps a twin with the same header: then all bytes are compared.
     pub has_namesake: bool,
-    /// It is asked for by itself, as a session has ended while it was asked for with others, or at it.
+    /// It is asked for by itself: it was not shown, or a session has ended while it was asked for with others.
     pub alone: bool,
 }
 
@@ -53,7 +53,10 @@ impl Ledger {
             FROM messages m JOIN accounts a ON a.id = m.account
             WHERE a.name = $1 AND m.last_listing IS NULL AND m.opened = 0 AND m.stands_in = 0
                 AND m.header IS NOT NULL
-                AND (m.not_shown_at IS NULL OR m.not_shown_at <= $3 - $5 AND a.failures = 0)
+                AND (
+                    m.not_shown_at IS NULL
+                    OR (m.not_shown_at <= $3 - $5 OR m.not_shown_at > $3) AND a.failures = 0
+                )
                 -- Another day since the first DELE has begun after the last poll.
                 AND (
                     m.deleted_at IS NULL OR m.deleted_at > $3 - $5 OR a.last_poll_at IS NULL

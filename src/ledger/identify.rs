@@ -263,7 +263,8 @@ async fn take_over(connection: &mut SqliteConnection, row: &Row, old: &Old) -> s
     let identify = "
         UPDATE messages SET
             uidl = n.uidl, size = n.size, epoch = n.epoch, opened = max(messages.opened, n.opened),
-            last_listing = NULL, last_listed_at = NULL, deleted_at = NULL, refused = 0
+            last_listing = NULL, last_listed_at = NULL, deleted_at = NULL, refused = 0,
+            not_shown_at = NULL
         FROM (SELECT uidl, size, epoch, opened FROM messages WHERE id = $2) n
         WHERE messages.id = $1";
     sqlx::query(identify).bind(old.id).bind(row.id).execute(&mut *connection).await?;

@@ -8,10 +8,13 @@ use crate::message::{LeaveCopy, header_digest};
 use crate::pop3::{self, Class, Headers, Retrieval, Session};
 
 use super::batch::Numbers;
-use super::{Failure, Mailbox, Poll};
+use super::{Failure, Mailbox, PORTION_TIME, Poll};
 
 /// Most overdue deletions in one session.
-const AT_A_TIME: usize = 5000;
+const AT_MOST: usize = 5000;
+
+/// How many of them are compared before it is asked whether to go on.
+const AT_A_TIME: usize = 64;
 
 impl Poll<'_> {
     /// Deletes what was kept long enough, or what an earlier session could not delete any more.
@@ -28,7 +31,7 @@ impl Poll<'_> {
             return Ok(());
         }
         let ledger = &self.context.ledger;
-        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_A_TIME, self.now()).await?;
+        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_MOST, self.now()).await?;
         let overdue: Vec<Deletion> =
             overdue.into_iter().filter(|deletion| !self.announced.contains(deletion.id)).collect();
         if overdue.is_empty() {
@@ -42,7 +45,7 @@ impl Poll<'_> {
         let listed: Vec<(u32, Deletion)> = listed.collect();
         let mut compared = Compared::default();
         let outcome = self.compare(session, &listed, &mut compared).await;
-        let Compared { same, not_shown, suspects } = compared;
+        let Compared { same, not_shown, suspects, .. } = compared;
         // Also where the session has ended at one of them: the next session begins with others.
         if !not_shown.is_empty() {
             ledger.not_shown(&not_shown, self.now()).await?;
@@ -64,8 +67,9 @@ impl Poll<'_> {
     ) -> Result<(), Failure> {
         let began = Instant::now();
         let together = |one: &(u32, Deletion), next: &(u32, Deletion)| !one.1.alone && !next.1.alone;
-        for some in listed.chunk_by(together) {
-            if self.has_enough(session, began) {
+        for some in listed.chunk_by(together).flat_map(|some| some.chunks(AT_A_TIME)) {
+            // What is due may have been refused for now, and TOP is answered all the same.
+            if self.is_ending() || session.shows_no_headers() || began.elapsed() >= PORTION_TIME {
                 break;
             }
             for (number, deletion) in compared.headers(session, some).await? {
@@ -89,6 +93,7 @@ impl Poll<'_> {
         // It would end the session, and with it all deletions.
         if deletion.size.is_some_and(|size| size > account.pop3.max_size) {
             debug!(account = %account.name, number, "too large to be compared, so it stays");
+            compared.not_shown.push(deletion.id);
             return Ok(());
         }
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
@@ -100,14 +105,15 @@ impl Poll<'_> {
                 let new = self.context.ledger.mistaken(deletion.id, &self.ask.routes, self.now()).await?;
                 self.handled.push((new, number));
             }
-            return Ok(());
+        } else {
+            debug!(account = %account.name, number, "cannot be compared, so it stays");
+            let has_ended = outcome.error.as_ref().is_some_and(|error| error.class() != Class::Local);
+            // Behind a refusal a server may hang up, whoever is asked for next.
+            if came.is_some() || has_ended && !compared.was_refused {
+                compared.not_shown.push(deletion.id);
+            }
         }
-        debug!(account = %account.name, number, "cannot be compared, so it stays");
-        let has_ended = outcome.error.as_ref().is_some_and(|error| error.class() != Class::Local);
-        // Behind a refusal that will pass it hangs up, whoever is asked for next.
-        if came.is_some() || has_ended && !session.has_just_refused() {
-            compared.not_shown.push(deletion.id);
-        }
+        compared.was_refused = matches!(came, Some((_, Retrieval::Refused(_))));
         match outcome.error {
             None => Ok(()),
             // Nothing is parked here, so a new session would end here, too.
@@ -147,6 +153,8 @@ struct Compared {
     not_shown: Vec<MessageId>,
     /// It ended at one of these.
     suspects: Vec<MessageId>,
+    /// The last RETR was refused.
+    was_refused: bool,
 }
 
 impl Compared {
@@ -166,6 +174,7 @@ impl Compared {
             let at_fault = match seen.last() {
                 // Behind such a refusal it hangs up, whoever is asked for next.
                 Some(Err(refused)) if refused.is_passing() => seen.len() - 1..seen.len(),
+                Some(Err(_)) => seen.len() - 1..asked,
                 _ => seen.len()..asked,
             };
             self.blame(listed.get(at_fault).unwrap_or_default());

@@ -40,7 +40,7 @@ pub struct Discarded {
 pub struct Headers<T> {
     /// In the order asked for, what was made of each header that came, or why none came.
     pub seen: Vec<Result<T, Refused>>,
-    /// For so many TOP was sent. The session has ended at one of those that are not in `seen`, where it has.
+    /// So many were asked for, those included that the connection could take no more.
     pub asked: usize,
     /// Why the session ended.
     pub error: Option<Error>,
@@ -78,6 +78,11 @@ impl Session {
     /// Whether its last answer to RETR was a refusal that will pass. Behind one it may hang up, whoever is asked for next.
     pub fn has_just_refused(&self) -> bool {
         self.messages.is_tried()
+    }
+
+    /// Whether it is of no use to ask for another header in this session.
+    pub fn shows_no_headers(&self) -> bool {
+        self.headers.is_over()
     }
 
     /// Whether it has answered any TOP with a header.

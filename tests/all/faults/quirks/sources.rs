@@ -330,7 +330,7 @@ async fn overdue(withheld: usize, ways: Ways) -> World {
         world.put(&format!("u{n}"), &[&message(n), broken].concat());
     }
     assert_eq!(world.poll().await.unwrap().delivered, 12);
-    world.pop3.mailbox().ways = Ways { withholds: Some(("Broken", LATER)), ..ways };
+    world.pop3.mailbox().ways = Ways { withholds: ways.withholds.or(Some(("Broken", LATER))), ..ways };
     world.later(TimeDelta::days(15));
     world
 }
@@ -355,19 +355,43 @@ fn what_is_refused_for_now_keeps_no_other_mail_from_being_deleted() {
     }
 }
 
+/// A server that has put off all that is due shows what may go all the same.
+#[test]
+fn mail_that_is_due_and_refused_for_now_keeps_no_other_from_being_deleted() {
+    for capabilities in BOTH {
+        alone(async move || {
+            let mut world = overdue(0, way(capabilities)).await;
+            for n in 12..14 {
+                world.put(&format!("u{n}"), &[&message(n)[..], b"Broken\r\n"].concat());
+            }
+            let summary = world.poll().await.unwrap();
+            assert_eq!((summary.deleted, summary.error.is_some()), (12, true), "{capabilities:?}");
+            world.pop3.at_rest().await;
+            assert_eq!(world.pop3.mailbox().messages.len(), 2, "{capabilities:?}");
+        });
+    }
+}
+
 const NO_TOP: &[&str] = &["UIDL", "USER"];
+const NOT_SHOWN: &str = "SELECT max(not_shown_at) FROM messages";
 
 #[test]
 fn who_hangs_up_behind_a_refusal_keeps_no_other_mail_from_being_deleted() {
-    for (withheld, capabilities) in [(2, BOTH[0]), (1, BOTH[0]), (1, BOTH[1]), (2, NO_TOP), (1, NO_TOP)] {
+    let cases = [(2, BOTH[0]), (1, BOTH[0]), (1, BOTH[1]), (2, NO_TOP), (1, NO_TOP)];
+    let refusals = [LATER, "-ERR it cannot be read"];
+    for ((withheld, capabilities), refusal) in
+        cases.into_iter().flat_map(|case| refusals.map(|text| (case, text)))
+    {
         alone(async move || {
-            let mut world = overdue(withheld, Ways { patience: Some(1), ..way(capabilities) }).await;
-            for _ in 0..withheld + 1 {
+            let withholds = Some(("Broken", refusal));
+            let ways = Ways { patience: Some(1), withholds, ..way(capabilities) };
+            let mut world = overdue(withheld, ways).await;
+            for _ in 0..withheld + 2 {
                 world.poll().await.unwrap();
                 world.later(TimeDelta::hours(1));
             }
             world.pop3.at_rest().await;
-            assert_eq!(world.pop3.mailbox().messages.len(), withheld, "{capabilities:?}");
+            assert_eq!(world.pop3.mailbox().messages.len(), withheld, "{capabilities:?} {refusal}");
         });
     }
 }
@@ -386,6 +410,7 @@ fn a_message_that_ends_every_session_keeps_no_other_mail_from_being_deleted() {
                 }
                 world.pop3.at_rest().await;
                 assert_eq!(world.pop3.mailbox().messages.len(), 1, "{capabilities:?} {pause}");
+                let asked = world.count(NOT_SHOWN).await;
                 for n in 12..24 {
                     world.put(&format!("u{n}"), &message(n));
                 }
@@ -400,6 +425,7 @@ fn a_message_that_ends_every_session_keeps_no_other_mail_from_being_deleted() {
                 }
                 world.pop3.at_rest().await;
                 assert_eq!(world.pop3.mailbox().messages.len(), 1, "{capabilities:?} {pause}");
+                assert!(world.count(NOT_SHOWN).await > asked, "it was asked for again");
             });
         }
     }
