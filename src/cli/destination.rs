@@ -12,11 +12,11 @@ use crate::message::{DestinationName, NAME_RULE};
 use crate::net::Tls;
 use crate::setup::{self, Door, NewLogin, NewSignIn, NoWay, OwnHome, Suggestion};
 
-use super::account::{
-    TlsWord, accepted, ask_server, changed, choose_way, make_sure_of, new_password, password, take_up, tell,
-    warn, without_way, yes_or_no,
-};
+use super::answers::{TlsWord, changed, yes_or_no};
 use super::person::{Person, Question};
+use super::steps::{
+    accepted, ask_server, choose_way, make_sure_of, new_password, password, take_up, tell, warn, without_way,
+};
 use super::{exit, login, page, plain, print};
 
 /// A destination that is added with the account.

@@ -1,6 +1,7 @@
 //! Arguments, and what each command prints.
 
 mod account;
+mod answers;
 mod check;
 mod demo;
 mod destination;
@@ -16,6 +17,8 @@ mod people;
 mod person;
 mod providers;
 mod report;
+mod route;
+mod steps;
 mod table;
 mod typed;
 
@@ -159,7 +162,7 @@ enum Command {
         #[arg(long, value_parser = account_name)]
         name: Option<AccountName>,
         #[command(flatten)]
-        answers: account::Answers,
+        answers: answers::Answers,
         #[command(flatten)]
         home: destination::NewHome,
     },
@@ -171,7 +174,7 @@ enum Command {
         #[arg(value_name = "ACCOUNT", value_parser = account_name)]
         account: AccountName,
         #[command(flatten)]
-        answers: account::Answers,
+        answers: answers::Answers,
     },
     /// Change a destination: its server, who logs in there and how, and what Gmail does with the mail
     ///

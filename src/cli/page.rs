@@ -7,8 +7,8 @@ use secrecy::ExposeSecret;
 use crate::ledger::{self, Ledger, Visitor};
 use crate::{config, daemon, web};
 
-use super::account::password;
 use super::person::{Person, Question};
+use super::steps::password;
 use super::{exit, plain, print};
 
 pub async fn web_password(file: &Path, password_file: Option<&Path>) -> anyhow::Result<u8> {
