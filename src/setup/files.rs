@@ -1,27 +1,22 @@
 //! What setup writes: the main file where there is none, and for each account a file of its own with its password
-//! beside it. Whatever ends the process meanwhile, a file is there as a whole or as it was before.
+//! beside it.
 
-use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, Metadata};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
-use secrecy::{ExposeSecret, SecretString};
-use tempfile::NamedTempFile;
-use tokio::runtime::Handle;
-use tracing::warn;
+use secrecy::SecretString;
 
+use super::disk::{
+    absolute, fault, folder_of, make_folder, on_disk, replace, replace_after, sync_folder, waited, write_new,
+};
 use super::new_sign_in::{NewLogin, NewSignIn};
+use super::passwords::{must_be_readable, own_password, remove_unused, write_password};
 use super::sign_ins::{Whom, end_sign_in};
-use super::trial::{Unusable, log_in_account, log_in_changed_home, log_in_destination};
+use super::trial::{Unusable, log_in_account, log_in_destination};
 use super::words::LoginFault;
 use crate::auth::Login;
-use crate::config::draft::{self, AccountDraft, HomeDraft, LoginKey, PeerDraft};
-use crate::config::{self, Account, Config, Fault, Faults};
-use crate::ledger::Request;
+use crate::config::draft::{self, AccountDraft, LoginKey, PeerDraft};
+use crate::config::{self, Account, Config, Faults};
 use crate::message::{AccountName, DestinationName, Route};
 use crate::net;
 
@@ -226,7 +221,7 @@ pub async fn add(main: &Path, account: AccountDraft, login: NewLogin) -> Result<
 }
 
 /// Keeps what was signed in for, of what is saved by now.
-async fn keep(main: &Path, whom: &Whom, login: &NewLogin, mut saved: Saved) -> Saved {
+pub(super) async fn keep(main: &Path, whom: &Whom, login: &NewLogin, mut saved: Saved) -> Saved {
     if let NewLogin::SignIn(new) = login
         && let Err(text) = keep_sign_in(main, whom, new).await
     {
@@ -389,18 +384,6 @@ fn write_change(
     written.map(drop)
 }
 
-/// Takes away the password that no file names any more, or that none has come to name.
-fn remove_unused(written: &Result<bool, Error>, old: Option<PathBuf>, new: Option<PathBuf>) {
-    let unused = match written {
-        Ok(true) => old,
-        Ok(false) => None,
-        Err(_) => new,
-    };
-    if let Some(unused) = unused {
-        let _ = std::fs::remove_file(unused);
-    }
-}
-
 /// Takes an account's file away, be it in order or not, and the password that setup wrote beside it, or the tokens of its
 /// sign-in. The ledger keeps what it knows of its messages. Returns the file.
 ///
@@ -448,243 +431,19 @@ pub fn own_file<'c>(config: &'c Config, name: &AccountName) -> Result<&'c Path, 
     }
 }
 
-/// A destination of the config that can be changed.
-pub struct OwnHome<'c> {
-    pub home: HomeDraft,
-    /// NAME of the `[oauth.NAME]` that somebody signs in by; `None` is by a password.
-    pub oauth: Option<&'c str>,
-    kind: &'c config::Kind,
-}
-
-/// The destination of this name, if it is one that can be changed.
-///
-/// # Errors
-/// [`Error::NoDestination`], [`Error::HomeByHand`]; [`Error::File`] where it has to be mended first.
-pub fn own_home<'c>(config: &'c Config, name: &str) -> Result<OwnHome<'c>, Error> {
-    let found = config.destinations.iter().find(|known| known.name.as_str() == name);
-    let found = found.ok_or_else(|| Error::no_destination(config, name))?;
-    let kind = found.kind.as_ref().map_err(|reason| {
-        let reason = format!("must be mended first: {reason}");
-        Error::File { path: config.file.clone(), reason }
-    })?;
-    let home = HomeDraft::of(&found.name, kind).filter(|_| found.can_be_changed());
-    let home =
-        home.ok_or_else(|| Error::HomeByHand { name: found.name.clone(), file: config.file.clone() })?;
-    Ok(OwnHome { home, oauth: found.oauth.as_deref(), kind })
-}
-
-/// Whether a destination could be added as it is, or changed to be so, without saving it.
-///
-/// # Errors
-/// All that is wrong with it, each with its key; or what else stands in the way.
-pub fn check_home(
-    config: &Config,
-    before: Option<&OwnHome<'_>>,
-    home: &HomeDraft,
-    login: &NewLogin,
-) -> Result<(), Error> {
-    HomeFile::open(config, before, home)?.check(Some(login))
-}
-
-/// Adds a destination to the main file, with its password in a file of `secrets`, or with what was signed in for in the ledger,
-/// which has to be there.
-///
-/// # Errors
-/// Nothing is saved then.
-pub async fn add_home(main: &Path, home: HomeDraft, login: NewLogin) -> Result<Saved, Error> {
-    let config = config::load_without_secrets(main).await?;
-    let (whom, given) = (Whom::Destination(home.name.clone()), login.clone());
-    let saved = on_disk(main, move || {
-        let file = HomeFile::open(&config, None, &home)?;
-        file.check(Some(&given))?;
-        file.write(Some(&given), || Ok(()))
-    });
-    Ok(keep(main, &whom, &login, saved.await?).await)
-}
-
-/// Changes a destination in the main file, and what opens it, which is tried first. Without a `login` nothing may be changed
-/// that it depends on. What was signed in for before goes away. `before` is what the person has seen of it.
-///
-/// # Errors
-/// What is wrong, and then the destination is as it was; [`Error::Changed`] where it is no longer `before`.
-pub async fn change_home(
-    main: &Path,
-    before: &OwnHome<'_>,
-    after: HomeDraft,
-    login: Option<NewLogin>,
-) -> Result<Saved, Error> {
-    if login.is_none() && !after.place.opens_as(&before.home.place) {
-        return Err(Error::PasswordNeeded);
-    }
-    let config = config::load_without_secrets(main).await?;
-    let now = home_as_before(&config, &before.home, before.oauth)?;
-    HomeFile::open(&config, Some(&now), &after)?.check(login.as_ref())?;
-    if let Some(login) = &login {
-        let outcome = log_in_changed_home(&after.place, login.login(), Some(now.kind)).await;
-        let host = || after.place.host().to_owned();
-        outcome.map_err(|reason| Error::LoginFailed { host: host(), reason })?;
-    }
-    let whom = Whom::Destination(after.name.clone());
-    let (file, given, whose) = (main.to_owned(), login.clone(), whom.clone());
-    let (home, oauth) = (before.home.clone(), before.oauth.map(str::to_owned));
-    let saved = on_disk(main, move || {
-        // That may have taken its time, and somebody may have changed something meanwhile.
-        let config = waited(config::load_without_secrets(&file))?;
-        let now = home_as_before(&config, &home, oauth.as_deref())?;
-        let file = HomeFile::open(&config, Some(&now), &after)?;
-        file.check(given.as_ref())?;
-        let end = || match given.is_some() && now.oauth.is_some() {
-            true => end_now(&config, &whose),
-            false => Ok(()),
-        };
-        file.write(given.as_ref(), end)
-    });
-    let saved = saved.await?;
-    Ok(match &login {
-        Some(login) => keep(main, &whom, login, saved).await,
-        None => saved,
-    })
-}
-
-/// As [`must_be_as_before`].
-fn home_as_before<'c>(
-    config: &'c Config,
-    home: &HomeDraft,
-    oauth: Option<&str>,
-) -> Result<OwnHome<'c>, Error> {
-    let now = own_home(config, home.name.as_str())?;
-    match now.home == *home && now.oauth == oauth {
-        true => Ok(now),
-        false => Err(Error::Changed(format!("destination {}", home.name))),
-    }
-}
-
-/// What is asked of whoever holds the ledger, now or later, once a destination lets somebody in: to try again what waits for
-/// it, and to poll a few of the accounts that deliver there. A poll that is under way still goes by what opened it before, and
-/// may find the destination failing once more.
-pub fn requests_of(config: &Config, destination: &DestinationName) -> Vec<Request> {
-    let delivers = |account: &&Account| account.poll.routes.iter().any(|route| route.to == *destination);
-    let accounts = config.accounts.iter().filter(|account| !account.paused).filter(delivers);
-    let polls = accounts.take(A_FEW).map(|account| Request::Poll { account: account.name.clone() });
-    std::iter::once(Whom::Destination(destination.clone()).request()).chain(polls).collect()
-}
-
-const A_FEW: usize = 10;
-
-/// The main file, in which a destination is to be another one, or a new one.
-struct HomeFile<'a> {
-    config: &'a Config,
-    main: PathBuf,
-    text: String,
-    before: Option<&'a OwnHome<'a>>,
-    home: &'a HomeDraft,
-    /// Where its password goes, if it has one.
-    folder: PathBuf,
-}
-
-impl<'a> HomeFile<'a> {
-    fn open(
-        config: &'a Config,
-        before: Option<&'a OwnHome<'a>>,
-        home: &'a HomeDraft,
-    ) -> Result<HomeFile<'a>, Error> {
-        let main = main_file(config);
-        let text = std::fs::read_to_string(&main).map_err(|e| fault(&main, "read", &e))?;
-        let folder = folder_of(&absolute(&config.file)).join("secrets");
-        Ok(HomeFile { config, main, text, before, home, folder })
-    }
-
-    /// What is wrong is said before anything is written.
-    fn check(&self, login: Option<&NewLogin>) -> Result<(), Error> {
-        if let Some(NewLogin::Password(password)) = login {
-            must_be_readable(&self.main, password)?;
-            must_be_of_use(self.config, &self.folder)?;
-        }
-        let key = login.map(|login| match login {
-            NewLogin::Password(_) => LoginKey::PasswordIn(&self.folder),
-            NewLogin::SignIn(new) => LoginKey::OAuth(&new.oauth),
-        });
-        Ok(draft::read_main(self.config, &self.with(key)?)?)
-    }
-
-    fn with(&self, key: Option<LoginKey<'_>>) -> Result<String, Error> {
-        let text = match self.before {
-            Some(before) => self.home.rewrite(&self.text, &before.home, key),
-            None => self.home.add_to(&self.text, key),
-        };
-        text.map_err(|reason| Error::File { path: self.main.clone(), reason })
-    }
-
-    /// As [`write_change`]: a new password gets a new file.
-    fn write(
-        &self,
-        login: Option<&NewLogin>,
-        end: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<Saved, Error> {
-        let old = login.and(self.old_password());
-        let secret = match login {
-            Some(NewLogin::Password(password)) => Some(self.write_password(password)?),
-            Some(NewLogin::SignIn(_)) | None => None,
-        };
-        let named = secret.as_deref().map(|secret| as_in_config(self.config, secret));
-        let key = match login {
-            Some(NewLogin::SignIn(new)) => Some(LoginKey::OAuth(&new.oauth)),
-            Some(NewLogin::Password(_)) | None => named.as_deref().map(LoginKey::PasswordIn),
-        };
-        let written = self.with(key).and_then(|text| replace_after(&self.main, text.as_bytes(), end));
-        remove_unused(&written, old, secret);
-        let file = self.config.file.clone();
-        written.map(|_| Saved { file, warnings: Vec::new(), wants_sign_in: false })
-    }
-
-    fn write_password(&self, password: &SecretString) -> Result<PathBuf, Error> {
-        make_folder(&self.folder)?;
-        write_password(self.config, &self.folder, &format!("{}%", self.home.name), password)
-    }
-
-    /// The file of the password before, if nobody else names it.
-    fn old_password(&self) -> Option<PathBuf> {
-        let file = draft::home_password_file(&self.text, &self.home.name)?;
-        only_named(self.config, Path::new(&file), &self.folder)
-    }
-}
-
-/// Runs what writes files where it holds up nobody.
-async fn on_disk<T: Send + 'static>(
-    main: &Path,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    // What was read of a file is what is replaced.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let alone = || ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let done = tokio::task::spawn_blocking(move || {
-        let _alone = alone();
-        work()
-    });
-    let done = done.await;
-    done.unwrap_or_else(|e| {
-        Err(Error::File { path: main.to_owned(), reason: format!("was not finished with ({e})") })
-    })
-}
-
-/// What is not a matter of files, on the way of what writes them. It goes on to its end, also where nobody waits for it any more.
-fn waited<T>(work: impl Future<Output = T>) -> T {
-    Handle::current().block_on(work)
-}
-
 /// Nobody is signed in for this any more: what was signed in for must at no moment go to where the config leads from now on.
-fn end_now(config: &Config, whom: &Whom) -> Result<(), Error> {
+pub(super) fn end_now(config: &Config, whom: &Whom) -> Result<(), Error> {
     waited(end_sign_in(config, whom)).map_err(Error::Unusable)
 }
 
 /// Where the main file truly is: a link to it stays one.
-fn main_file(config: &Config) -> PathBuf {
+pub(super) fn main_file(config: &Config) -> PathBuf {
     let main = absolute(&config.file);
     main.canonicalize().unwrap_or(main)
 }
 
 /// A file as the config names it: relative to the folder of the config, where that is possible.
-fn as_in_config(config: &Config, path: &Path) -> PathBuf {
+pub(super) fn as_in_config(config: &Config, path: &Path) -> PathBuf {
     let main = absolute(&config.file);
     path.strip_prefix(folder_of(&main)).unwrap_or(path).to_owned()
 }
@@ -710,7 +469,7 @@ fn must_be_ours(config: &Config, account: &Account) -> Result<(), Error> {
 }
 
 /// Root may set up what another user runs, but only where that user can read it: in a folder of its own.
-fn must_be_of_use(config: &Config, folder: &Path) -> Result<(), Error> {
+pub(super) fn must_be_of_use(config: &Config, folder: &Path) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -728,197 +487,5 @@ fn must_be_of_use(config: &Config, folder: &Path) -> Result<(), Error> {
             Err(Error::File { path: folder.to_owned(), reason })
         }
         _ => Ok(()),
-    }
-}
-
-/// A password must be read from its file as it was typed. `file` is that of the account or destination that it is for.
-fn must_be_readable(file: &Path, password: &SecretString) -> Result<(), Faults> {
-    let text = match draft::parse_secret(line_of(password).into_bytes()) {
-        Ok(read) if read.expose_secret() == password.expose_secret() => return Ok(()),
-        Ok(_) => "ends with a control character, which no secret can".to_owned(),
-        Err(reason) => reason,
-    };
-    Err(Faults(vec![Fault { file: file.to_owned(), line: None, key: "password".into(), text }]))
-}
-
-/// A password as its file has it.
-fn line_of(password: &SecretString) -> String {
-    format!("{}\n", password.expose_secret())
-}
-
-/// Writes a password into a file of its own that nobody names yet. `pattern` is its name, with a `%` where a number goes if
-/// that is taken.
-fn write_password(
-    config: &Config,
-    folder: &Path,
-    pattern: &str,
-    password: &SecretString,
-) -> Result<PathBuf, Error> {
-    let named = named(config).unwrap_or_default();
-    let mut count = 1;
-    loop {
-        let number = if count == 1 { String::new() } else { format!("-{count}") };
-        let path = folder.join(pattern.replace('%', &number));
-        count += 1;
-        // What is named and not there yet is to be somebody else's.
-        if named.contains(&true_path(&path)) {
-            continue;
-        }
-        match write_new(&path, line_of(password).as_bytes()) {
-            Ok(true) => return Ok(path),
-            Ok(false) => {
-                // The config that is going to name it would outlive it.
-                let _ = std::fs::remove_file(&path);
-                let reason = "might not outlast a power cut; look at its disk".into();
-                return Err(Error::File { path, reason });
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(fault(&path, "written", &e)),
-        }
-    }
-}
-
-/// The file beside `file`, an account's, that holds its password, if nobody else names it.
-fn own_password(config: &Config, file: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(file).ok()?;
-    only_named(config, Path::new(&draft::password_file(&text)?), folder_of(file))
-}
-
-/// The file that the config names as `file`, if it is in `folder` and is named once.
-fn only_named(config: &Config, file: &Path, folder: &Path) -> Option<PathBuf> {
-    let main = absolute(&config.file);
-    let path = true_path(&folder_of(&main).join(file));
-    let is_beside = folder_of(&path) == true_path(folder);
-    let is_alone = named(config)?.iter().filter(|named| **named == path).count() == 1;
-    (is_beside && is_alone && path.is_file()).then_some(path)
-}
-
-/// Every path that the main file and the accounts' files may name, as often as they do. `None` where one of them cannot be
-/// read: it may name anything.
-fn named(config: &Config) -> Option<Vec<PathBuf>> {
-    let main = absolute(&config.file);
-    let accounts = config.accounts.iter().map(|account| &account.file);
-    let files: BTreeSet<&PathBuf> =
-        accounts.chain(config.broken.iter().map(|broken| &broken.file)).chain([&config.file]).collect();
-    let mut named = Vec::new();
-    for file in files {
-        let texts = draft::texts(&std::fs::read_to_string(file).ok()?)?;
-        named.extend(texts.iter().map(|text| true_path(&folder_of(&main).join(text))));
-    }
-    Some(named)
-}
-
-/// A path with its links followed as far as it exists.
-fn true_path(path: &Path) -> PathBuf {
-    let known = path.canonicalize().ok();
-    known
-        .or_else(|| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?)))
-        .unwrap_or(path.to_owned())
-}
-
-/// Only its owner sees what is in it.
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder_of(folder);
-    make_folder(parent)?;
-    let make = || {
-        DirBuilder::new().mode(0o700).create(folder)?;
-        // The one that was made, and not what somebody has put in its place meanwhile.
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = rustix::fs::open(folder, flags, Mode::empty())?;
-        give(&File::from(made), &std::fs::metadata(parent)?)
-    };
-    make().map_err(|e| fault(folder, "made", &e))
-}
-
-/// Writes a file; one that was there keeps its owner and its mode, a new one can be read by its owner alone. A link is
-/// replaced, and where it leads stays as it is.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    replace_after(path, bytes, || Ok(())).map(drop)
-}
-
-/// As [`replace`], with what has to `end` before it and cannot be brought back: the new file is on disk by then, though not yet in
-/// its place. Returns whether it will be there after a power cut, too: what only the old file names may go then.
-fn replace_after(path: &Path, bytes: &[u8], end: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
-    let unwritten = |e: io::Error| fault(path, "written", &e);
-    let file = beside(path, bytes).map_err(unwritten)?;
-    end()?;
-    file.persist(path).map_err(|e| unwritten(e.error))?;
-    Ok(sync_folder(folder_of(path)))
-}
-
-/// Writes a secret into a file of its own.
-///
-/// # Errors
-/// Also where there is such a file.
-pub(super) fn write_secret(path: &Path, secret: &SecretString) -> io::Result<()> {
-    write_new(path, line_of(secret).as_bytes()).map(drop)
-}
-
-/// As [`replace_after`], but for a file that is not there yet.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    beside(path, bytes)?.persist_noclobber(path)?;
-    Ok(sync_folder(folder_of(path)))
-}
-
-/// A temporary file in the same folder, on disk.
-fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(".mailferry.").tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
-    match std::fs::symlink_metadata(path) {
-        Ok(before) if before.is_file() => {
-            file.as_file().set_permissions(before.permissions())?;
-            give(file.as_file(), &before)?;
-        }
-        _ => give(file.as_file(), &std::fs::metadata(folder_of(path))?)?,
-    }
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// Root may set up what another user runs: that user must be able to read it.
-fn give(file: &File, like: &Metadata) -> io::Result<()> {
-    let ours = file.metadata()?;
-    if (ours.uid(), ours.gid()) == (like.uid(), like.gid()) || !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
-}
-
-/// Returns whether what was put into the folder is there for good. Where it is not, it is there all the same.
-fn sync_folder(folder: &Path) -> bool {
-    let outcome = File::open(folder).and_then(|folder| folder.sync_all());
-    if let Err(error) = &outcome {
-        warn!(folder = %folder.display(), %error, "what was just written there may be lost if the power fails");
-    }
-    outcome.is_ok()
-}
-
-fn fault(path: &Path, what: &str, error: &io::Error) -> Error {
-    let reason = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("may not be {what} by this user; run mailferry as the owner of its config")
-        }
-        io::ErrorKind::AlreadyExists => "exists already; choose another name".into(),
-        io::ErrorKind::ReadOnlyFilesystem => {
-            format!(
-                "cannot be {what}: its file system is read-only; mount the config so that it can be written"
-            )
-        }
-        _ => format!("cannot be {what} ({error})"),
-    };
-    Error::File { path: path.to_owned(), reason }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }

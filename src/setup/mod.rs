@@ -3,7 +3,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `trial` | logging in on both sides, and what a person is shown of it |
-//! | `files` | what is written: the main file, an account's file, its password beside it |
+//! | `files` | what is written: the main file, an account's file |
+//! | `homes` | destinations, which are in the main file |
+//! | `passwords` | passwords, in files that the config names |
+//! | `disk` | how files are written |
 //! | `route` | where the mail of an account goes |
 //! | `retrieval` | fetching one message from its source, to look at it |
 //! | `sign_ins` | logins by OAuth: where their tokens are |
@@ -11,8 +14,11 @@
 //! | `suggestion` | what is offered for an address |
 //! | `words` | what is wrong with a login or an answer, as the terminal says it and as the page does |
 
+mod disk;
 mod files;
+mod homes;
 mod new_sign_in;
+mod passwords;
 mod retrieval;
 mod route;
 mod sign_ins;
@@ -21,9 +27,9 @@ mod trial;
 mod words;
 
 pub use files::{
-    Error, OwnHome, Saved, add, add_home, change, change_home, check, check_home, create, delete,
-    keep_sign_in, must_be_another, must_be_free, own_file, own_home, requests_of,
+    Error, Saved, add, change, check, create, delete, keep_sign_in, must_be_another, must_be_free, own_file,
 };
+pub use homes::{OwnHome, add_home, change_home, check_home, own_home, requests_of};
 pub use new_sign_in::{Door, NewLogin, NewSignIn, NoWay, suggestion_for, ways_in, ways_to};
 pub use retrieval::retrieve;
 pub use route::{RouteAnswers, has_labels, route};

@@ -95,7 +95,7 @@ pub(super) async fn prepare_key(config: &Config) -> Result<(), String> {
             ));
         }
         let key = new_key()?;
-        match super::files::write_secret(path, &key) {
+        match super::passwords::write_secret(path, &key) {
             // Another process was quicker: that one is it.
             Err(_) if path.exists() => {}
             written => written.map_err(|e| format!("{} cannot be written ({e})", path.display()))?,
