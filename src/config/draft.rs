@@ -3,8 +3,10 @@
 //! What is written is read again by the same reader as any config before it is saved, so a person gets the same
 //! complaints whoever wrote the file.
 
+mod home;
+mod words;
+
 use std::path::Path;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use toml_edit::visit::Visit;
@@ -19,12 +21,16 @@ use super::oauth::Service;
 use super::peer::RawLogin;
 use super::section::Document;
 use super::surroundings::local_zone;
-use super::value::{parse_duration, spelled};
-use super::{Account, Config, keys, raw, secret, value};
+use super::{Account, Config, keys, raw};
 use crate::auth::{Holder, Login};
-use crate::destination::gmail;
 use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
+
+pub use home::{GmailDraft, HomeDraft, Place};
+pub use words::{
+    AT_ONCE, ENCRYPTIONS, MOST_DAYS, is_number, leave_copy_word, parse_folder, parse_labels,
+    parse_leave_copy, parse_secret, tls_word,
+};
 
 /// A host, how to trust it, and who logs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,33 +60,6 @@ pub enum LoginKey<'a> {
     /// NAME of `[oauth.NAME]`.
     OAuth(&'a str),
 }
-
-/// A destination, but for what opens it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HomeDraft {
-    pub name: DestinationName,
-    pub place: Place,
-}
-
-/// Where mail goes that setup can see to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    Imap(PeerDraft),
-    Gmail(GmailDraft),
-}
-
-/// A mailbox of Gmail, by its API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GmailDraft {
-    pub user: String,
-    /// Where the API is.
-    pub url: String,
-    pub never_mark_spam: bool,
-    pub process_for_calendar: bool,
-}
-
-/// In seconds. People count days here, not weeks.
-const DAY: u64 = 24 * 3600;
 
 const HEADER: &str = "# Written by mailferry, and yours to edit.\n";
 
@@ -177,162 +156,6 @@ impl PeerDraft {
     }
 }
 
-impl HomeDraft {
-    /// A destination as the config has it; `None` for a webhook.
-    pub fn of(name: &DestinationName, kind: &super::Kind) -> Option<HomeDraft> {
-        let place = match kind {
-            super::Kind::Imap(settings) => {
-                let (net, user) = (&settings.peer, settings.user.clone());
-                Place::Imap(PeerDraft { host: net.host.clone(), port: net.port, tls: net.tls, user })
-            }
-            super::Kind::Gmail(settings) => Place::Gmail(GmailDraft {
-                user: settings.user.clone(),
-                url: settings.url.clone(),
-                never_mark_spam: settings.never_mark_spam,
-                process_for_calendar: settings.process_for_calendar,
-            }),
-            super::Kind::Webhook(_) => return None,
-        };
-        Some(HomeDraft { name: name.clone(), place })
-    }
-
-    /// `text`, a main file, with this destination at its end.
-    ///
-    /// # Errors
-    /// Where `text` is not TOML, or has a destination of that name.
-    pub fn add_to(&self, text: &str, login: Option<LoginKey<'_>>) -> Result<String, String> {
-        let mut document = parse(text)?;
-        let destinations = document.entry("destination").or_insert_with(|| {
-            let mut table = Table::new();
-            table.set_implicit(true);
-            Item::Table(table)
-        });
-        let destinations = destinations.as_table_mut().ok_or("`destination` is not a table")?;
-        if destinations.contains_key(self.name.as_str()) {
-            return Err(format!("there is a destination {} already; choose another name", self.name));
-        }
-        let mut table = Table::new();
-        set(&mut table, "kind", self.place.word().into());
-        self.place.write(&mut table, None);
-        if let Some(login) = login {
-            login.write(&mut table);
-        }
-        destinations.insert(self.name.as_str(), Item::Table(table));
-        Ok(document.to_string())
-    }
-
-    /// `text`, a main file in which this destination is `before`, changed to mean this. What is the same keeps its wording,
-    /// comments stay; without `login` what opens it stays.
-    ///
-    /// # Errors
-    /// Where `text` is not TOML, or this destination no table of its own.
-    pub fn rewrite(
-        &self,
-        text: &str,
-        before: &HomeDraft,
-        login: Option<LoginKey<'_>>,
-    ) -> Result<String, String> {
-        let mut document = parse(text)?;
-        let table = document.get_mut("destination").and_then(|all| all.get_mut(self.name.as_str()));
-        let table = table.and_then(Item::as_table_mut);
-        let table = table.ok_or_else(|| {
-            format!("has no table [destination.{}] that could be changed; change it there by hand", self.name)
-        })?;
-        self.place.write(table, Some(&before.place));
-        if let Some(login) = login {
-            login.write(table);
-        }
-        Ok(document.to_string())
-    }
-}
-
-impl Place {
-    /// What somebody signs in for.
-    pub fn service(&self) -> Service {
-        match self {
-            Place::Imap(_) => Service::Imap,
-            Place::Gmail(_) => Service::Gmail,
-        }
-    }
-
-    pub fn user(&self) -> &str {
-        match self {
-            Place::Imap(peer) => &peer.user,
-            Place::Gmail(gmail) => &gmail.user,
-        }
-    }
-
-    pub fn user_mut(&mut self) -> &mut String {
-        match self {
-            Place::Imap(peer) => &mut peer.user,
-            Place::Gmail(gmail) => &mut gmail.user,
-        }
-    }
-
-    /// What is logged in to, as people call it.
-    pub fn host(&self) -> &str {
-        match self {
-            Place::Imap(peer) => &peer.host,
-            Place::Gmail(_) => "Gmail",
-        }
-    }
-
-    /// Whether what opens `other` may be shown here: it is the same user of the same server.
-    pub fn opens_as(&self, other: &Place) -> bool {
-        match (self, other) {
-            (Place::Imap(one), Place::Imap(other)) => one == other,
-            (Place::Gmail(one), Place::Gmail(other)) => (&one.user, &one.url) == (&other.user, &other.url),
-            (Place::Imap(_), Place::Gmail(_)) | (Place::Gmail(_), Place::Imap(_)) => false,
-        }
-    }
-
-    fn word(&self) -> &'static str {
-        match self {
-            Place::Imap(_) => "imap",
-            Place::Gmail(_) => "gmail",
-        }
-    }
-
-    fn write(&self, table: &mut Table, before: Option<&Place>) {
-        match (self, before) {
-            (Place::Imap(peer), Some(Place::Imap(before))) => peer.write(table, Some(before)),
-            (Place::Imap(peer), _) => peer.write(table, None),
-            (Place::Gmail(gmail), Some(Place::Gmail(before))) => gmail.write(table, before),
-            (Place::Gmail(gmail), _) => {
-                set(table, "user", gmail.user.as_str().into());
-                gmail.write(table, &GmailDraft::of(&gmail.user));
-            }
-        }
-    }
-}
-
-impl GmailDraft {
-    /// With all defaults.
-    pub fn of(user: &str) -> GmailDraft {
-        GmailDraft {
-            user: user.to_owned(),
-            url: gmail::URL.to_owned(),
-            never_mark_spam: false,
-            process_for_calendar: true,
-        }
-    }
-
-    fn write(&self, table: &mut Table, before: &GmailDraft) {
-        if self.user != before.user {
-            set(table, "user", self.user.as_str().into());
-        }
-        if self.url != before.url {
-            set(table, "url", self.url.as_str().into());
-        }
-        if self.never_mark_spam != before.never_mark_spam {
-            set(table, "never_mark_spam", self.never_mark_spam.into());
-        }
-        if self.process_for_calendar != before.process_for_calendar {
-            set(table, "process_for_calendar", self.process_for_calendar.into());
-        }
-    }
-}
-
 impl LoginKey<'_> {
     /// In the place of the one before it.
     fn write(self, table: &mut Table) {
@@ -341,83 +164,6 @@ impl LoginKey<'_> {
             LoginKey::OAuth(name) => set_instead(table, "password", "oauth", name.into()),
         }
     }
-}
-
-/// `tls` as a config has it.
-pub fn tls_word(tls: Tls) -> &'static str {
-    match tls {
-        Tls::Implicit => "implicit",
-        Tls::StartTls => "starttls",
-        Tls::None => "none",
-    }
-}
-
-/// How a connection may be encrypted, the best first, as people read it.
-pub const ENCRYPTIONS: [(&str, Tls); 3] = [
-    ("TLS from the first byte", Tls::Implicit),
-    ("STARTTLS, on the plaintext port", Tls::StartTls),
-    ("none, for a server on this machine only", Tls::None),
-];
-
-/// `leave_copy = false`: deleted as soon as it is delivered.
-pub const AT_ONCE: LeaveCopy = LeaveCopy::For(Duration::ZERO);
-
-/// `leave_copy` as people say it: `yes`, `no`, or for how long.
-///
-/// # Errors
-/// A clause that says what would be right.
-pub fn parse_leave_copy(text: &str) -> Result<LeaveCopy, String> {
-    match text {
-        "yes" | "true" => Ok(LeaveCopy::Forever),
-        "no" | "false" => Ok(AT_ONCE),
-        time => match parse_duration(time).filter(|time| *time <= keys::LONGEST_COPY) {
-            Some(time) => Ok(LeaveCopy::For(time)),
-            None => Err("answer yes, no, or for how long, such as 14d".into()),
-        },
-    }
-}
-
-/// As [`parse_leave_copy`] reads it.
-pub fn leave_copy_word(leave_copy: LeaveCopy) -> String {
-    match leave_copy {
-        LeaveCopy::Forever => "yes".into(),
-        AT_ONCE => "no".into(),
-        LeaveCopy::For(time) if time.as_secs() % DAY == 0 => format!("{}d", time.as_secs() / DAY),
-        LeaveCopy::For(time) => spelled(time),
-    }
-}
-
-/// The longest `leave_copy`, in days.
-pub const MOST_DAYS: u64 = keys::LONGEST_COPY.as_secs() / DAY;
-
-/// Whether a person has typed a number, however large.
-pub fn is_number(text: &str) -> bool {
-    let text = text.trim();
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
-}
-
-/// An IMAP folder as people write it: in Unicode, with `/` between the levels.
-///
-/// # Errors
-/// A clause that can follow the folder's key.
-pub fn parse_folder(text: &str) -> Result<String, String> {
-    value::folder(text).map(str::to_owned)
-}
-
-/// Labels as people write them: names, with commas between them.
-///
-/// # Errors
-/// A clause that can follow the labels' key.
-pub fn parse_labels(text: &str) -> Result<Vec<String>, String> {
-    value::labels(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Ok))
-}
-
-/// A secret from the bytes of its file, less the end of their line.
-///
-/// # Errors
-/// A clause that can follow the file's name.
-pub fn parse_secret(bytes: Vec<u8>) -> Result<SecretString, String> {
-    secret::text(bytes)
 }
 
 /// A main file for somebody who has none: accounts in files of their own, and the page on this machine.
