@@ -1,9 +1,9 @@
 //! The story: one poll of one account, top to bottom.
 //!
-//! Look-ups that are due come first. Then, session by session, the mailbox is listed, what is overdue is deleted,
-//! what is due is carried to its destinations batch by batch, and what was carried is deleted. While one batch is
-//! being delivered the next one is being retrieved, and the verdicts on the one before are committed; no more than two
-//! batches are in memory.
+//! Look-ups that are due come first. Then, session by session, the mailbox is listed, what is due is carried to its
+//! destinations batch by batch, what was carried is deleted, and then what is overdue. While one batch is being
+//! delivered the next one is being retrieved, and the verdicts on the one before are committed; no more than two batches
+//! are in memory.
 
 pub mod batch;
 mod budget;
@@ -559,60 +559,79 @@ impl Poll<'_> {
         if outcome.error.is_none() && batch::ends_short(&items, &outcome.messages) {
             session.confirm_last(&mut outcome).await;
         }
-        let (mut not_arrived, mut withheld) = (Vec::new(), Vec::new());
-        if let (Some(item), Some(error)) = (items.get(outcome.messages.len()), &outcome.error)
-            && error.class() == pop3::Class::Network
-            && !session.has_just_refused()
-        {
-            // What a server had still to send is lost with the connection, so that it may have been at a later one.
-            if outcome.messages.is_empty() && !outcome.begun && items.len() > 1 {
-                ledger.go_alone(&opened).await?;
-            } else {
-                not_arrived.extend(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?);
+        let mut not_arrived = match &outcome.error {
+            Some(error) if error.class() == pop3::Class::Network && !session.has_just_refused() => {
+                self.cut_off(&items, &outcome, error).await?
             }
-        }
+            _ => Vec::new(),
+        };
         let common = batch::common_refusals(&outcome.messages);
-        let mut arrived = Vec::with_capacity(items.len());
+        let (mut arrived, mut withheld) = (Vec::with_capacity(items.len()), Vec::new());
         for (item, (_, retrieval)) in items.into_iter().zip(outcome.messages) {
-            let (id, now) = (item.due.id, self.now());
-            not_arrived.extend(match retrieval {
-                Retrieval::Message(message) if self.is_notice(&message) => {
-                    self.log_failure(&item, "skipped", "a notice of this mailferry's own");
-                    ledger.skip(id, now).await?
-                }
-                Retrieval::Message(message) => {
-                    arrived.push((item, message));
-                    Vec::new()
-                }
+            match retrieval {
+                Retrieval::Message(message) if !self.is_notice(&message) => arrived.push((item, message)),
                 Retrieval::Refused(refused) if refused.is_passing() => {
                     self.log_failure(&item, "not retrieved", &refused.to_string());
-                    withheld.push((id, refused));
-                    Vec::new()
+                    withheld.push((item.due.id, refused));
                 }
-                Retrieval::Refused(refused) if common.contains(&refused.text) => {
-                    self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.cut_short(id, refused.to_string(), now).await?
-                }
-                Retrieval::Refused(refused) => {
-                    self.log_failure(&item, "not retrieved", &refused.to_string());
-                    ledger.not_retrieved(id, refused.to_string(), now).await?
-                }
-                Retrieval::Torn { octets_seen } => {
-                    let reason =
-                        format!("it ended after {octets_seen} octets, and then came what is no reply");
-                    self.log_failure(&item, "not retrieved", &reason);
-                    ledger.not_retrieved(id, reason, now).await?
-                }
-                Retrieval::TooLarge { .. } => {
-                    let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
-                    self.log_failure(&item, "parked", &reason);
-                    ledger.park(id, reason, now).await?
-                }
-            });
+                other => not_arrived.extend(self.has_not_arrived(&item, other, &common).await?),
+            }
         }
         let mut batch = self.identify(opened, arrived, permit).await?;
         not_arrived.extend(self.route(&mut batch).await?);
         Ok(Fetched { batch: Some(batch), not_arrived, refused: withheld, broken: outcome.error })
+    }
+
+    /// The connection was lost while `items` were retrieved.
+    async fn cut_off(
+        &self,
+        items: &[Item],
+        outcome: &pop3::Retrieved,
+        error: &pop3::Error,
+    ) -> Result<Vec<Settled>, Failure> {
+        let ledger = &self.context.ledger;
+        let Some(item) = items.get(outcome.messages.len()) else { return Ok(Vec::new()) };
+        // What a server had still to send is lost with the connection, so that it may have been at a later one.
+        if outcome.messages.is_empty() && !outcome.begun && items.len() > 1 {
+            let ids: Vec<MessageId> = items.iter().map(|item| item.due.id).collect();
+            ledger.go_alone(&ids).await?;
+            return Ok(Vec::new());
+        }
+        Ok(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?)
+    }
+
+    /// What is not carried on is put off, parked, or skipped. `common` are the words in which many were refused.
+    async fn has_not_arrived(
+        &self,
+        item: &Item,
+        retrieval: Retrieval,
+        common: &HashSet<String>,
+    ) -> Result<Vec<Settled>, Failure> {
+        let (ledger, id, now) = (&self.context.ledger, item.due.id, self.now());
+        Ok(match retrieval {
+            Retrieval::Message(_) => {
+                self.log_failure(item, "skipped", "a notice of this mailferry's own");
+                ledger.skip(id, now).await?
+            }
+            Retrieval::Refused(refused) => {
+                let reason = refused.to_string();
+                self.log_failure(item, "not retrieved", &reason);
+                match common.contains(&refused.text) {
+                    true => ledger.cut_short(id, reason, now).await?,
+                    false => ledger.not_retrieved(id, reason, now).await?,
+                }
+            }
+            Retrieval::Torn { octets_seen } => {
+                let reason = format!("it ended after {octets_seen} octets, and then came what is no reply");
+                self.log_failure(item, "not retrieved", &reason);
+                ledger.not_retrieved(id, reason, now).await?
+            }
+            Retrieval::TooLarge { .. } => {
+                let reason = format!("larger than max_size, {} octets", self.account.pop3.max_size);
+                self.log_failure(item, "parked", &reason);
+                ledger.park(id, reason, now).await?
+            }
+        })
     }
 
     /// Notices are for whoever reads the mailbox that they were put into. Carried on, one that is refused would make the
