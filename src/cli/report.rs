@@ -68,7 +68,7 @@ fn shown(status: &Status, config: &Config, width: Option<usize>) -> String {
     let now = Utc::now();
     let accounts = status.accounts.iter().map(|account| account_row(account, now));
     let heads = ["~ACCOUNT", "LAST CHECKED", "NEXT CHECK", ">DELIVERED", ">PENDING", ">PARKED", "STATE"];
-    let destinations = status.destinations.iter().map(destination_row);
+    let destinations = status.destinations.iter().map(|destination| destination_row(destination, now));
     let mut text = table(&heads, accounts, width);
     text.push('\n');
     text += &table(&["~DESTINATION", "KIND", "STATE"], destinations, width);
@@ -184,14 +184,7 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         (None, count) => Some(format!("{} unrouted; see `mailferry parked`", HumanCount(count))),
         (Some(note), count) => Some(format!("{note}; {} unrouted", HumanCount(count))),
     };
-    let ends = account.sign_in_ends_soon(now).map(|ends| {
-        let name = &account.name;
-        format!("the sign-in ends {}; sign in again before that: `mailferry login {name}`", local(ends))
-    });
-    let note = match (note, ends) {
-        (Some(note), Some(ends)) => Some(format!("{note}. {ends}")),
-        (note, ends) => note.or(ends),
-    };
+    let note = with_end(note, account.sign_in_ends_soon(now), &format!("mailferry login {}", account.name));
     let cells = vec![
         account.name.clone(),
         account.last_checked.map_or("never".into(), |at| ago(now - at)),
@@ -202,6 +195,16 @@ fn account_row(account: &AccountStatus, now: DateTime<Utc>) -> Row {
         state.to_owned(),
     ];
     Row { cells, note, look: look(state) }
+}
+
+/// With when the sign-in `ends`, if that is soon, and the `command` that begins a new one.
+fn with_end(note: Option<String>, ends: Option<DateTime<Utc>>, command: &str) -> Option<String> {
+    let ends =
+        ends.map(|ends| format!("the sign-in ends {}; sign in again before that: `{command}`", local(ends)));
+    match (note, ends) {
+        (Some(note), Some(ends)) => Some(format!("{note}. {ends}")),
+        (note, ends) => note.or(ends),
+    }
 }
 
 /// With what to do about it.
@@ -225,9 +228,11 @@ fn look(state: &str) -> Look {
     }
 }
 
-fn destination_row(destination: &DestinationStatus) -> Row {
+fn destination_row(destination: &DestinationStatus, now: DateTime<Utc>) -> Row {
     let cells = vec![destination.name.clone(), destination.kind.clone(), destination.state.clone()];
-    Row { cells, note: destination.error.clone(), look: look(&destination.state) }
+    let command = format!("mailferry login --destination {}", destination.name);
+    let note = with_end(destination.error.clone(), destination.sign_in_ends_soon(now), &command);
+    Row { cells, note, look: look(&destination.state) }
 }
 
 fn poll_row(poll: &Poll) -> Row {

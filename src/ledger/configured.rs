@@ -136,6 +136,8 @@ impl ConfiguredDestination {
         let mut status = known.unwrap_or_else(ok);
         status.name = self.name.to_string();
         status.kind = self.kind.into();
+        // One of before may rest there still.
+        status.sign_in_ends = status.sign_in_ends.filter(|_| self.by_oauth);
         if let Some(reason) = &self.broken {
             status.state = "failing".into();
             status.error = Some(reason.clone());

@@ -59,13 +59,17 @@ pub(super) const SOON: TimeDelta = TimeDelta::days(14);
 impl AccountStatus {
     /// When the sign-in for it ends, if that is soon and a person has to see to it.
     pub fn sign_in_ends_soon(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.sign_in_ends.filter(|ends| *ends - now < SOON)
+        if_soon(self.sign_in_ends, now)
     }
 
     /// Its own failure, not that of a destination or a message.
     pub fn is_failing(&self) -> bool {
         self.error.as_ref().is_some_and(|error| matches!(error.class.as_str(), "account" | "local"))
     }
+}
+
+fn if_soon(ends: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    ends.filter(|ends| *ends - now < SOON)
 }
 
 /// What the last poll failed of, or else what its mail waits for.
@@ -105,9 +109,19 @@ pub struct DestinationStatus {
     /// ok, failing, paused or disabled.
     pub state: String,
     pub error: Option<String>,
+    /// When the sign-in for it ends, where its provider says so.
+    #[serde(serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    pub sign_in_ends: Option<DateTime<Utc>>,
     /// It is paused and goes on by itself: its daily budget is used up.
     #[serde(skip)]
     pub passes: bool,
+}
+
+impl DestinationStatus {
+    /// As [`AccountStatus::sign_in_ends_soon`].
+    pub fn sign_in_ends_soon(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if_soon(self.sign_in_ends, now)
+    }
 }
 
 /// Deliveries of one account that a destination has not taken, for a reason that is known.
@@ -224,15 +238,14 @@ impl Report {
         let accounts: Vec<AccountRow> =
             sqlx::query_as(accounts).fetch_all(&self.readers).await.map_err(self.fault())?;
         let destinations = "
-            SELECT name, kind, state, error, budget_until IS NOT NULL FROM destinations ORDER BY name";
-        let destinations: Vec<(String, String, String, String, bool)> =
+            SELECT d.name, d.kind, d.state, d.error, d.budget_until IS NOT NULL,
+                (SELECT t.ends_at FROM tokens t WHERE t.holder = 'destination/' || d.name AND t.ended IS NULL)
+            FROM destinations d ORDER BY d.name";
+        let destinations: Vec<(String, String, String, String, bool, Option<i64>)> =
             sqlx::query_as(destinations).fetch_all(&self.readers).await.map_err(self.fault())?;
-        let destination = |(name, kind, state, error, passes): (_, _, _, String, _)| DestinationStatus {
-            name,
-            kind,
-            state,
-            error: Some(error).filter(|error| !error.is_empty()),
-            passes,
+        let destination = |(name, kind, state, error, passes, ends): (_, _, _, String, _, Option<i64>)| {
+            let (error, sign_in_ends) = (Some(error).filter(|error| !error.is_empty()), ends.map(moment));
+            DestinationStatus { name, kind, state, error, sign_in_ends, passes }
         };
         let mut accounts: Vec<AccountStatus> = accounts.into_iter().map(AccountStatus::from).collect();
         let waiting = self.waiting().await?;

@@ -127,6 +127,8 @@ struct DestinationCard {
     error: String,
     in_the_clear: bool,
     by_oauth: bool,
+    /// When the sign-in ends, if that is soon.
+    sign_in_ends: Option<When>,
     /// Another try may help.
     can_retry: bool,
     /// A form can change how it is reached.
@@ -211,7 +213,7 @@ impl Overview {
         let destinations = status.destinations.iter().map(|destination| {
             let mut known = configured.destinations.iter();
             let known = known.find(|known| known.name.as_str() == destination.name);
-            DestinationCard::of(destination, known)
+            DestinationCard::of(destination, known, now)
         });
         let destinations: Vec<DestinationCard> = destinations.collect();
         let paused = status.accounts.iter().filter(|account| account.paused).count();
@@ -351,7 +353,11 @@ fn steps(known: &[Step]) -> Vec<Step> {
 }
 
 impl DestinationCard {
-    fn of(destination: &DestinationStatus, configured: Option<&ConfiguredDestination>) -> DestinationCard {
+    fn of(
+        destination: &DestinationStatus,
+        configured: Option<&ConfiguredDestination>,
+        now: DateTime<Utc>,
+    ) -> DestinationCard {
         let is_broken = configured.is_some_and(|known| known.broken.is_some());
         let (class, state) = match destination.state.as_str() {
             _ if is_broken => ("failing", "cannot be used as the config has it; mend that first"),
@@ -373,6 +379,7 @@ impl DestinationCard {
             error: destination.error.as_deref().map(shown).unwrap_or_default(),
             in_the_clear: configured.is_some_and(|known| known.in_the_clear),
             by_oauth: configured.is_some_and(|known| known.by_oauth),
+            sign_in_ends: destination.sign_in_ends_soon(now).map(|ends| When::relative(ends, now)),
             can_retry: destination.state != "ok" && !destination.passes && !is_broken,
             can_be_edited: configured.is_some_and(|known| known.can_be_edited),
         }
