@@ -130,7 +130,7 @@ pub(super) async fn log_in(
     };
     match (within(settings.deadlines.login, "logging in", login).await?, &settings.login) {
         (Err(refused), Login::OAuth(sign_in)) => {
-            Err(refused_token(refused_login(refused, capabilities.login_delay), sign_in))
+            Err(refused_token(refused_login(refused, capabilities.login_delay), sign_in, proof.secret()))
         }
         (Err(refused), Login::Password(_)) => Err(refused_login(refused, capabilities.login_delay)),
         // What differs from user to user is known after the login (RFC 2449 sections 6.5 and 6.7).
@@ -158,12 +158,23 @@ fn no_mechanism(proof: &Proof, capabilities: &Capabilities) -> String {
     }
 }
 
-fn refused_token(refusal: Error, sign_in: &SignIn) -> Error {
+fn refused_token(refusal: Error, sign_in: &SignIn, token: &SecretString) -> Error {
+    let octets = token.expose_secret().len();
     match refusal {
+        Error::Auth { text, .. } if octets > EXCHANGE_TOKEN => {
+            let advice = format!(
+                "the token has {octets} octets, and Exchange takes {EXCHANGE_TOKEN} at most by POP3: see to it that                  `user` is in fewer groups, or ask for fewer scopes; else {}",
+                sign_in.refused()
+            );
+            Error::Token { text, advice }
+        }
         Error::Auth { text, .. } => Error::Token { text, advice: sign_in.refused() },
         other => other,
     }
 }
+
+/// The most octets of a token by Microsoft's POP3, which answers a longer one with "Protocol error".
+const EXCHANGE_TOKEN: usize = 4096;
 
 const LOGGING_IN: &str = "logging in";
 
