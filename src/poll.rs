@@ -328,7 +328,7 @@ impl Poll<'_> {
         }
         let withheld = self.judge_refusals(&session).await?;
         let portion = carried.map_err(|failure| rather(failure, withheld.as_ref()))?;
-        let deleted = self.delete_overdue(&mut session, &mailbox).await;
+        let deleted = self.delete_overdue(&mut session, &mailbox, &past).await;
         deleted.map_err(|failure| rather(failure, withheld.as_ref()))?;
         let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {

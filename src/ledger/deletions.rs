@@ -35,6 +35,7 @@ impl Ledger {
     /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before, in
     /// vain, come after the others, and after a day only once a day. What was not shown when it was asked for comes last: one
     /// at a time and a day later, and not after a poll that failed, so that it holds up no other even where sessions end at it.
+    /// Where each poll fails, a week later.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -56,6 +57,7 @@ impl Ledger {
                 AND (
                     m.not_shown_at IS NULL
                     OR (m.not_shown_at <= $3 - $5 OR m.not_shown_at > $3) AND a.failures = 0
+                    OR m.not_shown_at <= $3 - 7 * $5
                 )
                 -- Another day since the first DELE has begun after the last poll.
                 AND (
@@ -70,7 +72,7 @@ impl Ledger {
                             + max($2, max(d.leave_copy) FILTER (WHERE d.state = 'delivered')) <= $3
                     FROM deliveries d WHERE d.message = m.id
                 )
-            ORDER BY m.not_shown_at IS NOT NULL, m.deleted_at IS NOT NULL, m.alone, m.not_shown_at, m.id LIMIT $4";
+            ORDER BY m.not_shown_at, m.deleted_at IS NOT NULL, m.alone, m.id LIMIT $4";
         let mut rows: Vec<DeletionRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(age)

@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::ledger::{Deletion, MessageId};
+use crate::ledger::{Deletion, MessageId, Past};
 use crate::message::{LeaveCopy, header_digest};
-use crate::pop3::{self, Class, Headers, Retrieval, Session};
+use crate::pop3::{self, Headers, Retrieval, Session};
 
 use super::batch::Numbers;
 use super::{Failure, Mailbox, PORTION_TIME, Poll};
@@ -13,7 +13,7 @@ use super::{Failure, Mailbox, PORTION_TIME, Poll};
 /// Most overdue deletions in one session.
 const AT_MOST: usize = 5000;
 
-/// How many of them are compared before it is asked whether to go on.
+/// How many of them are compared before it is asked whether to go on; and in all where sessions have broken off.
 const AT_A_TIME: usize = 64;
 
 impl Poll<'_> {
@@ -25,13 +25,15 @@ impl Poll<'_> {
         &mut self,
         session: &mut Session,
         mailbox: &Mailbox,
+        past: &Past,
     ) -> Result<(), Failure> {
         let leave_copy = self.account.settings.leave_copy;
         if leave_copy == LeaveCopy::Forever || self.is_replaced() {
             return Ok(());
         }
         let ledger = &self.context.ledger;
-        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, AT_MOST, self.now()).await?;
+        let most = if past.failures_in_a_row > 0 { AT_A_TIME } else { AT_MOST };
+        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, most, self.now()).await?;
         let overdue: Vec<Deletion> =
             overdue.into_iter().filter(|deletion| !self.announced.contains(deletion.id)).collect();
         if overdue.is_empty() {
@@ -107,9 +109,8 @@ impl Poll<'_> {
             }
         } else {
             debug!(account = %account.name, number, "cannot be compared, so it stays");
-            let has_ended = outcome.error.as_ref().is_some_and(|error| error.class() != Class::Local);
             // Behind a refusal a server may hang up, whoever is asked for next.
-            if came.is_some() || has_ended && !compared.was_refused {
+            if came.is_some() || outcome.error.is_some() && !compared.was_refused {
                 compared.not_shown.push(deletion.id);
             }
         }
@@ -149,7 +150,7 @@ impl Poll<'_> {
 struct Compared {
     /// They are what they were, and go.
     same: Vec<(MessageId, u32)>,
-    /// They did not come, or it was at them that the session ended.
+    /// They did not come, or are too large to be asked for, or it was at them that the session ended.
     not_shown: Vec<MessageId>,
     /// It ended at one of these.
     suspects: Vec<MessageId>,

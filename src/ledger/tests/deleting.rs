@@ -177,6 +177,11 @@ async fn what_was_not_shown_comes_last_one_at_a_time_a_day_later_and_after_a_pol
     house.ledger.record_poll(house.record(None)).await.unwrap();
     house.ledger.not_shown(&[MessageId(1)], house.now).await.unwrap();
     assert_eq!(overdue(&house).await, [(3, false), (2, true)]);
+    house.ledger.record_poll(house.record(Some((Class::Account, "closed".into())))).await.unwrap();
+    house.later(6 * DAY);
+    assert_eq!(overdue(&house).await, [(3, false), (2, true)], "where each poll fails, once a week");
+    house.ledger.not_shown(&[MessageId(2)], house.now).await.unwrap();
+    assert_eq!(overdue(&house).await, [(3, false)]);
 }
 
 #[tokio::test]
