@@ -475,6 +475,9 @@ fn after(now: DateTime<Utc>, life: Duration) -> DateTime<Utc> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::auth::{Login, Settings};
 
@@ -567,6 +570,61 @@ mod tests {
         assert_eq!(keeper.put_away(&sign_in.holder, renewed).await, full);
         assert_eq!(keeper.token(&sign_in, None).await.map(drop), full);
         let token = keeper.token(&sign_in, None).await.unwrap();
+        assert_eq!(token.expose_secret(), "access-2");
+        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_four_fifths_of_its_life_and_used_up_to_its_margin() {
+        let grant = Grant {
+            fingerprint: [0; 32],
+            refresh: String::new(),
+            access: String::new(),
+            issued_at: 1000,
+            expires_at: 1000 + 3600,
+        };
+        assert!(grant.is_fresh(1000 + 2879) && !grant.is_fresh(1000 + 2880));
+        assert!(grant.is_usable(1000 + 3569) && !grant.is_usable(1000 + 3570));
+        // A clock that was set back.
+        assert!(grant.is_fresh(1000 - MARGIN) && !grant.is_fresh(999 - MARGIN));
+        let short = Grant { expires_at: 1000 + 30, ..grant };
+        assert!(short.is_usable(1000 + 26) && !short.is_usable(1000 + 27));
+    }
+
+    /// A provider that answers one question, with new tokens.
+    async fn provider(number: u32) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.windows(15).any(|seen| seen == b"refresh_token=r") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            let body = format!(
+                "{{\"access_token\":\"access-{number}\",\"token_type\":\"Bearer\",\"expires_in\":3600,\
+                 \"refresh_token\":\"refresh-{number}\"}}"
+            );
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        format!("http://{at}/token")
+    }
+
+    #[tokio::test]
+    async fn no_token_is_used_before_the_refresh_token_that_came_with_it_is_stored() {
+        let (store, key) = (Arc::new(Full::default()), Key::new(&new_key().unwrap()).unwrap());
+        let keeper =
+            Keeper::new(Arc::clone(&store) as Arc<dyn TokenStore>, move || Ok(key.clone()), Utc::now);
+        let mut sign_in = sign_in();
+        sign_in.settings.token_url = provider(2).await;
+        keeper.keep(&sign_in, granted(1)).await.unwrap();
+        store.refusals.store(3, Ordering::SeqCst);
+        let refused = SecretString::from("access-1");
+        let token = keeper.token(&sign_in, Some(&refused)).await.map(drop);
+        assert_eq!(token, Err(Error::Local("the disk is full".into())));
+        let token = keeper.token(&sign_in, Some(&refused)).await.unwrap();
         assert_eq!(token.expose_secret(), "access-2");
         assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
     }

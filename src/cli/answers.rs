@@ -1,4 +1,5 @@
-//! What the options of `add` and `edit` answer beforehand.
+//! What the options of `add` and `edit` answer beforehand of an account, and what options of a destination have in common
+//! with them.
 
 use std::path::PathBuf;
 
@@ -20,13 +21,13 @@ pub struct Answers {
     pub host: Option<String>,
     /// Its port [default: 995, or 110 with --tls starttls]
     #[arg(long)]
-    pub port: Option<u16>,
+    port: Option<u16>,
     /// How the connection is encrypted
     #[arg(long, value_enum)]
-    pub tls: Option<TlsWord>,
+    tls: Option<TlsWord>,
     /// Who logs in [default: the address]
     #[arg(long)]
-    pub user: Option<String>,
+    user: Option<String>,
     /// A file with the password, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
@@ -188,14 +189,7 @@ impl Answers {
     pub fn applied_to_peer(&self, peer: PeerDraft) -> PeerDraft {
         changed(peer, &POP3_PORTS, self.host.as_ref(), self.port, self.tls, self.user.as_ref())
     }
-}
 
-/// The kind of a destination, by its word in the config.
-pub fn word(config: &Config, name: &DestinationName) -> &'static str {
-    config.destinations.iter().find(|known| known.name == *name).map_or("", |known| known.word)
-}
-
-impl Answers {
     /// This command line with the settings of `peer`, as a shell takes it.
     pub fn again_with(&self, peer: &PeerDraft) -> String {
         let given = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
@@ -235,4 +229,9 @@ pub fn changed(
     peer.host = host.cloned().unwrap_or(peer.host);
     peer.user = user.cloned().unwrap_or(peer.user);
     peer
+}
+
+/// The kind of a destination, by its word in the config.
+pub fn word(config: &Config, name: &DestinationName) -> &'static str {
+    config.destinations.iter().find(|known| known.name == *name).map_or("", |known| known.word)
 }

@@ -23,10 +23,10 @@ use super::section::Document;
 use super::surroundings::local_zone;
 use super::{Account, Config, keys, raw};
 use crate::auth::{Holder, Login};
-use crate::message::{ARCHIVE, AccountName, DestinationName, Import, LeaveCopy, Route, Test, When};
+use crate::message::{ARCHIVE, AccountName, Import, LeaveCopy, Route, Test, When};
 use crate::net::{self, Tls};
 
-pub use home::{GmailDraft, HomeDraft, Place};
+pub use home::{GmailDraft, HomeDraft, Place, home_password_file};
 pub use words::{
     AT_ONCE, ENCRYPTIONS, MOST_DAYS, is_number, leave_copy_word, parse_folder, parse_labels,
     parse_leave_copy, parse_secret, tls_word,
@@ -201,13 +201,6 @@ pub fn with_password_file(text: &str, password: &Path) -> Result<String, String>
 pub fn password_file(text: &str) -> Option<String> {
     let document = parse(text).ok()?;
     Some(document.get("password")?.get("file")?.as_str()?.to_owned())
-}
-
-/// As [`password_file`], but of the destination of this name in `text`, a main file.
-pub fn home_password_file(text: &str, name: &DestinationName) -> Option<String> {
-    let document = parse(text).ok()?;
-    let home = document.get("destination")?.get(name.as_str())?;
-    Some(home.get("password")?.get("file")?.as_str()?.to_owned())
 }
 
 /// All texts that are values in `text`, any file of a config: whatever it names is among them. `None` where it is not TOML.

@@ -1,4 +1,4 @@
-//! How files are written: one at a time, each as a whole or not at all, and for whoever runs mailferry.
+//! How files are written: each as a whole or not at all, and for whoever runs mailferry.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write};

@@ -113,7 +113,7 @@ pub async fn change_home(
     })
 }
 
-/// As [`must_be_as_before`].
+/// As for an account: only what differs from `home` is written.
 fn home_as_before<'c>(
     config: &'c Config,
     home: &HomeDraft,
@@ -182,7 +182,7 @@ impl<'a> HomeFile<'a> {
         text.map_err(|reason| Error::File { path: self.main.clone(), reason })
     }
 
-    /// As [`write_change`]: a new password gets a new file.
+    /// As for an account: a new password gets a new file.
     fn write(
         &self,
         login: Option<&NewLogin>,

@@ -1,4 +1,4 @@
-//! Passwords in files of their own, which the config names.
+//! Passwords and other secrets, each in a file of its own that the config names.
 
 use std::collections::BTreeSet;
 use std::io;

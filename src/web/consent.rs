@@ -665,6 +665,27 @@ impl Consent {
 mod tests {
     use super::*;
 
+    /// A provider leads a browser back to the machine it runs on: a page that is seen from elsewhere is asked for by an address
+    /// that a person then pastes.
+    #[test]
+    fn a_provider_leads_back_to_this_machine_whatever_the_page_is_called() {
+        let led_back = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            this_machine(&headers, 8025)
+        };
+        for (host, to) in [
+            ("localhost:8025", "http://localhost:8025"),
+            ("127.0.0.1:8025", "http://127.0.0.1:8025"),
+            ("[::1]:8025", "http://[::1]:8025"),
+            ("nas.lan:8025", "http://localhost:8025"),
+            ("mail.example.org", "http://localhost:8025"),
+            ("localhost.evil.example:8025", "http://localhost:8025"),
+            ("", "http://localhost:8025"),
+        ] {
+            assert_eq!(led_back(host), to, "{host}");
+        }
+    }
+
     #[test]
     fn a_link_leads_to_the_web_and_without_tls_to_this_machine_alone() {
         for url in

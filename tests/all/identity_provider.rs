@@ -47,6 +47,8 @@ pub enum Mood {
     Redirect,
     /// The application is not known.
     WrongClient,
+    /// Codes that nobody has typed in so far are no longer good.
+    Expired,
 }
 
 pub const CLIENT: &str = "mailferry-test-client";
@@ -77,7 +79,7 @@ struct Inside {
     /// The scopes that are granted; all that are asked for, if there are none.
     granted: Option<String>,
     codes: HashMap<String, Code>,
-    devices: HashMap<String, bool>,
+    devices: HashMap<String, Device>,
     refresh: HashMap<String, String>,
     access: HashMap<String, Access>,
     asked: Vec<HashMap<String, String>>,
@@ -93,6 +95,11 @@ struct Access {
 struct Code {
     challenge: String,
     redirect: String,
+    scope: String,
+}
+
+struct Device {
+    is_typed_in: bool,
     scope: String,
 }
 
@@ -217,7 +224,7 @@ impl IdentityProvider {
 
     /// Somebody types in every code that was given out.
     pub fn type_codes_in(&self) {
-        self.inside(|inside| inside.devices.values_mut().for_each(|typed| *typed = true));
+        self.inside(|inside| inside.devices.values_mut().for_each(|device| device.is_typed_in = true));
     }
 
     /// `[oauth.NAME]`, in full.
@@ -335,6 +342,10 @@ async fn authorize(
     assert_eq!(field("response_type"), "code");
     assert_eq!(field("client_id"), CLIENT);
     assert_eq!(field("code_challenge_method"), "S256");
+    if field("scope").contains("google") {
+        // Without them Google gives no refresh token, or only the first time.
+        assert_eq!((field("access_type").as_str(), field("prompt").as_str()), ("offline", "consent"));
+    }
     let (redirect, state) = (field("redirect_uri"), field("state"));
     let code = provider.inside(|inside| {
         let code = inside.word("code", 20);
@@ -368,7 +379,7 @@ async fn token(
             return (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:9/")]).into_response();
         }
         Mood::Ok | Mood::Rotate | Mood::WrongType | Mood::Slow | Mood::Held => {}
-        Mood::RotateWrongType | Mood::RotateOddly => {}
+        Mood::RotateWrongType | Mood::RotateOddly | Mood::Expired => {}
     }
     if (field("client_id"), field("client_secret")) != (CLIENT.to_owned(), CLIENT_SECRET.to_owned()) {
         return error("invalid_client");
@@ -396,12 +407,13 @@ async fn token(
             }
             "urn:ietf:params:oauth:grant-type:device_code" => match inside.devices.get(&field("device_code"))
             {
-                Some(true) => {
+                Some(Device { is_typed_in: true, scope }) => {
+                    let scope = scope.clone();
                     let refresh = inside.refresh_token();
-                    inside.tokens(Some(refresh), "mail.read offline_access")
+                    inside.tokens(Some(refresh), &scope)
                 }
-                Some(false) => return error("authorization_pending"),
-                None => return error("expired_token"),
+                Some(_) if mood != Mood::Expired => return error("authorization_pending"),
+                _ => return error("expired_token"),
             },
             _ => return error("unsupported_grant_type"),
         };
@@ -421,7 +433,8 @@ async fn device(
     assert_eq!(form.get("client_id").map(String::as_str), Some(CLIENT));
     let code = provider.inside(|inside| {
         let code = inside.word("device", 20);
-        inside.devices.insert(code.clone(), false);
+        let scope = form.get("scope").cloned().unwrap_or_default();
+        inside.devices.insert(code.clone(), Device { is_typed_in: false, scope });
         code
     });
     answer(&json!({

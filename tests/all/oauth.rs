@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::dovecot::Dovecot;
-use crate::ferry::{Ferry, imap_destination, message};
+use crate::ferry::{Ferry, Ran, imap_destination, message};
 use crate::identity_provider::{CLIENT_SECRET, IdentityProvider, Mood};
 
 pub const ME: &str = "me@example.org";
@@ -296,13 +296,21 @@ async fn a_token_is_renewed_before_it_ends_and_once_when_it_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_withdrawn_ends_until_somebody_signs_in() {
     let scene = Scene::new().await;
+    let text = fs::read_to_string(scene.ferry.folder().join("mailferry.toml")).unwrap();
+    let other = crate::ferry::account("other", &scene.dovecot, "other", "deliver = [{ to = \"home\" }]");
+    scene.ferry.configure(&(text + &other));
     scene.sign_in(&["work"]).await;
     scene.provider.revoke_access();
     scene.provider.mood(Mood::Revoked);
+    scene.dovecot.put("other", &[message(1)]);
     let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
     assert!(ran.stdout.contains("sign in again: `mailferry login work`"), "{ran:?}");
+    assert!(ran.stdout.contains("other: 1 new, 1 delivered"), "it ends that account alone: {ran:?}");
+    let status = scene.ferry.run(&["status"]).await.expect_code(0);
+    assert!(status.stdout.contains("sign in again: `mailferry login work`"), "{status:?}");
     assert!(ran.stdout.contains("refresh_token=***"), "what it repeats of its question is not told: {ran:?}");
     let told = scene.ferry.run(&["status", "--json"]).await;
+    assert!(told.stdout.contains("sign in again: `mailferry login work`"), "{told:?}");
     let ledger = fs::read(scene.ferry.ledger()).unwrap();
     let wal = fs::read(scene.ferry.folder().join("mailferry.db-wal")).unwrap_or_default();
     let all = [ran.stdout.as_bytes(), ran.stderr.as_bytes(), told.stdout.as_bytes(), &ledger, &wal].concat();
@@ -398,6 +406,47 @@ async fn refusals_without_a_reason_end_the_wait_for_a_code_and_a_stumble_does_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_nobody_types_in_ends() {
+    let scene = Scene::new().await;
+    scene.provider.mood(Mood::Expired);
+    let command = scene.ferry.command(&["login", "work"]);
+    let login = tokio::task::spawn_blocking(move || Login::start(command).end());
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("expired_token"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_the_tokens_can_be_a_credential_of_systemd() {
+    let scene = Scene::new().await;
+    let text = fs::read_to_string(scene.ferry.folder().join("mailferry.toml")).unwrap();
+    scene.ferry.configure(&format!("token_key = {{ credential = \"token-key\" }}\n{text}"));
+    let credentials = TempDir::new().unwrap();
+    let key = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, [7; 32]);
+    fs::write(credentials.path().join("token-key"), format!("{key}\n")).unwrap();
+    let with_key = |arguments: &[&str]| {
+        let mut command = scene.ferry.command(arguments);
+        command.env("CREDENTIALS_DIRECTORY", credentials.path());
+        command
+    };
+    let (command, provider) = (with_key(&["login", "work"]), scene.provider.clone());
+    let login = tokio::task::spawn_blocking(move || {
+        let mut login = Login::start(command);
+        login.wait_for("WXYZ-1234");
+        provider.type_codes_in();
+        login.end()
+    });
+    let (code, said) = login.await.unwrap();
+    assert_eq!(code, 0, "{said}");
+    scene.dovecot.put(ME, &[message(1)]);
+    Ran::by(with_key(&["fetch"])).await.expect_code(0);
+    assert!(!scene.ferry.folder().join("mailferry.key").exists());
+    // Whoever has the ledger and not the key can do nothing with it.
+    let ran = scene.ferry.run(&["fetch"]).await.expect_code(75);
+    assert!(ran.stdout.contains("token-key"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_knows_only_the_standard_is_logged_in_to() {
     let only_the_standard = |config: String| config.replace("plain login xoauth2 oauthbearer", "oauthbearer");
     let scene = Scene::both_by_oauth_at("Old", only_the_standard).await;
@@ -485,6 +534,21 @@ async fn a_sign_in_that_ends_soon_is_said_to() {
     scene.sign_in(&["work"]).await;
     let status = scene.ferry.run(&["status"]).await.expect_code(0);
     assert!(!status.stdout.contains("sign in again"), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_destinations_sign_in_ends_soon_is_said_too() {
+    let scene = Scene::both_by_oauth("Old").await;
+    scene.provider.lasts(Duration::from_secs(7 * 24 * 3600));
+    for whom in [&["work"][..], &["--destination", "home"]] {
+        scene.sign_in(whom).await;
+    }
+    scene.dovecot.put(ME, &[message(1)]);
+    scene.ferry.run(&["fetch"]).await.expect_code(0);
+    let status = scene.ferry.run(&["status"]).await.expect_code(0);
+    let said = "sign in again before that: `mailferry login --destination home`";
+    assert!(status.stdout.contains(said), "{status:?}");
+    assert!(scene.ferry.json(&["status", "--json"]).await["destinations"][0]["sign_in_ends"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

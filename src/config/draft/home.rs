@@ -187,3 +187,10 @@ impl GmailDraft {
         }
     }
 }
+
+/// As [`super::password_file`], but of the destination of this name in `text`, a main file.
+pub fn home_password_file(text: &str, name: &DestinationName) -> Option<String> {
+    let document = parse(text).ok()?;
+    let home = document.get("destination")?.get(name.as_str())?;
+    Some(home.get("password")?.get("file")?.as_str()?.to_owned())
+}

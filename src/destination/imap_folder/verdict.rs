@@ -198,6 +198,15 @@ mod tests {
         }
         assert_eq!(backoff("Suggested Backoff Time: 99999999999 milliseconds"), Some(LONGEST_WAIT));
         assert_eq!(backoff("Suggested Backoff Time: soon"), None);
+        // Gmail calls it a quota, and means the day's.
+        for code in ["OVERQUOTA", "THROTTLED", ""] {
+            let text = "Account exceeded command or bandwidth limits. (Failure)";
+            let Verdict::Unreachable { reason, retry_after } = of(false, code, text) else {
+                panic!("{code}")
+            };
+            assert_eq!(retry_after, Some(Duration::from_secs(3600)));
+            assert!(reason.starts_with("the server takes no mail now"), "{reason}");
+        }
     }
 
     #[test]

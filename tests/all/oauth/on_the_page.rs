@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::{ME, Scene};
 use crate::dovecot::Dovecot;
 use crate::ferry::message;
-use crate::identity_provider::IdentityProvider;
+use crate::identity_provider::{IdentityProvider, Mood};
 use crate::web::browser::{House, PASSWORD};
 use crate::web::chromium::Chromium;
 
@@ -52,6 +52,21 @@ async fn a_code_is_shown_and_the_page_goes_on_by_itself() {
     visit.provider.type_codes_in();
     window.read("All is well.").await;
     visit.ends_well().await;
+    // Withdrawn by whoever gave it: somebody has to sign in again.
+    visit.provider.mood(Mood::Revoked);
+    visit.provider.revoke_access();
+    window.press(Some("main"), "Check mail now").await;
+    window.read("sign in again").await;
+    window.is_fit_for_all().await;
+    visit.provider.mood(Mood::Expired);
+    window.press(Some("main"), "Sign in").await;
+    window.read("expired_token").await;
+    window.is_fit_for_all().await;
+    visit.provider.mood(Mood::Ok);
+    window.press(None, "Try again").await;
+    window.read("WXYZ-1234").await;
+    visit.provider.type_codes_in();
+    window.read("All is well.").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
