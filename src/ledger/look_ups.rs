@@ -193,7 +193,8 @@ async fn knows_uid_now(
 }
 
 /// Believed at the second look, made long enough after the last byte: a server may still be storing what it
-/// has received. Returns whether the look-ups are over.
+/// has received. So it is with an equal message: the copy that is there already has perhaps been taken for that one's. Returns
+/// whether the look-ups are over.
 async fn absent(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -201,22 +202,50 @@ async fn absent(
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let wait = int(terms.absent_after.as_secs());
+    let last_sent = last_sent(connection, id, now).await?;
     let believe = "
         UPDATE deliveries SET
             state = 'due', since = $2, marked = 0, retry_at = NULL, sent_at = NULL, look_up_at = NULL,
             absences = 0, blind = 0
-        WHERE id = $1 AND state = 'attempting' AND absences > 0 AND sent_at + $3 <= $2";
-    let believed = sqlx::query(believe).bind(id).bind(unix(now)).bind(wait).execute(&mut *connection).await?;
+        WHERE id = $1 AND state = 'attempting' AND absences > 0 AND $3 <= $2";
+    let visible = last_sent + wait;
+    let believed =
+        sqlx::query(believe).bind(id).bind(unix(now)).bind(visible).execute(&mut *connection).await?;
     if believed.rows_affected() > 0 {
         in_vain(connection, id, terms, now).await?;
         return Ok(true);
     }
     let again = "
         UPDATE deliveries
-        SET absences = absences + 1, blind = 0, look_up_at = max(sent_at + $3, $2 + 1)
+        SET absences = absences + 1, blind = 0, look_up_at = max($3, $2 + 1)
         WHERE id = $1 AND state = 'attempting'";
-    sqlx::query(again).bind(id).bind(unix(now)).bind(wait).execute(connection).await?;
+    sqlx::query(again).bind(id).bind(unix(now)).bind(visible).execute(connection).await?;
     Ok(false)
+}
+
+/// When this or an equal message was sent to the folder last, as far as that was before `now`.
+async fn last_sent(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    let sql = "
+        SELECT max(
+            coalesce(d.sent_at, 0),
+            coalesce((
+                SELECT max(CASE twin.state WHEN 'delivered' THEN twin.since ELSE twin.sent_at END)
+                FROM messages m
+                JOIN messages o ON o.account = m.account AND o.content = m.content AND o.id <> m.id
+                JOIN deliveries twin ON twin.message = o.id AND twin.destination = d.destination
+                WHERE m.id = d.message AND twin.folder = d.folder AND (
+                    twin.state = 'delivered' AND twin.since <= $2 OR twin.state = 'attempting' AND twin.sent_at <= $2
+                )
+            ), 0)
+        )
+        FROM deliveries d WHERE d.id = $1";
+    let last: Option<i64> =
+        sqlx::query_scalar(sql).bind(id).bind(unix(now)).fetch_optional(connection).await?;
+    Ok(last.unwrap_or_default())
 }
 
 /// Waits between look-ups that could not be made, in seconds. After the last of them nobody will ever know.
