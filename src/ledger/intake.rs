@@ -261,6 +261,9 @@ async fn compare(
     };
     let new = add_unknown(connection, &account, intake, look).await?;
     doubt_alike(connection, &account, newest).await?;
+    if look == Look::Nowhere {
+        doubt_namesakes(connection, &account, newest).await?;
+    }
     let listed = listed(connection, newest).await?;
     let vague = vague(connection, &intake.listing, part).await?;
     Ok(Some(Compared { new, returning, listed, vague }))
@@ -287,6 +290,36 @@ async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newes
             AND deliveries.message = n.id AND deliveries.destination = known.destination
             AND deliveries.look_uid IS NULL AND deliveries.state = 'due'";
     sqlx::query(sql).bind(account.id).bind(account.epoch).bind(newest).execute(connection).await?;
+    Ok(())
+}
+
+/// What is new, after `newest`, under a UIDL that another message has had may have been there all the time, unseen behind that
+/// one, and an earlier life of the ledger may have met it: it is looked for as what is first listed after a start.
+async fn doubt_namesakes(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    newest: i64,
+) -> sqlx::Result<()> {
+    // Each UIDL is asked about once: a server may repeat one without end.
+    let sql = "
+        WITH fresh AS MATERIALIZED (SELECT DISTINCT uidl FROM messages WHERE id > $2),
+            known AS MATERIALIZED (
+                SELECT uidl FROM fresh WHERE EXISTS (
+                    SELECT 1 FROM messages o WHERE o.account = $1 AND o.uidl = fresh.uidl AND o.id <= $2
+                )
+            )
+        UPDATE deliveries SET
+            look_validity = coalesce(doubtful.start_validity, 0), look_uid = coalesce(doubtful.start_uid_next, 1)
+        FROM (
+            SELECT d.id, f.start_validity, f.start_uid_next
+            FROM messages n
+            JOIN deliveries d ON d.message = n.id
+            JOIN destinations t ON t.id = d.destination AND t.kind = 'imap'
+            LEFT JOIN folders f ON f.destination = t.id AND f.folder = d.folder
+            WHERE n.id > $2 AND n.uidl IN (SELECT uidl FROM known) AND d.look_uid IS NULL AND d.state = 'due'
+        ) doubtful
+        WHERE deliveries.id = doubtful.id";
+    sqlx::query(sql).bind(account.id).bind(newest).execute(connection).await?;
     Ok(())
 }
 
