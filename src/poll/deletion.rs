@@ -13,7 +13,7 @@ use super::{Failure, Mailbox, PORTION_TIME, Poll};
 /// Most overdue deletions in one session.
 const AT_MOST: usize = 5000;
 
-/// How many of them are compared before it is asked whether to go on; and in all where sessions have broken off.
+/// How many of them are compared before it is asked whether to go on.
 const AT_A_TIME: usize = 64;
 
 impl Poll<'_> {
@@ -32,7 +32,8 @@ impl Poll<'_> {
             return Ok(());
         }
         let ledger = &self.context.ledger;
-        let most = if past.failures_in_a_row > 0 { AT_A_TIME } else { AT_MOST };
+        // Where sessions break off, half as many each time, until one comes to its end.
+        let most = AT_MOST >> past.failures_in_a_row.min(6);
         let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, most, self.now()).await?;
         let overdue: Vec<Deletion> =
             overdue.into_iter().filter(|deletion| !self.announced.contains(deletion.id)).collect();
