@@ -68,6 +68,14 @@ impl Scene {
     /// Signs in by the code, and returns what is said.
     pub async fn sign_in(&self, arguments: &[&str]) -> String {
         let command = self.ferry.command(&[&["login"], arguments].concat());
+        let (code, said) = self.type_code_in(command).await;
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(&format!("Signed in as {ME}")), "{said}");
+        said
+    }
+
+    /// How `mailferry login` ends when somebody types in the code that it shows, and what it says.
+    async fn type_code_in(&self, command: std::process::Command) -> (i32, String) {
         let provider = self.provider.clone();
         let ended = tokio::task::spawn_blocking(move || {
             let mut login = Login::start(command);
@@ -75,10 +83,7 @@ impl Scene {
             provider.type_codes_in();
             login.end()
         });
-        let (code, said) = ended.await.unwrap();
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains(&format!("Signed in as {ME}")), "{said}");
-        said
+        ended.await.unwrap()
     }
 }
 
@@ -429,14 +434,7 @@ async fn the_key_of_the_tokens_can_be_a_credential_of_systemd() {
         command.env("CREDENTIALS_DIRECTORY", credentials.path());
         command
     };
-    let (command, provider) = (with_key(&["login", "work"]), scene.provider.clone());
-    let login = tokio::task::spawn_blocking(move || {
-        let mut login = Login::start(command);
-        login.wait_for("WXYZ-1234");
-        provider.type_codes_in();
-        login.end()
-    });
-    let (code, said) = login.await.unwrap();
+    let (code, said) = scene.type_code_in(with_key(&["login", "work"])).await;
     assert_eq!(code, 0, "{said}");
     scene.dovecot.put(ME, &[message(1)]);
     Ran::by(with_key(&["fetch"])).await.expect_code(0);
@@ -555,16 +553,7 @@ async fn that_a_destinations_sign_in_ends_soon_is_said_too() {
 async fn less_than_was_asked_for_is_no_sign_in() {
     let scene = Scene::new().await;
     scene.provider.grant_only("profile");
-    let command = scene.ferry.command(&["login", "work"]);
-    let provider = scene.provider.clone();
-    let (code, said) = tokio::task::spawn_blocking(move || {
-        let mut login = Login::start(command);
-        login.wait_for("WXYZ-1234");
-        provider.type_codes_in();
-        login.end()
-    })
-    .await
-    .unwrap();
+    let (code, said) = scene.type_code_in(scene.ferry.command(&["login", "work"])).await;
     assert_eq!(code, 75, "{said}");
     assert!(said.contains("it was not allowed: mail.read"), "{said}");
 }
