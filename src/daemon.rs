@@ -60,6 +60,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let ledger = Arc::new(hold(&config.ledger).await?);
     let (show, telling) = (Show::of(&config), Telling::of(&config));
     let page = Page::open(&config, &show, &stop).await?;
+    let log = config.log;
     let bridge = Bridge::build(config, Arc::clone(&ledger), stop.clone(), Utc::now).await?;
     show.plan.send_replace(Arc::new(telling.plan(&bridge)));
     let (plan, under_way) = (show.plan.subscribe(), show.under_way.subscribe());
@@ -67,7 +68,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let alerts = tokio::spawn(alerts);
     info!(config = %bridge.file().display(), accounts = bridge.accounts().count(), "started");
     notify(&[sd_notify::NotifyState::Ready]);
-    let mut daemon = Daemon::new(bridge, show, page, stop.clone());
+    let mut daemon = Daemon::new(bridge, show, page, log, stop.clone());
     let outcome = daemon.run().await;
     notify(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
@@ -164,6 +165,8 @@ struct Daemon {
     bridge: Bridge,
     /// A reload cannot change it.
     ledger_path: PathBuf,
+    /// Nor how the log is kept.
+    log: config::Log,
     page: Page,
     show: Show,
     stop: CancellationToken,
@@ -217,10 +220,11 @@ impl Reload {
 }
 
 impl Daemon {
-    fn new(bridge: Bridge, show: Show, page: Page, stop: CancellationToken) -> Daemon {
+    fn new(bridge: Bridge, show: Show, page: Page, log: config::Log, stop: CancellationToken) -> Daemon {
         show.follow(&bridge);
         Daemon {
             ledger_path: bridge.ledger_path().to_owned(),
+            log,
             bridge,
             page,
             show,
@@ -402,6 +406,9 @@ impl Daemon {
                 if config.ledger != self.ledger_path {
                     warn!("`ledger` has changed: that takes effect after a restart");
                     config.ledger.clone_from(&self.ledger_path);
+                }
+                if config.log != self.log {
+                    warn!("`[log]` has changed: that takes effect after a restart");
                 }
                 self.page.take_over(&config).await;
                 self.show.configured.send_replace(configured(&config));

@@ -298,7 +298,8 @@ pub enum Added {
     Not,
 }
 
-/// Asks for a new destination, logs in there, and adds it to the config. It has a `name` by now where it was answered beforehand.
+/// Asks for a new destination, logs in there, and adds it to the config. It has a `name` by now where it was answered
+/// beforehand.
 pub async fn add(
     person: &Person,
     config: &Config,

@@ -23,8 +23,10 @@ const UIDL: &[u8] = b"UIDL-of-the-source";
 pub async fn dry_run(file: &Path, accounts: &[AccountName], eml: &Path) -> anyhow::Result<u8> {
     let config = config::load(file).await?;
     let names = fetch::known(&config, accounts)?;
-    for broken in config.broken.iter().filter(|broken| names.contains(&broken.name)) {
+    let mut is_usable = true;
+    for broken in fetch::broken(&config, accounts) {
         print(&format!("account {}: {}\n", broken.name, broken.reason));
+        is_usable = false;
     }
     let message = read(eml).await?;
     let size = HumanBytes(message.octets());
@@ -36,7 +38,6 @@ pub async fn dry_run(file: &Path, accounts: &[AccountName], eml: &Path) -> anyho
     }
     let mut connectors = Connectors::default();
     let mut shown: Vec<&Route> = Vec::new();
-    let mut is_usable = config.broken.is_empty();
     for (account, route) in requests {
         if shown.iter().any(|earlier| earlier.to == route.to && earlier.recipient == route.recipient) {
             continue;

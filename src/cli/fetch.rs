@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::Config;
+use crate::config::{Broken, Config};
 use crate::daemon::{self, Answer, Bridge};
 use crate::ledger::{self, Ledger, Request, Waiting};
 use crate::message::AccountName;
@@ -30,12 +30,14 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     {
         return Err(plain(
             exit::USAGE,
-            format!("`{}` is paused in the config; remove `paused` there", paused.name),
+            format!(
+                "`{}` is paused in the config; run `mailferry resume {}`, or remove `paused` there",
+                paused.name, paused.name
+            ),
         ));
     }
-    let broken = config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name));
     let broken: Vec<(String, String)> =
-        broken.map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
+        broken(&config, accounts).map(|broken| (broken.name.to_string(), broken.reason.clone())).collect();
     let path = config.ledger.clone();
     let (mut stopped, mut closed) = (false, Ok(()));
     let answers = match daemon::hold(&path).await {
@@ -61,6 +63,11 @@ pub async fn fetch(file: &Path, accounts: &[AccountName], log: &log::Wish) -> an
     closed?;
     let failing = answers.iter().any(|answer| answer.error.is_some() || answer.deferred > 0);
     Ok(if failing || !broken.is_empty() { exit::LATER } else { exit::OK })
+}
+
+/// Those of the accounts that were named, or of all, that cannot be polled.
+pub fn broken<'c>(config: &'c Config, accounts: &'c [AccountName]) -> impl Iterator<Item = &'c Broken> {
+    config.broken.iter().filter(|broken| accounts.is_empty() || accounts.contains(&broken.name))
 }
 
 /// The accounts that were named, or all; a name that is not in the config is a mistake.

@@ -31,6 +31,17 @@ pub enum Way {
     Code,
 }
 
+impl Way {
+    /// What the options of the command line say.
+    pub fn chosen(by_code: bool, by_browser: bool) -> Way {
+        match (by_code, by_browser) {
+            (true, _) => Way::Code,
+            (_, true) => Way::Browser,
+            _ => Way::Any,
+        }
+    }
+}
+
 pub async fn login(file: &Path, whom: &Whom, way: Way) -> anyhow::Result<u8> {
     let (config, sign_in) = setup::sign_in_for(file, whom).await?;
     page::open_ledger(&config.ledger).await?;

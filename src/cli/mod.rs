@@ -39,7 +39,7 @@ use crate::{auth, config, daemon, ledger, setup};
 /// Exit codes of every command; the numbers are sysexits.h's.
 pub mod exit {
     pub const OK: u8 = 0;
-    /// A test of ours failed: only `demo --once` ends like this.
+    /// `demo --once` found something wrong, or what none of the others names: a disk that is full, a terminal that is gone.
     pub const FAILED: u8 = 1;
     /// The command line is wrong, or names an account or a message that is not there.
     pub const USAGE: u8 = 64;
@@ -73,7 +73,7 @@ fn plain(code: u8, text: impl Into<String>) -> anyhow::Error {
                   `mailferry run`.\n\n\
                   Exit codes: 0 all is well. 64 the command line is wrong, or names what is not there. 74 the \
                   ledger cannot be used. 75 something is left failing, or another mailferry holds the ledger. \
-                  78 the config is wrong.",
+                  78 the config is wrong. 1 what none of these names, and a demo that found something wrong.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -179,9 +179,9 @@ enum Command {
     /// Change a destination: its server, who logs in there and how, and what Gmail does with the mail
     ///
     /// What the options do not say stays; without any, all of it is asked. It logs in there first; what waited for the
-    /// destination is tried again at once. By OAuth, somebody signs in for that, where the user, the server or the application
-    /// is another one: the code or the address is printed, and only then the old sign-in ends. A password has to be in a file,
-    /// as `add` and the page save it; others are changed where they are.
+    /// destination is tried again at once. By OAuth, somebody signs in for that, where the user, the server or the
+    /// application is another one: the code or the address is printed, and only then the old sign-in ends. A password
+    /// has to be in a file, as `add` and the page save it; others are changed where they are.
     EditDestination {
         /// Its name, as `status` shows it
         #[arg(value_name = "DESTINATION", value_parser = destination_name)]
@@ -298,11 +298,11 @@ enum Command {
     /// changes nothing. Do it before the first poll, when the other program has run for the last time. The daemon must
     /// be stopped.
     ///
-    /// The account has to be in the config, and not to be polled before: add it with `mailferry add` while nothing runs, as a
-    /// daemon would poll it at once.
+    /// The account has to be in the config, and not to be polled before: add it with `mailferry add` while nothing
+    /// runs, as a daemon would poll it at once.
     ///
-    /// Gmail's own fetcher leaves no file: take `--import new`, or all mail, which is compared with the IMAP folder first, so
-    /// that what is there byte for byte does not come twice.
+    /// Gmail's own fetcher leaves no file: take `--import new`, or all mail, which is compared with the IMAP folder
+    /// first, so that what is there byte for byte does not come twice.
     ///
     /// Where the file is, if the program was not told otherwise:{n}
     /// fetchmail: ~/.fetchids, for all accounts; as a service of Debian's /var/lib/fetchmail/.fetchmail-UIDL-cache{n}
@@ -427,68 +427,60 @@ fn leave_no_core() {
 
 async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let log = log::Wish { json: cli.log_json, verbose: cli.verbose };
-    if let Command::Demo { once } = cli.command {
-        return demo::demo(once, &log).await;
-    }
-    if let Command::Add { address, name, answers, home } = cli.command {
-        return account::add(cli.config, address, name, answers, home).await;
-    }
-    if let Command::Schema { .. } = cli.command {
-        print(webhook::SCHEMA);
-        return Ok(exit::OK);
-    }
-    if let Command::Providers { name, output } = &cli.command {
-        return providers::providers(name.as_deref(), output.json);
-    }
-    if let Command::Listen { port, secret_file, answer } = cli.command {
-        return listen::listen(port, secret_file.as_deref(), answer).await;
-    }
-    let file = config::find(cli.config).map_err(|text| plain(exit::CONFIG, text))?;
+    let file = || config::find(cli.config.clone()).map_err(|text| plain(exit::CONFIG, text));
     match cli.command {
+        Command::Demo { once } => demo::demo(once, &log).await,
+        Command::Add { address, name, answers, home } => {
+            account::add(cli.config, address, name, answers, home).await
+        }
+        Command::Schema { .. } => {
+            print(webhook::SCHEMA);
+            Ok(exit::OK)
+        }
+        Command::Providers { name, output } => providers::providers(name.as_deref(), output.json),
+        Command::Listen { port, secret_file, answer } => {
+            listen::listen(port, secret_file.as_deref(), answer).await
+        }
         Command::Run => {
-            let config = setup::load(&file).await?;
+            let config = setup::load(&file()?).await?;
             log.start_daemon(&config);
             daemon::run(config, stop_on_signal()).await.map(|()| exit::OK)
         }
-        Command::Fetch { accounts } => fetch::fetch(&file, &accounts, &log).await,
-        Command::Check { accounts, message: Some(eml), .. } => dry_run::dry_run(&file, &accounts, &eml).await,
-        Command::Check { accounts, offline, .. } => check::check(&file, &accounts, offline, &log).await,
+        Command::Fetch { accounts } => fetch::fetch(&file()?, &accounts, &log).await,
+        Command::Check { accounts, message: Some(eml), .. } => {
+            dry_run::dry_run(&file()?, &accounts, &eml).await
+        }
+        Command::Check { accounts, offline, .. } => check::check(&file()?, &accounts, offline, &log).await,
         Command::Login { account, destination, code, browser } => {
-            let way = match (code, browser) {
-                (true, _) => login::Way::Code,
-                (_, true) => login::Way::Browser,
-                _ => login::Way::Any,
-            };
             let whom = match (account, destination) {
                 (_, Some(name)) => setup::Whom::Destination(name),
                 (Some(name), None) => setup::Whom::Account(name),
                 (None, None) => return Err(plain(exit::USAGE, "name an account")),
             };
-            login::login(&file, &whom, way).await
+            login::login(&file()?, &whom, login::Way::chosen(code, browser)).await
         }
-        Command::Edit { account, answers } => account::edit(&file, &account, &answers).await,
+        Command::Edit { account, answers } => account::edit(&file()?, &account, &answers).await,
         Command::EditDestination { destination, change } => {
-            destination::edit(&file, &destination, &change).await
+            destination::edit(&file()?, &destination, &change).await
         }
-        Command::Pause { account } => account::pause(&file, &account, true).await,
-        Command::Resume { account } => account::pause(&file, &account, false).await,
-        Command::Delete { account, forget, yes } => account::delete(&file, &account, forget, yes).await,
-        Command::Status { watch: true, .. } => report::watch(&file).await,
-        Command::Status { output, .. } => report::status(&file, output.json).await,
-        Command::History { account, output } => report::history(&file, account.as_ref(), output.json).await,
-        Command::Parked { output } => report::parked(&file, output.json).await,
-        Command::Retry { account, id } => people::retry(&file, account, id).await,
-        Command::GiveUp { ids, destination } => people::give_up(&file, &ids, destination).await,
-        Command::Export { id, output } => people::export(&file, id, output.as_deref()).await,
-        Command::Rename { old, new } => people::rename(&file, &old, &new).await,
-        Command::Forget { account } => people::forget(&file, &account).await,
-        Command::ImportState(wish) => import_state::import_state(&file, &wish, &log).await,
-        Command::WebPassword { password_file } => page::web_password(&file, password_file.as_deref()).await,
-        Command::Add { .. }
-        | Command::Demo { .. }
-        | Command::Listen { .. }
-        | Command::Providers { .. }
-        | Command::Schema { .. } => Ok(exit::OK),
+        Command::Pause { account } => account::pause(&file()?, &account, true).await,
+        Command::Resume { account } => account::pause(&file()?, &account, false).await,
+        Command::Delete { account, forget, yes } => account::delete(&file()?, &account, forget, yes).await,
+        Command::Status { watch: true, .. } => report::watch(&file()?).await,
+        Command::Status { output, .. } => report::status(&file()?, output.json).await,
+        Command::History { account, output } => {
+            report::history(&file()?, account.as_ref(), output.json).await
+        }
+        Command::Parked { output } => report::parked(&file()?, output.json).await,
+        Command::Retry { account, id } => people::retry(&file()?, account, id).await,
+        Command::GiveUp { ids, destination } => people::give_up(&file()?, &ids, destination).await,
+        Command::Export { id, output } => people::export(&file()?, id, output.as_deref()).await,
+        Command::Rename { old, new } => people::rename(&file()?, &old, &new).await,
+        Command::Forget { account } => people::forget(&file()?, &account).await,
+        Command::ImportState(wish) => import_state::import_state(&file()?, &wish, &log).await,
+        Command::WebPassword { password_file } => {
+            page::web_password(&file()?, password_file.as_deref()).await
+        }
     }
 }
 

@@ -228,37 +228,37 @@ fn route(entry: &Section<'_>, known: &[Known], signs: &[SpamSign]) -> Option<Rou
     let mark_read = entry.flag("mark_read");
     let recipient = entry.read("recipient", value::line).map(str::to_owned);
     let junk = if entry.flag("junk") { signs.to_vec() } else { Vec::new() };
-    let when = if entry.has("when") { Some(when::when(entry)?) } else { None };
+    let when = entry.has("when").then(|| when::when(entry));
     let to = entry.need("to", "\"NAME\", the NAME of a [destination.NAME]", |value| {
         let name = value::text(value)?;
         let found = known.iter().find(|known| known.name.as_str() == name);
         found.ok_or_else(|| unknown(name, known))
     })?;
     refuse_idle(entry, to);
+    let when = match when {
+        Some(when) => Some(when?),
+        None => None,
+    };
     Some(Route { to: to.name.clone(), folder, mark_read, labels, recipient, junk, when })
 }
 
 /// Keys that mean nothing where the mail goes.
 fn refuse_idle(entry: &Section<'_>, to: &Known) {
     let name = quoted(to.name.as_str());
-    let (idle, why): (&[&str], String) = match to.kind {
-        Kind::Imap => (&["recipient"], format!("is for webhooks only, and {name} is none; take it out")),
-        Kind::Gmail if entry.has("recipient") => {
-            (&["recipient"], format!("is for webhooks only, and {name} is none; take it out"))
+    let of_webhooks = format!("is for webhooks only, and {name} is none; take it out");
+    let of_imap = format!(
+        "is for IMAP, and {name} is Gmail, which has labels; write labels = [\"...\"], or skip_inbox = true"
+    );
+    let of_mailboxes = format!("is for mailboxes, and {name} is a webhook; take it out");
+    let idle: &[(&str, &String)] = match to.kind {
+        Kind::Imap => &[("recipient", &of_webhooks)],
+        Kind::Gmail => &[("recipient", &of_webhooks), ("folder", &of_imap)],
+        Kind::Webhook => {
+            &["folder", "skip_inbox", "labels", "mark_read", "junk"].map(|key| (key, &of_mailboxes))
         }
-        Kind::Gmail => (
-            &["folder"],
-            format!(
-                "is for IMAP, and {name} is Gmail, which has labels; write labels = [\"...\"], or skip_inbox = true"
-            ),
-        ),
-        Kind::Webhook => (
-            &["folder", "skip_inbox", "labels", "mark_read", "junk"],
-            format!("is for mailboxes, and {name} is a webhook; take it out"),
-        ),
     };
-    for key in idle.iter().filter(|key| entry.has(key)) {
-        entry.fault(key, why.clone());
+    for (key, why) in idle.iter().filter(|(key, _)| entry.has(key)) {
+        entry.fault(key, why.as_str());
     }
 }
 

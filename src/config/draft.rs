@@ -219,8 +219,8 @@ impl<'d> Visit<'d> for Texts {
     }
 }
 
-/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names, if it names one. Beside the
-/// account there is what is right but unwise: a sentence each, with its place.
+/// Reads `text` as the drop-in of `name` would be read, with `password` in place of the one that it names, if it names
+/// one. Beside the account there is what is right but unwise: a sentence each, with its place.
 ///
 /// # Errors
 /// All that is wrong with it.

@@ -12,6 +12,7 @@ use super::alerts::RawAlerts;
 use super::ca_file::CaFile;
 use super::destination::{self, Known, RawDestination, RawGmail, RawImap, RawKind};
 use super::fault::{Fault, Faults};
+use super::lookup::RawLookup;
 use super::oauth::{OAuth, Service};
 use super::peer::{Peer, RawLogin};
 use super::raw::{self, AccountsDir, RawConfig};
@@ -293,6 +294,10 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
         Some(raw) => Some(alerts(raw, safe).await),
         None => None,
     };
+    let RawLookup { network: lookup, ca_file } = files.main.lookup;
+    let mut warnings = files.warnings;
+    // It costs the look-ups, and no mail.
+    warnings.extend(check(ca_file.as_ref()).await.err().map(|fault| fault.to_string()));
     let token_key = token_key(files.main.token_key.as_ref(), &files.main.ledger, safe).await;
     let mut config = Config {
         file: path.to_owned(),
@@ -303,11 +308,11 @@ async fn complete(path: &Path, files: Files, safe: &Safe<'_>) -> Config {
         web: files.main.web,
         log: files.main.log,
         alerts,
-        lookup: files.main.lookup,
+        lookup,
         destinations,
         accounts: Vec::new(),
         broken: files.broken,
-        warnings: files.warnings,
+        warnings,
     };
     for outcome in outcomes {
         match outcome {

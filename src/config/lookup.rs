@@ -4,23 +4,38 @@ use std::net::SocketAddr;
 
 use toml::de::DeValue;
 
+use super::ca_file::{CaFile, ca_file};
 use super::fault::quoted;
 use super::section::Section;
 use super::{keys, value};
 use crate::providers::Network;
 
-/// `None`: nobody is asked.
-pub fn lookup(section: &Section<'_>) -> Option<Network> {
+#[derive(Debug)]
+pub struct RawLookup {
+    /// `None`: nobody is asked.
+    pub network: Option<Network>,
+    pub ca_file: Option<CaFile>,
+}
+
+impl Default for RawLookup {
+    fn default() -> RawLookup {
+        RawLookup { network: Some(Network::default()), ca_file: None }
+    }
+}
+
+pub fn lookup(section: &Section<'_>) -> RawLookup {
     section.only(&[keys::LOOKUP]);
     let default = Network::default();
+    let ca_file = ca_file(section);
     let network = Network {
         dns: section.read("dns", dns).flatten(),
         allow_private: section.flag("allow_private"),
-        ca_file: section.path("ca_file"),
+        ca_file: ca_file.as_ref().map(|file| file.path.clone()),
         database: section.read("database", database).unwrap_or(default.database),
         ..Network::default()
     };
-    section.read("enabled", value::flag).unwrap_or(true).then_some(network)
+    let network = section.read("enabled", value::flag).unwrap_or(true).then_some(network);
+    RawLookup { network, ca_file }
 }
 
 fn dns(value: &DeValue<'_>) -> value::Read<Option<SocketAddr>> {

@@ -86,14 +86,17 @@ fn one(name: &str, section: &Section<'_>) -> Option<OAuth> {
     }
     let scopes = section.read("scopes", scopes).unwrap_or_default();
     let client_id = section.need("client_id", "\"...\", the id of your application", value::line);
-    let secret =
-        if section.has("client_secret") { Some(secret::one(section, "client_secret")?) } else { None };
+    let secret = section.has("client_secret").then(|| secret::one(section, "client_secret"));
     if let Some(provider) = provider.filter(|provider| provider.wants_secret && secret.is_none()) {
         let text = format!("is missing; {} gives one with the client id, and asks for it", provider.name);
         section.fault("client_secret", text);
     }
     let ca_file = ca_file(section);
     let parameters = provider.map(|provider| provider.parameters).unwrap_or_default();
+    let secret = match secret {
+        Some(secret) => Some(secret?),
+        None => None,
+    };
     let settings = auth::Settings {
         client_id: client_id?.to_owned(),
         client_secret: None,

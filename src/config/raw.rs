@@ -8,13 +8,13 @@ use super::account::{self, Around, RawAccount};
 use super::alerts::{self, RawAlerts};
 use super::destination::{self, Known, RawDestination};
 use super::fault::Fault;
+use super::lookup::{self, RawLookup};
 use super::oauth::{self, OAuth};
 use super::secret::{self, Secret};
 use super::section::{Document, Section};
 use super::web::{self, Web};
-use super::{Log, LogFormat, keys, lookup, value};
+use super::{Log, LogFormat, keys, value};
 use crate::message::{AccountName, DestinationName, NAME_RULE};
-use crate::providers::Network;
 
 /// The main file.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct RawConfig {
     pub web: Option<Web>,
     pub log: Log,
     pub alerts: Option<RawAlerts>,
-    pub lookup: Option<Network>,
+    pub lookup: RawLookup,
     pub token_key: Option<Secret>,
     pub oauth: Vec<OAuth>,
     pub destinations: Vec<RawDestination>,
@@ -65,9 +65,7 @@ pub fn config(document: &Document<'_>, zone: &account::LocalZone) -> Result<RawC
         web: top.table("web").and_then(|section| web::web(&section)),
         log: top.table("log").map(|section| log(&section)).unwrap_or_default(),
         alerts: top.table("alerts").map(|section| alerts::alerts(&section, &known)),
-        lookup: top
-            .table("lookup")
-            .map_or_else(|| Some(Network::default()), |section| lookup::lookup(&section)),
+        lookup: top.table("lookup").map_or_else(RawLookup::default, |section| lookup::lookup(&section)),
         token_key: if top.has("token_key") { secret::one(&top, "token_key") } else { None },
         destinations: destinations.into_iter().flatten().collect(),
         accounts: accounts.into_iter().flatten().collect(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use regex::{Regex, RegexBuilder};
 use toml::de::DeValue;
 
 use super::fault::{quoted, suggestion};
@@ -28,6 +29,20 @@ fn one_line(line: &str) -> Read<&str> {
         return Err("holds a control character; take it out".into());
     }
     Ok(line)
+}
+
+/// How large a regular expression may become, in octets: it is compiled once, and kept.
+const LARGEST_PATTERN: usize = 1 << 20;
+
+/// <https://docs.rs/regex>: no pattern takes more than linear time.
+pub fn pattern(value: &DeValue<'_>) -> Read<Regex> {
+    let text = line(value)?;
+    RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build().map_err(|fault| {
+        // The last line says what is wrong; the others draw it.
+        let fault = fault.to_string();
+        let reason = fault.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("{} is not a regular expression ({reason})", quoted(text))
+    })
 }
 
 /// The name of a field of a message's header (RFC 5322 section 3.6.8).

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use regex::Regex;
 use secrecy::SecretString;
 use toml::de::DeValue;
 
@@ -88,7 +87,7 @@ pub fn webhook(section: &Section<'_>) -> Option<RawWebhook> {
             .unwrap_or_else(|| RECIPIENT_HEADERS.iter().copied().map(str::to_owned).collect()),
         max_bytes: section.read("max_bytes", octets).unwrap_or(format.max_bytes),
         oversize: section.read("oversize", |v| value::choice(v, &oversize)).unwrap_or(Oversize::Park),
-        expect: section.read("expect", pattern),
+        expect: section.read("expect", value::pattern),
         follow_redirects: section.flag("follow_redirects"),
         max_in_flight: section.read("max_in_flight", in_flight).unwrap_or(keys::MAX_IN_FLIGHT),
         connect_timeout: section.read("connect_timeout", time).unwrap_or(keys::CONNECT_TIMEOUT),
@@ -99,7 +98,7 @@ pub fn webhook(section: &Section<'_>) -> Option<RawWebhook> {
     };
     refuse_idle(section, &settings);
     let has_login = !matches!(login, RawLogin::None) || url.as_ref().is_some_and(|url| url.has_login);
-    let headers = headers(section, format, has_login)?;
+    let headers = headers(section, format, has_login);
     let url = url?;
     if url.has_login {
         secret::refuse_exposure(section, "url");
@@ -111,7 +110,7 @@ pub fn webhook(section: &Section<'_>) -> Option<RawWebhook> {
     if let Some(host) = &url.plaintext_to {
         peer::plaintext(section, "url", host, settings.allow_plaintext, &["ca_file", "pin"]);
     }
-    let secrets = Secrets { own: own?, login, headers };
+    let secrets = Secrets { own: own?, login, headers: headers? };
     Some(RawWebhook { settings, secrets, place: section.place("secret"), ca_file })
 }
 
@@ -212,17 +211,6 @@ fn header_names(value: &DeValue<'_>) -> value::Read<Vec<String>> {
     let wrong = || "must be a list of header fields, such as [\"Delivered-To\"]".to_owned();
     let names = value.as_array().ok_or_else(wrong)?;
     names.iter().map(|name| Ok(value::header_field(name.get_ref())?.to_owned())).collect()
-}
-
-/// <https://docs.rs/regex>: no pattern takes more than linear time.
-pub fn pattern(value: &DeValue<'_>) -> value::Read<Regex> {
-    let text = value::text(value)?;
-    Regex::new(text).map_err(|fault| {
-        // The last line says what is wrong; the others draw it.
-        let reason = fault.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("{} is not a regular expression ({reason})", quoted(text))
-    })
 }
 
 fn in_flight(value: &DeValue<'_>) -> value::Read<usize> {

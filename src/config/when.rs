@@ -1,17 +1,12 @@
 //! `when`: which messages an entry of `deliver` takes.
 
-use regex::{Regex, RegexBuilder};
 use toml::de::DeValue;
 
-use super::fault::quoted;
 use super::section::Section;
 use super::{keys, value};
 use crate::message::{Pattern, Test, When};
 
 const EXAMPLE: &str = "{ header = \"To\", contains = \"support@\" }";
-
-/// How large a regular expression may become, in octets: it is compiled once, and kept.
-const LARGEST_PATTERN: usize = 1 << 20;
 
 /// What stands under `when`. `None` where something is wrong with it, which is on record.
 pub fn when(entry: &Section<'_>) -> Option<When> {
@@ -65,7 +60,7 @@ fn header(table: &Section<'_>) -> Option<When> {
         [] => Test::Exists,
         ["equals"] => Test::Equals(table.read("equals", value::text)?.to_owned()),
         ["contains"] => Test::Contains(table.read("contains", value::line)?.to_owned()),
-        ["matches"] => Test::Matches(Pattern(table.read("matches", pattern)?)),
+        ["matches"] => Test::Matches(Pattern(table.read("matches", value::pattern)?)),
         [first, second, ..] => {
             let text =
                 format!("and {first} are both given; keep one of them, or write all = [...] or any = [...]");
@@ -79,13 +74,4 @@ fn header(table: &Section<'_>) -> Option<When> {
 
 fn octets(value: &DeValue<'_>) -> value::Read<u64> {
     value::size(value, 1..=4 << 30)
-}
-
-fn pattern(value: &DeValue<'_>) -> value::Read<Regex> {
-    let text = value::line(value)?;
-    RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build().map_err(|fault| {
-        let fault = fault.to_string();
-        let reason = fault.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("{} is no regular expression: {reason}", quoted(text))
-    })
 }

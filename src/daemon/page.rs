@@ -58,10 +58,11 @@ impl Page {
         let (open, web) = match (&self.0, &config.web) {
             (None, None) => return,
             (Some(open), Some(web)) if open.wanted == web.listen => (open, web),
-            _ => {
-                warn!("`web.listen` has changed: that takes effect after a restart");
-                return;
+            (Some(_), Some(_)) => {
+                return warn!("`web.listen` has changed: that takes effect after a restart");
             }
+            (None, Some(_)) => return warn!("`[web]` is new: there is a page after a restart"),
+            (Some(_), None) => return warn!("`[web]` is gone: the page is there until a restart"),
         };
         match acceptor(web, &config.file).await {
             Ok(acceptor) => {

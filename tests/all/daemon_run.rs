@@ -117,6 +117,25 @@ async fn reloads_and_keeps_the_old_config_when_the_new_one_is_broken() {
 }
 
 #[tokio::test]
+async fn what_a_reload_cannot_change_is_said() {
+    let server = Dovecot::start();
+    let ferry = Ferry::new(&config(&server, "1h"));
+    let mut daemon = ferry.start(&["run"]);
+    daemon.wait_for("poll").await;
+    let more = "[log]\nlevel = \"debug\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
+    ferry.configure(&("ledger = \"another.db\"\n".to_owned() + &config(&server, "1h") + more));
+    daemon.signal(Signal::HUP);
+    for key in ["`ledger` has changed", "`[log]` has changed", "`[web]` is new"] {
+        let line = daemon.wait_for(key).await;
+        assert!(line.contains("after a restart"), "{line}");
+    }
+    daemon.wait_for("reloaded").await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().await.code, 0);
+    assert!(!ferry.folder().join("another.db").exists());
+}
+
+#[tokio::test]
 async fn a_reload_drops_no_poll_in_progress() {
     let server = Dovecot::start();
     server.put("old", &[message(1)]);

@@ -174,6 +174,13 @@ async fn a_message_in_a_file_tells_where_it_would_go() {
     ferry.configure(&config.replace(&format!("\"{secret}\""), "{ file = \"missing\" }"));
     let ran = ferry.run(&["check", "--message", "letter.eml"]).await.expect_code(78);
     assert!(ran.stdout.contains("missing does not exist"), "{ran:?}");
+    // Nor is what is wrong with an account kept back.
+    let broken = account("young", &scene.server, "young", "deliver = [{ to = \"books\" }]\n")
+        .replace("password = ", "password = { file = \"gone\" } # ");
+    ferry.configure(&format!("{config}{broken}"));
+    let ran = ferry.run(&["check", "--message", "letter.eml"]).await.expect_code(78);
+    assert!(ran.stdout.contains("account young: ") && ran.stdout.contains("gone does not exist"), "{ran:?}");
+    ferry.run(&["check", "--message", "letter.eml", "old"]).await.expect_code(0);
     let missing = ferry.run(&["check", "--message", "missing.eml"]).await.expect_code(64);
     assert!(missing.stderr.contains("missing.eml: No such file"), "{missing:?}");
 }

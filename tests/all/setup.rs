@@ -17,7 +17,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
 use crate::dovecot::{Dovecot, PASSWORD};
-use crate::ferry::{Ferry, account, imap_destination, message};
+use crate::ferry::{Ferry, PATIENCE, account, imap_destination, message};
 use crate::peer::Peer;
 use crate::pop3::logged_in;
 use crate::terminal::{DOWN, Terminal};
@@ -217,9 +217,12 @@ async fn a_holder_that_answers_nothing_is_no_reason_to_add_an_account_again() {
         let lock = File::options().write(true).open(ferry.folder().join("mailferry.db.lock")).unwrap();
         lock.lock().unwrap();
         let running = tokio::spawn(crate::ferry::Ran::by(ferry.command(&words)));
-        while open_requests(&ferry).await == 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let asked = async {
+            while open_requests(&ferry).await == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("it asks");
         drop(lock);
         let ran = running.await.unwrap().expect_code(0);
         assert!(ran.stdout.contains("What was running has ended; the next start takes it up."), "{ran:?}");
