@@ -60,8 +60,8 @@ pub enum Refusal {
     SlowDown,
     /// Now and again, this will pass.
     Passing(String),
-    /// Refused (HTTP 4xx) without a word that is known: by the provider, or by what stands in its place. Nobody knows whether it
-    /// passes.
+    /// Refused (HTTP 4xx) without a word that is known: by the provider, or by what stands in its place. Nobody knows
+    /// whether it passes.
     Mute(String),
     /// A success that makes no sense. What was asked with is used up, perhaps: nothing is asked with it again at once.
     Odd {
@@ -143,12 +143,12 @@ impl<'a> Client<'a> {
             return Err(Refusal::Refused("this provider has no sign-in by code".into()));
         };
         let scopes = self.settings.scopes.join(" ");
-        let (_, body) = self.post(url, &[("scope", &scopes)]).await?;
+        let body = self.post(url, &[("scope", &scopes)]).await?;
         parsed::<DeviceAnswer>(&body)
     }
 
     async fn tokens(&self, form: &[(&str, &str)]) -> Result<Granted, Refusal> {
-        let (_, body) = self.post(&self.settings.token_url, form).await?;
+        let body = self.post(&self.settings.token_url, form).await?;
         let answer = parsed(&body).and_then(|answer| granted(answer, &self.settings.scopes));
         answer.map_err(|refusal| match refusal {
             Refusal::Odd { reason, .. } => Refusal::Odd { reason, refresh: refresh_in(&body) },
@@ -157,7 +157,7 @@ impl<'a> Client<'a> {
     }
 
     /// The body of an answer that is not a refusal.
-    async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<(StatusCode, Vec<u8>), Refusal> {
+    async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Vec<u8>, Refusal> {
         let mut whole = vec![("client_id", self.settings.client_id.as_str())];
         if let Some(secret) = &self.settings.client_secret {
             whole.push(("client_secret", secret.expose_secret()));
@@ -178,7 +178,7 @@ impl<'a> Client<'a> {
         let hush = |text: &str| {
             hushed(text, whole.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| *value))
         };
-        if status.is_success() { Ok((status, body)) } else { Err(refusal(status, &body, &host, hush)) }
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body, &host, hush)) }
     }
 }
 

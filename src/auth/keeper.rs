@@ -1,8 +1,8 @@
 //! One grant for each login, and a token that is good for now.
 //!
 //! A token is renewed when four fifths of its life are over, by one task at a time and by one process at a time: some
-//! providers give out a new refresh token with each access token, and take the use of the old one for a theft. The new one is
-//! stored before the token that came with it is used.
+//! providers give out a new refresh token with each access token, and take the use of the old one for a theft. The new
+//! one is stored before the token that came with it is used.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::client::{Client, Granted, Refusal};
@@ -68,11 +68,18 @@ pub struct Stored {
 struct Grant {
     /// For which application and rights.
     fingerprint: [u8; 32],
-    refresh: String,
-    access: String,
+    #[serde(serialize_with = "to_be_sealed")]
+    refresh: SecretString,
+    #[serde(serialize_with = "to_be_sealed")]
+    access: SecretString,
     /// Seconds since 1970.
     issued_at: i64,
     expires_at: i64,
+}
+
+/// What is serialized here is encrypted before anybody sees it.
+fn to_be_sealed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
 }
 
 /// A grant that is still to be stored. Of a renewed one nobody else knows the refresh token, and the one before may be dead.
@@ -167,13 +174,14 @@ impl Keeper {
             self.store_unstored(&sign_in.holder).await.map_err(Error::Local)?;
             let (stored, grant) = self.load(sign_in).await?;
             let now = (self.0.now)();
-            let is_refused = refused.is_some_and(|refused| refused.expose_secret() == grant.access);
+            let is_refused =
+                refused.is_some_and(|refused| refused.expose_secret() == grant.access.expose_secret());
             if grant.is_fresh(now.timestamp()) && !is_refused {
-                return Ok(grant.access.into());
+                return Ok(grant.access);
             }
             if is_ending() {
                 return match grant.is_usable(now.timestamp()) && !is_refused {
-                    true => Ok(grant.access.into()),
+                    true => Ok(grant.access),
                     false => Err(Error::Unavailable("mailferry is about to end".into())),
                 };
             }
@@ -184,7 +192,7 @@ impl Keeper {
                 return to_its_end(renewal).await.unwrap_or_else(|e| Err(Error::Local(e.to_string())));
             }
             if grant.is_usable(now.timestamp()) && !is_refused {
-                return Ok(grant.access.into());
+                return Ok(grant.access);
             }
             if waiting_since.elapsed() > LEASE {
                 return Err(Error::Unavailable(BUSY.into()));
@@ -200,7 +208,7 @@ impl Keeper {
         grant: Grant,
         is_refused: bool,
     ) -> Result<SecretString, Error> {
-        let refresh = SecretString::from(grant.refresh.clone());
+        let refresh = grant.refresh.clone();
         let revision = stored.revision;
         let is_usable = || grant.is_usable((self.0.now)().timestamp()) && !is_refused;
         let answer = refreshed(sign_in, &refresh, is_usable).await;
@@ -213,11 +221,11 @@ impl Keeper {
             Err(Refusal::Odd { reason, refresh: Some(new) }) => {
                 // Nothing else of the answer is of use, but by the old one nothing more is to be had, perhaps.
                 let (access, is_usable) = (grant.access.clone(), is_usable());
-                let grant = Grant { refresh: new.expose_secret().to_owned(), ..grant.clone() };
+                let grant = Grant { refresh: new, ..grant.clone() };
                 let Stored { consented_at, .. } = stored;
                 let renewed = Unstored { grant, consented_at, ends_at: None, instead_of: Some(revision) };
                 self.put_away(&sign_in.holder, renewed).await?;
-                return if is_usable { Ok(access.into()) } else { Err(Error::Unavailable(reason)) };
+                return if is_usable { Ok(access) } else { Err(Error::Unavailable(reason)) };
             }
             Err(Refusal::Ended(reason)) => {
                 let error = sign_in.ended(&reason);
@@ -226,7 +234,7 @@ impl Keeper {
                 return saved.map_err(Error::Local).and(Err(error));
             }
             // The old one is still good for a while.
-            Err(_) if is_usable() => Ok(grant.access.into()),
+            Err(_) if is_usable() => Ok(grant.access),
             Err(Refusal::Refused(reason)) => Err(Error::SignIn(reason)),
             Err(other) => Err(Error::Unavailable(other.reason())),
         };
@@ -251,8 +259,8 @@ impl Keeper {
         if old == new { self.has(old).await } else { self.hand_over(old, self, new).await }
     }
 
-    /// As [`Keeper::rename`], to a holder whose grants `other` keeps. Where somebody has signed in there already, and later, that
-    /// sign-in stays.
+    /// As [`Keeper::rename`], to a holder whose grants `other` keeps. Where somebody has signed in there already, and
+    /// later, that sign-in stays.
     ///
     /// # Errors
     /// A clause; then it is still `old`'s.
@@ -358,8 +366,8 @@ impl Keeper {
         };
         let grant = Grant {
             fingerprint: sign_in.fingerprint(),
-            refresh: refresh.expose_secret().to_owned(),
-            access: granted.access.expose_secret().to_owned(),
+            refresh: refresh.clone(),
+            access: granted.access.clone(),
             issued_at: now.timestamp(),
             expires_at: after(now, granted.life).timestamp(),
         };
@@ -562,7 +570,7 @@ mod tests {
         keeper.keep(&sign_in, granted(1)).await.unwrap();
 
         let (stored, grant) = keeper.load(&sign_in).await.unwrap();
-        let old = SecretString::from(grant.refresh);
+        let old = grant.refresh;
         let renewed = keeper.brought(&sign_in, &granted(2), Some((&old, &stored))).unwrap();
         // Once more than it is tried at once, and once for somebody who asks.
         store.refusals.store(4, Ordering::SeqCst);
@@ -571,15 +579,15 @@ mod tests {
         assert_eq!(keeper.token(&sign_in, None).await.map(drop), full);
         let token = keeper.token(&sign_in, None).await.unwrap();
         assert_eq!(token.expose_secret(), "access-2");
-        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
+        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh.expose_secret(), "refresh-2");
     }
 
     #[test]
     fn a_token_is_renewed_at_four_fifths_of_its_life_and_used_up_to_its_margin() {
         let grant = Grant {
             fingerprint: [0; 32],
-            refresh: String::new(),
-            access: String::new(),
+            refresh: SecretString::default(),
+            access: SecretString::default(),
             issued_at: 1000,
             expires_at: 1000 + 3600,
         };
@@ -626,7 +634,7 @@ mod tests {
         assert_eq!(token, Err(Error::Local("the disk is full".into())));
         let token = keeper.token(&sign_in, Some(&refused)).await.unwrap();
         assert_eq!(token.expose_secret(), "access-2");
-        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh, "refresh-2");
+        assert_eq!(keeper.load(&sign_in).await.unwrap().1.refresh.expose_secret(), "refresh-2");
     }
 
     #[tokio::test]
@@ -648,7 +656,7 @@ mod tests {
         keeper.0.store.save(&old.holder, ended, Some(revision)).await.unwrap();
         keeper.keep(&new, granted(2)).await.unwrap();
         assert!(keeper.rename(&old.holder, &new.holder).await.unwrap());
-        assert_eq!(keeper.load(&new).await.unwrap().1.refresh, "refresh-2");
+        assert_eq!(keeper.load(&new).await.unwrap().1.refresh.expose_secret(), "refresh-2");
         assert!(!keeper.has(&old.holder).await.unwrap());
     }
 }

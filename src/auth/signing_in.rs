@@ -87,9 +87,10 @@ impl Address {
         Ok(Address { url: url.into(), redirect: redirect.to_owned(), state, verifier })
     }
 
-    /// Goes on with what a person has landed at: the whole address, or what follows its `?`. Once for each code: providers take
-    /// its second use for a theft, and withdraw what they gave for the first (RFC 6749 section 4.1.2). What is granted is kept if
-    /// it `is_wanted` still: it must not take the place of a later sign-in, for somebody else perhaps.
+    /// Goes on with what a person has landed at: the whole address, or what follows its `?`. Once for each code:
+    /// providers take its second use for a theft, and withdraw what they gave for the first (RFC 6749 section 4.1.2).
+    /// What is granted is kept if it `is_wanted` still: it must not take the place of a later sign-in, for somebody
+    /// else perhaps.
     ///
     /// # Errors
     /// What is wrong, as a sentence's clause.
