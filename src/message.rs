@@ -227,9 +227,9 @@ pub enum Receipt {
     /// An IMAP server without UIDPLUS said OK.
     Stored,
     Http(u16),
-    /// The id that Gmail's API has named, letters and digits: that of this message, or of the one with its Message-ID that was
-    /// there before. The gist of this one tells them apart from that of the one for which this id was first named, as far as
-    /// the destination remembers.
+    /// The id that Gmail's API has named, letters and digits: that of this message, or of the one with its Message-ID
+    /// that was there before. The gist of this one tells them apart from that of the one for which this id was first
+    /// named, as far as the destination remembers.
     Gmail {
         id: String,
         gist: Gist,
@@ -353,6 +353,11 @@ pub const NOTICE: &str = "X-Mailferry-Notice";
 pub enum Found {
     Found {
         receipt: Receipt,
+    },
+    /// There is a message with its Message-ID, stored with other bytes than were sent: one of so many.
+    Changed {
+        receipt: Receipt,
+        candidates: usize,
     },
     /// Not there now; believed at the second look.
     Absent,

@@ -175,6 +175,7 @@ pub async fn poll(context: &Context, account: &Account, regardless: bool) -> Res
         deliveries: 0,
         done: 0,
         announced: MessageIds::default(),
+        deletions_cut: 0,
         last_view: None,
         more_to_see: false,
         recovered: false,
@@ -219,6 +220,8 @@ struct Poll<'a> {
     done: u64,
     /// Messages whose DELE was announced in this poll.
     announced: MessageIds,
+    /// See [`PollRecord::deletions_cut`](crate::ledger::PollRecord::deletions_cut).
+    deletions_cut: i32,
     /// What the last session that came to its end has shown.
     last_view: Option<View>,
     /// The last one has not shown all that the server would show.
@@ -329,7 +332,7 @@ impl Poll<'_> {
         let withheld = self.judge_refusals(&session).await?;
         let portion = carried.map_err(|failure| rather(failure, withheld.as_ref()))?;
         let deleted = self.delete_overdue(&mut session, &mailbox, &past).await;
-        deleted.map_err(|failure| rather(failure, withheld.as_ref()))?;
+        let has_compared = deleted.map_err(|failure| rather(failure, withheld.as_ref()))?;
         let is_held = self.must_not_quit(&session).await?;
         let uncovered = match view {
             View::Slice if !is_held && withheld.is_none() => {
@@ -339,6 +342,9 @@ impl Poll<'_> {
         };
         // With another config nothing may be to be deleted, or hidden.
         let has_quit = !is_held && !self.is_replaced() && self.quit(session).await?;
+        if has_compared {
+            self.deletions_cut -= if has_quit { 2 } else { 1 };
+        }
         if view == View::Slice {
             let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
             let slice = Slice { is_last: uncovered.is_last, hidden };

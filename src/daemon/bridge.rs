@@ -277,6 +277,7 @@ async fn record_failure(
             fails_anew: false,
             next_poll_at: now + TimeDelta::minutes(30),
             no_pipelining: None,
+            deletions_cut: 0,
         })
         .await?;
     Ok(Summary { error: Some(error), ..Summary::default() })
@@ -393,7 +394,8 @@ pub fn destination_setup(destination: &config::Destination) -> DestinationSetup 
     };
     let mailbox = match &destination.kind {
         Ok(config::Kind::Gmail(settings)) => Some(settings.mailbox()),
-        Ok(config::Kind::Imap(_) | config::Kind::Webhook(_)) | Err(_) => None,
+        Ok(config::Kind::Imap(settings)) => Some(settings.mailbox()),
+        Ok(config::Kind::Webhook(_)) | Err(_) => None,
     };
     let (name, kind) = (destination.name.clone(), destination.word);
     DestinationSetup { name, kind, fingerprint, daily_budget, mailbox }

@@ -1,11 +1,11 @@
-//! Gmail by its API: each message is imported (`users.messages.import`), which Google calls similar to receiving it by SMTP. So
-//! its spam check runs, and invitations reach the calendar; neither does over IMAP.
+//! Gmail by its API: each message is imported (`users.messages.import`), which Google calls similar to receiving it by
+//! SMTP. So its spam check runs, and invitations reach the calendar; neither does over IMAP.
 //!
-//! What a sign-in allows is to add mail and to manage labels, not to look: nobody can be asked whether a message has arrived.
-//! After an unknown outcome it goes again, and Gmail keeps one of two with the same Message-ID. One without a Message-ID may be
-//! there twice then. Of two different messages with one Message-ID it keeps the first as well, and names that; the ledger, which
-//! knows what it has named, takes the second for not delivered. While nobody knows whether it has the first, the second is
-//! not sent.
+//! What a sign-in allows is to add mail and to manage labels, not to look: nobody can be asked whether a message has
+//! arrived. After an unknown outcome it goes again, and Gmail keeps one of two with the same Message-ID. One without a
+//! Message-ID may be there twice then. Of two different messages with one Message-ID it keeps the first as well, and
+//! names that; the ledger, which knows what it has named, takes the second for not delivered. While nobody knows
+//! whether it has the first, the second is not sent.
 //!
 //! | file | holds |
 //! |---|---|
@@ -172,8 +172,8 @@ impl Gmail {
         try_join_all(messages.iter().map(mark)).await.map_err(|fault: io::Error| http::unreadable(&fault))
     }
 
-    /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is taken,
-    /// those not yet begun are not sent and get the same verdict.
+    /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is
+    /// taken, those not yet begun are not sent and get the same verdict.
     pub async fn deliver(&self, route: &Route, outgoing: &[Outgoing]) -> Vec<Verdict> {
         let (round, unnamed) = (Round::begin(), Unnamed::default());
         join_all(outgoing.iter().map(|one| self.import(route, one, &round, &unnamed))).await

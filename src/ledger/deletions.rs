@@ -22,6 +22,8 @@ pub struct Deletion {
     pub has_namesake: bool,
     /// It is asked for by itself: it was not shown, or a session has ended while it was asked for with others.
     pub alone: bool,
+    /// It was asked for in vain before.
+    pub was_not_shown: bool,
 }
 
 impl Deletion {
@@ -33,9 +35,9 @@ impl Deletion {
 
 impl Ledger {
     /// Messages of the latest listing that may go, the oldest first, at most `limit`. Those whose DELE was sent before, in
-    /// vain, come after the others, and after a day only once a day. What was not shown when it was asked for comes last: one
-    /// at a time and a day later, and not after a poll that failed, so that it holds up no other even where sessions end at it.
-    /// Where each poll fails, a week later.
+    /// vain, come after the others, and after a day only once a day. What was not shown when it was asked for comes last, a
+    /// day later, and not after a poll that failed, so that it holds up no other even where sessions end at it. Where each
+    /// poll fails, a week later.
     pub async fn overdue_deletions(
         &self,
         account: &AccountName,
@@ -73,7 +75,7 @@ impl Ledger {
                     FROM deliveries d WHERE d.message = m.id
                 )
             ORDER BY m.not_shown_at, m.deleted_at IS NOT NULL, m.alone, m.id LIMIT $4";
-        let mut rows: Vec<DeletionRow> = sqlx::query_as(sql)
+        let rows: Vec<DeletionRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(age)
             .bind(unix(now))
@@ -82,8 +84,6 @@ impl Ledger {
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;
-        let shown = rows.iter().take_while(|row| row.not_shown_at.is_none()).count();
-        rows.truncate(shown + 1);
         Ok(rows.into_iter().map(Deletion::from).collect())
     }
 
@@ -205,6 +205,7 @@ impl From<DeletionRow> for Deletion {
             header: content(&row.header),
             has_namesake: row.has_namesake,
             alone: row.alone || row.not_shown_at.is_some(),
+            was_not_shown: row.not_shown_at.is_some(),
         }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{digest, hex, int, leave_copy as age, list, moment, small};
+use super::columns::{DAY, digest, hex, int, leave_copy as age, list, moment, small};
 use super::destinations::{Destination, asked_until, disable, recovered, rest, rest_if_it_takes_none};
 use super::unanswered::{self, answered};
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
@@ -69,9 +69,9 @@ impl Ledger {
         .await
     }
 
-    /// The connection ended at its RETR, which may be its fault or nobody's; or the server refused many with the same words, or
-    /// this one alone and said that it will pass: what is due waits, so that the next session does not begin with it; it is parked when the schedule of
-    /// retries is exhausted.
+    /// The connection ended at its RETR, which may be its fault or nobody's; or the server refused many with the same
+    /// words, or this one alone and said that it will pass: what is due waits, so that the next session does not begin
+    /// with it; it is parked when the schedule of retries is exhausted.
     pub async fn cut_short(
         &self,
         id: MessageId,
@@ -144,7 +144,7 @@ async fn attempting(
     attempts: &[Attempt],
     now: DateTime<Utc>,
 ) -> sqlx::Result<HashSet<DeliveryId>> {
-    let held_up = unanswered::held_up(connection, attempts).await?;
+    let held_up = unanswered::held_up(connection, attempts, now).await?;
     let going = || attempts.iter().filter(|attempt| !held_up.contains(&attempt.delivery));
     let row = |Attempt { delivery, mark, unverified }: &Attempt| {
         let Mark { folder, uid_validity, uid_next, octets, hash, message_id, gist } = mark;
@@ -224,14 +224,14 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-    let verdicts = &without_merged(connection, verdicts).await?;
+    let verdicts = &without_merged(connection, verdicts, now).await?;
     let both_delivered =
         |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
     for run in verdicts.chunk_by(both_delivered) {
         let receipts: Vec<(DeliveryId, &Receipt)> = run.iter().filter_map(receipt).collect();
         if !receipts.is_empty() {
-            delivered(connection, &receipts, leave_copy, now).await?;
+            delivered(connection, &receipts, Proof::Answer, leave_copy, now).await?;
             recovered(connection, destination.id, now).await?;
         }
         for (id, verdict) in run {
@@ -250,11 +250,12 @@ async fn settle(
     Ok(Settlement { deliveries: settled(connection, &ids).await?, turned, is_closed })
 }
 
-/// Where Gmail's API names a message that it has named before, for another message, that other one is what it keeps: this one
-/// is at its source alone, unless the two differ in their bodies only.
+/// Where Gmail's API names a message that it has named before, for another message, that other one is what it keeps:
+/// this one is at its source alone, unless the two differ in their bodies only.
 async fn without_merged(
     connection: &mut SqliteConnection,
     verdicts: &[(DeliveryId, Verdict)],
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(DeliveryId, Verdict)>> {
     let mut judged = verdicts.to_vec();
     for (delivery, verdict) in &mut judged {
@@ -263,7 +264,7 @@ async fn without_merged(
         if kept.0 != gist.header {
             let reason = MERGED.to_owned();
             *verdict = Verdict::Rejected { reason, park_after: 1, counts_for_destination: false };
-        } else if kept.1 != Some(gist.body) || unanswered::is_doubtful(connection, *delivery).await? {
+        } else if kept.1 != Some(gist.body) || unanswered::is_doubtful(connection, *delivery, now).await? {
             let receipt = Receipt::Gmail { id: id.clone(), gist: *gist, first: *first };
             *verdict = Verdict::Delivered { receipt: Receipt::Alike(Box::new(receipt)) };
         }
@@ -271,8 +272,8 @@ async fn without_merged(
     Ok(judged)
 }
 
-/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id. The body is nobody's
-/// where all that is known is a message that differs from what is kept.
+/// The gist, header and body, of the message for which the mailbox of this delivery has first named that id. The body
+/// is nobody's where all that is known is a message that differs from what is kept.
 async fn named_for(
     connection: &mut SqliteConnection,
     delivery: DeliveryId,
@@ -298,10 +299,21 @@ fn receipt((id, verdict): &(DeliveryId, Verdict)) -> Option<(DeliveryId, &Receip
     }
 }
 
-/// Whatever state they were in: what a destination confirms has happened.
+/// What has shown that a message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Where it names a UID, that copy is nobody else's.
+    Answer,
+    /// The copy that was found may be an equal message's.
+    LookUp,
+}
+
+/// Whatever state they were in: what a destination confirms has happened. Where the copy may be another's, what was sent is
+/// kept for a while ([`forget_marks`]).
 pub(super) async fn delivered(
     connection: &mut SqliteConnection,
     receipts: &[(DeliveryId, &Receipt)],
+    proof: Proof,
     leave_copy: LeaveCopy,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -330,15 +342,34 @@ pub(super) async fn delivered(
             uid_validity = j.value ->> 2, uid = j.value ->> 3,
             kept_as = j.value ->> 4, gist = unhex(j.value ->> 5), body = unhex(j.value ->> 6),
             differs = j.value ->> 7, reason = '', retry_at = NULL, asked_until = NULL,
-            marked = 0, mark_hash = NULL, mark_message_id = NULL, sent_at = NULL, look_up_at = NULL,
+            marked = 0,
+            mark_hash = CASE
+                WHEN folder <> '' AND ($4 OR unverified OR j.value ->> 2 IS NULL) THEN mark_hash END,
+            mark_message_id = CASE
+                WHEN folder <> '' AND ($4 OR unverified OR j.value ->> 2 IS NULL) THEN mark_message_id END,
+            sent_at = NULL, look_up_at = NULL,
             look_validity = NULL, look_uid = NULL, unanswered = NULL
         FROM json_each($1) j WHERE deliveries.id = j.value ->> 0";
-    sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).execute(&mut *connection).await?;
+    let settled =
+        sqlx::query(sql).bind(&rows).bind(unix(now)).bind(age(leave_copy)).bind(proof == Proof::LookUp);
+    settled.execute(&mut *connection).await?;
     let next = |(id, receipt): &(DeliveryId, &Receipt)| match receipt {
         Receipt::Uid { uid_validity, uid } => Some((*id, *uid_validity, uid.saturating_add(1))),
         Receipt::Stored | Receipt::Http(_) | Receipt::Gmail { .. } | Receipt::Alike(_) => None,
     };
     note_folders(connection, receipts.iter().filter_map(next)).await
+}
+
+/// What was sent to a folder is forgotten a day after its delivery, where no attempt at that destination is unknown.
+pub(super) async fn forget_marks(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let sql = "
+        UPDATE deliveries SET mark_hash = NULL, mark_message_id = NULL
+        WHERE mark_hash IS NOT NULL AND folder <> '' AND state = 'delivered' AND since < $1
+            AND destination NOT IN (
+                SELECT destination FROM deliveries WHERE mark_hash IS NOT NULL AND folder <> '' AND marked = 1
+            )";
+    sqlx::query(sql).bind(unix(now) - DAY).execute(connection).await?;
+    Ok(())
 }
 
 /// Whatever a verdict leads to beside a delivery.

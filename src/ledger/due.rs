@@ -47,6 +47,8 @@ pub struct DueDelivery {
     /// UIDVALIDITY (0 if none is known) and UID from where to look for an earlier delivery before it is sent,
     /// because this ledger may not know of it.
     pub look_from: Option<(u32, u32)>,
+    /// The folder whose UIDs these are.
+    pub look_in: String,
     /// The account's name when this was first sent to a webhook, if it has another one now.
     pub sent_as: Option<AccountName>,
 }
@@ -194,6 +196,7 @@ struct DueRow {
     attempts: i64,
     look_validity: Option<i64>,
     look_uid: Option<i64>,
+    folder: String,
     sent_as: Option<String>,
 }
 
@@ -208,7 +211,7 @@ pub(super) async fn load(
     let sql = "
         SELECT m.id AS message, m.uidl, m.size, m.content IS NOT NULL AS identified, m.alone,
             d.id AS delivery, t.name AS destination, d.attempts, d.look_validity, d.look_uid,
-            d.sent_as
+            d.folder, d.sent_as
         FROM json_each($1) j
         JOIN messages m ON m.id = j.value
         JOIN deliveries d ON d.message = m.id
@@ -239,6 +242,7 @@ fn group(rows: Vec<DueRow>) -> Vec<Due> {
             destination,
             attempts: small(row.attempts),
             look_from: look_from.map(|(validity, uid)| (small(validity), small(uid))),
+            look_in: row.folder,
             sent_as: row.sent_as.as_deref().and_then(AccountName::new),
         };
         let place = *places.entry(row.message).or_insert_with(|| {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{digest, int, small, unsigned};
-use super::deliveries::{delivered, in_vain, settled};
+use super::deliveries::{Proof, delivered, in_vain, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
 use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, Receipt, unix};
 
@@ -19,9 +19,14 @@ pub struct LookUp {
     pub taken: Vec<(u32, u32)>,
 }
 
+/// How long two messages may be under way to a folder side by side, in seconds: then either's mark may be below the other's
+/// copy.
+const SIDE_BY_SIDE: i64 = 600;
+
 impl Ledger {
-    /// The account's look-ups whose time has come. Where an equal message was stored by the same batch as nobody knows which
-    /// UID, that one is looked for as well, and first: its copy is no proof of the other's delivery.
+    /// The account's look-ups whose time has come. Where an equal message, or one with its Message-ID, of any account, was
+    /// stored meanwhile and nobody knows under which UID, that one is looked for as well, and first: its copy is no proof of
+    /// the other's delivery.
     pub async fn look_ups_due(
         &self,
         account: &AccountName,
@@ -29,28 +34,27 @@ impl Ledger {
     ) -> Result<Vec<LookUp>, Error> {
         let sql = "
             WITH unknown AS MATERIALIZED (
-                SELECT d.*, m.content FROM deliveries d
-                JOIN accounts a ON a.id = d.account
-                JOIN messages m ON m.id = d.message
+                SELECT d.* FROM deliveries d JOIN accounts a ON a.id = d.account
                 WHERE a.name = $1 AND d.state = 'attempting' AND d.look_up_at <= $2
             ),
-            wanted (id, is_unknown, equal) AS (
-                SELECT id, 1, id FROM unknown
-                UNION ALL
-                SELECT twin.id, 0, min(u.id) FROM unknown u
-                JOIN messages m ON m.account = u.account AND m.content = u.content
-                JOIN deliveries twin ON twin.message = m.id AND twin.destination = u.destination
-                WHERE twin.state = 'delivered' AND twin.uid IS NULL AND twin.folder = u.folder
-                    AND twin.mark_validity = u.mark_validity AND twin.mark_uid_next >= u.mark_uid_next
-                GROUP BY twin.id
+            wanted (id, is_unknown) AS (
+                SELECT id, 1 FROM unknown
+                UNION
+                SELECT twin.id, 0 FROM unknown u
+                JOIN deliveries twin ON twin.destination = u.destination AND twin.mark_hash IS NOT NULL
+                WHERE twin.folder = u.folder AND twin.folder <> ''
+                    AND (twin.mark_hash = u.mark_hash OR twin.mark_message_id = u.mark_message_id)
+                    AND twin.state = 'delivered' AND twin.uid IS NULL AND twin.mark_validity = u.mark_validity
+                    AND (twin.mark_uid_next >= u.mark_uid_next OR twin.since >= coalesce(u.sent_at, u.since) - $3)
             )
-            SELECT w.id, t.name AS destination, u.folder, u.mark_validity, u.mark_uid_next, u.mark_octets,
-                u.mark_hash, u.mark_message_id
-            FROM wanted w JOIN unknown u ON u.id = w.equal JOIN destinations t ON t.id = u.destination
+            SELECT d.id, t.name AS destination, d.folder, d.mark_validity, d.mark_uid_next, d.mark_octets,
+                d.mark_hash, d.mark_message_id
+            FROM wanted w JOIN deliveries d ON d.id = w.id JOIN destinations t ON t.id = d.destination
             ORDER BY w.is_unknown, w.id";
         let rows: Vec<LookUpRow> = sqlx::query_as(sql)
             .bind(account.as_str())
             .bind(unix(now))
+            .bind(SIDE_BY_SIDE)
             .fetch_all(&self.readers)
             .await
             .map_err(self.sql_error())?;
@@ -160,11 +164,14 @@ async fn settle_look_ups(
     let mut ended = Vec::new();
     for (id, found) in found {
         let has_ended = match found {
-            Found::Found { receipt } if !knows_uid_now(connection, *id, receipt).await? => {
-                delivered(connection, &[(*id, receipt)], leave_copy, now).await?;
-                true
+            Found::Found { receipt } => claim(connection, *id, receipt, leave_copy, now).await?,
+            Found::Changed { receipt, candidates } => {
+                if rivals(connection, *id).await? < int(*candidates as u64) {
+                    claim(connection, *id, receipt, leave_copy, now).await?
+                } else {
+                    cannot_say(connection, *id, NAMESAKES, terms, now).await?
+                }
             }
-            Found::Found { .. } => false,
             Found::Absent => absent(connection, *id, terms, now).await?,
             Found::CannotSay { reason } => cannot_say(connection, *id, reason, terms, now).await?,
             Found::Unreachable { reason } => {
@@ -177,6 +184,64 @@ async fn settle_look_ups(
         }
     }
     settled(connection, &ended).await
+}
+
+const NAMESAKES: &str =
+    "the folder holds a message with its Message-ID, which may be that of another message";
+
+/// Takes a copy for the proof, unless it may be that of another message: then it is looked for again. Returns whether the
+/// look-ups are over.
+async fn claim(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    receipt: &Receipt,
+    leave_copy: LeaveCopy,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    if is_anothers(connection, id, receipt).await? {
+        let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1 AND state = 'attempting'";
+        sqlx::query(again).bind(id).bind(unix(now) + 1).execute(connection).await?;
+        return Ok(false);
+    }
+    if knows_uid_now(connection, id, receipt).await? {
+        return Ok(false);
+    }
+    delivered(connection, &[(id, receipt)], Proof::LookUp, leave_copy, now).await?;
+    Ok(true)
+}
+
+/// Whether a copy has become the proof of another delivery while it was looked for, or may do so: an equal message, or one
+/// with its Message-ID, is just being stored.
+async fn is_anothers(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    receipt: &Receipt,
+) -> sqlx::Result<bool> {
+    let Receipt::Uid { uid_validity, uid } = receipt else { return Ok(false) };
+    let sql = "
+        SELECT EXISTS (
+            SELECT 1 FROM deliveries d
+            JOIN deliveries o ON o.destination = d.destination AND o.uid_validity = $2 AND o.uid = $3
+            WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder
+        ) OR EXISTS (
+            SELECT 1 FROM deliveries d
+            JOIN deliveries o ON o.destination = d.destination AND o.mark_hash IS NOT NULL AND o.folder <> ''
+            WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder
+                AND o.state = 'attempting' AND o.sent_at IS NULL
+                AND (o.mark_hash = d.mark_hash OR o.mark_message_id = d.mark_message_id)
+        )";
+    sqlx::query_scalar(sql).bind(id).bind(uid_validity).bind(uid).fetch_one(connection).await
+}
+
+/// How many copies with its Message-ID may be those of messages that are not equal: each has one, and one more for an
+/// attempt whose outcome nobody could tell.
+async fn rivals(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<i64> {
+    let sql = "
+        SELECT coalesce(sum((o.marked = 1 OR o.uid IS NULL) + o.unverified), 0) FROM deliveries d
+        JOIN deliveries o ON o.destination = d.destination AND o.mark_hash IS NOT NULL AND o.folder <> ''
+        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.mark_message_id = d.mark_message_id
+            AND o.mark_hash <> d.mark_hash AND (o.marked = 1 OR o.state = 'delivered')";
+    sqlx::query_scalar(sql).bind(id).fetch_one(connection).await
 }
 
 /// Whether this is a delivery that is known to have been made; now it is known where to.
@@ -193,8 +258,8 @@ async fn knows_uid_now(
 }
 
 /// Believed at the second look, made long enough after the last byte: a server may still be storing what it
-/// has received. So it is with an equal message: the copy that is there already has perhaps been taken for that one's. Returns
-/// whether the look-ups are over.
+/// has received. So it is with an equal message: the copy that is there already has perhaps been taken for that one's.
+/// Returns whether the look-ups are over.
 async fn absent(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -223,7 +288,8 @@ async fn absent(
     Ok(false)
 }
 
-/// When this or an equal message was sent to the folder last, as far as that was before `now`.
+/// When this or an equal message, of any account, was sent to the folder last, as far as that was before `now`. What an
+/// answer has named the UID of is not meant: that copy is nobody else's.
 async fn last_sent(
     connection: &mut SqliteConnection,
     id: DeliveryId,
@@ -234,10 +300,9 @@ async fn last_sent(
             coalesce(d.sent_at, 0),
             coalesce((
                 SELECT max(CASE twin.state WHEN 'delivered' THEN twin.since ELSE twin.sent_at END)
-                FROM messages m
-                JOIN messages o ON o.account = m.account AND o.content = m.content AND o.id <> m.id
-                JOIN deliveries twin ON twin.message = o.id AND twin.destination = d.destination
-                WHERE m.id = d.message AND twin.folder = d.folder AND (
+                FROM deliveries twin
+                WHERE twin.destination = d.destination AND twin.mark_hash = d.mark_hash AND twin.id <> d.id
+                    AND twin.folder = d.folder AND twin.folder <> '' AND (
                     twin.state = 'delivered' AND twin.since <= $2 OR twin.state = 'attempting' AND twin.sent_at <= $2
                 )
             ), 0)

@@ -24,13 +24,17 @@
 //! - **Unknown past.** Deliveries made by an account's first listing after a start, those that waited at a start, and those
 //!   of a message that turns up under the UIDL of another one, are looked for in their IMAP folder before they are sent,
 //!   from where that was at the start: a ledger that was lost, restored or cut short may not know of them. What an account
-//!   begins with is looked for in all of the folder: another program may have brought it. `webhook-id` is a hash of account, destination, UIDL and content, so that a receiver knows them again.
+//!   begins with is looked for in all of the folder: another program may have brought it. `webhook-id` is a hash of
+//!   account, destination, UIDL and content, so that a receiver knows them again.
 //! - **Alone.** A batch of which nothing came, whether its connection ended or the process, may hold a message that the
 //!   server or mailferry breaks at: its messages go by themselves from then on. One of which nothing comes then either
 //!   waits as after any failure, and is parked in the end, so that no message stops the others.
+//! - **Whose copy.** A UID proves one delivery, of whatever account. It proves none while an equal message, or one with its
+//!   Message-ID, is on its way to that folder. Where only the Message-ID tells, there must be as many copies as there are
+//!   messages of ours that may have one. UIDs are forgotten when a destination leads to another mailbox.
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
-//! - **Unanswered.** Gmail's API names one message for all with its Message-ID. While one of them may be there unnamed, the others
-//!   are not sent.
+//! - **Unanswered.** Gmail's API names one message for all with its Message-ID. While one of them may be there unnamed,
+//!   the others are not sent.
 //! - **Baseline.** With `import = "new"` the first listing is old mail, save what is dated later than the account; the same
 //!   is asked again when at least 20 are listed of which under 20 % are known.
 //! - **Adopted.** What another program had seen and is listed gets a row of its own, skipped, unless it has one: UIDL and
@@ -230,7 +234,8 @@ pub struct Settlement {
 pub struct Terms {
     /// How long to wait after so many failed attempts (1 after the first); `None` once it is to be parked.
     pub retry_after: fn(u32) -> Option<Duration>,
-    /// How long after the last byte a message that is not found counts as absent: half a minute, as some servers show late what they have stored.
+    /// How long after the last byte a message that is not found counts as absent: half a minute, as some servers show
+    /// late what they have stored.
     pub absent_after: Duration,
 }
 

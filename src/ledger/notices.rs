@@ -120,7 +120,10 @@ impl Ledger {
         self.write(Outlives::Power, move |connection| {
             Box::pin(async move {
                 match found {
-                    Found::Found { .. } => Ok(LookedUp::Stored(stored(connection, &destination).await?)),
+                    // No other message has its Message-ID.
+                    Found::Found { .. } | Found::Changed { .. } => {
+                        Ok(LookedUp::Stored(stored(connection, &destination).await?))
+                    }
                     Found::Absent => absent(connection, &destination, absent_after, now).await,
                     Found::CannotSay { .. } => cannot_say(connection, &destination, now).await,
                     Found::Unreachable { .. } => Ok(LookedUp::Again(BLIND)),

@@ -113,7 +113,11 @@ async fn version(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>>
 fn migration_error(path: &Path, error: MigrateError) -> Error {
     match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Error::Newer(path.to_owned()),
-        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => Error::sql(path, &e),
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => match Error::sql(path, &e) {
+            // Each fits what the one before has left: what is there is something else.
+            Error::Statement(reason) => Error::Broken { path: path.to_owned(), reason },
+            error => error,
+        },
         // No migration that has landed is ever edited: the record of it is damaged.
         damaged @ (MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) => {
             Error::Broken { path: path.to_owned(), reason: damaged.to_string() }
@@ -198,8 +202,8 @@ async fn doubt(connection: &mut SqliteConnection) -> sqlx::Result<()> {
 /// No wait of ours is longer, in seconds: the schedule's longest and the longest Retry-After are a day, and jitter.
 const LONGEST_WAIT: i64 = 2 * 24 * 3600;
 
-/// Whoever wrote these times had a clock that was ahead. Only what is still to be done waits for a time, and an index finds it:
-/// what was delivered may be a million rows.
+/// Whoever wrote these times had a clock that was ahead. Only what is still to be done waits for a time, and an index
+/// finds it: what was delivered may be a million rows.
 pub(super) async fn end_impossible_waits(
     connection: &mut SqliteConnection,
     now: DateTime<Utc>,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::columns::{DAY, digest, int, moment, small, unsigned};
+use super::deliveries::forget_marks;
 use super::open::{crashed, end_impossible_waits, interrupted};
 use super::setup::account_id;
 use super::unanswered::wake;
@@ -52,6 +53,8 @@ pub struct Past {
     /// When a poll last found new mail.
     pub last_mail: Option<DateTime<Utc>>,
     pub failures_in_a_row: u32,
+    /// See [`PollRecord::deletions_cut`].
+    pub deletions_cut: u32,
 }
 
 /// What a poll was like, and when the next one is.
@@ -75,6 +78,9 @@ pub struct PollRecord {
     pub next_poll_at: DateTime<Utc>,
     /// What was learned of the server; `None` leaves it as it is.
     pub no_pipelining: Option<bool>,
+    /// Sessions that broke off with overdue deletions, less those that came to their end: their count, from 0 to 16, is to
+    /// change by as much.
+    pub deletions_cut: i32,
 }
 
 impl Ledger {
@@ -119,7 +125,8 @@ impl Ledger {
         let sql = "
             SELECT epoch, listed_epoch <> epoch AS first_listing, configured_at, shortcut_hash, shortcut_count,
                 shortcut_octets, no_pipelining, sliced_epoch = epoch AS slices_carried, sliced_hash, sliced_at,
-                known_epoch = epoch AS is_known, recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures
+                known_epoch = epoch AS is_known, recent_epoch = epoch AS was_recent, first_poll_at, last_poll_at, last_mail_at, failures,
+                deletions_cut
             FROM accounts WHERE name = $1";
         let row: PastRow = sqlx::query_as(sql)
             .bind(account.as_str())
@@ -221,6 +228,7 @@ struct PastRow {
     last_poll_at: Option<i64>,
     last_mail_at: Option<i64>,
     failures: i64,
+    deletions_cut: i64,
 }
 
 impl From<PastRow> for Past {
@@ -245,6 +253,7 @@ impl From<PastRow> for Past {
             last_poll: row.last_poll_at.map(moment),
             last_mail: row.last_mail_at.map(moment),
             failures_in_a_row: small(row.failures),
+            deletions_cut: small(row.deletions_cut),
         }
     }
 }
@@ -301,6 +310,7 @@ async fn note_outcome(
             last_poll_at = $4,
             last_mail_at = CASE WHEN $5 > 0 THEN $4 ELSE last_mail_at END,
             no_pipelining = coalesce($6, no_pipelining),
+            deletions_cut = min(max(deletions_cut + $12, 0), 16),
             last_success_at = CASE WHEN $7 = '' THEN $4 ELSE last_success_at END,
             failing_since = CASE WHEN $7 = '' THEN NULL WHEN $10 THEN $4 ELSE coalesce(failing_since, $4) END,
             failures = CASE WHEN $7 = '' THEN 0 WHEN $11 THEN 1 ELSE failures + 1 END,
@@ -320,6 +330,7 @@ async fn note_outcome(
         .bind(record.login_refused)
         .bind(record.fails_anew)
         .bind(record.brought_mail)
+        .bind(record.deletions_cut)
         .execute(connection)
         .await?;
     Ok(())
@@ -338,7 +349,8 @@ async fn close_all(connection: &mut SqliteConnection, account: i64, now: DateTim
     wake(connection, now).await
 }
 
-/// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90, answered requests after one.
+/// Once a day, and when the clock was set back: messages go 400 days after they were last listed, polls after 90,
+/// answered requests after one.
 async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
     let due = "UPDATE ledger SET pruned_at = $1 WHERE pruned_at < $2 OR pruned_at > $1";
     let due = sqlx::query(due).bind(unix(now)).bind(unix(now) - DAY).execute(&mut *connection).await?;
@@ -346,6 +358,7 @@ async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::R
         return Ok(());
     }
     end_impossible_waits(connection, now).await?;
+    forget_marks(connection, now).await?;
     for (sql, days) in [
         (
             "

@@ -146,6 +146,15 @@ async fn configure_destination(
     if let Some(id) = changed {
         enable(connection, id).await?;
     }
+    let old = "SELECT id FROM destinations WHERE name = $1 AND mailbox <> $2";
+    let old: Option<i64> = sqlx::query_scalar(old)
+        .bind(destination.name.as_str())
+        .bind(&destination.mailbox)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(id) = old {
+        forget_mailbox(connection, id).await?;
+    }
     let keep = "
         INSERT INTO destinations (name, kind, fingerprint, daily_budget, mailbox) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (name) DO UPDATE
@@ -171,6 +180,27 @@ async fn configure_destination(
         let known =
             sqlx::query(AssertSqlSafe(sql)).bind(destination.name.as_str()).bind(&destination.mailbox);
         known.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The destination leads to another mailbox now: UIDs of the old one say nothing of it, even where its UIDVALIDITY is the
+/// same. What may have been stored in the old one is looked for in the new one from its beginning, and sent there.
+async fn forget_mailbox(connection: &mut SqliteConnection, destination: i64) -> sqlx::Result<()> {
+    for sql in [
+        "DELETE FROM folders WHERE destination = $1",
+        "UPDATE deliveries SET uid_validity = NULL, uid = NULL WHERE destination = $1 AND uid IS NOT NULL",
+        "UPDATE deliveries SET mark_hash = NULL, mark_message_id = NULL
+         WHERE destination = $1 AND mark_hash IS NOT NULL AND folder <> '' AND state = 'delivered'",
+        "UPDATE deliveries SET mark_validity = 0, mark_uid_next = 1
+         WHERE destination = $1 AND mark_hash IS NOT NULL AND folder <> ''",
+        "UPDATE deliveries SET look_validity = 0, look_uid = 1
+         WHERE destination = $1 AND account IN (SELECT id FROM accounts)
+             AND state IN ('due', 'deferred', 'parked') AND look_uid IS NOT NULL",
+        "UPDATE notice_attempts SET uid_validity = 0, uid_next = 1
+         WHERE destination = (SELECT name FROM destinations WHERE id = $1)",
+    ] {
+        sqlx::query(sql).bind(destination).execute(&mut *connection).await?;
     }
     Ok(())
 }

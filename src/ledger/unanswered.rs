@@ -2,14 +2,14 @@
 //! another comes: whose id that is can be told only while no more than one of them may be there unnamed. So the others wait
 //! until it has been named.
 //!
-//! A message is unanswered from its attempt on until it is delivered or refused for what it is. What else an answer shows not to
-//! be there is so no longer, unless the answer to an earlier attempt was lost: that may have brought it there.
+//! A message is unanswered from its attempt on until it is delivered or refused for what it is. What else an answer
+//! shows not to be there is so no longer, unless the answer to an earlier attempt was lost: that may have brought it there.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 
 use super::columns::hex;
 use super::{Attempt, DeliveryId};
@@ -20,11 +20,12 @@ use crate::message::unix;
 pub(super) async fn held_up(
     connection: &mut SqliteConnection,
     attempts: &[Attempt],
+    now: DateTime<Utc>,
 ) -> sqlx::Result<HashSet<DeliveryId>> {
     note(connection, attempts).await?;
     let (mut going, mut held_up) = (HashSet::new(), HashSet::new());
     for attempt in attempts.iter().filter(|attempt| attempt.mark.gist.is_some()) {
-        let before = unanswered_before(connection, attempt.delivery).await?;
+        let before = unanswered_before(connection, attempt.delivery, now).await?;
         let may_go = before.iter().all(|other| going.contains(&other.delivery));
         if may_go { &mut going } else { &mut held_up }.insert(attempt.delivery);
     }
@@ -59,30 +60,52 @@ struct Other {
     destination: String,
 }
 
+/// Whether nobody will send `o` again, so that nobody will hear whether it is there: a person has given it up, the
+/// config sends it elsewhere, or it has not been listed for a day. `$1` is now.
+const IS_OVER: &str = "
+    (o.state IN ('given up', 'skipped') OR NOT EXISTS (
+        SELECT 1 FROM messages om
+        JOIN accounts oa ON oa.id = om.account AND oa.configured = 1
+        JOIN routes r ON r.account = oa.id AND r.destination = o.destination
+        WHERE om.id = o.message AND (om.last_listing IS NULL OR om.last_listed_at > $1 - 86400)
+    ))";
+
 /// The deliveries of other messages with its Message-ID, to the same mailbox, that may be there sooner than it.
-async fn unanswered_before(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<Vec<Other>> {
-    let sql = "
+async fn unanswered_before(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Other>> {
+    let sql = format!(
+        "
         SELECT o.id AS delivery, o.message, t.name AS destination FROM deliveries d
         JOIN deliveries o ON o.mailbox = d.mailbox AND o.mark_message_id = d.mark_message_id
         JOIN destinations t ON t.id = o.destination
-        WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state NOT IN ('given up', 'skipped')
+        WHERE d.id = $2 AND o.unanswered IS NOT NULL AND NOT {IS_OVER}
             AND (o.gist <> d.gist OR o.body IS NOT d.body)
             AND (d.unanswered IS NULL OR o.unanswered < d.unanswered)
-        ORDER BY o.unanswered";
-    sqlx::query_as(sql).bind(id).fetch_all(connection).await
+        ORDER BY o.unanswered"
+    );
+    sqlx::query_as(AssertSqlSafe(sql)).bind(unix(now)).bind(id).fetch_all(connection).await
 }
 
-/// Whether a person has given up another message with its Message-ID, or the config sends it elsewhere by now, of which nobody
-/// knows whether it is there: the id that is named may be that one's.
-pub(super) async fn is_doubtful(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<bool> {
-    let sql = "
+/// Whether another message with its Message-ID, which nobody will send again, may be there: the id that is named may be that
+/// one's.
+pub(super) async fn is_doubtful(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let sql = format!(
+        "
         SELECT EXISTS (
             SELECT 1 FROM deliveries d
             JOIN deliveries o ON o.mailbox = d.mailbox AND o.mark_message_id = d.mark_message_id
-            WHERE d.id = $1 AND o.unanswered IS NOT NULL AND o.state IN ('given up', 'skipped')
+            WHERE d.id = $2 AND o.unanswered IS NOT NULL AND {IS_OVER}
                 AND (o.gist <> d.gist OR o.body IS NOT d.body)
-        )";
-    sqlx::query_scalar(sql).bind(id).fetch_one(connection).await
+        )"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(unix(now)).bind(id).fetch_one(connection).await
 }
 
 /// The number of the next attempt.
@@ -116,11 +139,11 @@ pub(super) async fn wait(
     id: DeliveryId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let other = unanswered_before(connection, id).await?.into_iter().next();
+    let other = unanswered_before(connection, id, now).await?.into_iter().next();
     let reason = other.as_ref().map(|Other { message, destination, .. }| {
         format!(
             "it waits for message {message}, which has the same Message-ID and may be in Gmail: nobody could tell which of the two \
-             Gmail keeps; it goes on when that one is delivered, or given up (`mailferry give-up {message} --destination \
+             Gmail keeps; it goes on when that one is delivered, gone from its mailbox for a day, or given up (`mailferry give-up {message} --destination \
              {destination}`)"
         )
     });
@@ -142,13 +165,14 @@ pub(super) async fn wait(
 
 /// Those that wait for one that need not be waited for any more are due.
 pub(super) async fn wake(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let sql = "
+    let sql = format!(
+        "
         UPDATE deliveries SET state = 'due', since = $1, retry_at = NULL, waits_for = NULL
         WHERE waits_for IS NOT NULL AND state = 'deferred' AND NOT EXISTS (
             SELECT 1 FROM deliveries o
-            WHERE o.id = deliveries.waits_for AND o.unanswered IS NOT NULL
-                AND o.state NOT IN ('given up', 'skipped')
-        )";
-    sqlx::query(sql).bind(unix(now)).execute(connection).await?;
+            WHERE o.id = deliveries.waits_for AND o.unanswered IS NOT NULL AND NOT {IS_OVER}
+        )"
+    );
+    sqlx::query(AssertSqlSafe(sql)).bind(unix(now)).execute(connection).await?;
     Ok(())
 }

@@ -99,8 +99,9 @@ async fn not_routed(
     settled(connection, deliveries).await
 }
 
-/// The config is asked anew where these messages go, those destinations included that were added since. Returns how many
-/// deliveries are due by that.
+/// The config is asked anew where these messages go, those destinations included that were added since: in a ledger that
+/// was restored nobody knows whether it was asked before, so they are looked for. Returns how many deliveries are due
+/// by that.
 pub(super) async fn route_again(
     connection: &mut SqliteConnection,
     account: Option<&AccountName>,
@@ -118,15 +119,20 @@ pub(super) async fn route_again(
         .await?;
     let messages = list(messages.iter().copied());
     let due = "
-        INSERT INTO deliveries (account, message, destination, state, since)
-        SELECT m.account, m.id, r.destination, 'due', $2
+        INSERT INTO deliveries (account, message, destination, state, since, look_validity, look_uid)
+        SELECT m.account, m.id, r.destination, 'due', $2,
+            CASE t.kind WHEN 'imap' THEN coalesce(f.start_validity, 0) END,
+            CASE t.kind WHEN 'imap' THEN coalesce(f.start_uid_next, 1) END
         FROM json_each($1) j
         JOIN messages m ON m.id = j.value
         JOIN routes r ON r.account = m.account
         JOIN destinations t ON t.id = r.destination
+        LEFT JOIN deliveries d ON d.message = m.id AND d.destination = t.id
+        LEFT JOIN folders f ON f.destination = t.id AND f.folder = d.folder
         WHERE t.name = coalesce($3, t.name)
         ON CONFLICT (message, destination) DO UPDATE SET
-            state = 'due', since = excluded.since, attempts = 0, refusals = 0, streak = 0, probes = 0
+            state = 'due', since = excluded.since, attempts = 0, refusals = 0, streak = 0, probes = 0,
+            look_validity = excluded.look_validity, look_uid = excluded.look_uid
         WHERE state = 'skipped'";
     let routed = "
         UPDATE messages SET unrouted_at = NULL

@@ -208,8 +208,8 @@ pub fn ends_short(items: &[Item], messages: &[(u32, Retrieval)]) -> bool {
     }
 }
 
-/// So many messages of a batch that are refused in the same words are not at fault.
-const MANY_REFUSED: usize = 3;
+/// So many messages that are refused together are not at fault.
+pub const MANY_REFUSED: usize = 3;
 
 /// The words in which the server refused many messages of a batch: a quota on downloads is used up, say, and when it is
 /// not, they can be had.
@@ -303,6 +303,7 @@ mod tests {
             destination: DestinationName::new(name).unwrap(),
             attempts: 0,
             look_from: None,
+            look_in: String::new(),
             sent_as: None,
         };
         let due = Due {

@@ -47,6 +47,7 @@ impl Poll<'_> {
                 fails_anew: self.has_brought_mail() && trouble == Some(Trouble::Withheld),
                 next_poll_at,
                 no_pipelining: self.no_pipelining.then_some(true),
+                deletions_cut: self.deletions_cut,
             })
             .await?;
         self.summary.took = (ended - started).to_std().unwrap_or_default();

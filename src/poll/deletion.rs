@@ -7,11 +7,17 @@ use crate::ledger::{Deletion, MessageId, Past};
 use crate::message::{LeaveCopy, header_digest};
 use crate::pop3::{self, Headers, Retrieval, Session};
 
-use super::batch::Numbers;
+use super::batch::{MANY_REFUSED, Numbers};
 use super::{Failure, Mailbox, PORTION_TIME, Poll};
 
 /// Most overdue deletions in one session.
 const AT_MOST: usize = 5000;
+
+/// One message at which sessions end is known after so many of them.
+const FORGIVEN: u32 = 4;
+
+/// With so many one is left of them.
+const MOST_HALVINGS: u32 = AT_MOST.ilog2();
 
 /// How many of them are compared before it is asked whether to go on.
 const AT_A_TIME: usize = 64;
@@ -20,36 +26,29 @@ impl Poll<'_> {
     /// Deletes what was kept long enough, or what an earlier session could not delete any more.
     ///
     /// These messages were not retrieved in this session, so the server first shows that they still are what the
-    /// ledger thinks: by their header, or, failing that, by all their bytes.
+    /// ledger thinks: by their header, or, failing that, by all their bytes. Returns whether there were any.
     pub(super) async fn delete_overdue(
         &mut self,
         session: &mut Session,
         mailbox: &Mailbox,
         past: &Past,
-    ) -> Result<(), Failure> {
-        let leave_copy = self.account.settings.leave_copy;
-        if leave_copy == LeaveCopy::Forever || self.is_replaced() {
-            return Ok(());
+    ) -> Result<bool, Failure> {
+        let listed = self.overdue(mailbox, past).await?;
+        if listed.is_empty() {
+            return Ok(false);
         }
-        let ledger = &self.context.ledger;
-        // Where sessions break off, half as many each time, until one comes to its end.
-        let most = AT_MOST >> past.failures_in_a_row.min(6);
-        let overdue = ledger.overdue_deletions(&self.account.name, leave_copy, most, self.now()).await?;
-        let overdue: Vec<Deletion> =
-            overdue.into_iter().filter(|deletion| !self.announced.contains(deletion.id)).collect();
-        if overdue.is_empty() {
-            return Ok(());
-        }
-        let wanted: Vec<_> =
-            overdue.iter().map(|deletion| (deletion.id, &deletion.uidl, deletion.size)).collect();
-        let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
-        let listed = overdue.into_iter().zip(numbers);
-        let listed = listed.filter_map(|(deletion, number)| Some((number?, deletion)));
-        let listed: Vec<(u32, Deletion)> = listed.collect();
+        // As long as it has not come to its end.
+        self.deletions_cut += 1;
         let mut compared = Compared::default();
         let outcome = self.compare(session, &listed, &mut compared).await;
-        let Compared { same, not_shown, suspects, .. } = compared;
+        let Compared { same, mut not_shown, suspects, too_large, anything, .. } = compared;
+        // A server that shows nothing at all is at fault, and not so many messages.
+        if outcome.is_ok() && !anything && not_shown.len() >= MANY_REFUSED {
+            not_shown.clear();
+        }
+        not_shown.extend(too_large);
         // Also where the session has ended at one of them: the next session begins with others.
+        let ledger = &self.context.ledger;
         if !not_shown.is_empty() {
             ledger.not_shown(&not_shown, self.now()).await?;
         }
@@ -58,7 +57,29 @@ impl Poll<'_> {
         }
         outcome?;
         self.handled.extend(&same);
-        self.delete(session, &same).await
+        self.delete(session, &same).await?;
+        Ok(true)
+    }
+
+    /// What is to be deleted in this session, with its numbers. A session may last only so long, and what was deleted in it
+    /// takes effect at its end: where sessions break off, it is half as much each time, and where one comes to its end,
+    /// twice as much.
+    async fn overdue(&self, mailbox: &Mailbox, past: &Past) -> Result<Vec<(u32, Deletion)>, Failure> {
+        let leave_copy = self.account.settings.leave_copy;
+        if leave_copy == LeaveCopy::Forever || self.is_replaced() {
+            return Ok(Vec::new());
+        }
+        let ledger = &self.context.ledger;
+        let mut overdue =
+            ledger.overdue_deletions(&self.account.name, leave_copy, AT_MOST, self.now()).await?;
+        overdue.retain(|deletion| !self.announced.contains(deletion.id));
+        let cut = past.deletions_cut.saturating_add_signed(self.deletions_cut);
+        overdue.truncate((overdue.len() >> cut.saturating_sub(FORGIVEN).min(MOST_HALVINGS)).max(1));
+        let wanted: Vec<_> =
+            overdue.iter().map(|deletion| (deletion.id, &deletion.uidl, deletion.size)).collect();
+        let numbers = Numbers::of(&mailbox.listing, &mailbox.vague).take(&wanted);
+        let listed = overdue.into_iter().zip(numbers);
+        Ok(listed.filter_map(|(deletion, number)| Some((number?, deletion))).collect())
     }
 
     /// Looks at as many as there is time for.
@@ -81,6 +102,11 @@ impl Poll<'_> {
                 }
                 self.compare_whole(session, *number, deletion, compared).await?;
             }
+            // As long as those come that were asked for in vain before, so may the next.
+            let again = some.iter().filter(|(_, deletion)| deletion.was_not_shown);
+            if again.map(|(_, deletion)| deletion.id).any(|id| compared.not_shown.contains(&id)) {
+                break;
+            }
         }
         Ok(())
     }
@@ -96,12 +122,13 @@ impl Poll<'_> {
         // It would end the session, and with it all deletions.
         if deletion.size.is_some_and(|size| size > account.pop3.max_size) {
             debug!(account = %account.name, number, "too large to be compared, so it stays");
-            compared.not_shown.push(deletion.id);
+            compared.too_large.push(deletion.id);
             return Ok(());
         }
         let mut outcome = session.retrieve(&[number], &self.context.spool).await;
         let came = outcome.messages.pop();
         if let Some((_, Retrieval::Message(message))) = &came {
+            compared.anything = true;
             if deletion.is(message) {
                 compared.same.push((deletion.id, number));
             } else {
@@ -151,12 +178,16 @@ impl Poll<'_> {
 struct Compared {
     /// They are what they were, and go.
     same: Vec<(MessageId, u32)>,
-    /// They did not come, or are too large to be asked for, or it was at them that the session ended.
+    /// They did not come, or it was at them that the session ended.
     not_shown: Vec<MessageId>,
+    /// They are not asked for.
+    too_large: Vec<MessageId>,
     /// It ended at one of these.
     suspects: Vec<MessageId>,
     /// The last RETR was refused.
     was_refused: bool,
+    /// The server has shown anything of any of them.
+    anything: bool,
 }
 
 impl Compared {
@@ -182,6 +213,7 @@ impl Compared {
             self.blame(listed.get(at_fault).unwrap_or_default());
             return Err(error);
         }
+        self.anything |= seen.iter().any(Result::is_ok);
         let mut doubtful = Vec::new();
         for (one, header) in listed.iter().zip(seen) {
             let (number, deletion) = one;

@@ -85,7 +85,8 @@ impl Poll<'_> {
         let is_dated = session.capabilities().top;
         let wanted = self.account.settings.import == Import::New
             && (past.first_listing
-                // Behind the first slice there is old mail, too, and among the recent where they are seen for the first time.
+                // Behind the first slice there is old mail, too, and among the recent where they are seen for the first
+                // time.
                 || is_dated
                     && (view == View::Slice
                         || view != View::Whole && !past.was_recent

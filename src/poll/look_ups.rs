@@ -60,9 +60,9 @@ impl Poll<'_> {
     ) -> Result<(Vec<Sent>, Vec<Load<'p>>, Vec<Mark>), ledger::Error> {
         let past_of = |(load, mark): (&Load<'_>, &Mark)| {
             let (uid_validity, uid_next) = load.delivery.look_from?;
-            // What is known is where the route's folder was; another one is looked through from its start.
+            // What is known is where one folder was; another one is looked through from its start.
             let (uid_validity, uid_next) =
-                if mark.folder == route.folder { (uid_validity, uid_next) } else { (0, 1) };
+                if mark.folder == load.delivery.look_in { (uid_validity, uid_next) } else { (0, 1) };
             Some(Mark { uid_validity, uid_next, ..mark.clone() })
         };
         let past: Vec<Option<Mark>> = load.iter().zip(&marks).map(past_of).collect();
@@ -84,7 +84,9 @@ impl Poll<'_> {
         for ((mut load, mark), found) in load.into_iter().zip(marks).zip(found) {
             load.unverified = matches!(found, Some(Found::CannotSay { .. }));
             match found {
-                Some(Found::Found { receipt }) => sent.push(load.sent(Verdict::Delivered { receipt })),
+                Some(Found::Found { receipt } | Found::Changed { receipt, .. }) => {
+                    sent.push(load.sent(Verdict::Delivered { receipt }));
+                }
                 Some(Found::Unreachable { reason }) => {
                     sent.push(load.sent(Verdict::Unreachable { reason, retry_after: None }));
                 }

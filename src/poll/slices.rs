@@ -15,7 +15,7 @@ use crate::ledger::{MessageId, Past, Shown};
 use crate::message::{Import, LeaveCopy};
 use crate::pop3::{Discarded, Session};
 
-use super::batch::Numbers;
+use super::batch::{MANY_REFUSED, Numbers};
 use super::{Failure, Mailbox, Poll};
 
 /// A message is recent for 30 days. What may have waited for so long, or came so long ago while nobody looked, is looked
@@ -30,9 +30,6 @@ const HIDDEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// How many messages are uncovered before it is asked whether to go on.
 const AT_A_TIME: usize = 16;
-
-/// So many messages that cannot be retrieved are not at fault themselves.
-const MANY_REFUSED: usize = 3;
 
 /// What of a mailbox its server shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

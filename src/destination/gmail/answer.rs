@@ -69,8 +69,8 @@ impl Answer {
         [400, 404].contains(&self.status) && self.told().0.to_ascii_lowercase().contains("label")
     }
 
-    /// The upload that a piece was for is not there (any more), or not what it was; said of a piece. Of the last piece a refusal
-    /// may be one of the message: so it is where it does not speak of the upload.
+    /// The upload that a piece was for is not there (any more), or not what it was; said of a piece. Of the last piece
+    /// a refusal may be one of the message: so it is where it does not speak of the upload.
     pub fn is_about_an_upload(&self) -> bool {
         let speaks_of_upload = || {
             let told = self.told().0.to_ascii_lowercase();
@@ -148,8 +148,9 @@ impl Answer {
         })
     }
 
-    /// What it says to people, and to programs. There are an older form with `errors` and a newer one with `details`, answers
-    /// with both, and that of OAuth (RFC 6749 section 5.2); a field that is none of these takes nothing from the others.
+    /// What it says to people, and to programs. There are an older form with `errors` and a newer one with `details`,
+    /// answers with both, and that of OAuth (RFC 6749 section 5.2); a field that is none of these takes nothing from
+    /// the others.
     fn told(&self) -> (String, Vec<String>) {
         let Ok(Value::Object(told)) = serde_json::from_str(&self.text) else {
             return (self.text.clone(), Vec::new());

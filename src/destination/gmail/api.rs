@@ -27,8 +27,8 @@ pub struct Api {
     /// The host of `url`, for texts.
     pub peer: String,
     pub login: Login,
-    /// Whose mailbox it is, and not `me`, which is that of whoever has signed in: of a person with two accounts it may be the
-    /// other one.
+    /// Whose mailbox it is, and not `me`, which is that of whoever has signed in: of a person with two accounts it may
+    /// be the other one.
     pub user: String,
 }
 

@@ -1,5 +1,6 @@
 //! Of messages with one Message-ID Gmail keeps the first, and names that whenever another comes. So they come one after the
-//! other, and what was named for which is remembered: here for as long as the process lives, and in the ledger, which judges.
+//! other, and what was named for which is remembered: here for as long as the process lives, and in the ledger, which
+//! judges.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};

@@ -28,8 +28,8 @@ const INCOMPLETE: u16 = 308;
 /// So many uploads are begun for a message whose upload is forgotten before its end.
 const UPLOADS: usize = 2;
 
-/// Uploads a message in a session that `begin` asks for, in another one where that is lost, and returns the answer to the last
-/// of it, or to what was refused: never one that says that something is missing.
+/// Uploads a message in a session that `begin` asks for, in another one where that is lost, and returns the answer to
+/// the last of it, or to what was refused: never one that says that something is missing.
 ///
 /// # Errors
 /// Any [`Fault`].

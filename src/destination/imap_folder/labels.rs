@@ -60,7 +60,8 @@ impl ImapFolder {
         Ok(())
     }
 
-    /// A label is a folder, too. Whether there is such a one is seen by making it: in a question for it, `%` stands for others.
+    /// A label is a folder, too. Whether there is such a one is seen by making it: in a question for it, `%` stands for
+    /// others.
     async fn make_label(&self, session: &mut Session, label: &str) -> Result<(), Error> {
         let mailbox = self.name(session, label).await?;
         match super::make(session, &mailbox).await {
@@ -98,8 +99,11 @@ impl ImapFolder {
             return Ok(());
         };
         let uid = |found: &Found| match found {
-            Found::Found { receipt: Receipt::Uid { uid, .. } } => Some(*uid),
-            _ => None,
+            Found::Found { receipt } | Found::Changed { receipt, .. } => match receipt {
+                Receipt::Uid { uid, .. } => Some(*uid),
+                _ => None,
+            },
+            Found::Absent | Found::CannotSay { .. } | Found::Unreachable { .. } => None,
         };
         let uids: Vec<u32> = found.iter().filter_map(uid).collect();
         self.label_all(session, route, mailbox, &uids).await

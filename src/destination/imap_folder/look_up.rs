@@ -65,7 +65,7 @@ impl ImapFolder {
 
 fn later(found: Vec<Found>, reason: &str) -> Vec<Found> {
     let later = |found| match found {
-        Found::Found { .. } => Found::Unreachable { reason: reason.to_owned() },
+        Found::Found { .. } | Found::Changed { .. } => Found::Unreachable { reason: reason.to_owned() },
         other => other,
     };
     found.into_iter().map(later).collect()
@@ -130,6 +130,8 @@ struct Search<'a> {
     /// The smallest UID that each mark's message can have.
     starts: Vec<u32>,
     uids: Vec<Option<u32>>,
+    /// How many messages could be each mark's where it was not found by its bytes.
+    candidates: Vec<usize>,
     /// Whether what a mark's message may have become is there, but nothing proves it.
     doubtful: Vec<bool>,
 }
@@ -137,8 +139,9 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(marks: &'a [&'a Mark], uid_validity: u32) -> Search<'a> {
         let starts = marks.iter().map(|mark| start_of(mark, uid_validity)).collect();
-        let (uids, doubtful) = (vec![None; marks.len()], vec![false; marks.len()]);
-        Search { marks, uid_validity, starts, uids, doubtful }
+        let (uids, candidates, doubtful) =
+            (vec![None; marks.len()], vec![0; marks.len()], vec![false; marks.len()]);
+        Search { marks, uid_validity, starts, uids, candidates, doubtful }
     }
 
     /// Gives the `n`th mark the first of `candidates` that it can have.
@@ -191,25 +194,38 @@ impl<'a> Search<'a> {
         let mut unproved = Vec::new();
         for n in missing {
             let Some(same) = named.get(&self.marks[n].message_id) else { continue };
-            self.by_sizes(session, n, same, free).await?;
-            unproved.push((n, same));
+            unproved.push((n, same, self.by_sizes(session, n, same, free).await?));
         }
-        for (n, same) in unproved {
+        // Of equal messages it is all the same which copy is whose. Of others, all of them may be one's own.
+        let proved = self.uids.clone();
+        for (n, _, changed) in &mut unproved {
+            let hash = self.marks[*n].hash;
+            let equals = self.marks.iter().zip(&self.uids).filter(|(mark, _)| mark.hash == hash);
+            let theirs: Vec<u32> = equals.filter_map(|(_, uid)| *uid).collect();
+            let may_have = |uid: u32| !proved.contains(&Some(uid)) && !theirs.contains(&uid);
+            changed.retain(|&uid| uid >= self.starts[*n] && may_have(uid));
+            if self.uids[*n].is_none() {
+                self.candidates[*n] = changed.len();
+                self.give(*n, changed.iter().copied());
+            }
+        }
+        for (n, same, changed) in unproved {
             let is_free = |uid| same.contains(&uid) && self.can_have(n, uid);
-            self.doubtful[n] = self.uids[n].is_none() && self.may_be(self.marks[n], free).any(is_free);
+            let is_left = !changed.is_empty() || self.may_be(self.marks[n], free).any(is_free);
+            self.doubtful[n] = self.uids[n].is_none() && is_left;
         }
         Ok(())
     }
 
-    /// Gives the `n`th mark one of the messages that have its Message-ID, or none either: the one with its bytes, else one
-    /// whose size is not that of its bytes.
+    /// Of the messages that have the `n`th mark's Message-ID, gives it the one with its bytes. Returns those whose size
+    /// is not that of their bytes, for one of them may be what it has become.
     async fn by_sizes(
         &mut self,
         session: &mut Session,
         n: usize,
         same: &[u32],
         free: &BTreeMap<u32, u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<u32>, Error> {
         let mark = self.marks[n];
         // To have none proves nothing, nor does a Message-ID over the whole folder: an older message may bear it.
         let tells = mark.message_id.is_some() && is_same_folder(mark, self.uid_validity);
@@ -219,19 +235,18 @@ impl<'a> Search<'a> {
         let wanted: Vec<(u32, u64)> = wanted.flatten().collect();
         let hashes = session.hashes(&wanted).await?;
         self.give(n, hashes.iter().filter(|(_, hash)| **hash == mark.hash).map(|(&uid, _)| uid));
-        if self.uids[n].is_none() {
-            let changed = same.iter().filter(|uid| size(uid).is_some() && !hashes.contains_key(uid));
-            self.give(n, changed.copied());
-        }
-        Ok(())
+        let is_changed = |uid: &u32| size(uid).is_some() && !hashes.contains_key(uid);
+        Ok(same.iter().copied().filter(is_changed).collect())
     }
 
     fn found(&self) -> Vec<Found> {
-        let found = |(uid, doubtful): (&Option<u32>, &bool)| match doubtful {
-            true => Found::CannotSay { reason: DOUBTFUL.into() },
-            false => found(self.uid_validity, *uid),
-        };
-        self.uids.iter().zip(&self.doubtful).map(found).collect()
+        let found =
+            |n: usize| match (self.doubtful[n], self.candidates[n], found(self.uid_validity, self.uids[n])) {
+                (true, ..) => Found::CannotSay { reason: DOUBTFUL.into() },
+                (_, candidates @ 1.., Found::Found { receipt }) => Found::Changed { receipt, candidates },
+                (.., found) => found,
+            };
+        (0..self.marks.len()).map(found).collect()
     }
 }
 

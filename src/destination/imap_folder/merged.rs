@@ -21,9 +21,9 @@ enum Kept {
 }
 
 impl ImapFolder {
-    /// Reads back what Gmail has just said it stored: it may have told a UID and thrown the message away. Where it keeps the same
-    /// message, that one's UID is told; where it keeps another one, this one was not delivered; and where it shows neither, its
-    /// OK is believed, unless it could not be asked.
+    /// Reads back what Gmail has just said it stored: it may have told a UID and thrown the message away. Where it
+    /// keeps the same message, that one's UID is told; where it keeps another one, this one was not delivered; and
+    /// where it shows neither, its OK is believed, unless it could not be asked.
     pub async fn tell_merged(
         &self,
         session: &mut Session,

@@ -137,6 +137,7 @@ async fn a_deletion_says_what_to_compare_the_bytes_with() {
         header: content("header"),
         has_namesake: false,
         alone: false,
+        was_not_shown: false,
     };
     assert_eq!(overdue, [expected]);
 }
@@ -154,7 +155,7 @@ async fn of_two_that_had_one_uidl_the_header_says_too_little() {
 }
 
 #[tokio::test]
-async fn what_was_not_shown_comes_last_one_at_a_time_a_day_later_and_after_a_poll_that_was_well() {
+async fn what_was_not_shown_comes_last_by_itself_a_day_later_and_after_a_poll_that_was_well() {
     let mut house = House::new().await;
     house.leave_copy = AT_ONCE;
     house.poll(&vec![("u1", 10, "one"), ("u2", 10, "two"), ("u3", 10, "three")]).await;
@@ -171,7 +172,7 @@ async fn what_was_not_shown_comes_last_one_at_a_time_a_day_later_and_after_a_pol
         house.ledger.record_poll(house.record(None)).await.unwrap();
     }
     house.later(3600);
-    assert_eq!(overdue(&house).await, [(3, false), (1, true)]);
+    assert_eq!(overdue(&house).await, [(3, false), (1, true), (2, true)]);
     house.ledger.record_poll(house.record(Some((Class::Account, "closed".into())))).await.unwrap();
     assert_eq!(overdue(&house).await, [(3, false)]);
     house.ledger.record_poll(house.record(None)).await.unwrap();

@@ -232,7 +232,11 @@ impl House {
     }
 
     async fn attempt(&self, delivery: DeliveryId) {
-        let attempt = Attempt { delivery, mark: self.mark(), unverified: false };
+        self.attempt_as(delivery, self.mark()).await;
+    }
+
+    async fn attempt_as(&self, delivery: DeliveryId, mark: Mark) {
+        let attempt = Attempt { delivery, mark, unverified: false };
         self.ledger.attempting(vec![attempt], self.now).await.unwrap();
     }
 
@@ -305,6 +309,7 @@ impl House {
             fails_anew: false,
             next_poll_at: self.now,
             no_pipelining: None,
+            deletions_cut: 0,
         }
     }
 

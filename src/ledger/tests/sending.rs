@@ -570,6 +570,24 @@ async fn what_goes_elsewhere_by_now_holds_nothing_up() {
 }
 
 #[tokio::test]
+async fn what_is_gone_from_its_source_for_a_day_holds_nothing_up() {
+    let (mut house, _, other) = one_after_another(Some(busy(None))).await;
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, [other.id]);
+    house.settle("app", vec![(other.deliveries[0].id, Verdict::HeldUp)]).await;
+    house.list(&vec![("u2", 20, "")]).await;
+    for (hours, due) in [(23, 0), (2, 1)] {
+        house.later(hours * 3600);
+        house.ledger.record_poll(house.record(None)).await.unwrap();
+        let woken = "SELECT count(*) FROM deliveries WHERE state = 'due'";
+        assert_eq!(house.value(woken).await, due, "after {hours} h");
+    }
+    // Gmail may keep the other one, so that this one stays at its source.
+    assert_eq!(send_unnamed(&house, &[(&other, 20)]).await, []);
+    house.settle("app", vec![(other.deliveries[0].id, named("x", 20))]).await;
+    assert_eq!(house.ledger.deletable(&[other.id], house.leave_copy, house.now).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn what_was_given_up_since_it_was_chosen_is_not_sent() {
     let mut house = House::new().await;
     house.routes = vec!["app"];

@@ -334,3 +334,141 @@ async fn an_attempt_under_way_is_not_given_up() {
     let home = destination("home");
     assert_eq!(house.ledger.give_up(due.id, Some(&home), house.now).await.unwrap(), 0);
 }
+
+/// Two messages that came by different ways with one Message-ID, to a server without UIDPLUS that changes what it stores.
+async fn namesakes(house: &mut House, first: Verdict) -> [DeliveryId; 2] {
+    let ids = two(house, [account(), account()]).await;
+    for (id, hash) in ids.into_iter().zip([[1; 32], [2; 32]]) {
+        house.attempt_as(id, Mark { hash, ..house.mark() }).await;
+    }
+    house.settle("home", vec![(ids[0], first), (ids[1], unknown())]).await;
+    house.later(1);
+    ids
+}
+
+/// Deliveries of two messages that differ, one for each account.
+async fn two(house: &mut House, accounts: [AccountName; 2]) -> [DeliveryId; 2] {
+    let [one, other] = &accounts;
+    if one == other {
+        house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    } else {
+        house.list(&vec![("u1", 10, "one")]).await;
+        let setup = AccountSetup { name: other.clone(), ..house.setup() };
+        let both = vec![house.setup(), setup];
+        house.ledger.configure(both, house.destination_setups(), house.now).await.unwrap();
+        let intake = house.intake(&vec![("u2", 10, "two")]).await;
+        house.take_in(Intake { account: other.clone(), epoch: 1, ..intake }).await;
+    }
+    let mut ids = Vec::new();
+    for name in accounts {
+        let due = house.ledger.due(&Ask { account: name, ..house.ask() }, house.now).await.unwrap();
+        ids.extend(due.iter().map(|due| due.deliveries[0].id).find(|id| !ids.contains(id)));
+    }
+    ids.try_into().unwrap()
+}
+
+fn at(uid: u32) -> Receipt {
+    Receipt::Uid { uid_validity: 7, uid }
+}
+
+fn changed(uid: u32, candidates: usize) -> Found {
+    Found::Changed { receipt: at(uid), candidates }
+}
+
+#[tokio::test]
+async fn one_copy_under_a_message_id_of_two_messages_proves_neither_delivery() {
+    for first in [Verdict::Delivered { receipt: Receipt::Stored }, unknown()] {
+        let mut house = House::new().await;
+        let ids = namesakes(&mut house, first.clone()).await;
+        let before = house.value("SELECT count(*) FROM deliveries WHERE state = 'delivered'").await;
+        assert!(look(&house, ids[1], changed(5, 1)).await.is_empty(), "{first:?}");
+        let after = house.value("SELECT count(*) FROM deliveries WHERE state = 'delivered'").await;
+        assert_eq!(before, after, "{first:?}");
+        house.later(60);
+        assert_eq!(look(&house, ids[1], changed(6, 2)).await[0].state, State::Delivered, "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_id_is_proof_where_no_other_message_has_it() {
+    let mut house = House::new().await;
+    let id = lost(&mut house).await;
+    house.later(1);
+    assert_eq!(look(&house, id, changed(5, 1)).await[0].state, State::Delivered);
+}
+
+#[tokio::test]
+async fn a_copy_is_no_proof_while_an_equal_message_of_another_account_is_being_stored() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], unknown())]).await;
+    house.attempt(ids[1]).await;
+    house.later(1);
+    assert!(look(&house, ids[0], Found::Found { receipt: at(1) }).await.is_empty(), "it may be the other's");
+    // So it is.
+    let verdict = house.stored();
+    house.settle("home", vec![(ids[1], verdict)]).await;
+    assert!(look(&house, ids[0], Found::Found { receipt: at(1) }).await.is_empty());
+    house.later(1);
+    assert_eq!(look_ups(&house).await[0].taken, [(7, 1)]);
+    assert_eq!(look(&house, ids[0], Found::Found { receipt: at(2) }).await[0].state, State::Delivered);
+}
+
+#[tokio::test]
+async fn where_the_other_accounts_copy_was_taken_for_it_absence_is_believed_once_both_can_be_seen() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], unknown())]).await;
+    house.later(5);
+    assert!(look(&house, ids[0], Found::Absent).await.is_empty());
+    house.later(15);
+    house.attempt(ids[1]).await;
+    house.settle("home", vec![(ids[1], unknown())]).await;
+    house.later(6);
+    // The only copy there is as yet: nobody can tell whose it is.
+    assert_eq!(look(&house, ids[1], Found::Found { receipt: at(1) }).await[0].state, State::Delivered);
+    house.later(4);
+    assert!(look(&house, ids[0], Found::Absent).await.is_empty(), "the other copy may not be shown yet");
+    house.later(30);
+    assert_eq!(look(&house, ids[0], Found::Absent).await[0].state, State::Due);
+}
+
+#[tokio::test]
+async fn an_equal_message_of_another_account_that_was_stored_meanwhile_is_looked_for_first() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    for (id, verdict) in ids.into_iter().zip([unknown(), Verdict::Delivered { receipt: Receipt::Stored }]) {
+        house.attempt(id).await;
+        house.settle("home", vec![(id, verdict)]).await;
+    }
+    house.later(1);
+    let wanted: Vec<DeliveryId> = look_ups(&house).await.iter().map(|look_up| look_up.delivery).collect();
+    assert_eq!(wanted, [ids[1], ids[0]]);
+    // What was sent is forgotten after a day without an unknown answer.
+    look(&house, ids[0], Found::Found { receipt: at(2) }).await;
+    let kept = "SELECT count(*) FROM deliveries WHERE mark_hash IS NOT NULL";
+    assert_eq!(house.value(kept).await, 2);
+    house.later(2 * 24 * 3600);
+    house.ledger.record_poll(house.record(None)).await.unwrap();
+    assert_eq!(house.value(kept).await, 0);
+}
+
+#[tokio::test]
+async fn the_uids_of_another_mailbox_say_nothing() {
+    let mut house = House::new().await;
+    house.next_uid = 40;
+    house.poll(&vec![("u1", 10, "one")]).await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "two")]).await;
+    let due = house.due().await.remove(0);
+    let two = house.identify(&due, "two").await.deliveries.remove(0);
+    house.outcome(&two, unknown()).await;
+    let mut setups = house.destination_setups();
+    setups[0].mailbox = Some("somebody.else@imap".into());
+    house.ledger.configure(vec![house.setup()], setups, house.now).await.unwrap();
+    house.later(1);
+    let look_up = look_ups(&house).await.remove(0);
+    assert_eq!((look_up.mark.uid_validity, look_up.mark.uid_next, look_up.taken), (0, 1, vec![]));
+    assert_eq!(house.value("SELECT count(*) FROM folders").await, 0);
+}

@@ -386,7 +386,8 @@ fn namesake_of(size: u32) -> String {
 #[tokio::test]
 async fn sizes_that_are_not_octets_are_made_up_for_by_the_message_id() {
     let found = look_up("", &namesake_of(900)).await;
-    assert_eq!(found, Found::Found { receipt: Receipt::Uid { uid_validity: 7, uid: 41 } });
+    let receipt = Receipt::Uid { uid_validity: 7, uid: 41 };
+    assert_eq!(found, Found::Changed { receipt, candidates: 1 });
 }
 
 /// It may have come another way: what tells the octets of a message has not changed them.

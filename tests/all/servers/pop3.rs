@@ -96,6 +96,8 @@ pub struct Ways {
     pub refuses_slices: bool,
     /// It hangs up at these commands for the message with this UIDL, and what it had still to send is lost.
     pub breaks_at: Option<(&'static [&'static str], &'static str)>,
+    /// A session ends after so many commands, without an answer to the next.
+    pub lasts: Option<usize>,
     /// At QUIT what was retrieved is dropped (EXPIRE 0).
     pub drops_retrieved: bool,
     /// What is deleted stays among the recent ones.
@@ -121,6 +123,7 @@ impl Default for Ways {
             lists_newest: None,
             refuses_slices: false,
             breaks_at: None,
+            lasts: None,
             drops_retrieved: false,
             keeps_deleted: false,
         }
@@ -217,7 +220,9 @@ impl Session {
 
     async fn serve(mut self) -> Option<()> {
         self.conversation.say("+OK ready").await?;
-        loop {
+        let mut commands = 0;
+        while self.mailbox.lock().unwrap().ways.lasts.is_none_or(|lasts| commands < lasts) {
+            commands += 1;
             let line = String::from_utf8_lossy(&self.conversation.line().await?).into_owned();
             let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
             if let Some(refusal) = self.hear(command) {
@@ -250,6 +255,7 @@ impl Session {
                 _ => self.refuse("-ERR unknown command").await?,
             }
         }
+        None
     }
 
     /// How the command is refused, where it is.

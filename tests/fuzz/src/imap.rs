@@ -104,7 +104,7 @@ impl Seen {
         let mut receipts = Vec::new();
         for (n, answer) in answers.into_iter().enumerate() {
             match answer {
-                Found::Found { receipt } => {
+                Found::Found { receipt } | Found::Changed { receipt, .. } => {
                     assert!(!receipts.contains(&receipt), "{receipt} is given out twice");
                     receipts.push(receipt);
                     self.found.push(n);

@@ -9,6 +9,10 @@ use rustix::process::Signal;
 use super::{Crossing, FILES, To, backup, remove, report};
 use crate::dovecot::Dovecot;
 use crate::ferry::Running;
+use crate::world::{Plan, World, alone, now};
+
+const TO_HOME: Plan = Plan { home: Some("INBOX"), app: false, account: "" };
+const LETTER: &[u8] = b"Message-ID: <1@example.com>\r\nSubject: one\r\n\r\nOne.\r\n";
 
 /// When the backup was made that is restored.
 #[derive(Clone, Copy, Debug)]
@@ -124,10 +128,10 @@ async fn afterwards(crossing: &mut Crossing<'_>, delete: bool) -> Result<(), Str
     // What the ledger knows to be delivered while copies were to be left stays.
     let left = if delete { None } else { Some(crossing.put.len()) };
     let ran = crossing.fetch().await;
-    crossing.expect_all(left).map_err(|fault| format!("{fault}: {ran:?}"))?;
+    crossing.expect_end(left).await.map_err(|fault| format!("{fault}: {ran:?}"))?;
     // And nothing comes of it later.
     crossing.fetch().await;
-    crossing.expect_all(left)
+    crossing.expect_end(left).await
 }
 
 /// A daemon; `fetch` asks it for its polls.
@@ -149,4 +153,70 @@ async fn backup_while_mail_waits(crossing: &Crossing<'_>) -> Vec<u8> {
     fs::set_permissions(&maildir, Permissions::from_mode(0o700)).unwrap();
     crossing.webhook_is_up(true);
     copy
+}
+
+/// Many servers give all folders one UIDVALIDITY. While mail waits for a destination that puts it off, the config has it go
+/// to another folder; and when it is there, a backup is restored.
+#[test]
+fn where_one_folder_ended_says_nothing_of_another() {
+    alone(async || {
+        let mut world = World::new(TO_HOME).await;
+        for n in 0..5 {
+            world.put(
+                &format!("u{n}"),
+                format!("Message-ID: <old-{n}@example.com>\r\n\r\n{n}\r\n").as_bytes(),
+            );
+        }
+        world.poll().await.unwrap();
+        world.imap.mail().ways.refuses = Some(("Subject: one".into(), "NO [UNAVAILABLE] later"));
+        world.put("letter", LETTER);
+        world.poll().await.unwrap();
+        let backup = world.backup().await;
+        {
+            let mut mail = world.imap.mail();
+            mail.ways.refuses = None;
+            let uid_validity = mail.folder("INBOX").uid_validity;
+            mail.make("Work").uid_validity = uid_validity;
+        }
+        world.plan.home = Some("Work");
+        world.reload().await.unwrap();
+        world.later(chrono::TimeDelta::hours(1));
+        world.poll().await.unwrap();
+        assert_eq!(world.imap.mail().folder("Work").messages.len(), 1);
+        world.replace_ledger(backup.as_deref()).await;
+        for _ in 0..3 {
+            world.later(chrono::TimeDelta::hours(1));
+            world.poll().await.unwrap();
+        }
+        world.evidence().expect_all_delivered(false).await.unwrap();
+    });
+}
+
+/// What no entry of `deliver` took was delivered after a person had changed the config and asked for it; then a backup is
+/// restored, and the person asks once more.
+#[test]
+fn what_was_unrouted_in_a_backup_is_looked_for_when_it_is_routed() {
+    alone(async || {
+        let mut world = World::new(TO_HOME).await;
+        // The first listing is looked for in any case.
+        world.poll().await.unwrap();
+        world.route = "when = { header = \"Subject\", equals = \"two\" }";
+        world.reload().await.unwrap();
+        world.put("letter", LETTER);
+        world.poll().await.unwrap();
+        let backup = world.backup().await;
+        world.route = "";
+        world.reload().await.unwrap();
+        for restored in [false, true] {
+            if restored {
+                world.replace_ledger(backup.as_deref()).await;
+                world.poll().await.unwrap();
+            }
+            let retried = world.ledger().unwrap().retry(None, None, None, now()).await.unwrap();
+            assert_eq!(retried, 1);
+            world.later(chrono::TimeDelta::hours(1));
+            world.poll().await.unwrap();
+            world.evidence().expect_all_delivered(false).await.unwrap();
+        }
+    });
 }

@@ -36,6 +36,8 @@ enum Sent {
     InTurn,
     /// The same with two that are alike.
     TwinsInTurn,
+    /// The same with two that came by different ways, with one Message-ID.
+    NamesakesInTurn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,12 +121,14 @@ const WHILE_STORED: [Meanwhile; 24] = [
     DeliveredBefore,
     Namesakes,
 ];
-const WHILE_TORN: [Meanwhile; 12] = [
+const WHILE_TORN: [Meanwhile; 14] = [
     Nothing,
     Renumbered,
     FolderGone,
     RefusedOnce,
     Down,
+    SizeError,
+    Changed,
     OtherFolder,
     ClockBack,
     ClockForward,
@@ -134,8 +138,16 @@ const WHILE_TORN: [Meanwhile; 12] = [
     Namesakes,
 ];
 
-const ALL: [Sent; 7] =
-    [Sent::One, Sent::Nameless, Sent::Large, Sent::Batch, Sent::Window, Sent::InTurn, Sent::TwinsInTurn];
+const ALL: [Sent; 8] = [
+    Sent::One,
+    Sent::Nameless,
+    Sent::Large,
+    Sent::Batch,
+    Sent::Window,
+    Sent::InTurn,
+    Sent::TwinsInTurn,
+    Sent::NamesakesInTurn,
+];
 
 /// Every way to lose an answer with everything that may happen then; in a soak, each with all settings.
 pub fn cases() -> Vec<Case> {
@@ -168,7 +180,7 @@ pub fn cases() -> Vec<Case> {
 
 impl Sent {
     fn is_in_turn(self) -> bool {
-        matches!(self, Sent::InTurn | Sent::TwinsInTurn)
+        matches!(self, Sent::InTurn | Sent::TwinsInTurn | Sent::NamesakesInTurn)
     }
 }
 
@@ -204,8 +216,8 @@ impl Case {
         match (self.sent, self.uid_plus) {
             (Sent::Window, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ UIDPLUS",
             (Sent::Window, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+",
-            (Sent::InTurn | Sent::TwinsInTurn, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
-            (Sent::InTurn | Sent::TwinsInTurn, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN",
+            (sent, true) if sent.is_in_turn() => "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS",
+            (sent, false) if sent.is_in_turn() => "IMAP4rev1 SASL-IR AUTH=PLAIN",
             (_, true) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND UIDPLUS",
             (_, false) => "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ MULTIAPPEND",
         }
@@ -223,6 +235,7 @@ impl Case {
             Sent::Large => vec![[named, b"Line.\r\n".repeat(180_000)].concat()],
             Sent::InTurn => vec![nameless, named],
             Sent::TwinsInTurn => vec![twin.clone(), twin],
+            Sent::NamesakesInTurn => vec![[&twin[..], b"To the list.\r\n"].concat(), twin],
             Sent::Batch | Sent::Window => vec![named, nameless, twin.clone(), twin],
         }
     }
@@ -241,6 +254,11 @@ impl Case {
         if self.sent.is_in_turn() && !self.crashes { 1 } else { self.messages().len() }
     }
 
+    /// Two of one Message-ID, of which one may be there, and no answer has named its UID.
+    fn has_namesakes(self) -> bool {
+        self.sent == Sent::NamesakesInTurn && (self.crashes || !self.uid_plus)
+    }
+
     /// In the order in which they are stored.
     fn unknown_messages(self) -> Vec<Vec<u8>> {
         let mut messages = self.messages();
@@ -253,6 +271,8 @@ impl Case {
             // The one end of the promise that README names.
             _ if self.meanwhile.takes_copies_away() => (self.unknown(), 0),
             _ if self.meanwhile.is_blind() => (self.unknown(), self.unknown()),
+            // Whose it is of two, if it is not the message itself that is there.
+            Changed if self.has_namesakes() && stored < self.unknown() => (self.unknown(), self.unknown()),
             // Neither bytes nor Message-ID tell.
             Changed => {
                 let nameless = stored - named(&self.unknown_messages()[..stored]);

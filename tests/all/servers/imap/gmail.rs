@@ -29,7 +29,8 @@ impl Mail {
         }
     }
 
-    /// A message that is there already, under any label, is shown in this folder too; one that is in it is thrown away (D04).
+    /// A message that is there already, under any label, is shown in this folder too; one that is in it is thrown away
+    /// (D04).
     pub(super) fn append_and_merge(&mut self, name: &str, messages: &[Vec<u8>]) -> String {
         let [message] = messages else { return "BAD one message at a time".to_owned() };
         let id = message_id(message);
