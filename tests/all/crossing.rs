@@ -15,8 +15,7 @@ use crate::faults::{self, UNUSUAL};
 use crate::ferry::{Ferry, LEDGER, PATIENCE, Ran, account, imap_destination, message, webhook_destination};
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::receiver::Receiver;
-
-const WEBHOOK_SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+use crate::world::WEBHOOK_SECRET;
 
 /// Where the messages go, and whether they stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -159,6 +159,26 @@ fn a_module_without_a_row_is_refused() {
     assert!(found[0].starts_with("src/helpers.rs:1: helpers has no row in the layer table"), "{found:#?}");
 }
 
+/// rustfmt breaks code, and leaves comments as they are.
+#[test]
+fn comments_are_no_wider_than_a_screen() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        rust_files(&root.join(folder), &mut files);
+    }
+    let mut wide = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_wide = |line: &str| {
+            line.trim_start().starts_with("//") && !line.contains("://") && line.chars().count() > 125
+        };
+        let lines = text.lines().zip(1..).filter(|(line, _)| is_wide(line));
+        wide.extend(lines.map(|(_, number)| format!("{}:{number}", file.display())));
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();

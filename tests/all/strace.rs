@@ -40,8 +40,21 @@ pub struct Trace {
 
 /// Calls that a process also makes for its libraries and its wake-ups: of these only the ones on the ledger, its folder
 /// and the config count.
-const ON_OUR_FILES: [&str; 10] =
-    ["openat", "read", "pread64", "write", "newfstatat", "fcntl", "flock", "fchmod", "mmap", "close"];
+const ON_OUR_FILES: [&str; 13] = [
+    "openat",
+    "read",
+    "pread64",
+    "write",
+    "newfstatat",
+    "statx",
+    "statfs",
+    "fcntl",
+    "flock",
+    "fchmod",
+    "fchown",
+    "mmap",
+    "close",
+];
 
 impl Ferry {
     /// Runs a command with every call of `names` traced, and one struck.

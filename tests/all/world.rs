@@ -47,6 +47,7 @@ pub enum Link {
 }
 
 pub const PASSWORD: &str = "open-sesame-7263";
+pub const WEBHOOK_SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 pub struct World {
     pub pop3: Pop3,
@@ -389,7 +390,7 @@ impl World {
         if self.plan.app {
             config += &format!(
                 "[destination.app]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/inbound\"\nformat = \"raw\"\n\
-                 secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+                 secret = \"whsec_{WEBHOOK_SECRET}\"\n",
                 self.to_app.port
             );
             deliver.push("{ to = \"app\" }".to_owned());

@@ -86,6 +86,7 @@ fn a_cut_after_any_byte_loses_and_doubles_nothing() {
         }
     }
     let (count, started) = (cases.len(), Instant::now());
+    assert!(count >= 6000, "only {count} places for a cut");
     let failures = each_in_a_world(cases, run);
     assert!(failures.is_empty(), "{} of {count}: {:#?}", failures.len(), &failures[..failures.len().min(5)]);
     report(

@@ -19,7 +19,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::dovecot::Dovecot;
 use crate::ferry::{Ferry, Ran, account, imap_destination, message, webhook_destination};
-use crate::oracle::counted;
+use crate::oracle::{self, counted};
 use crate::receiver::{Receiver, status};
 
 /// Where the mail goes.
@@ -140,6 +140,17 @@ impl<'s> Crossing<'s> {
         let there = self.source().len();
         if left.is_some_and(|left| left != there) {
             return Err(format!("{there} are left at the source"));
+        }
+        Ok(())
+    }
+}
+
+impl Crossing<'_> {
+    /// As [`Crossing::expect_all`], and the ledger is sound.
+    async fn expect_end(&self, left: Option<usize>) -> Result<(), String> {
+        self.expect_all(left)?;
+        for file in ["mailferry.db", disk::LEDGER] {
+            oracle::expect_sound(&self.ferry.folder().join(file)).await?;
         }
         Ok(())
     }

@@ -268,7 +268,8 @@ async fn messages_that_vanish_in_the_middle_of_a_session_hold_up_nobody() {
     assert!(ran.stdout.contains("0 new, 0 delivered"), "what is gone is waited for no longer: {ran:?}");
 }
 
-/// Q42: a server may hang up after ten minutes of silence (RFC 1939 section 3), which a slow destination must not bring about.
+/// Q42: a server may hang up after ten minutes of silence (RFC 1939 section 3), which a slow destination must not bring
+/// about.
 #[tokio::test]
 async fn a_session_that_waits_for_a_slow_destination_is_kept_alive() {
     let receiver = Receiver::holding().await;
@@ -377,8 +378,8 @@ async fn whatever_date_a_message_bears_it_is_stored() {
     }
 }
 
-/// D12: lines that are not as they should be: bare LF becomes CRLF in a folder, and all else stays as it is. Dovecot keeps NUL
-/// too, though it shows it as 0x80. A webhook gets every byte.
+/// D12: lines that are not as they should be: bare LF becomes CRLF in a folder, and all else stays as it is. Dovecot
+/// keeps NUL too, though it shows it as 0x80. A webhook gets every byte.
 #[tokio::test]
 async fn unusual_lines_arrive_as_the_destination_can_keep_them() {
     let home = Dovecot::start();

@@ -209,6 +209,9 @@ fn silence_at_any_step_ends_the_poll_in_time() {
     for case in &all {
         *commands.entry(case.step.awaited.map_or("nothing", |(name, _)| name)).or_default() += 1;
     }
+    let missed: Vec<&str> =
+        steps::awaited().filter(|name| !commands.contains_key(name) && !special::has(name)).collect();
+    assert!(missed.is_empty(), "nothing stalls at {missed:?}");
     let name = |case: &Case| format!("{case:?}");
     all.retain(|case| only.as_ref().is_none_or(|only| name(case).contains(only)));
     let count = all.len();

@@ -7,7 +7,7 @@
 //! committed (W7), delivered and not deleted (W8), QUIT sent (W9), and the same for a POST (W10); and each moment of
 //! making a ledger. What other threads than the first can meet is in readers.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
 use futures_util::{StreamExt, future, stream};
@@ -17,10 +17,10 @@ use crate::faults;
 use crate::strace::{Lasts, Strike, Trace};
 
 /// What reads or writes a socket, or makes one ready for it.
-const ON_SOCKETS: [&str; 5] = ["connect", "sendto", "writev", "recvfrom", "shutdown"];
+const ON_SOCKETS: [&str; 6] = ["socket", "connect", "sendto", "writev", "recvfrom", "shutdown"];
 
 /// What is done with files.
-const ON_FILES: [&str; 15] = [
+const ON_FILES: [&str; 18] = [
     "openat",
     "read",
     "pread64",
@@ -32,9 +32,12 @@ const ON_FILES: [&str; 15] = [
     "unlink",
     "rename",
     "newfstatat",
+    "statx",
+    "statfs",
     "fcntl",
     "flock",
     "fchmod",
+    "fchown",
     "mmap",
 ];
 
@@ -60,6 +63,33 @@ async fn an_error_of_any_file_syscall_loses_and_doubles_nothing() {
         errors.flat_map(|error| lasts(error).map(|lasts| (format!("error={error}"), lasts))).collect()
     };
     all_or_a_sample("error of a file syscall", &lanes(&ON_FILES, faults)).await;
+}
+
+/// What else is asked of our files and sockets: it cannot fail but for a fault of ours, or its failure is nobody's loss.
+const WITHOUT_LOSS: [&str; 8] =
+    ["close", "epoll_ctl", "getcwd", "getpeername", "getsockname", "getsockopt", "setsockopt", "socketpair"];
+
+/// Nothing that a run asks of the kernel about its files and sockets is left out above.
+#[tokio::test]
+async fn every_syscall_on_files_and_sockets_is_struck_or_cannot_matter() {
+    let bench = Bench::new();
+    let known = [&ON_SOCKETS[..], &ON_FILES, &WITHOUT_LOSS].concat();
+    for way in Way::ALL {
+        let crossing = Crossing::prepare(&bench, way).await;
+        crossing.put();
+        let classes = ["%file", "%desc", "%network"];
+        let trace = crossing.ferry.run_traced(&["fetch"], &classes, None).await.expect("it ends");
+        let folder = crossing.ferry.folder().display().to_string();
+        let is_ours =
+            |line: &&str| line.contains(&folder) || line.contains("<TCP:[") || line.contains("<socket:[");
+        let name = |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
+        let called: BTreeSet<String> = trace.lines().filter(is_ours).filter_map(name).collect();
+        let unlisted: Vec<&String> = called.iter().filter(|name| !known.contains(&name.as_str())).collect();
+        assert!(
+            called.len() > 10 && unlisted.is_empty(),
+            "{way:?}: neither struck nor excused: {unlisted:?}"
+        );
+    }
 }
 
 /// What is begun with these cannot be taken back.
@@ -130,7 +160,9 @@ async fn all_or_a_sample(row: &str, lanes: &[Lane]) {
         let trials = sample(row, &count_calls(&bench).await, lanes);
         let attempts = trials.iter().map(|trial| attempt(&bench, trial));
         // Many of them, as some wait for half a minute.
-        stream::iter(attempts).buffer_unordered(8 * Bench::AT_ONCE).collect::<Vec<bool>>().await;
+        let struck: Vec<bool> = stream::iter(attempts).buffer_unordered(8 * Bench::AT_ONCE).collect().await;
+        let struck = struck.into_iter().filter(|struck| *struck).count();
+        assert!(struck >= SAMPLE * 9 / 10, "{struck} runs were struck of {SAMPLE}");
     }
     bench.conclude(row);
 }

@@ -1,5 +1,5 @@
-//! Tokens that end all the time: a daemon that polls every 5 s, from an account and into a folder that are both opened by OAuth,
-//! at an identity provider that kills each refresh token that was used, and stumbles now and then.
+//! Tokens that end all the time: a daemon that polls every 5 s, from an account and into a folder that are both opened
+//! by OAuth, at an identity provider that kills each refresh token that was used, and stumbles now and then.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
-//! The Gmail API on loopback, as far as mail is imported by it. Written from Google's discovery document (gmail:v1), its guides
-//! to uploads and to errors, and what people were answered; see deploy/oauth.md for what of that is uncertain. It is as strict
-//! as it can be: what the documents do not allow is refused, and put on record.
+//! The Gmail API on loopback, as far as mail is imported by it. Written from Google's discovery document (gmail:v1),
+//! its guides to uploads and to errors, and what people were answered; see deploy/oauth.md for what of that is
+//! uncertain. It is as strict as it can be: what the documents do not allow is refused, and put on record.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -278,8 +278,8 @@ async fn read(body: Body) -> (Vec<u8>, bool) {
     (all, true)
 }
 
-/// Whose mailbox a path is of, and the path as the discovery document has it. An address is its owner's in any case, with any
-/// dots in it, and under the older name of the host; `me` is whoever asks.
+/// Whose mailbox a path is of, and the path as the discovery document has it. An address is its owner's in any case,
+/// with any dots in it, and under the older name of the host; `me` is whoever asks.
 fn user_in(path: &str) -> (String, String) {
     let mut steps: Vec<&str> = path.split('/').collect();
     let Some(at) = steps.iter().position(|step| *step == "users").filter(|at| at + 1 < steps.len()) else {

@@ -1,5 +1,5 @@
-//! Several processes and their tokens: of those that need a new one at once one asks for it and all have it; who signs in beside
-//! the one that polls is polled at once; and who is about to end asks for none.
+//! Several processes and their tokens: of those that need a new one at once one asks for it and all have it; who signs
+//! in beside the one that polls is polled at once; and who is about to end asks for none.
 
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ async fn of_two_processes_that_renew_at_once_one_does_and_the_other_waits_for_it
 /// Far less than an hour, also on a machine that is busy.
 const AT_ONCE: Duration = Duration::from_secs(120);
 
-/// What nobody is signed in for is tried once an hour, but at once when somebody has: with a daemon under way, and at its start.
+/// What nobody is signed in for is tried once an hour, but at once when somebody has: with a daemon under way, and at
+/// its start.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_signs_in_beside_a_daemon_is_polled_at_once() {
     for is_under_way in [true, false] {
@@ -78,7 +79,8 @@ async fn end(daemon: Running) -> Option<Running> {
     None
 }
 
-/// A poll that is asked to end while its server is slow to greet lists what there is, and reaches for its destination no more.
+/// A poll that is asked to end while its server is slow to greet lists what there is, and reaches for its destination
+/// no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_about_to_end_renews_no_token() {
     let scene = Scene::both_by_oauth("Old").await;

@@ -154,8 +154,8 @@ async fn a_server_that_takes_no_password_is_asked_for_none_however_often_its_for
     house.end().await;
 }
 
-/// Nobody is asked for what is known: the servers of each provider are offered for all its domains, and what cannot be polled is
-/// said to be so.
+/// Nobody is asked for what is known: the servers of each provider are offered for all its domains, and what cannot be
+/// polled is said to be so.
 #[tokio::test]
 async fn what_is_known_of_each_provider_is_offered() {
     for provider in PRESETS {

@@ -85,8 +85,6 @@ pub struct Model {
     /// Identical twins could be taken for one another at the folder's server.
     is_blurred: bool,
     has_listed: bool,
-    /// Rows that were marked unverified in ledgers that are gone.
-    unverified: usize,
 }
 
 /// What can be seen from outside after a step.
@@ -242,7 +240,6 @@ impl Model {
     /// The ledger is lost, or an old one took its place. By the rule "unknown past" a `webhook-id` is a hash of the UIDL,
     /// among others: after a new numbering it is another one.
     pub fn ledger_replaced(&mut self, books: &Books) {
-        self.unverified += books.unverified.get(NAMES[HOME]).copied().unwrap_or(0);
         (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
@@ -252,6 +249,8 @@ impl Model {
         }
         for content in &mut self.contents {
             let home = &mut content.copies[HOME];
+            // The rule "unverified": the marks of a ledger that is gone.
+            home.extra += books.unverified(NAMES[HOME], &content.hash);
             home.extra += std::mem::take(&mut home.extra_past);
         }
     }
@@ -403,23 +402,19 @@ impl Model {
 
     fn judge(&self, sight: &Sight<'_>) -> Result<(), String> {
         for place in [HOME, APP] {
-            let mut too_many = Vec::new();
             for (at, content) in self.contents.iter().enumerate() {
                 let copies = &content.copies[place];
                 let letters = self.letters.iter().filter(|letter| letter.content == at).count();
-                let most = letters + copies.extra + copies.extra_past;
-                too_many.extend(std::iter::repeat_n(at, copies.there.saturating_sub(most)));
+                // The rule "unverified".
+                let unverified = sight.books.unverified(NAMES[place], &content.hash);
+                if copies.there > letters + copies.extra + copies.extra_past + unverified {
+                    let name = shown(&content.bytes);
+                    return Err(format!("I2: {} times at {}: {name}", copies.there, NAMES[place]));
+                }
                 if copies.there < self.needed(at, place, |letter| letter.fate == Fate::Deleted) {
                     let name = shown(&content.bytes);
                     return Err(format!("I1: deleted, but not at {}: {name}", NAMES[place]));
                 }
-            }
-            // The rule "unverified".
-            let unverified = sight.books.unverified.get(NAMES[place]).copied().unwrap_or(0);
-            if too_many.len() > unverified + if place == HOME { self.unverified } else { 0 } {
-                let it = &self.contents[too_many[0]];
-                let there = it.copies[place].there;
-                return Err(format!("I2: {there} times at {}: {}", NAMES[place], shown(&it.bytes)));
             }
         }
         Ok(())

@@ -129,7 +129,7 @@ async fn good(crossing: &Crossing<'_>, schema: &[String]) -> Result<(), String> 
     if self::schema(&crossing.ledger()).await != schema {
         return Err("the schema is another".into());
     }
-    crossing.expect_all(Some(crossing.put.len()))
+    crossing.expect_end(Some(crossing.put.len())).await
 }
 
 /// With a ledger of that version which knows of two messages that were delivered; or with none yet.

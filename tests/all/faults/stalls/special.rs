@@ -61,7 +61,7 @@ const IN_A_BODY: Words = &[
 const ANSWERED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it";
 
 #[rustfmt::skip]
-const SPECIALS: [Special; 22] = [
+const SPECIALS: [Special; 23] = [
     Special { what: "POP3: no connection", role: Role::Source(PLAIN), peer: Peer::Unanswering, seconds: 30 },
     Special { what: "POP3: TLS", role: Role::Source(IMPLICIT), peer: Peer::Mute(&[]), seconds: 30 },
     Special { what: "POP3: STLS", role: Role::Source(START_TLS), peer: Peer::Mute(&["+OK\r\n"]), seconds: 60 },
@@ -78,6 +78,7 @@ const SPECIALS: [Special; 22] = [
     Special { what: "IMAP: greeting before STARTTLS", role: Role::Home(START_TLS), peer: Peer::Mute(&[]), seconds: 60 },
     Special { what: "IMAP: STARTTLS", role: Role::Home(START_TLS), peer: Peer::Mute(&["* OK\r\n"]), seconds: 60 },
     Special { what: "IMAP: TLS after STARTTLS", role: Role::Home(START_TLS), peer: Peer::Mute(&["* OK\r\n", "M0 OK\r\n"]), seconds: 60 },
+    Special { what: "IMAP: LOGIN", role: Role::Home(PLAIN), peer: Peer::Mute(&["* OK [CAPABILITY IMAP4rev1] hello\r\n"]), seconds: 60 },
     Special { what: "IMAP: a greeting drips", role: Role::Home(PLAIN), peer: Peer::Dripping(&["* OK "]), seconds: 60 },
     Special { what: "IMAP: a login drips", role: Role::Home(PLAIN), peer: Peer::Dripping(&["* OK [CAPABILITY IMAP4rev1] hello\r\n", "M1 OK "]), seconds: 60 },
     Special { what: "HTTP: no connection", role: Role::App("http"), peer: Peer::Unanswering, seconds: 5 },
@@ -85,6 +86,11 @@ const SPECIALS: [Special; 22] = [
     Special { what: "HTTP: a status line drips", role: Role::App("http"), peer: Peer::Dripping(&["", "HTTP/1.1 200 "]), seconds: 30 },
     Special { what: "HTTP: in an answer's body", role: Role::App("http"), peer: Peer::Dripping(&["", ANSWERED]), seconds: 5 },
 ];
+
+/// Whether one of them is silence after this command.
+pub fn has(command: &str) -> bool {
+    SPECIALS.iter().any(|special| special.what.split(": ").nth(1) == Some(command))
+}
 
 impl Role {
     /// An account `hung` that has to do with the peer at `port`.

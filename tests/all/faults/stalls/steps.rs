@@ -61,6 +61,11 @@ const IMAP: [Awaited; 14] = [
 
 const HTTP: [Awaited; 1] = [("POST", 30)];
 
+/// Everything that is ever waited for.
+pub fn awaited() -> impl Iterator<Item = &'static str> {
+    POP3.into_iter().chain(IMAP).chain(HTTP).map(|(name, _)| name)
+}
+
 impl Protocol {
     fn greeting(self) -> Option<Awaited> {
         match self {

@@ -141,6 +141,8 @@ async fn twin_after_a_delete(scene: &mut Scene) -> Result<(), String> {
     scene.expect(0).await?;
     scene.world.pop3.mailbox().messages.clear();
     scene.polls(1).await?;
+    // What comes back after somebody else's deletion counts as the same message under a new UIDL, and nobody is owed it:
+    // the README says so. After a deletion of ours it is a new one.
     let renamed = scene.policy != Delete;
     match renamed {
         true => scene.world.pop3.mailbox().put(b"u2", &mail(1)),
