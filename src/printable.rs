@@ -16,9 +16,9 @@ pub fn printable_whole(bytes: &[u8]) -> String {
     escape(bytes, usize::MAX)
 }
 
-/// Sentences that a peer wrote for people, in whatever language: what is printable in Unicode stays as it is, blanks and line
-/// ends become one blank each, and what a terminal would obey or nobody would see stands as its code. At most `longest`
-/// characters, and an ellipsis.
+/// Sentences that a peer wrote for people, in whatever language: what is printable in Unicode stays as it is, blanks
+/// and line ends become one blank each, and what a terminal would obey or nobody would see stands as its code. At most
+/// `longest` characters, and an ellipsis.
 pub fn printable_text(text: &str, longest: usize) -> String {
     let (mut shown, mut left) = (String::new(), longest);
     for word in text.split_whitespace() {

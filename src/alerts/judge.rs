@@ -187,8 +187,8 @@ fn broken_account(name: &str, known: Option<&AccountHealth>, reason: &str, after
 }
 
 fn failing_destination(destination: &DestinationHealth, by_oauth: bool, after: Duration) -> Option<Current> {
-    // A disabled one is not tried any more, and one whose sign-in has ended is tried in vain: there is nothing to wait for. Who
-    // has just put one into the config knows that nobody has signed in yet.
+    // A disabled one is not tried any more, and one whose sign-in has ended is tried in vain: there is nothing to wait
+    // for. Who has just put one into the config knows that nobody has signed in yet.
     let after = match destination.state.as_str() {
         "ok" => return None,
         "disabled" => Duration::ZERO,

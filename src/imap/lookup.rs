@@ -106,7 +106,8 @@ impl Session {
         Ok(exists)
     }
 
-    /// UID and RFC822.SIZE of every message from UID `from` on in the open folder, at most 1,000,000. A size is in octets on most servers, not on all.
+    /// UID and RFC822.SIZE of every message from UID `from` on in the open folder, at most 1,000,000. A size is in
+    /// octets on most servers, not on all.
     pub async fn sizes(&mut self, folder: &Examined, from: u32) -> Result<Vec<(u32, u64)>, Error> {
         let mut rows = Vec::new();
         // A range over an empty folder is an error to some servers.

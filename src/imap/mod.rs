@@ -34,8 +34,8 @@ pub type Purpose = async_imap::imap_proto::NameAttribute<'static>;
 /// How long a command may take, unless it carries a message: 60 s.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
-/// Why a session could not go on. All but [`Error::Refused`] and [`Error::Folder`] end it. Each text is a clause that can follow
-/// "host:port: ".
+/// Why a session could not go on. All but [`Error::Refused`] and [`Error::Folder`] end it. Each text is a clause that
+/// can follow "host:port: ".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]

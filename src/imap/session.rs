@@ -285,7 +285,8 @@ impl Session {
         self.finish(tag, name, see).await
     }
 
-    /// Runs a command to its end, whatever else the server says on the way: async-imap's parser takes some of it for garbage.
+    /// Runs a command to its end, whatever else the server says on the way: async-imap's parser takes some of it for
+    /// garbage.
     pub(super) async fn run_unread(&mut self, name: &'static str, command: &str) -> Result<(), Error> {
         const LONGEST: usize = 64 << 10;
         let unread = async {
@@ -306,8 +307,8 @@ impl Session {
         within(COMMAND, "waiting for an answer", unread).await
     }
 
-    /// A literal (RFC 3501 section 4.3) goes with the line that announces it, and is not a line of its own. Here only a FETCH
-    /// response has any: elsewhere `{n}` is part of a text.
+    /// A literal (RFC 3501 section 4.3) goes with the line that announces it, and is not a line of its own. Here only a
+    /// FETCH response has any: elsewhere `{n}` is part of a text.
     async fn skip_literal(&mut self, line: &[u8]) -> Result<(), Error> {
         const LARGEST: u64 = 64 << 10;
         if !matches!(line, [b'*', b' ', b'0'..=b'9', ..]) {

@@ -1,5 +1,5 @@
-//! Daily budgets: how much a destination may be sent in any 24 hours, and when it may be sent more. Whose quota that is, is the
-//! user at the server: what other destinations with a budget have sent there counts, too.
+//! Daily budgets: how much a destination may be sent in any 24 hours, and when it may be sent more. Whose quota that
+//! is, is the user at the server: what other destinations with a budget have sent there counts, too.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::SqliteConnection;

@@ -107,8 +107,8 @@ pub(super) fn asked_until(retry_after: Option<Duration>, now: DateTime<Utc>) -> 
     retry_after.map(|wait| unix(now) + int(wait.min(LONGEST_ASKED).as_secs()))
 }
 
-/// It has taken a message. One success ends failing and pausing, and what led there; a disabled one waits for a person, and one
-/// whose budget the next batch has found used up for its time.
+/// It has taken a message. One success ends failing and pausing, and what led there; a disabled one waits for a person,
+/// and one whose budget the next batch has found used up for its time.
 pub(super) async fn recovered(
     connection: &mut SqliteConnection,
     destination: i64,

@@ -269,8 +269,8 @@ async fn compare(
     Ok(Some(Compared { new, returning, listed, vague }))
 }
 
-/// Of messages that only their content tells apart nobody knows yet which of them the row of an earlier listing was made for:
-/// where it is to be looked for, so are those that come beside it, the rows after `newest`.
+/// Of messages that only their content tells apart nobody knows yet which of them the row of an earlier listing was
+/// made for: where it is to be looked for, so are those that come beside it, the rows after `newest`.
 async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newest: i64) -> sqlx::Result<()> {
     // CROSS JOIN keeps the order: what is known first, which is next to nothing.
     // SQLite takes `look_validity` from the row with the least UID: https://sqlite.org/lang_select.html#bareagg
@@ -293,8 +293,9 @@ async fn doubt_alike(connection: &mut SqliteConnection, account: &Account, newes
     Ok(())
 }
 
-/// What is new, after `newest`, under a UIDL that another message has had may have been there all the time, unseen behind that
-/// one, and an earlier life of the ledger may have met it: it is looked for as what is first listed after a start.
+/// What is new, after `newest`, under a UIDL that another message has had may have been there all the time, unseen
+/// behind that one, and an earlier life of the ledger may have met it: it is looked for as what is first listed after a
+/// start.
 async fn doubt_namesakes(
     connection: &mut SqliteConnection,
     account: &Account,

@@ -13,8 +13,9 @@ use crate::message::{AccountName, DestinationName, unix};
 
 impl Ledger {
     /// Makes deferred and parked deliveries due now, as if never tried, and tries their destinations again:
-    /// of one account or all, of one message or all, to one destination or all. What is unrouted is asked anew where it goes.
-    /// Returns how many deliveries are due then, those included that were due already and waited for their destination.
+    /// of one account or all, of one message or all, to one destination or all. What is unrouted is asked anew where it
+    /// goes. Returns how many deliveries are due then, those included that were due already and waited for their
+    /// destination.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::NoSuchMessage`].
@@ -39,7 +40,8 @@ impl Ledger {
     }
 
     /// Ends the parked deliveries of a message, and those to destinations that its account no longer has;
-    /// with `destination` whatever is not delivered there. One that is unrouted is shown no more. Returns how many deliveries that is.
+    /// with `destination` whatever is not delivered there. One that is unrouted is shown no more. Returns how many
+    /// deliveries that is.
     ///
     /// # Errors
     /// [`Error::NoSuchMessage`].

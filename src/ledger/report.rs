@@ -37,7 +37,7 @@ pub struct AccountStatus {
     pub failing_since: Option<DateTime<Utc>>,
     pub error: Option<Failure>,
     /// Among what was listed last, what no entry of `deliver` takes.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub unrouted: u64,
     /// When the sign-in for it ends, where its provider says so.
     #[serde(serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
@@ -199,8 +199,8 @@ pub struct Kept {
     pub listed: bool,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none(count: &u64) -> bool {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -260,8 +260,8 @@ impl Report {
         Ok(Status { accounts, destinations: destinations.into_iter().map(destination).collect() })
     }
 
-    /// Of each account, how many deliveries of the latest listing are in a state that the schema does not allow: nothing is done
-    /// about them, ever.
+    /// Of each account, how many deliveries of the latest listing are in a state that the schema does not allow:
+    /// nothing is done about them, ever.
     async fn stateless(&self) -> Result<HashMap<String, u64>, Error> {
         // What lies between two words that are allowed is found by the index of the states, however many there are in these.
         let sql = "

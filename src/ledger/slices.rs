@@ -140,8 +140,8 @@ impl Ledger {
         Ok(RestOfSlice { settled: settled.map(Shown::from).collect(), is_not_all })
     }
 
-    /// These could not be retrieved, although nobody waits for them: after three sessions nobody tries any more to see what is
-    /// behind them.
+    /// These could not be retrieved, although nobody waits for them: after three sessions nobody tries any more to see
+    /// what is behind them.
     pub async fn not_handed_out(&self, ids: &[MessageId]) -> Result<(), Error> {
         let ids = list(ids.iter().copied());
         let sql = "

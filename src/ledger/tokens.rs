@@ -1,5 +1,5 @@
-//! What people have signed in for, encrypted by who asks for it: the ledger cannot read it. None of it concerns the holder of
-//! the ledger, so any visitor may change it.
+//! What people have signed in for, encrypted by who asks for it: the ledger cannot read it. None of it concerns the
+//! holder of the ledger, so any visitor may change it.
 
 use std::path::{Path, PathBuf};
 

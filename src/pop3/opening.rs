@@ -181,7 +181,8 @@ const LOGGING_IN: &str = "logging in";
 /// RFC 5034 section 4: a command with its initial response may have 255 octets.
 const AUTH_LINE: usize = 255;
 
-/// SASL (RFC 5034). A token goes in a line of its own, also where it would fit into the first: Microsoft takes no other form.
+/// SASL (RFC 5034). A token goes in a line of its own, also where it would fit into the first: Microsoft takes no other
+/// form.
 async fn authenticate(
     channel: &mut Channel,
     mechanism: Mechanism,

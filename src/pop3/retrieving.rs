@@ -239,8 +239,8 @@ impl Session {
     ///
     /// A server that refuses all of them, not just for now, and has never answered one does not know TOP, whatever it
     /// announces: from then on [`Session::capabilities`] has no TOP. Commands that go one at a time go no further than a few
-    /// refusals, as Exchange hangs up at the tenth: where these were for good, what was not asked for counts as refused in the
-    /// same words; where they will pass, it is missing at the end. Of some numbers at least one is asked for.
+    /// refusals, as Exchange hangs up at the tenth: where these were for good, what was not asked for counts as refused
+    /// in the same words; where they will pass, it is missing at the end. Of some numbers at least one is asked for.
     ///
     /// # Errors
     /// The end of the session; [`Error::TooLong`] beyond `max_size`.

@@ -1,4 +1,5 @@
-//! Which ways of a provider a peer of the tests plays, what it shares with others, and by which dialog or test that is shown.
+//! Which ways of a provider a peer of the tests plays, what it shares with others, and by which dialog or test that is
+//! shown.
 
 use super::{Login, Provider, Trial};
 use crate::net::Tls;

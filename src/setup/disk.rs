@@ -31,7 +31,8 @@ pub(super) async fn on_disk<T: Send + 'static>(
     })
 }
 
-/// What is not a matter of files, on the way of what writes them. It goes on to its end, also where nobody waits for it any more.
+/// What is not a matter of files, on the way of what writes them. It goes on to its end, also where nobody waits for it
+/// any more.
 pub(super) fn waited<T>(work: impl Future<Output = T>) -> T {
     Handle::current().block_on(work)
 }
@@ -59,8 +60,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace_after(path, bytes, || Ok(())).map(drop)
 }
 
-/// As [`replace`], with what has to `end` before it and cannot be brought back: the new file is on disk by then, though not yet in
-/// its place. Returns whether it will be there after a power cut, too: what only the old file names may go then.
+/// As [`replace`], with what has to `end` before it and cannot be brought back: the new file is on disk by then, though
+/// not yet in its place. Returns whether it will be there after a power cut, too: what only the old file names may go then.
 pub(super) fn replace_after(
     path: &Path,
     bytes: &[u8],

@@ -350,8 +350,8 @@ fn rewritten(
     Ok((text, warnings))
 }
 
-/// Only what differs from `before` is written: mixed with what somebody else has changed, a password could go to a server that
-/// it is not for.
+/// Only what differs from `before` is written: mixed with what somebody else has changed, a password could go to a
+/// server that it is not for.
 fn must_be_as_before(config: &Config, before: &Account) -> Result<(), Error> {
     let is_before = |now: &Account| {
         now.file == before.file
@@ -364,7 +364,8 @@ fn must_be_as_before(config: &Config, before: &Account) -> Result<(), Error> {
     }
 }
 
-/// A new password gets a new file, so that whatever happens meanwhile, it goes with the settings that it is for. `end` is as in
+/// A new password gets a new file, so that whatever happens meanwhile, it goes with the settings that it is for. `end`
+/// is as in
 /// [`replace_after`].
 fn write_change(
     config: &Config,
@@ -392,8 +393,8 @@ fn write_change(
 pub async fn delete(main: &Path, name: &AccountName) -> Result<PathBuf, Error> {
     let config = config::load_without_secrets(main).await?;
     let file = own_file(&config, name)?.to_owned();
-    // Its tokens would outlive it, and be there for another account of its name. One that is not in order may have some, too, and
-    // one that has a password by now: they are in nobody's way where they cannot be had.
+    // Its tokens would outlive it, and be there for another account of its name. One that is not in order may have
+    // some, too, and one that has a password by now: they are in nobody's way where they cannot be had.
     let known = config.accounts.iter().find(|account| account.name == *name);
     let is_by_oauth = known.is_some_and(|account| account.pop3.login.is_by_oauth());
     match end_sign_in(&config, &Whom::Account(name.clone())).await {

@@ -53,8 +53,8 @@ pub fn check_home(
     HomeFile::open(config, before, home)?.check(Some(login))
 }
 
-/// Adds a destination to the main file, with its password in a file of `secrets`, or with what was signed in for in the ledger,
-/// which has to be there.
+/// Adds a destination to the main file, with its password in a file of `secrets`, or with what was signed in for in the
+/// ledger, which has to be there.
 ///
 /// # Errors
 /// Nothing is saved then.
@@ -127,8 +127,8 @@ fn home_as_before<'c>(
 }
 
 /// What is asked of whoever holds the ledger, now or later, once a destination lets somebody in: to try again what waits for
-/// it, and to poll a few of the accounts that deliver there. A poll that is under way still goes by what opened it before, and
-/// may find the destination failing once more.
+/// it, and to poll a few of the accounts that deliver there. A poll that is under way still goes by what opened it
+/// before, and may find the destination failing once more.
 pub fn requests_of(config: &Config, destination: &DestinationName) -> Vec<Request> {
     let delivers = |account: &&Account| account.poll.routes.iter().any(|route| route.to == *destination);
     let accounts = config.accounts.iter().filter(|account| !account.paused).filter(delivers);

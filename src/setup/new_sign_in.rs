@@ -151,7 +151,8 @@ impl NewSignIn {
         }
     }
 
-    /// The one that is `known`, where somebody has signed in by it for this very door, by this application; else the `new` one.
+    /// The one that is `known`, where somebody has signed in by it for this very door, by this application; else the
+    /// `new` one.
     ///
     /// # Errors
     /// Those of `new`.
@@ -211,8 +212,8 @@ pub fn ways_in(config: &Config, suggestion: &Suggestion) -> Result<Vec<Option<St
     }
 }
 
-/// As [`ways_in`], for where mail is to go. `only_oauth` is what a [`Suggestion`] has said of it. Into Gmail, by its API, lead
-/// only Google's own applications.
+/// As [`ways_in`], for where mail is to go. `only_oauth` is what a [`Suggestion`] has said of it. Into Gmail, by its
+/// API, lead only Google's own applications.
 ///
 /// # Errors
 /// As there.

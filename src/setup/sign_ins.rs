@@ -81,8 +81,8 @@ fn key(place: &TokenKey) -> Result<Key, String> {
 /// Makes sure that what a sign-in brings can be kept: a key is made where there is to be one in a file and is none.
 ///
 /// # Errors
-/// A sentence's clause: there is none, and none can be made; or there was one, which is not for this file to replace: its disk
-/// may come back.
+/// A sentence's clause: there is none, and none can be made; or there was one, which is not for this file to replace:
+/// its disk may come back.
 pub(super) async fn prepare_key(config: &Config) -> Result<(), String> {
     if let TokenKey::File(path) = &config.token_key
         && !path.exists()

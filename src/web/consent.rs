@@ -257,8 +257,8 @@ pub async fn new_home_landed(
     page.pasted(&who, &form.landed).await
 }
 
-/// Where the provider sends a browser of this machine. No cookie of ours comes along from there: what counts is the secret that
-/// only the provider and we know. Whoever loads it again is shown how it has ended.
+/// Where the provider sends a browser of this machine. No cookie of ours comes along from there: what counts is the
+/// secret that only the provider and we know. Whoever loads it again is shown how it has ended.
 pub async fn landed(State(page): Shared, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
     let over = || Refusal::not_found("This sign-in is over, or was never begun here; begin it anew");
@@ -434,8 +434,8 @@ impl Page {
         }
     }
 
-    /// Where somebody has signed in and it was something else that failed, that is tried once more, to its end. Returns whether
-    /// it was.
+    /// Where somebody has signed in and it was something else that failed, that is tried once more, to its end. Returns
+    /// whether it was.
     async fn go_on(self: &Arc<Page>, consent: &Consent) -> bool {
         // Who is known may be signed in from before.
         let is_done = matches!((&consent.who, &consent.outcome), (Who::New(_), Some(Err(_))))
@@ -665,8 +665,8 @@ impl Consent {
 mod tests {
     use super::*;
 
-    /// A provider leads a browser back to the machine it runs on: a page that is seen from elsewhere is asked for by an address
-    /// that a person then pastes.
+    /// A provider leads a browser back to the machine it runs on: a page that is seen from elsewhere is asked for by an
+    /// address that a person then pastes.
     #[test]
     fn a_provider_leads_back_to_this_machine_whatever_the_page_is_called() {
         let led_back = |host: &str| {

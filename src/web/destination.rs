@@ -678,8 +678,8 @@ impl Page {
         }
     }
 
-    /// Lets a destination be taken up as it is saved, and, where it was changed and has let somebody in, what waits for it be
-    /// tried again.
+    /// Lets a destination be taken up as it is saved, and, where it was changed and has let somebody in, what waits for
+    /// it be tried again.
     async fn take_up_home(&self, aim: &Aim, name: &DestinationName, is_let_in: bool) -> Result<(), Refusal> {
         self.take_up().await?;
         if is_let_in && matches!(aim, Aim::Change) {

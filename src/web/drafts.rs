@@ -1,5 +1,5 @@
-//! What was answered so far by somebody who is adding an account, or signs in for a destination. Passwords, and what was signed
-//! in for, stay here between the steps: no page holds one.
+//! What was answered so far by somebody who is adding an account, or signs in for a destination. Passwords, and what
+//! was signed in for, stay here between the steps: no page holds one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,6 @@
 //! A webhook receiver that is never the bottleneck: it prints its port, takes every POST, drops the body and
-//! answers 202, after the milliseconds in its argument if there is one. `GET /` answers with two numbers: requests taken and octets of their bodies, since the last GET.
+//! answers 202, after the milliseconds in its argument if there is one. `GET /` answers with two numbers: requests
+//! taken and octets of their bodies, since the last GET.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
