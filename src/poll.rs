@@ -324,6 +324,8 @@ impl Poll<'_> {
         self.pipelining = session.is_pipelining();
         self.summary.login_delay = session.capabilities().login_delay.max(self.account.quirks.login_delay);
         let mailbox = self.list(&mut session, &past, view).await?;
+        // As some servers hang up at QUIT, this is how it is known that a session has lasted long enough.
+        self.deletions_cut -= i32::from(mailbox.gone > 0);
         self.listed = true;
         let carried = self.carry(&mut session, &mailbox).await;
         if let Err(Failure::Ledger(error)) = carried {
@@ -342,9 +344,7 @@ impl Poll<'_> {
         };
         // With another config nothing may be to be deleted, or hidden.
         let has_quit = !is_held && !self.is_replaced() && self.quit(session).await?;
-        if has_compared {
-            self.deletions_cut -= if has_quit { 2 } else { 1 };
-        }
+        self.deletions_cut -= i32::from(has_compared);
         if view == View::Slice {
             let hidden = (uncovered.all && has_quit).then_some(mailbox.hash);
             let slice = Slice { is_last: uncovered.is_last, hidden };

@@ -42,12 +42,12 @@ pub struct Settings {
 impl Settings {
     /// Which mailbox this is: when it changes, it deserves a new chance.
     pub fn identity(&self) -> String {
-        format!("{}:{}", self.mailbox(), self.peer.port)
+        format!("{}@{}:{}", self.user, self.peer.host, self.peer.port)
     }
 
     /// Whose mailbox this is: by another port it is the same.
     pub fn mailbox(&self) -> String {
-        format!("{}@{}", self.user, self.peer.host)
+        format!("{}@{}", self.user, self.peer.host).to_ascii_lowercase()
     }
 }
 

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
-use super::columns::{DAY, digest, hex, int, leave_copy as age, list, moment, small};
+use super::columns::{digest, hex, int, leave_copy as age, list, moment, small};
 use super::destinations::{Destination, asked_until, disable, recovered, rest, rest_if_it_takes_none};
+use super::look_ups::SIDE_BY_SIDE;
 use super::unanswered::{self, answered};
 use super::{DeliveryId, Error, Ledger, MessageId, Outlives, Settled, Settlement, State, Terms};
 use crate::message::{DestinationName, LeaveCopy, MERGED, Mark, Receipt, Verdict, unix};
@@ -170,6 +171,7 @@ async fn attempting(
                 WHEN marked AND folder = j.value ->> 1 THEN mark_validity ELSE j.value ->> 2 END,
             mark_uid_next = CASE
                 WHEN marked AND folder = j.value ->> 1 THEN mark_uid_next ELSE j.value ->> 3 END,
+            marked_at = CASE WHEN marked AND folder = j.value ->> 1 THEN marked_at ELSE $2 END,
             folder = j.value ->> 1, mark_octets = j.value ->> 4, mark_hash = unhex(j.value ->> 5),
             mark_message_id = j.value ->> 6, marked = 1, unverified = max(unverified, j.value ->> 7),
             lost = unanswered IS NOT NULL,
@@ -360,15 +362,21 @@ pub(super) async fn delivered(
     note_folders(connection, receipts.iter().filter_map(next)).await
 }
 
-/// What was sent to a folder is forgotten a day after its delivery, where no attempt at that destination is unknown.
+/// What was sent to a folder is forgotten an hour after its delivery, where no unknown attempt at that destination began so
+/// soon that it may have been under way at that time.
 pub(super) async fn forget_marks(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
     let sql = "
+        WITH unknown AS MATERIALIZED (
+            SELECT o.destination, min(coalesce(o.marked_at, 0)) - $2 AS since
+            FROM deliveries o JOIN accounts a ON a.id = o.account AND a.configured = 1
+            WHERE o.mark_hash IS NOT NULL AND o.folder <> '' AND o.marked = 1
+                AND o.state IN ('attempting', 'due', 'deferred')
+            GROUP BY 1
+        )
         UPDATE deliveries SET mark_hash = NULL, mark_message_id = NULL
         WHERE mark_hash IS NOT NULL AND folder <> '' AND state = 'delivered' AND since < $1
-            AND destination NOT IN (
-                SELECT destination FROM deliveries WHERE mark_hash IS NOT NULL AND folder <> '' AND marked = 1
-            )";
-    sqlx::query(sql).bind(unix(now) - DAY).execute(connection).await?;
+            AND since < coalesce((SELECT u.since FROM unknown u WHERE u.destination = deliveries.destination), $1)";
+    sqlx::query(sql).bind(unix(now) - 3600).bind(SIDE_BY_SIDE).execute(connection).await?;
     Ok(())
 }
 

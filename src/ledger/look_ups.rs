@@ -1,9 +1,9 @@
 //! Deliveries whose answer was lost: where to look for them, and when to believe that they are not there.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 
-use super::columns::{digest, int, small, unsigned};
+use super::columns::{digest, int, list, small, unsigned};
 use super::deliveries::{Proof, delivered, in_vain, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
 use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, Receipt, unix};
@@ -21,7 +21,13 @@ pub struct LookUp {
 
 /// How long two messages may be under way to a folder side by side, in seconds: then either's mark may be below the other's
 /// copy.
-const SIDE_BY_SIDE: i64 = 600;
+pub(super) const SIDE_BY_SIDE: i64 = 600;
+
+/// Whether `o` was stored under a UID that nobody knows, and as late as that its copy may be taken for that of `d`. `$3` is
+/// [`SIDE_BY_SIDE`].
+const MAY_BE_OURS: &str = "
+    (o.state = 'delivered' AND o.uid IS NULL AND o.mark_validity = d.mark_validity
+        AND (o.mark_uid_next >= d.mark_uid_next OR o.since >= coalesce(d.marked_at, 0) - $3))";
 
 impl Ledger {
     /// The account's look-ups whose time has come. Where an equal message, or one with its Message-ID, of any account, was
@@ -32,7 +38,8 @@ impl Ledger {
         account: &AccountName,
         now: DateTime<Utc>,
     ) -> Result<Vec<LookUp>, Error> {
-        let sql = "
+        let sql = format!(
+            "
             WITH unknown AS MATERIALIZED (
                 SELECT d.* FROM deliveries d JOIN accounts a ON a.id = d.account
                 WHERE a.name = $1 AND d.state = 'attempting' AND d.look_up_at <= $2
@@ -40,18 +47,20 @@ impl Ledger {
             wanted (id, is_unknown) AS (
                 SELECT id, 1 FROM unknown
                 UNION
-                SELECT twin.id, 0 FROM unknown u
-                JOIN deliveries twin ON twin.destination = u.destination AND twin.mark_hash IS NOT NULL
-                WHERE twin.folder = u.folder AND twin.folder <> ''
-                    AND (twin.mark_hash = u.mark_hash OR twin.mark_message_id = u.mark_message_id)
-                    AND twin.state = 'delivered' AND twin.uid IS NULL AND twin.mark_validity = u.mark_validity
-                    AND (twin.mark_uid_next >= u.mark_uid_next OR twin.since >= coalesce(u.sent_at, u.since) - $3)
+                SELECT o.id, 0 FROM unknown d
+                JOIN deliveries o ON o.destination = d.destination AND o.mark_hash = d.mark_hash
+                WHERE o.folder = d.folder AND o.folder <> '' AND {MAY_BE_OURS}
+                UNION
+                SELECT o.id, 0 FROM unknown d
+                JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
+                WHERE o.folder = d.folder AND o.folder <> '' AND o.mark_hash IS NOT NULL AND {MAY_BE_OURS}
             )
             SELECT d.id, t.name AS destination, d.folder, d.mark_validity, d.mark_uid_next, d.mark_octets,
                 d.mark_hash, d.mark_message_id
             FROM wanted w JOIN deliveries d ON d.id = w.id JOIN destinations t ON t.id = d.destination
-            ORDER BY w.is_unknown, w.id";
-        let rows: Vec<LookUpRow> = sqlx::query_as(sql)
+            ORDER BY w.is_unknown, w.id"
+        );
+        let rows: Vec<LookUpRow> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(account.as_str())
             .bind(unix(now))
             .bind(SIDE_BY_SIDE)
@@ -162,12 +171,13 @@ async fn settle_look_ups(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Settled>> {
     let mut ended = Vec::new();
+    let looked_for = list(found.iter().map(|(id, _)| *id));
     for (id, found) in found {
         let has_ended = match found {
-            Found::Found { receipt } => claim(connection, *id, receipt, leave_copy, now).await?,
+            Found::Found { receipt } => claim(connection, *id, receipt, &looked_for, leave_copy, now).await?,
             Found::Changed { receipt, candidates } => {
                 if rivals(connection, *id).await? < int(*candidates as u64) {
-                    claim(connection, *id, receipt, leave_copy, now).await?
+                    claim(connection, *id, receipt, &looked_for, leave_copy, now).await?
                 } else {
                     cannot_say(connection, *id, NAMESAKES, terms, now).await?
                 }
@@ -195,10 +205,11 @@ async fn claim(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     receipt: &Receipt,
+    looked_for: &str,
     leave_copy: LeaveCopy,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    if is_anothers(connection, id, receipt).await? {
+    if is_anothers(connection, id, receipt, looked_for).await? {
         let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1 AND state = 'attempting'";
         sqlx::query(again).bind(id).bind(unix(now) + 1).execute(connection).await?;
         return Ok(false);
@@ -211,37 +222,58 @@ async fn claim(
 }
 
 /// Whether a copy has become the proof of another delivery while it was looked for, or may do so: an equal message, or one
-/// with its Message-ID, is just being stored.
+/// with its Message-ID, is just being stored, or was since, and was not among those that were `looked_for`.
 async fn is_anothers(
     connection: &mut SqliteConnection,
     id: DeliveryId,
     receipt: &Receipt,
+    looked_for: &str,
 ) -> sqlx::Result<bool> {
     let Receipt::Uid { uid_validity, uid } = receipt else { return Ok(false) };
-    let sql = "
+    let proved = "
         SELECT EXISTS (
             SELECT 1 FROM deliveries d
             JOIN deliveries o ON o.destination = d.destination AND o.uid_validity = $2 AND o.uid = $3
             WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder
-        ) OR EXISTS (
-            SELECT 1 FROM deliveries d
-            JOIN deliveries o ON o.destination = d.destination AND o.mark_hash IS NOT NULL AND o.folder <> ''
-            WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder
-                AND o.state = 'attempting' AND o.sent_at IS NULL
-                AND (o.mark_hash = d.mark_hash OR o.mark_message_id = d.mark_message_id)
         )";
-    sqlx::query_scalar(sql).bind(id).bind(uid_validity).bind(uid).fetch_one(connection).await
+    let proved: bool =
+        sqlx::query_scalar(proved).bind(id).bind(uid_validity).bind(uid).fetch_one(&mut *connection).await?;
+    let under_way = format!(
+        "
+        WITH alike AS (
+            SELECT o.* FROM deliveries d
+            JOIN deliveries o ON o.destination = d.destination AND o.mark_hash = d.mark_hash
+            WHERE d.id = $1 AND o.folder = d.folder AND o.folder <> ''
+            UNION ALL
+            SELECT o.* FROM deliveries d
+            JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
+            WHERE d.id = $1 AND o.folder = d.folder AND o.folder <> '' AND o.mark_hash IS NOT NULL
+        )
+        SELECT EXISTS (
+            SELECT 1 FROM deliveries d JOIN alike o ON o.id <> d.id
+            WHERE d.id = $1 AND (
+                o.state = 'attempting' AND o.sent_at IS NULL
+                OR {MAY_BE_OURS} AND o.id NOT IN (SELECT value FROM json_each($2))
+            )
+        )"
+    );
+    let under_way = sqlx::query_scalar(AssertSqlSafe(under_way)).bind(id).bind(looked_for).bind(SIDE_BY_SIDE);
+    Ok(proved || under_way.fetch_one(connection).await?)
 }
 
 /// How many copies with its Message-ID may be those of messages that are not equal: each has one, and one more for an
 /// attempt whose outcome nobody could tell.
 async fn rivals(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<i64> {
-    let sql = "
-        SELECT coalesce(sum((o.marked = 1 OR o.uid IS NULL) + o.unverified), 0) FROM deliveries d
-        JOIN deliveries o ON o.destination = d.destination AND o.mark_hash IS NOT NULL AND o.folder <> ''
-        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.mark_message_id = d.mark_message_id
-            AND o.mark_hash <> d.mark_hash AND (o.marked = 1 OR o.state = 'delivered')";
-    sqlx::query_scalar(sql).bind(id).fetch_one(connection).await
+    let sql = format!(
+        "
+        SELECT coalesce(sum((o.marked = 1 OR o.state = 'delivered' AND o.uid IS NULL) + o.unverified), 0)
+        FROM deliveries d
+        JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
+        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.folder <> '' AND o.mark_hash <> d.mark_hash
+            AND (o.marked = 1 OR o.unverified = 1 OR {MAY_BE_OURS})"
+    );
+    let rivals = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).bind(0).bind(SIDE_BY_SIDE);
+    rivals.fetch_one(connection).await
 }
 
 /// Whether this is a delivery that is known to have been made; now it is known where to.

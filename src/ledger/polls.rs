@@ -78,8 +78,8 @@ pub struct PollRecord {
     pub next_poll_at: DateTime<Utc>,
     /// What was learned of the server; `None` leaves it as it is.
     pub no_pipelining: Option<bool>,
-    /// Sessions that broke off with overdue deletions, less those that came to their end: their count, from 0 to 16, is to
-    /// change by as much.
+    /// Sessions that broke off with overdue deletions, less those whose deletions took effect: their count, from 0 to 16,
+    /// is to change by as much.
     pub deletions_cut: i32,
 }
 
@@ -278,6 +278,7 @@ async fn record_poll(connection: &mut SqliteConnection, record: &PollRecord) -> 
     forget_idle(connection, record.ended).await?;
     note_outcome(connection, account, record).await?;
     close_all(connection, account, record.ended).await?;
+    forget_marks(connection, record.ended).await?;
     prune(connection, record.ended).await
 }
 
@@ -358,7 +359,6 @@ async fn prune(connection: &mut SqliteConnection, now: DateTime<Utc>) -> sqlx::R
         return Ok(());
     }
     end_impossible_waits(connection, now).await?;
-    forget_marks(connection, now).await?;
     for (sql, days) in [
         (
             "

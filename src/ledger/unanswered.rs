@@ -28,6 +28,11 @@ pub(super) async fn held_up(
         let before = unanswered_before(connection, attempt.delivery, now).await?;
         let may_go = before.iter().all(|other| going.contains(&other.delivery));
         if may_go { &mut going } else { &mut held_up }.insert(attempt.delivery);
+        if may_go && is_doubtful(connection, attempt.delivery, now).await? {
+            // Whoever is to send the other one again by the time of the answer.
+            let sql = "UPDATE deliveries SET doubtful = 1 WHERE id = $1";
+            sqlx::query(sql).bind(attempt.delivery).execute(&mut *connection).await?;
+        }
     }
     Ok(held_up)
 }
@@ -60,14 +65,18 @@ struct Other {
     destination: String,
 }
 
-/// Whether nobody will send `o` again, so that nobody will hear whether it is there: a person has given it up, the
-/// config sends it elsewhere, or it has not been listed for a day. `$1` is now.
+/// Whether nobody will send `o` again, so that nobody will hear whether it is there: a person has given it up, the config sends
+/// it elsewhere, or it has not been listed for a day. `$1` is now.
 const IS_OVER: &str = "
     (o.state IN ('given up', 'skipped') OR NOT EXISTS (
         SELECT 1 FROM messages om
-        JOIN accounts oa ON oa.id = om.account AND oa.configured = 1
-        JOIN routes r ON r.account = oa.id AND r.destination = o.destination
-        WHERE om.id = o.message AND (om.last_listing IS NULL OR om.last_listed_at > $1 - 86400)
+        JOIN accounts oa ON oa.id = om.account
+        LEFT JOIN routes r ON r.account = oa.id AND r.destination = o.destination
+        WHERE om.id = o.message AND CASE
+            WHEN oa.configured = 1 AND r.destination IS NULL THEN 0
+            WHEN oa.configured = 1 AND om.last_listing IS NULL THEN 1
+            ELSE coalesce(om.last_listed_at, oa.listed_at) > $1 - 86400
+        END
     ))";
 
 /// The deliveries of other messages with its Message-ID, to the same mailbox, that may be there sooner than it.
@@ -98,7 +107,7 @@ pub(super) async fn is_doubtful(
 ) -> sqlx::Result<bool> {
     let sql = format!(
         "
-        SELECT EXISTS (
+        SELECT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = $2 AND d.doubtful = 1) OR EXISTS (
             SELECT 1 FROM deliveries d
             JOIN deliveries o ON o.mailbox = d.mailbox AND o.mark_message_id = d.mark_message_id
             WHERE d.id = $2 AND o.unanswered IS NOT NULL AND {IS_OVER}

@@ -385,7 +385,10 @@ async fn one_copy_under_a_message_id_of_two_messages_proves_neither_delivery() {
         let after = house.value("SELECT count(*) FROM deliveries WHERE state = 'delivered'").await;
         assert_eq!(before, after, "{first:?}");
         house.later(60);
-        assert_eq!(look(&house, ids[1], changed(6, 2)).await[0].state, State::Delivered, "{first:?}");
+        let found = vec![(ids[0], changed(5, 2)), (ids[1], changed(6, 2))];
+        house.ledger.settle_look_ups(found, house.leave_copy, house.now).await.unwrap();
+        let known = "SELECT count(*) FROM deliveries WHERE state = 'delivered' AND uid IS NOT NULL";
+        assert_eq!(house.value(known).await, 2, "{first:?}");
     }
 }
 
@@ -446,8 +449,9 @@ async fn an_equal_message_of_another_account_that_was_stored_meanwhile_is_looked
     house.later(1);
     let wanted: Vec<DeliveryId> = look_ups(&house).await.iter().map(|look_up| look_up.delivery).collect();
     assert_eq!(wanted, [ids[1], ids[0]]);
-    // What was sent is forgotten after a day without an unknown answer.
-    look(&house, ids[0], Found::Found { receipt: at(2) }).await;
+    // What was sent is forgotten by and by, where no answer is unknown.
+    let found = [(ids[1], 1), (ids[0], 2)].map(|(id, uid)| (id, Found::Found { receipt: at(uid) }));
+    house.ledger.settle_look_ups(found.into(), house.leave_copy, house.now).await.unwrap();
     let kept = "SELECT count(*) FROM deliveries WHERE mark_hash IS NOT NULL";
     assert_eq!(house.value(kept).await, 2);
     house.later(2 * 24 * 3600);
@@ -471,4 +475,57 @@ async fn the_uids_of_another_mailbox_say_nothing() {
     let look_up = look_ups(&house).await.remove(0);
     assert_eq!((look_up.mark.uid_validity, look_up.mark.uid_next, look_up.taken), (0, 1, vec![]));
     assert_eq!(house.value("SELECT count(*) FROM folders").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_stored_while_another_copy_was_looked_for_is_looked_for_before_that_is_taken() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], unknown())]).await;
+    house.later(1);
+    let wanted = async |house: &House| {
+        look_ups(house).await.iter().map(|look_up| look_up.delivery).collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(&house).await, [ids[0]]);
+    // The look-up has seen the copy of the other one, whose answer comes first.
+    house.attempt(ids[1]).await;
+    house.settle("home", vec![(ids[1], Verdict::Delivered { receipt: Receipt::Stored })]).await;
+    assert!(look(&house, ids[0], Found::Found { receipt: at(1) }).await.is_empty());
+    house.later(1);
+    assert_eq!(wanted(&house).await, [ids[1], ids[0]]);
+    let found = vec![(ids[1], Found::Found { receipt: at(1) }), (ids[0], Found::Absent)];
+    assert!(house.ledger.settle_look_ups(found, house.leave_copy, house.now).await.unwrap().is_empty());
+    house.later(60);
+    assert_eq!(look(&house, ids[0], Found::Absent).await[0].state, State::Due);
+}
+
+/// A restart long after does not make the attempt younger.
+#[tokio::test]
+async fn what_was_stored_beside_an_attempt_is_looked_for_after_a_long_pause() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[1]).await;
+    house.next_uid = 6;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[1], Verdict::Delivered { receipt: Receipt::Stored })]).await;
+    house.later(24 * 3600);
+    let mut house = house.crashed().await;
+    house.later(1);
+    let wanted: Vec<DeliveryId> = look_ups(&house).await.iter().map(|look_up| look_up.delivery).collect();
+    assert_eq!(wanted, [ids[1], ids[0]]);
+}
+
+#[tokio::test]
+async fn a_namesake_that_was_perhaps_stored_owns_a_copy_whatever_became_of_it_since() {
+    let mut house = House::new().await;
+    let ids = namesakes(&mut house, unknown()).await;
+    for _ in 0..4 {
+        look(&house, ids[0], Found::CannotSay { reason: String::new() }).await;
+    }
+    house.attempt_as(ids[0], house.mark()).await;
+    house.settle("home", vec![(ids[0], unreachable())]).await;
+    assert_eq!(house.value("SELECT count(*) FROM deliveries WHERE marked = 1").await, 1);
+    assert!(look(&house, ids[1], changed(6, 1)).await.is_empty());
+    assert_eq!(look(&house, ids[1], changed(6, 2)).await[0].state, State::Delivered);
 }
