@@ -1,8 +1,10 @@
 -- Whose copy is it? mark_hash and mark_message_id outlive a delivery for a while where no answer has named its UID: of equal
 -- messages, or of some with one Message-ID, each copy proves one delivery.
-CREATE INDEX deliveries_marks ON deliveries (destination, mark_hash) WHERE mark_hash IS NOT NULL AND folder <> '';
+-- What is being sent is not in these indexes: nearly all of it has a UID a moment later.
+CREATE INDEX deliveries_marks ON deliveries (destination, mark_hash)
+WHERE mark_hash IS NOT NULL AND folder <> '' AND state <> 'attempting';
 CREATE INDEX deliveries_names ON deliveries (destination, mark_message_id)
-WHERE mark_message_id IS NOT NULL AND folder <> '';
+WHERE mark_message_id IS NOT NULL AND folder <> '' AND state <> 'attempting';
 -- When the mark was kept.
 ALTER TABLE deliveries ADD COLUMN marked_at INTEGER;
 

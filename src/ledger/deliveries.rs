@@ -368,13 +368,13 @@ pub(super) async fn forget_marks(connection: &mut SqliteConnection, now: DateTim
     let sql = "
         WITH unknown AS MATERIALIZED (
             SELECT o.destination, min(coalesce(o.marked_at, 0)) - $2 AS since
-            FROM deliveries o JOIN accounts a ON a.id = o.account AND a.configured = 1
-            WHERE o.mark_hash IS NOT NULL AND o.folder <> '' AND o.marked = 1
-                AND o.state IN ('attempting', 'due', 'deferred')
+            FROM accounts a CROSS JOIN deliveries o
+            WHERE a.configured = 1 AND o.account = a.id AND o.state IN ('attempting', 'due', 'deferred')
+                AND o.mark_hash IS NOT NULL AND o.folder <> '' AND o.marked = 1
             GROUP BY 1
         )
         UPDATE deliveries SET mark_hash = NULL, mark_message_id = NULL
-        WHERE mark_hash IS NOT NULL AND folder <> '' AND state = 'delivered' AND since < $1
+        WHERE mark_hash IS NOT NULL AND folder <> '' AND state <> 'attempting' AND state = 'delivered' AND since < $1
             AND since < coalesce((SELECT u.since FROM unknown u WHERE u.destination = deliveries.destination), $1)";
     sqlx::query(sql).bind(unix(now) - 3600).bind(SIDE_BY_SIDE).execute(connection).await?;
     Ok(())

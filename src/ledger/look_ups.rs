@@ -29,6 +29,25 @@ const MAY_BE_OURS: &str = "
     (o.state = 'delivered' AND o.uid IS NULL AND o.mark_validity = d.mark_validity
         AND (o.mark_uid_next >= d.mark_uid_next OR o.since >= coalesce(d.marked_at, 0) - $3))";
 
+/// The ids of other deliveries to the folder of `$1`, of an equal message or one with its Message-ID, of which what was sent
+/// is known. An index leads to each: to what is being sent, as to anything of that state, by its account.
+const ALIKE: &str = "
+    alike (id) AS (
+        SELECT o.id FROM deliveries d
+        JOIN deliveries o ON o.destination = d.destination AND o.mark_hash = d.mark_hash
+        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.folder <> '' AND o.state <> 'attempting'
+        UNION
+        SELECT o.id FROM deliveries d
+        JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
+        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.folder <> '' AND o.state <> 'attempting'
+            AND o.mark_hash IS NOT NULL
+        UNION
+        SELECT o.id FROM deliveries d CROSS JOIN accounts a CROSS JOIN deliveries o
+        WHERE d.id = $1 AND o.account = a.id AND o.state = 'attempting' AND o.id <> d.id
+            AND o.destination = d.destination AND o.folder = d.folder AND o.folder <> ''
+            AND (o.mark_hash = d.mark_hash OR o.mark_message_id = d.mark_message_id)
+    )";
+
 impl Ledger {
     /// The account's look-ups whose time has come. Where an equal message, or one with its Message-ID, of any account, was
     /// stored meanwhile and nobody knows under which UID, that one is looked for as well, and first: its copy is no proof of
@@ -49,11 +68,12 @@ impl Ledger {
                 UNION
                 SELECT o.id, 0 FROM unknown d
                 JOIN deliveries o ON o.destination = d.destination AND o.mark_hash = d.mark_hash
-                WHERE o.folder = d.folder AND o.folder <> '' AND {MAY_BE_OURS}
+                WHERE o.folder = d.folder AND o.folder <> '' AND o.state <> 'attempting' AND {MAY_BE_OURS}
                 UNION
                 SELECT o.id, 0 FROM unknown d
                 JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
-                WHERE o.folder = d.folder AND o.folder <> '' AND o.mark_hash IS NOT NULL AND {MAY_BE_OURS}
+                WHERE o.folder = d.folder AND o.folder <> '' AND o.mark_hash IS NOT NULL
+                    AND o.state <> 'attempting' AND {MAY_BE_OURS}
             )
             SELECT d.id, t.name AS destination, d.folder, d.mark_validity, d.mark_uid_next, d.mark_octets,
                 d.mark_hash, d.mark_message_id
@@ -240,18 +260,10 @@ async fn is_anothers(
         sqlx::query_scalar(proved).bind(id).bind(uid_validity).bind(uid).fetch_one(&mut *connection).await?;
     let under_way = format!(
         "
-        WITH alike AS (
-            SELECT o.* FROM deliveries d
-            JOIN deliveries o ON o.destination = d.destination AND o.mark_hash = d.mark_hash
-            WHERE d.id = $1 AND o.folder = d.folder AND o.folder <> ''
-            UNION ALL
-            SELECT o.* FROM deliveries d
-            JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
-            WHERE d.id = $1 AND o.folder = d.folder AND o.folder <> '' AND o.mark_hash IS NOT NULL
-        )
+        WITH {ALIKE}
         SELECT EXISTS (
-            SELECT 1 FROM deliveries d JOIN alike o ON o.id <> d.id
-            WHERE d.id = $1 AND (
+            SELECT 1 FROM deliveries d CROSS JOIN alike CROSS JOIN deliveries o
+            WHERE d.id = $1 AND o.id = alike.id AND (
                 o.state = 'attempting' AND o.sent_at IS NULL
                 OR {MAY_BE_OURS} AND o.id NOT IN (SELECT value FROM json_each($2))
             )
@@ -266,10 +278,10 @@ async fn is_anothers(
 async fn rivals(connection: &mut SqliteConnection, id: DeliveryId) -> sqlx::Result<i64> {
     let sql = format!(
         "
+        WITH {ALIKE}
         SELECT coalesce(sum((o.marked = 1 OR o.state = 'delivered' AND o.uid IS NULL) + o.unverified), 0)
-        FROM deliveries d
-        JOIN deliveries o ON o.destination = d.destination AND o.mark_message_id = d.mark_message_id
-        WHERE d.id = $1 AND o.id <> d.id AND o.folder = d.folder AND o.folder <> '' AND o.mark_hash <> d.mark_hash
+        FROM deliveries d CROSS JOIN alike CROSS JOIN deliveries o
+        WHERE d.id = $1 AND o.id = alike.id AND o.mark_message_id = d.mark_message_id AND o.mark_hash <> d.mark_hash
             AND (o.marked = 1 OR o.unverified = 1 OR {MAY_BE_OURS})"
     );
     let rivals = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).bind(0).bind(SIDE_BY_SIDE);
@@ -327,21 +339,23 @@ async fn last_sent(
     id: DeliveryId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
-    let sql = "
+    let sql = format!(
+        "
+        WITH {ALIKE}
         SELECT max(
             coalesce(d.sent_at, 0),
             coalesce((
-                SELECT max(CASE twin.state WHEN 'delivered' THEN twin.since ELSE twin.sent_at END)
-                FROM deliveries twin
-                WHERE twin.destination = d.destination AND twin.mark_hash = d.mark_hash AND twin.id <> d.id
-                    AND twin.folder = d.folder AND twin.folder <> '' AND (
-                    twin.state = 'delivered' AND twin.since <= $2 OR twin.state = 'attempting' AND twin.sent_at <= $2
+                SELECT max(CASE o.state WHEN 'delivered' THEN o.since ELSE o.sent_at END)
+                FROM alike CROSS JOIN deliveries o
+                WHERE o.id = alike.id AND o.mark_hash = d.mark_hash AND (
+                    o.state = 'delivered' AND o.since <= $2 OR o.state = 'attempting' AND o.sent_at <= $2
                 )
             ), 0)
         )
-        FROM deliveries d WHERE d.id = $1";
+        FROM deliveries d WHERE d.id = $1"
+    );
     let last: Option<i64> =
-        sqlx::query_scalar(sql).bind(id).bind(unix(now)).fetch_optional(connection).await?;
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).bind(unix(now)).fetch_optional(connection).await?;
     Ok(last.unwrap_or_default())
 }
 

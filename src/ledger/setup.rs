@@ -191,7 +191,8 @@ async fn forget_mailbox(connection: &mut SqliteConnection, destination: i64) -> 
         "DELETE FROM folders WHERE destination = $1",
         "UPDATE deliveries SET uid_validity = NULL, uid = NULL WHERE destination = $1 AND uid IS NOT NULL",
         "UPDATE deliveries SET mark_hash = NULL, mark_message_id = NULL
-         WHERE destination = $1 AND mark_hash IS NOT NULL AND folder <> '' AND state = 'delivered'",
+         WHERE destination = $1 AND mark_hash IS NOT NULL AND folder <> '' AND state <> 'attempting'
+             AND state = 'delivered'",
         "UPDATE deliveries SET mark_validity = 0, mark_uid_next = 1, marked_at = NULL
          WHERE destination = $1 AND mark_hash IS NOT NULL AND folder <> ''",
         "UPDATE deliveries SET look_validity = 0, look_uid = 1
