@@ -65,8 +65,8 @@ struct Other {
     destination: String,
 }
 
-/// Whether nobody will send `o` again, so that nobody will hear whether it is there: a person has given it up, the config sends
-/// it elsewhere, or it has not been listed for a day. `$1` is now.
+/// Whether nobody will send `o` again, so that nobody will hear whether it is there: a person has given it up, the
+/// config sends it elsewhere, or it has not been listed for a day. `$1` is now.
 const IS_OVER: &str = "
     (o.state IN ('given up', 'skipped') OR NOT EXISTS (
         SELECT 1 FROM messages om
