@@ -37,7 +37,7 @@ impl Poll<'_> {
         if listed.is_empty() {
             return Ok(false);
         }
-        // As long as it has not come to its end.
+        // Until this session has come to its end.
         self.deletions_cut += 1;
         let mut compared = Compared::default();
         let outcome = self.compare(session, &listed, &mut compared).await;
@@ -62,8 +62,8 @@ impl Poll<'_> {
     }
 
     /// What is to be deleted in this session, with its numbers. A session may last only so long, and what was deleted in it
-    /// takes effect at its end: where sessions break off, it is half as much each time, and where one comes to its end,
-    /// twice as much.
+    /// takes effect at its end: where sessions break off, it is half as much each time, and where deletions have taken
+    /// effect, twice as much.
     async fn overdue(&self, mailbox: &Mailbox, past: &Past) -> Result<Vec<(u32, Deletion)>, Failure> {
         let leave_copy = self.account.settings.leave_copy;
         if leave_copy == LeaveCopy::Forever || self.is_replaced() {
