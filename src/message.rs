@@ -203,6 +203,15 @@ pub struct Mark {
     pub gist: Option<Gist>,
 }
 
+/// A message that a folder may hold since a time of which the ledger does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    pub mark: Mark,
+    /// Equal messages that are in that folder under UIDs which nobody knows, and a UID that each cannot be below: so many
+    /// copies are theirs.
+    pub twins: Vec<u32>,
+}
+
 /// What tells a message apart from others with its Message-ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gist {

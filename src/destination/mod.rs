@@ -16,7 +16,7 @@ mod outage;
 mod turns;
 pub mod webhook;
 
-use crate::message::{DestinationName, Found, Mark, Message, Outgoing, Route, Verdict};
+use crate::message::{DestinationName, Found, Mark, Message, Outgoing, Route, Sought, Verdict};
 
 /// One destination, shared by all accounts that deliver to it.
 #[derive(Debug)]
@@ -115,14 +115,14 @@ impl Destination {
 
     /// Looks for messages that an earlier life of the ledger may have delivered (its rule "unknown past"). Each
     /// mark's UIDNEXT says from where; `taken` are UIDs in their folder that other deliveries own.
-    pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+    pub async fn look_for_past(&self, sought: &[Sought], taken: &[u32]) -> Vec<Found> {
         match &self.kind {
-            Kind::ImapFolder(folder) => folder.look_for_past(marks, taken).await,
+            Kind::ImapFolder(folder) => folder.look_for_past(sought, taken).await,
             // A webhook's receiver recognises a message by its webhook-id, which outlives the ledger.
-            Kind::Webhook(_) => vec![Found::Absent; marks.len()],
+            Kind::Webhook(_) => vec![Found::Absent; sought.len()],
             // Gmail recognises it by its Message-ID.
-            Kind::Gmail(_) => vec![Found::Absent; marks.len()],
-            Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; marks.len()],
+            Kind::Gmail(_) => vec![Found::Absent; sought.len()],
+            Kind::Unusable(reason) => vec![Found::Unreachable { reason: reason.clone() }; sought.len()],
         }
     }
 

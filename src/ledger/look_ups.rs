@@ -48,6 +48,19 @@ const ALIKE: &str = "
             AND (o.mark_hash = d.mark_hash OR o.mark_message_id = d.mark_message_id)
     )";
 
+/// The other deliveries of `d`'s content to this folder that have a copy there under a UID that nobody knows, now that
+/// UIDVALIDITY is this: `o`. What an account took that is no longer configured was perhaps this account's mail, under its
+/// former name.
+fn twins_in(folder: &str, uid_validity: &str) -> String {
+    format!(
+        "
+        FROM messages m CROSS JOIN accounts a CROSS JOIN messages n CROSS JOIN deliveries o
+        WHERE m.id = d.message AND a.configured = 1 AND n.account = a.id AND n.content = m.content AND n.id <> m.id
+            AND o.message = n.id AND o.destination = d.destination AND o.folder = {folder}
+            AND o.state = 'delivered' AND (o.uid IS NULL OR o.uid_validity <> {uid_validity})"
+    )
+}
+
 impl Ledger {
     /// The account's look-ups whose time has come. Where an equal message, or one with its Message-ID, of any account, was
     /// stored meanwhile and nobody knows under which UID, that one is looked for as well, and first: its copy is no proof of
@@ -141,6 +154,31 @@ impl Ledger {
             .map_err(self.sql_error())
     }
 
+    /// For each of these deliveries to one destination, in their order: the other messages with its content that have been
+    /// delivered to that folder and are there, if they still are, under UIDs that nobody knows. Each is a UID that it cannot
+    /// be below. UIDVALIDITY is what it is now.
+    pub async fn twins(
+        &self,
+        deliveries: &[DeliveryId],
+        folder: &str,
+        uid_validity: u32,
+    ) -> Result<Vec<Vec<u32>>, Error> {
+        let twins = twins_in("$2", "$3");
+        let sql = format!(
+            "
+            SELECT (SELECT json_group_array(iif(o.mark_validity = $3, o.mark_uid_next, 1)) {twins})
+            FROM json_each($1) j JOIN deliveries d ON d.id = j.value ORDER BY j.key"
+        );
+        let twins: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(list(deliveries.iter().copied()))
+            .bind(folder)
+            .bind(i64::from(uid_validity))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.sql_error())?;
+        twins.iter().map(|array| uids(array)).collect::<sqlx::Result<_>>().map_err(self.sql_error())
+    }
+
     /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others
     /// are looked for again later. `leave_copy` is the account's, as it is now.
     pub async fn settle_look_ups(
@@ -155,6 +193,10 @@ impl Ledger {
         })
         .await
     }
+}
+
+fn uids(array: &str) -> sqlx::Result<Vec<u32>> {
+    serde_json::from_str(array).map_err(|fault| sqlx::Error::Decode(fault.into()))
 }
 
 #[derive(FromRow)]
@@ -194,10 +236,12 @@ async fn settle_look_ups(
     let looked_for = list(found.iter().map(|(id, _)| *id));
     for (id, found) in found {
         let has_ended = match found {
-            Found::Found { receipt } => claim(connection, *id, receipt, &looked_for, leave_copy, now).await?,
+            Found::Found { receipt } => {
+                claim(connection, *id, receipt, &looked_for, leave_copy, terms, now).await?
+            }
             Found::Changed { receipt, candidates } => {
                 if rivals(connection, *id).await? < int(*candidates as u64) {
-                    claim(connection, *id, receipt, &looked_for, leave_copy, now).await?
+                    claim(connection, *id, receipt, &looked_for, leave_copy, terms, now).await?
                 } else {
                     cannot_say(connection, *id, NAMESAKES, terms, now).await?
                 }
@@ -227,8 +271,12 @@ async fn claim(
     receipt: &Receipt,
     looked_for: &str,
     leave_copy: LeaveCopy,
+    terms: Terms,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
+    if was_renumbered(connection, id, receipt).await? {
+        return cannot_say(connection, id, EQUALS, terms, now).await;
+    }
     if is_anothers(connection, id, receipt, looked_for).await? {
         let again = "UPDATE deliveries SET look_up_at = $2 WHERE id = $1 AND state = 'attempting'";
         sqlx::query(again).bind(id).bind(unix(now) + 1).execute(connection).await?;
@@ -239,6 +287,27 @@ async fn claim(
     }
     delivered(connection, &[(id, receipt)], Proof::LookUp, leave_copy, now).await?;
     Ok(true)
+}
+
+const EQUALS: &str = "the folder has new UIDs, and the copy in it may be that of an equal message";
+
+/// Whether the folder has got new UIDs since this was sent, and a copy may be that of an equal message that had one of the
+/// old.
+async fn was_renumbered(
+    connection: &mut SqliteConnection,
+    id: DeliveryId,
+    receipt: &Receipt,
+) -> sqlx::Result<bool> {
+    let Receipt::Uid { uid_validity, .. } = receipt else { return Ok(false) };
+    let twins = twins_in("d.folder", "$2");
+    let sql = format!(
+        "
+        SELECT EXISTS (
+            SELECT 1 FROM deliveries d
+            WHERE d.id = $1 AND d.state = 'attempting' AND d.mark_validity <> $2 AND EXISTS (SELECT 1 {twins})
+        )"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).bind(uid_validity).fetch_one(connection).await
 }
 
 /// Whether a copy has become the proof of another delivery while it was looked for, or may do so: an equal message, or one

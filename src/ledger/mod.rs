@@ -31,7 +31,8 @@
 //!   waits as after any failure, and is parked in the end, so that no message stops the others.
 //! - **Whose copy.** A UID proves one delivery, of whatever account. It proves none while an equal message, or one with its
 //!   Message-ID, is on its way to that folder. Where only the Message-ID tells, there must be as many copies as there are
-//!   messages of ours that may have one. UIDs are forgotten when a destination leads to another mailbox.
+//!   messages of ours that may have one. So it is with equal messages in an unknown past, and where UIDs are new. UIDs are
+//!   forgotten when a destination leads to another mailbox.
 //! - **Unverified.** What was perhaps stored and cannot be looked for is sent again, and marked.
 //! - **Unanswered.** Gmail's API names one message for all with its Message-ID. While one of them may be there unnamed,
 //!   the others are not sent.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::info;
 
 use crate::destination::Destination;
-use crate::ledger::{self, LookUp};
-use crate::message::{DestinationName, Found, Mark, Route, Verdict};
+use crate::ledger::{self, DeliveryId, LookUp};
+use crate::message::{DestinationName, Found, Mark, Route, Sought, Verdict};
 
 use super::batch::{Load, Sent};
 use super::{Delivered, Failure, Poll};
@@ -76,7 +76,11 @@ impl Poll<'_> {
                 theirs.filter(|(_, past)| past.folder == *folder).map(|(n, past)| (n, past.clone())).unzip();
             let Some(validity) = places.first().map(|&n| marks[n].uid_validity) else { continue };
             let taken = self.taken(&route.to, folder, validity).await?;
-            for (n, answer) in places.into_iter().zip(destination.look_for_past(&asked, taken).await) {
+            let deliveries: Vec<DeliveryId> = places.iter().map(|&n| load[n].delivery.id).collect();
+            let twins = self.context.ledger.twins(&deliveries, folder, validity).await?;
+            let sought: Vec<Sought> =
+                asked.into_iter().zip(twins).map(|(mark, twins)| Sought { mark, twins }).collect();
+            for (n, answer) in places.into_iter().zip(destination.look_for_past(&sought, taken).await) {
                 found[n] = Some(answer);
             }
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mailferry::destination::imap_folder::{ImapFolder, Settings};
 use mailferry::message::{
-    AccountName, DestinationName, Mark, Message, Outgoing, Route, Spool, Uidl, Verdict,
+    AccountName, DestinationName, Mark, Message, Outgoing, Route, Sought, Spool, Uidl, Verdict,
 };
 use mailferry::net::{self, Connectors, Tls};
 
@@ -66,6 +66,11 @@ fn outgoing(message: &Message, mark: Mark) -> Outgoing {
 
 async fn marks(imap: &ImapFolder, route: &Route, messages: &[Message]) -> Vec<Mark> {
     imap.prepare(route, &messages.iter().collect::<Vec<_>>()).await.unwrap()
+}
+
+/// Where no other message is equal to any of these.
+fn sought(marks: &[Mark]) -> Vec<Sought> {
+    marks.iter().map(|mark| Sought { mark: mark.clone(), twins: Vec::new() }).collect()
 }
 
 /// Prepares and delivers, as a poll does.

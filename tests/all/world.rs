@@ -64,8 +64,11 @@ pub struct World {
     pub home: &'static str,
     /// More of the config: other accounts, other destinations.
     pub more: String,
-    /// Who logs in at the source.
+    /// Who logs in at the source, and at the folder's server.
     pub user: &'static str,
+    pub reader: &'static str,
+    /// A second account, whose mail goes where that of the first goes.
+    pub neighbour: Option<Pop3>,
     /// What is known of the source's server.
     pub quirks: Quirks,
     /// Every message that was ever put at the source.
@@ -159,6 +162,8 @@ impl World {
             home: "",
             more: String::new(),
             user: "old",
+            reader: "me",
+            neighbour: None,
             quirks: Quirks::default(),
             put,
             folder,
@@ -205,13 +210,32 @@ impl World {
         polls.join_next().await.expect("a poll was started").unwrap().outcome
     }
 
+    /// A poll of both accounts at once, of the first alone where there is one.
+    pub async fn poll_all(&mut self, regardless: bool) -> Result<Vec<Summary>, ledger::Error> {
+        self.start().await?;
+        let polled = self.begin_polls(regardless).join_all().await;
+        polled.into_iter().map(|polled| polled.outcome).collect()
+    }
+
+    fn begin_polls(&self, regardless: bool) -> JoinSet<Polled> {
+        let mut polls = self.begin_poll("old", regardless);
+        if self.neighbour.is_some() {
+            self.spawn_poll(&mut polls, "neighbour", regardless);
+        }
+        polls
+    }
+
     /// Begins a poll of an account, of this world's own (`old`) or of another in [`World::more`]. The world must have
     /// been started.
     pub fn begin_poll(&self, account: &str, regardless: bool) -> JoinSet<Polled> {
-        let (_, bridge) = self.running.as_ref().expect("it was started");
         let mut polls = JoinSet::new();
-        bridge.spawn_poll(&mut polls, &AccountName::new(account).expect("it is a name"), regardless);
+        self.spawn_poll(&mut polls, account, regardless);
         polls
+    }
+
+    fn spawn_poll(&self, polls: &mut JoinSet<Polled>, account: &str, regardless: bool) {
+        let (_, bridge) = self.running.as_ref().expect("it was started");
+        bridge.spawn_poll(polls, &AccountName::new(account).expect("it is a name"), regardless);
     }
 
     /// As the daemon does now and then.
@@ -233,17 +257,16 @@ impl World {
         }
     }
 
-    /// A poll in the middle of which the process ends without a word: where `fault` strikes `link`, else when it is over.
+    /// A poll of all accounts in the middle of which the process ends without a word: where `fault` strikes `link`, else
+    /// when it is over.
     pub async fn crash_where(&mut self, link: Link, fault: Fault) -> Result<(), ledger::Error> {
         self.start().await?;
         self.cable(link).arm(Some(fault));
-        let (_, bridge) = self.running.as_ref().expect("it was started");
-        let mut polls = JoinSet::new();
-        bridge.spawn_poll(&mut polls, &AccountName::new("old").expect("it is a name"), false);
+        let mut polls = self.begin_polls(false);
         tokio::select! {
             biased;
             () = self.cable(link).struck() => {}
-            _ = polls.join_next() => {}
+            () = async { while polls.join_next().await.is_some() {} } => {}
         }
         polls.shutdown().await;
         self.cable(link).arm(None);
@@ -375,8 +398,8 @@ impl World {
         if let Some(folder) = self.plan.home {
             config += &format!(
                 "[destination.home]\nkind = \"imap\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
-                 user = \"me\"\npassword = \"{PASSWORD}\"\n{}\n",
-                self.to_imap.port, self.home
+                 user = \"{}\"\npassword = \"{PASSWORD}\"\n{}\n",
+                self.to_imap.port, self.reader, self.home
             );
             let mut route = "to = \"home\"".to_owned();
             if folder != "INBOX" {
@@ -395,14 +418,15 @@ impl World {
             );
             deliver.push("{ to = \"app\" }".to_owned());
         }
-        config += &format!(
-            "[account.old]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nuser = \"{}\"\n\
-             password = \"{PASSWORD}\"\nevery = \"5m\"\ndeliver = [{}]\n{}\n",
-            self.to_pop3.port,
-            self.user,
-            deliver.join(", "),
-            self.plan.account
-        );
+        let neighbour = self.neighbour.as_ref().map(|server| ("neighbour", server.port, "neighbour"));
+        for (name, port, user) in [("old", self.to_pop3.port, self.user)].into_iter().chain(neighbour) {
+            config += &format!(
+                "[account.{name}]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{user}\"\n\
+                 password = \"{PASSWORD}\"\nevery = \"5m\"\ndeliver = [{}]\n{}\n",
+                deliver.join(", "),
+                self.plan.account
+            );
+        }
         config + &self.more
     }
 

@@ -17,7 +17,7 @@ impl ImapFolder {
     /// found gets the labels of `route`, for its attempt may have ended before them.
     pub async fn look_up(&self, route: Option<&Route>, marks: &[Mark], taken: &[(u32, u32)]) -> Vec<Found> {
         let mut found_all = vec![Found::Absent; marks.len()];
-        for (folder, ours) in by_folder(marks) {
+        for (folder, ours) in by_folder(marks.iter()) {
             let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
             for (n, found) in ours.iter().zip(self.look_in(route, folder, &theirs, taken).await) {
                 found_all[*n] = found;
@@ -77,9 +77,9 @@ pub fn answers(found: Result<Vec<Found>, Verdict>, number: usize) -> Vec<Found> 
 }
 
 /// The marks' folders, each with the places of its marks.
-pub fn by_folder(marks: &[Mark]) -> BTreeMap<&str, Vec<usize>> {
+pub fn by_folder<'a>(marks: impl Iterator<Item = &'a Mark>) -> BTreeMap<&'a str, Vec<usize>> {
     let mut folders: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (n, mark) in marks.iter().enumerate() {
+    for (n, mark) in marks.enumerate() {
         folders.entry(&mark.folder).or_default().push(n);
     }
     folders

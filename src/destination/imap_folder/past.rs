@@ -9,7 +9,7 @@ use super::super::identity::message_id;
 use super::ImapFolder;
 use super::look_up::{answers, by_folder, found, open, start_of};
 use crate::imap::{Error, Examined, FolderState, Mailbox, Session};
-use crate::message::{Found, Mark};
+use crate::message::{Found, Sought};
 
 /// What is known of the folders' pasts, by folder: kept as long as the destination, shared by all accounts.
 #[derive(Debug, Default)]
@@ -36,12 +36,14 @@ impl ImapFolder {
     /// Looks for messages that may have been delivered in an unknown past: from a mark's `uid_next` on, or from
     /// the start if UIDVALIDITY has changed. By size, then Message-ID, then hash; each body is read at most
     /// once, and each UID given out once, in the life of this value. `taken` as in [`ImapFolder::look_up`].
-    pub async fn look_for_past(&self, marks: &[Mark], taken: &[u32]) -> Vec<Found> {
+    ///
+    /// Where the folder has equal messages of ours under UIDs that nobody knows, there must be one more than theirs.
+    pub async fn look_for_past(&self, sought: &[Sought], taken: &[u32]) -> Vec<Found> {
         let asked = Instant::now();
-        let mut found_all = vec![Found::Absent; marks.len()];
+        let mut found_all = vec![Found::Absent; sought.len()];
         let mut pasts = self.past.0.lock().await;
-        for (folder, ours) in by_folder(marks) {
-            let theirs: Vec<&Mark> = ours.iter().map(|&n| &marks[n]).collect();
+        for (folder, ours) in by_folder(sought.iter().map(|one| &one.mark)) {
+            let theirs: Vec<&Sought> = ours.iter().map(|&n| &sought[n]).collect();
             let past = pasts.entry(folder.to_owned()).or_default();
             for (n, found) in ours.iter().zip(self.look_into(past, folder, &theirs, taken, asked).await) {
                 found_all[*n] = found;
@@ -54,27 +56,27 @@ impl ImapFolder {
         &self,
         past: &mut Past,
         folder: &str,
-        marks: &[&Mark],
+        sought: &[&Sought],
         taken: &[u32],
         asked: Instant,
     ) -> Vec<Found> {
         past.given.extend(taken);
-        if past.covers(marks) && !past.may_hold(marks) {
-            return vec![Found::Absent; marks.len()];
+        if past.covers(sought) && !past.may_hold(sought) {
+            return vec![Found::Absent; sought.len()];
         }
         let mut lease = match self.sessions.lease(asked).await {
             Ok(lease) => lease,
-            Err(verdict) => return vec![Found::Unreachable { reason: verdict.into_reason() }; marks.len()],
+            Err(verdict) => return vec![Found::Unreachable { reason: verdict.into_reason() }; sought.len()],
         };
         let found = async {
             let mailbox = self.mailbox(&mut lease.session, folder).await?;
-            past.find(&mut lease.session, &mailbox, marks, taken).await
+            past.find(&mut lease.session, &mailbox, sought, taken).await
         };
         let found = found.await.map_err(|fault| self.sessions.verdict_of(&fault));
         if found.is_ok() {
             self.sessions.keep(lease);
         }
-        answers(found, marks.len())
+        answers(found, sought.len())
     }
 }
 
@@ -93,42 +95,48 @@ impl Pasts {
 
 impl Past {
     /// Whether the index is there, and reaches back far enough.
-    fn covers(&self, marks: &[&Mark]) -> bool {
-        self.to.is_some() && self.from <= self.start(marks)
+    fn covers(&self, sought: &[&Sought]) -> bool {
+        self.to.is_some() && self.from <= self.start(sought)
     }
 
-    fn start(&self, marks: &[&Mark]) -> u32 {
-        marks.iter().map(|mark| start_of(mark, self.uid_validity)).min().unwrap_or(1)
+    fn start(&self, sought: &[&Sought]) -> u32 {
+        sought.iter().map(|one| self.start_of(one)).min().unwrap_or(1)
+    }
+
+    fn start_of(&self, sought: &Sought) -> u32 {
+        let start = start_of(&sought.mark, self.uid_validity);
+        sought.twins.iter().copied().fold(start, u32::min)
     }
 
     /// Whether it is worth a round trip.
-    fn may_hold(&self, marks: &[&Mark]) -> bool {
-        marks
-            .iter()
-            .any(|mark| self.sized.contains_key(&mark.octets) || self.candidates(mark).next().is_some())
+    fn may_hold(&self, sought: &[&Sought]) -> bool {
+        let may_hold = |one: &&Sought| {
+            self.sized.contains_key(&one.mark.octets) || self.candidates(one).next().is_some()
+        };
+        sought.iter().any(may_hold)
     }
 
     async fn find(
         &mut self,
         session: &mut Session,
         mailbox: &Mailbox,
-        marks: &[&Mark],
+        sought: &[&Sought],
         taken: &[u32],
     ) -> Result<Vec<Found>, Error> {
         let Some(folder) = open(session, mailbox).await? else {
-            return Ok(vec![Found::Absent; marks.len()]);
+            return Ok(vec![Found::Absent; sought.len()]);
         };
         if folder.uid_validity != self.uid_validity {
             let given = taken.iter().copied().collect();
             *self = Past { uid_validity: folder.uid_validity, given, ..Past::default() };
         }
-        if !self.covers(marks) {
-            self.index(session, &folder, self.start(marks)).await?;
+        if !self.covers(sought) {
+            self.index(session, &folder, self.start(sought)).await?;
         }
-        self.learn_message_ids(session, marks).await?;
-        self.learn_hashes(session, marks).await?;
+        self.learn_message_ids(session, sought).await?;
+        self.learn_hashes(session, sought).await?;
         session.close().await?;
-        Ok(marks.iter().map(|mark| found(self.uid_validity, self.give(mark))).collect())
+        Ok(sought.iter().map(|one| found(self.uid_validity, self.give(one))).collect())
     }
 
     async fn index(&mut self, session: &mut Session, folder: &Examined, from: u32) -> Result<(), Error> {
@@ -144,8 +152,8 @@ impl Past {
         Ok(())
     }
 
-    async fn learn_message_ids(&mut self, session: &mut Session, marks: &[&Mark]) -> Result<(), Error> {
-        let sizes: HashSet<u64> = marks.iter().map(|mark| mark.octets).collect();
+    async fn learn_message_ids(&mut self, session: &mut Session, sought: &[&Sought]) -> Result<(), Error> {
+        let sizes: HashSet<u64> = sought.iter().map(|one| one.mark.octets).collect();
         let uids: Vec<u32> =
             sizes.iter().filter_map(|size| self.sized.get(size)).flatten().copied().collect();
         // A connection that breaks here leaves the index as it is: what is not in it would count as absent.
@@ -158,9 +166,9 @@ impl Past {
         Ok(())
     }
 
-    async fn learn_hashes(&mut self, session: &mut Session, marks: &[&Mark]) -> Result<(), Error> {
-        let of = |mark: &&Mark| self.candidates(mark).map(|uid| (uid, mark.octets)).collect::<Vec<_>>();
-        let mut unknown: Vec<(u32, u64)> = marks.iter().flat_map(of).collect();
+    async fn learn_hashes(&mut self, session: &mut Session, sought: &[&Sought]) -> Result<(), Error> {
+        let of = |one: &&Sought| self.candidates(one).map(|uid| (uid, one.mark.octets)).collect::<Vec<_>>();
+        let mut unknown: Vec<(u32, u64)> = sought.iter().flat_map(of).collect();
         unknown.retain(|(uid, _)| !self.hashes.contains_key(uid));
         unknown.sort_unstable();
         unknown.dedup();
@@ -169,17 +177,30 @@ impl Past {
         Ok(())
     }
 
-    /// The UIDs that a mark's message can have, by size and Message-ID.
-    fn candidates(&self, mark: &Mark) -> impl Iterator<Item = u32> {
-        let start = start_of(mark, self.uid_validity);
-        let alike = self.named.get(&(mark.octets, mark.message_id.clone()));
+    /// The UIDs that a message can have, by size and Message-ID.
+    fn candidates(&self, sought: &Sought) -> impl Iterator<Item = u32> {
+        let start = self.start_of(sought);
+        let alike = self.named.get(&(sought.mark.octets, sought.mark.message_id.clone()));
         let alike = alike.map_or(&[] as &[u32], Vec::as_slice).iter().copied();
         alike.filter(move |uid| *uid >= start && !self.given.contains(uid))
     }
 
-    fn give(&mut self, mark: &Mark) -> Option<u32> {
+    /// The oldest of the copies that it can have, when its twins have theirs.
+    fn give(&mut self, sought: &Sought) -> Option<u32> {
+        let mark = &sought.mark;
         let same = |uid: &u32| self.hashes.get(uid) == Some(&Some(mark.hash));
-        let uid = self.candidates(mark).filter(same).min()?;
+        let mut copies: Vec<u32> = self.candidates(sought).filter(same).collect();
+        copies.sort_unstable();
+        let mut twins = sought.twins.clone();
+        // As many of them as can have one: who is left the least choice chooses first.
+        twins.sort_unstable_by(|one, other| other.cmp(one));
+        for twin in twins {
+            if let Some(theirs) = copies.iter().position(|uid| *uid >= twin) {
+                copies.remove(theirs);
+            }
+        }
+        let start = start_of(mark, self.uid_validity);
+        let uid = copies.into_iter().find(|uid| *uid >= start)?;
         self.given.insert(uid);
         if let Some(alike) = self.named.get_mut(&(mark.octets, mark.message_id.clone())) {
             alike.retain(|other| *other != uid);

@@ -500,6 +500,46 @@ async fn what_was_stored_while_another_copy_was_looked_for_is_looked_for_before_
     assert_eq!(look(&house, ids[0], Found::Absent).await[0].state, State::Due);
 }
 
+#[tokio::test]
+async fn where_uids_are_new_a_copy_may_be_that_of_a_twin() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "one")]).await;
+    let mut ids = Vec::new();
+    for due in house.due().await {
+        ids.push(house.identify(&due, "one").await.deliveries[0].id);
+    }
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], Verdict::Delivered { receipt: at(5) })]).await;
+    let twins = async |validity| house.ledger.twins(&ids, "INBOX", validity).await.unwrap();
+    assert_eq!(twins(7).await, [[], []] as [[u32; 0]; 2], "it is known which copy is whose");
+    assert_eq!(twins(8).await, [vec![], vec![1]]);
+
+    house.attempt(ids[1]).await;
+    house.settle("home", vec![(ids[1], unknown())]).await;
+    house.later(1);
+    let found = || Found::Found { receipt: Receipt::Uid { uid_validity: 8, uid: 1 } };
+    for _ in 0..3 {
+        assert!(look(&house, ids[1], found()).await.is_empty(), "nobody can say whose it is");
+    }
+    assert_eq!(look(&house, ids[1], found()).await[0].state, State::Due);
+    assert_eq!(house.value("SELECT sum(unverified) FROM deliveries").await, 1);
+}
+
+#[tokio::test]
+async fn a_twin_without_a_uid_is_not_below_where_it_was_sent() {
+    let mut house = House::new().await;
+    house.list(&vec![("u1", 10, "one"), ("u2", 10, "one")]).await;
+    let mut ids = Vec::new();
+    for due in house.due().await {
+        ids.push(house.identify(&due, "one").await.deliveries[0].id);
+    }
+    house.next_uid = 4;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], Verdict::Delivered { receipt: Receipt::Stored })]).await;
+    assert_eq!(house.ledger.twins(&ids, "INBOX", 7).await.unwrap(), [vec![], vec![4]]);
+    assert_eq!(house.ledger.twins(&ids, "Work", 7).await.unwrap(), [[], []] as [[u32; 0]; 2]);
+}
+
 /// A restart long after does not make the attempt younger.
 #[tokio::test]
 async fn what_was_stored_beside_an_attempt_is_looked_for_after_a_long_pause() {

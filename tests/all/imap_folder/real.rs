@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use mailferry::message::{Found, Receipt, Verdict};
 use mailferry::net::Tls;
 
-use super::{all_delivered, deliver, folders_of, folders_with, marks, message, messages, outgoing, route};
+use super::{
+    all_delivered, deliver, folders_of, folders_with, marks, message, messages, outgoing, route, sought,
+};
 use crate::dovecot::Dovecot;
 
 fn with_crlf(bytes: &[u8]) -> Vec<u8> {
@@ -233,7 +235,7 @@ async fn a_folder_that_is_not_there_holds_nothing() {
     let mut marked = marks(&imap, &route("INBOX"), &mails).await;
     marked[0].folder = "Nowhere".into();
     assert_eq!(imap.look_up(None, &marked, &[]).await, [Found::Absent]);
-    assert_eq!(imap.look_for_past(&marked, &[]).await, [Found::Absent]);
+    assert_eq!(imap.look_for_past(&sought(&marked), &[]).await, [Found::Absent]);
 
     let elsewhere = folders_of("ann", dovecot.pop3, Tls::None, None);
     let found = elsewhere.look_up(None, &marked, &[]).await;

@@ -23,6 +23,8 @@ pub struct Imap {
 #[derive(Default)]
 pub struct Mail {
     pub folders: BTreeMap<String, Folder>,
+    /// Those of another user, where UIDs begin with the same numbers.
+    pub others: BTreeMap<String, Folder>,
     /// On Gmail: the labels of messages, beside their folders.
     pub labels: BTreeMap<Vec<u8>, BTreeSet<String>>,
     /// What clients said of themselves (ID).
@@ -170,9 +172,14 @@ impl Folder {
 
 impl Mail {
     fn new() -> Mail {
-        let folders = BTreeMap::from([("INBOX".to_owned(), Folder::new(1_700_000_000))]);
+        let folders = || BTreeMap::from([("INBOX".to_owned(), Folder::new(1_700_000_000))]);
         let next_validity = 1_700_000_001;
-        Mail { folders, next_validity, ..Mail::default() }
+        Mail { folders: folders(), others: folders(), next_validity, ..Mail::default() }
+    }
+
+    /// Whoever logs in from now on is the other user.
+    pub fn change_user(&mut self) {
+        std::mem::swap(&mut self.folders, &mut self.others);
     }
 
     /// Whether the APPEND just made is one that is not answered: that happens once.
@@ -191,7 +198,7 @@ impl Mail {
 
     /// Shows what was stored late, up to then by the world's clock.
     pub fn reveal_until(&mut self, time: DateTime<Utc>) {
-        for folder in self.folders.values_mut() {
+        for folder in self.folders.values_mut().chain(self.others.values_mut()) {
             for (_, bytes) in folder.late.extract_if(.., |(stored, _)| *stored <= time).collect::<Vec<_>>() {
                 folder.store(bytes);
             }

@@ -36,7 +36,8 @@ pub struct Mailbox {
     sessions: usize,
     /// Cancelled where [`Ways::hangs_at_quit`] begins.
     pub hangs: CancellationToken,
-    serials: u64,
+    /// How many messages came, or more: where another mailbox has them, too.
+    pub serials: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::step::Keep;
 use crate::oracle::{self, Books, shown};
+use crate::servers::imap;
 
 /// What is said of both destinations: the folder's first, then the webhook's.
 pub type Both<T> = [T; 2];
@@ -17,8 +18,9 @@ pub const HOME: usize = 0;
 pub const APP: usize = 1;
 const NAMES: Both<&str> = ["home", "app"];
 
-/// One message that was put at the source.
+/// One message that was put at a source.
 pub struct Letter {
+    pub account: usize,
     pub content: usize,
     /// By which the source knows it.
     pub serial: u64,
@@ -57,6 +59,9 @@ struct Content {
     may_be_skipped: bool,
     /// Copies that the reader has deleted.
     binned: usize,
+    /// The ledger was lost, restored or pruned since it was delivered: one copy may be the proof of several letters, of which
+    /// the ledger knows one only.
+    is_shared: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -82,9 +87,10 @@ pub struct Model {
     contents: Vec<Content>,
     /// The ledger was lost or restored, and has not seen everything since.
     past_is_unknown: bool,
-    /// Identical twins could be taken for one another at the folder's server.
-    is_blurred: bool,
-    has_listed: bool,
+    /// The folder's server has given back other bytes than it took.
+    is_warped: bool,
+    /// For each account.
+    has_listed: [bool; 2],
 }
 
 /// What can be seen from outside after a step.
@@ -102,21 +108,37 @@ pub struct Sight<'a> {
 pub struct Terms {
     pub keep: Keep,
     pub routes: Both<bool>,
+    /// The folder takes every second message only.
+    pub when: bool,
     pub import_new: bool,
+}
+
+impl Terms {
+    fn take(self, message: &[u8]) -> Both<bool> {
+        [self.routes[HOME] && (!self.when || is_even(message)), self.routes[APP]]
+    }
+}
+
+/// What a `when` of `N\d+[02468]N` in the Subject makes of it.
+fn is_even(message: &[u8]) -> bool {
+    let number = memchr::memmem::find(message, b"Subject: N").map(|at| &message[at + 10..]);
+    let digits = number.and_then(|number| number.split(|byte| *byte == b'N').next());
+    digits.and_then(<[u8]>::last).is_some_and(|digit| digit % 2 == 0)
 }
 
 /// The rule "pruning".
 const PRUNED_AFTER: TimeDelta = TimeDelta::days(400);
 
 impl Model {
-    pub fn add(&mut self, bytes: &[u8], serial: u64, uidl: &[u8]) {
+    pub fn add(&mut self, account: usize, bytes: &[u8], serial: u64, uidl: &[u8]) {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
         let (mut is_vague, mut owed, mut given_up, mut robbed) = (false, [true; 2], [false; 2], Vec::new());
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
-            if other.content != content
+            if other.account == account
+                && other.content != content
                 && theirs.len() == bytes.len()
                 && other.uidls.iter().any(|it| it == uidl)
             {
@@ -138,6 +160,7 @@ impl Model {
             .for_each(|(copies, it)| copies.is_given_up |= it);
         robbed.into_iter().for_each(|other| self.allow(other, [1, 1]));
         self.letters.push(Letter {
+            account,
             content,
             serial,
             uidls: vec![uidl.to_owned()],
@@ -159,6 +182,7 @@ impl Model {
             copies: Both::default(),
             may_be_skipped: false,
             binned: 0,
+            is_shared: false,
         });
         self.contents.len() - 1
     }
@@ -174,6 +198,7 @@ impl Model {
     }
 
     fn find(&self, bytes: &[u8]) -> Option<usize> {
+        let bytes = bytes.strip_prefix(imap::ADDED).unwrap_or(bytes);
         self.contents.iter().position(|content| content.bytes == bytes)
     }
 
@@ -183,12 +208,12 @@ impl Model {
         }
     }
 
-    /// All UIDLs change. By the rule "renamed" one whose DELE was announced and had no effect counts as new, and so does one
+    /// All UIDLs of the first account change. By the rule "renamed" one whose DELE was announced and had no effect counts as new, and so does one
     /// that was never retrieved, as nobody knows its content.
     pub fn renumbered(&mut self, round: usize, books: &Books) {
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
-            if letter.fate != Fate::There {
+            if letter.fate != Fate::There || letter.account != 0 {
                 continue;
             }
             letter.uidls.push(renumbered(round, letter.serial));
@@ -209,7 +234,7 @@ impl Model {
                 self.allow(content, [0, 1]);
             }
             // By the rule "baseline" it was skipped by a ledger that does not know what another one has delivered.
-            if is_unread && self.is_blurred {
+            if is_unread && self.contents[content].is_shared {
                 self.allow(content, [1, 1]);
             }
         }
@@ -231,23 +256,54 @@ impl Model {
         it.copies[HOME].extra += usize::from(!it.copies[HOME].is_settled);
     }
 
-    /// Twins without their UIDs cannot be told apart: after a change of UIDVALIDITY messages are found by Message-ID and
-    /// bytes.
-    pub fn blur(&mut self) {
-        self.is_blurred = true;
+    /// The folder's server gives back other bytes than it takes, from now on.
+    pub fn warp(&mut self) {
+        self.is_warped = true;
+        if self.past_is_unknown {
+            self.allow_again();
+        }
+    }
+
+    /// "It is delivered again, as is all mail there that is still at its source when the ledger is lost" (README).
+    fn allow_again(&mut self) {
+        for at in 0..self.letters.len() {
+            self.allow(self.letters[at].content, [1, 0]);
+        }
+    }
+
+    /// The folder was rebuilt. At a server that gives back other bytes nothing shows what a lost answer has left there.
+    pub fn uids_are_new(&mut self) {
+        if self.is_warped {
+            self.rehoused();
+        }
+    }
+
+    /// The folder is another user's. What was perhaps stored is looked for there, as a lost answer is.
+    pub fn rehoused(&mut self) {
+        for at in 0..self.contents.len() {
+            let letters = self.letters.iter().filter(|letter| letter.content == at).count();
+            let home = &mut self.contents[at].copies[HOME];
+            if !home.is_settled {
+                home.extra += letters;
+            }
+        }
     }
 
     /// The ledger is lost, or an old one took its place. By the rule "unknown past" a `webhook-id` is a hash of the UIDL,
     /// among others: after a new numbering it is another one.
     pub fn ledger_replaced(&mut self, books: &Books) {
-        (self.past_is_unknown, self.is_blurred, self.has_listed) = (true, true, false);
+        (self.past_is_unknown, self.has_listed) = (true, [false; 2]);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             (letter.is_listed, letter.was_overlooked, letter.owed) = (false, false, letter.ever_owed);
             let (content, has_moved) = (letter.content, letter.uidls.len() > 1);
             self.allow(content, [0, usize::from(has_moved)]);
         }
+        if self.is_warped {
+            self.allow_again();
+        }
         for content in &mut self.contents {
+            content.is_shared = true;
             let home = &mut content.copies[HOME];
             // The rule "unverified": the marks of a ledger that is gone.
             home.extra += books.unverified(NAMES[HOME], &content.hash);
@@ -273,22 +329,32 @@ impl Model {
             }
         }
         // The rule "baseline": at least 20 are listed.
-        let listed =
-            self.letters.iter().filter(|letter| letter.fate == Fate::There && !letter.is_hidden).count();
-        let may_skip = terms.import_new && (!self.has_listed || listed >= 20);
+        let may_skip = [0, 1].map(|account| {
+            let is_listed = |letter: &&Letter| letter.fate == Fate::There && !letter.is_hidden;
+            let listed = self.letters.iter().filter(|letter| letter.account == account).filter(is_listed);
+            terms.import_new && (!self.has_listed[account] || listed.count() >= 20)
+        });
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             if letter.fate != Fate::There {
+                // The rule "pruning": the ledger does not know any more whose copy it is.
+                let is_forgotten = letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER);
+                self.contents[letter.content].is_shared |= is_forgotten;
                 continue;
             }
             let content = letter.content;
+            let takes = terms.take(&self.contents[content].bytes);
             // By the rule "settled" the one that is listed is taken for the one that is not.
             if !letter.is_hidden && !letter.is_listed || letter.is_vague {
                 for owed in [&mut letter.owed, &mut letter.ever_owed] {
-                    owed.iter_mut().zip(terms.routes).for_each(|(owed, route)| *owed &= route);
+                    owed.iter_mut().zip(takes).for_each(|(owed, takes)| *owed &= takes);
                 }
                 // The rule "baseline".
-                self.contents[content].may_be_skipped |= may_skip;
+                self.contents[content].may_be_skipped |= may_skip[letter.account];
+            }
+            // A `when` is asked as soon as its header is there, which may be later.
+            if terms.routes[HOME] && !takes[HOME] && !self.contents[content].copies[HOME].is_settled {
+                (letter.owed[HOME], letter.ever_owed[HOME]) = (false, false);
             }
             if letter.is_hidden {
                 // The rule "unknown past": only what an account's first listing shows is looked for.
@@ -312,7 +378,8 @@ impl Model {
 
     /// A poll met no fault, and left nothing undone if `is_done`.
     pub fn poll_went_well(&mut self, terms: Terms, is_done: bool, books: &Books, now: DateTime<Utc>) {
-        self.has_listed = true;
+        self.has_listed =
+            [0, 1].map(|account| account == 0 || self.letters.iter().any(|letter| letter.account == account));
         for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
             if !letter.is_hidden {
                 (letter.is_listed, letter.seen) = (true, Some(now));
@@ -330,13 +397,14 @@ impl Model {
             let letters = || self.letters.iter().filter(|letter| letter.content == at);
             // A new ledger does not know yet of what is hidden.
             let is_hidden = letters().any(|letter| letter.is_hidden);
-            for ((copies, route), name) in content.copies.iter_mut().zip(terms.routes).zip(NAMES) {
+            let takes = terms.take(&content.bytes);
+            for ((copies, takes), name) in content.copies.iter_mut().zip(takes).zip(NAMES) {
                 let is_ours = |uidl: &Vec<u8>| letters().any(|letter| letter.uidls.contains(uidl));
                 let waits = books.waiting.iter().any(|(_, uidl, to)| to == name && is_ours(uidl));
                 let is_known =
                     books.delivered_to.get(name).is_some_and(|known| known.contains(&content.hash));
                 let is_there = is_known && copies.there >= letters().count();
-                copies.is_settled |= route && !is_hidden && !waits && is_there;
+                copies.is_settled |= takes && !is_hidden && !waits && is_there;
             }
         }
     }
@@ -436,9 +504,9 @@ impl Model {
             return 0;
         }
         // The rule "key".
-        let keys: BTreeSet<&Vec<u8>> =
-            alike().filter(|letter| which(letter)).map(|letter| &letter.uidls[0]).collect();
-        if self.is_blurred { keys.len().min(1) } else { keys.len() }
+        let keys: BTreeSet<(usize, &Vec<u8>)> =
+            alike().filter(|letter| which(letter)).map(|letter| (letter.account, &letter.uidls[0])).collect();
+        if it.is_shared { keys.len().min(1) } else { keys.len() }
     }
 
     /// I6: all faults are gone, and there were polls enough.

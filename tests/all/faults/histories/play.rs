@@ -10,11 +10,19 @@ use super::model::{Both, Fate, Model, Sight, Terms, renumbered};
 use super::step::{Deliver, Keep, Step, What};
 use crate::cable::Fault;
 use crate::oracle::{Books, expect_sound};
-use crate::servers::{app, imap};
+use crate::servers::imap::Folder;
+use crate::servers::pop3::Pop3;
+use crate::servers::{app, imap, pop3};
 use crate::world::{self, Link, Plan, World};
 
 /// How late a server may show what it has stored: mailferry believes in an absence after 30 s.
 const LATE: TimeDelta = TimeDelta::seconds(25);
+
+/// Above the serial numbers of what comes to the first account.
+const NEIGHBOURS: u64 = 1000;
+
+/// What the folder takes where it does not take all.
+const WHEN: &str = "when = { header = \"Subject\", matches = 'N\\d+[02468]N' }";
 
 const LINKS: [Link; 3] = [Link::Pop3, Link::Home, Link::App];
 
@@ -25,6 +33,7 @@ pub struct Play {
     import_new: bool,
     folder: &'static str,
     deliver: Deliver,
+    when: bool,
     books: Books,
     backup: Option<Vec<u8>>,
     renumberings: usize,
@@ -93,6 +102,7 @@ impl Play {
             import_new: false,
             folder: "INBOX",
             deliver: Deliver::Home,
+            when: false,
             books: Books::default(),
             backup: None,
             renumberings: 0,
@@ -110,12 +120,19 @@ impl Play {
             Step::Put { .. }
             | Step::Twin(_)
             | Step::Like(_)
+            | Step::Echo(_)
             | Step::Take(_)
             | Step::Renumber
             | Step::Hide(_)
             | Step::Show => self.at_source(step),
+            Step::Neighbour(n) => self.neighbour(n).await?,
             Step::Move(_) | Step::Bin(_) | Step::UidValidity => self.at_home(step)?,
-            Step::Keep(_) | Step::Deliver(_) | Step::Folder(_) | Step::ImportNew(_) => {
+            Step::Keep(_)
+            | Step::Deliver(_)
+            | Step::Folder(_)
+            | Step::Rehouse
+            | Step::When(_)
+            | Step::ImportNew(_) => {
                 self.configure(step).await?;
             }
             Step::Retry | Step::GiveUp(_) | Step::Backup | Step::Restore | Step::Lose => {
@@ -131,6 +148,9 @@ impl Play {
             | Step::Blind
             | Step::Late
             | Step::Plain
+            | Step::Exchange
+            | Step::Short(_)
+            | Step::Withhold
             | Step::Heal => self.ways(step),
         }
         let sight = self.sight()?;
@@ -139,11 +159,10 @@ impl Play {
 
     async fn poll(&mut self, regardless: bool) -> Result<(), String> {
         self.poll_begins()?;
-        let outcome = if regardless { self.world.fetch().await } else { self.world.poll().await };
-        let summary = outcome.map_err(|fault| fault.to_string())?;
-        let was_well =
-            summary.error.is_none() && !LINKS.iter().any(|link| self.world.cable(*link).has_struck());
-        let is_done = was_well && summary.deferred == 0;
+        let polled = self.world.poll_all(regardless).await.map_err(|fault| fault.to_string())?;
+        let was_well = polled.iter().all(|summary| summary.error.is_none())
+            && !LINKS.iter().any(|link| self.world.cable(*link).has_struck());
+        let is_done = was_well && polled.iter().all(|summary| summary.deferred == 0);
         self.poll_is_over(was_well.then_some(is_done)).await
     }
 
@@ -155,8 +174,11 @@ impl Play {
 
     fn poll_begins(&mut self) -> Result<(), String> {
         let mut elsewhere = Vec::new();
-        for (name, folder) in &self.world.imap.mail().folders {
-            for bytes in folder.all().filter(|_| name != self.folder) {
+        {
+            let mail = self.world.imap.mail();
+            let others =
+                mail.folders.iter().filter(|(name, _)| *name != self.folder).map(|(_, folder)| folder);
+            for bytes in others.chain(mail.others.values()).flat_map(Folder::all) {
                 elsewhere.push(self.model.content_of(bytes)?);
             }
         }
@@ -170,6 +192,9 @@ impl Play {
             self.world.cable(link).arm(None);
         }
         self.world.pop3.at_rest().await;
+        if let Some(neighbour) = &self.world.neighbour {
+            neighbour.at_rest().await;
+        }
         self.books = Books::read(&self.world.ledger_file()).await?;
         let (sight, terms) = (self.sight()?, self.terms());
         self.model.judge_poll(&with(&sight, &self.books), terms)?;
@@ -180,10 +205,14 @@ impl Play {
     }
 
     fn sight(&self) -> Result<(BTreeSet<u64>, Both<Vec<usize>>), String> {
-        let source = self.world.pop3.mailbox().messages.iter().map(|kept| kept.serial).collect();
+        let mut source = BTreeSet::new();
+        for server in [&self.world.pop3].into_iter().chain(&self.world.neighbour) {
+            source.extend(server.mailbox().messages.iter().map(|kept| kept.serial));
+        }
         let mut arrived: Both<Vec<usize>> = Both::default();
-        for folder in self.world.imap.mail().folders.values() {
-            for bytes in folder.all() {
+        {
+            let mail = self.world.imap.mail();
+            for bytes in mail.folders.values().chain(mail.others.values()).flat_map(Folder::all) {
                 arrived[0].push(self.model.content_of(bytes)?);
             }
         }
@@ -195,7 +224,7 @@ impl Play {
 
     fn terms(&self) -> Terms {
         let routes = [self.deliver != Deliver::App, self.deliver != Deliver::Home];
-        Terms { keep: self.keep, routes, import_new: self.import_new }
+        Terms { keep: self.keep, routes, when: self.when, import_new: self.import_new }
     }
 
     fn wait(&self, time: TimeDelta) {
@@ -218,11 +247,21 @@ impl Play {
                 let bytes = self.bytes_of(n % letters);
                 self.put(&like(&bytes, letters), Some(self.uidl_of(n % letters)));
             }
+            Step::Echo(n) if letters > 0 => {
+                let bytes = echo(&compose(letters, What::Plain), n % letters);
+                self.put(&bytes, None);
+            }
             Step::Take(n) if letters > 0 => {
                 let letter = &mut self.model.letters[n % letters];
                 if letter.fate == Fate::There {
                     letter.fate = Fate::Taken;
-                    self.world.pop3.mailbox().messages.retain(|kept| kept.serial != letter.serial);
+                    let server = if letter.account == 0 {
+                        Some(&self.world.pop3)
+                    } else {
+                        self.world.neighbour.as_ref()
+                    };
+                    let mut mailbox = server.expect("it has mail").mailbox();
+                    mailbox.messages.retain(|kept| kept.serial != letter.serial);
                 }
             }
             Step::Renumber => {
@@ -238,19 +277,35 @@ impl Play {
         }
         let hidden = self.model.letters.iter().filter(|letter| letter.is_hidden);
         let hidden: BTreeSet<u64> = hidden.map(|letter| letter.serial).collect();
-        for kept in &mut self.world.pop3.mailbox().messages {
-            kept.is_listed = !hidden.contains(&kept.serial);
+        for server in [&self.world.pop3].into_iter().chain(&self.world.neighbour) {
+            for kept in &mut server.mailbox().messages {
+                kept.is_listed = !hidden.contains(&kept.serial);
+            }
         }
     }
 
     fn put(&mut self, bytes: &[u8], uidl: Option<Vec<u8>>) {
         let uidl = uidl.unwrap_or_else(|| format!("u{}", self.model.letters.len()).into_bytes());
-        let serial = {
-            let mut mailbox = self.world.pop3.mailbox();
-            mailbox.put(&uidl, bytes);
-            mailbox.messages.last().expect("it was put").serial
-        };
-        self.model.add(bytes, serial, &uidl);
+        let serial = put(&self.world.pop3, bytes, &uidl);
+        self.model.add(0, bytes, serial, &uidl);
+    }
+
+    /// The neighbour moves in with its first message.
+    async fn neighbour(&mut self, n: usize) -> Result<(), String> {
+        let letters = self.model.letters.len();
+        if letters == 0 {
+            return Ok(());
+        }
+        if self.world.neighbour.is_none() {
+            let server = Pop3::start().await;
+            server.mailbox().serials = NEIGHBOURS;
+            self.world.neighbour = Some(server);
+            self.world.reload().await.map_err(|fault| fault.to_string())?;
+        }
+        let (bytes, uidl) = (self.bytes_of(n % letters), format!("u{letters}").into_bytes());
+        let serial = put(self.world.neighbour.as_ref().expect("it has moved in"), &bytes, &uidl);
+        self.model.add(1, &bytes, serial, &uidl);
+        Ok(())
     }
 
     fn uidl_of(&self, letter: usize) -> Vec<u8> {
@@ -267,7 +322,7 @@ impl Play {
         match step {
             Step::UidValidity => {
                 folder.renumber();
-                self.model.blur();
+                self.model.uids_are_new();
             }
             Step::Move(n) | Step::Bin(n) if !folder.messages.is_empty() => {
                 let bytes = folder.messages.remove(n % folder.messages.len()).bytes;
@@ -288,8 +343,15 @@ impl Play {
             Step::Deliver(deliver) => self.deliver = deliver,
             Step::Folder(is_work) => self.folder = if is_work { "Work" } else { "INBOX" },
             Step::ImportNew(is_new) => self.import_new = is_new,
+            Step::When(is_on) => self.when = is_on,
+            Step::Rehouse => {
+                self.world.imap.mail().change_user();
+                self.world.reader = if self.world.reader == "me" { "you" } else { "me" };
+                self.model.rehoused();
+            }
             _ => {}
         }
+        self.world.route = if self.when { WHEN } else { "" };
         let account = match (self.keep, self.import_new) {
             (Keep::Forever, false) => "",
             (Keep::Days14, false) => "leave_copy = \"14d\"",
@@ -342,6 +404,7 @@ impl Play {
         let letters = self.model.letters.len();
         let mark = |n: usize| if letters == 0 { "none".to_owned() } else { number(n % letters) };
         let (mut mail, mut desk) = (self.world.imap.mail(), self.world.app.desk());
+        let mut source = self.world.pop3.mailbox();
         match step {
             Step::App(status, retry_after) => desk.ways.refuses = Some((status, retry_after)),
             Step::AppDislikes(n) => desk.ways.dislikes = Some(mark(n)),
@@ -352,10 +415,19 @@ impl Play {
             Step::Blind => mail.ways.refuses_look_ups = Some("NO [SERVERBUG] not now"),
             Step::Late => mail.ways.shows_late = true,
             Step::Plain => mail.ways.capabilities = "IMAP4rev1 AUTH=PLAIN",
-            _ => (mail.ways, desk.ways) = (imap::Ways::default(), app::Ways::default()),
+            Step::Exchange => {
+                mail.ways.capabilities = "IMAP4rev1 AUTH=PLAIN";
+                (mail.ways.adds_a_field, mail.ways.size_error) = (true, 7);
+            }
+            Step::Short(commands) => source.ways.lasts = Some(commands),
+            Step::Withhold => source.ways.withholds = Some(("", "-ERR [SYS/TEMP] try again later")),
+            _ => {
+                (mail.ways, desk.ways) = (imap::Ways::default(), app::Ways::default());
+                source.ways = pop3::Ways::default();
+            }
         }
-        if matches!(step, Step::Late | Step::Plain) {
-            self.model.blur();
+        if step == Step::Exchange {
+            self.model.warp();
         }
     }
 
@@ -366,6 +438,7 @@ impl Play {
         }
         self.step(Step::Heal).await?;
         self.step(Step::Show).await?;
+        self.step(Step::When(false)).await?;
         self.step(Step::Deliver(Deliver::Both)).await?;
         self.step(Step::Keep(Keep::Nothing)).await?;
         // A Retry-After is believed for a day.
@@ -387,6 +460,12 @@ impl Play {
         self.world.stop().await;
         expect_sound(&self.world.ledger_file()).await
     }
+}
+
+fn put(server: &Pop3, bytes: &[u8], uidl: &[u8]) -> u64 {
+    let mut mailbox = server.mailbox();
+    mailbox.put(uidl, bytes);
+    mailbox.messages.last().expect("it was put").serial
 }
 
 fn with<'a>(sight: &(BTreeSet<u64>, Both<Vec<usize>>), books: &'a Books) -> Sight<'a> {
@@ -420,6 +499,12 @@ fn compose(n: usize, what: What) -> Vec<u8> {
         What::Large => &b"A line that is repeated until it is too large for memory.\r\n".repeat(20_000),
     };
     [header.as_bytes(), body].concat()
+}
+
+/// The message with the Message-ID of the `n`th.
+fn echo(message: &[u8], n: usize) -> Vec<u8> {
+    let end = memchr::memmem::find(message, b"\r\n").expect("it has a header");
+    [format!("Message-ID: <{}@example.com>", number(n)).as_bytes(), &message[end..]].concat()
 }
 
 /// As long as `bytes`, and the `n`th message.

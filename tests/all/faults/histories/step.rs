@@ -20,6 +20,10 @@ pub enum Step {
     Twin(usize),
     /// Another message arrives with the UIDL and the size of an earlier one.
     Like(usize),
+    /// Another message arrives with the Message-ID of an earlier one.
+    Echo(usize),
+    /// The same bytes as an earlier message arrive in the mailbox of a second account.
+    Neighbour(usize),
     /// Somebody else removes a message from the source.
     Take(usize),
     /// The provider moves: all UIDLs are new.
@@ -27,6 +31,10 @@ pub enum Step {
     /// The source leaves a message out of its listings, until `Show`.
     Hide(usize),
     Show,
+    /// Sessions at the source end after so many commands.
+    Short(usize),
+    /// The source hands out nothing.
+    Withhold,
     Poll,
     Fetch,
     Wait(u32),
@@ -49,6 +57,8 @@ pub enum Step {
     Late,
     /// The folder's server has few capabilities.
     Plain,
+    /// It stores other bytes than it took, and tells sizes that are neither's, as Exchange does.
+    Exchange,
     /// All servers are as at the beginning again.
     Heal,
     /// The reader moves a copy to another folder, or deletes it.
@@ -59,6 +69,10 @@ pub enum Step {
     Keep(Keep),
     Deliver(Deliver),
     Folder(bool),
+    /// The folder is another user's from now on, with the same UIDVALIDITY.
+    Rehouse,
+    /// The folder takes every second message only.
+    When(bool),
     ImportNew(bool),
     Retry,
     /// One of the deliveries that wait is given up.
@@ -107,7 +121,7 @@ const DELIVERS: [(&str, Deliver); 3] =
     [("home", Deliver::Home), ("app", Deliver::App), ("both", Deliver::Both)];
 const LINKS: [(&str, Link); 3] = [("pop3", Link::Pop3), ("home", Link::Home), ("app", Link::App)];
 const WAYS: [(&str, Way); 2] = [("up", Way::Up), ("down", Way::Down)];
-const WORDS: [(&str, Step); 19] = [
+const WORDS: [(&str, Step); 24] = [
     ("renumber", Step::Renumber),
     ("show", Step::Show),
     ("poll", Step::Poll),
@@ -117,6 +131,11 @@ const WORDS: [(&str, Step); 19] = [
     ("home blind", Step::Blind),
     ("home late", Step::Late),
     ("home plain", Step::Plain),
+    ("home exchange", Step::Exchange),
+    ("source withholds", Step::Withhold),
+    ("rehouse", Step::Rehouse),
+    ("when on", Step::When(true)),
+    ("when off", Step::When(false)),
     ("heal", Step::Heal),
     ("uidvalidity", Step::UidValidity),
     ("folder INBOX", Step::Folder(false)),
@@ -144,6 +163,9 @@ impl fmt::Display for Step {
             Step::Put { what, under: Some(n) } => write!(f, "put {} under {n}", word(&WHATS, what)),
             Step::Twin(n) => write!(f, "twin {n}"),
             Step::Like(n) => write!(f, "like {n}"),
+            Step::Echo(n) => write!(f, "echo {n}"),
+            Step::Neighbour(n) => write!(f, "neighbour {n}"),
+            Step::Short(commands) => write!(f, "source short {commands}"),
             Step::Take(n) => write!(f, "take {n}"),
             Step::Hide(n) => write!(f, "hide {n}"),
             Step::Move(n) => write!(f, "move {n}"),
@@ -183,6 +205,9 @@ impl Step {
             ["put", what, "under", n] => Step::Put { what: value(&WHATS, what)?, under: Some(number(n)?) },
             ["twin", n] => Step::Twin(number(n)?),
             ["like", n] => Step::Like(number(n)?),
+            ["echo", n] => Step::Echo(number(n)?),
+            ["neighbour", n] => Step::Neighbour(number(n)?),
+            ["source", "short", commands] => Step::Short(number(commands)?),
             ["take", n] => Step::Take(number(n)?),
             ["hide", n] => Step::Hide(number(n)?),
             ["move", n] => Step::Move(number(n)?),
@@ -261,10 +286,14 @@ fn source() -> impl Strategy<Value = Step> {
         14 => (what, under).prop_map(|(what, under)| Step::Put { what, under }),
         3 => which().prop_map(Step::Twin),
         2 => which().prop_map(Step::Like),
+        2 => which().prop_map(Step::Echo),
+        3 => which().prop_map(Step::Neighbour),
         2 => which().prop_map(Step::Take),
         2 => Just(Step::Renumber),
         2 => which().prop_map(Step::Hide),
         2 => Just(Step::Show),
+        1 => (3_usize..20).prop_map(Step::Short),
+        1 => Just(Step::Withhold),
     ]
 }
 
@@ -290,6 +319,7 @@ fn destination() -> impl Strategy<Value = Step> {
         2 => Just(Step::Blind),
         3 => Just(Step::Late),
         2 => Just(Step::Plain),
+        2 => Just(Step::Exchange),
         6 => Just(Step::Heal),
     ]
 }
@@ -311,6 +341,8 @@ fn config() -> impl Strategy<Value = Step> {
         1 => Just(Step::Deliver(Deliver::App)),
         2 => Just(Step::Deliver(Deliver::Both)),
         1 => any::<bool>().prop_map(Step::Folder),
+        1 => Just(Step::Rehouse),
+        1 => any::<bool>().prop_map(Step::When),
         1 => any::<bool>().prop_map(Step::ImportNew),
     ]
 }
