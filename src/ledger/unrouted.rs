@@ -100,8 +100,8 @@ async fn not_routed(
 }
 
 /// The config is asked anew where these messages go, those destinations included that were added since: in a ledger that
-/// was restored nobody knows whether it was asked before, so they are looked for. Returns how many deliveries are due
-/// by that.
+/// was restored nobody knows whether it was asked before, so they are looked for, from where they were to be when they were
+/// listed first. Returns how many deliveries are due by that.
 pub(super) async fn route_again(
     connection: &mut SqliteConnection,
     account: Option<&AccountName>,
@@ -132,7 +132,8 @@ pub(super) async fn route_again(
         WHERE t.name = coalesce($3, t.name)
         ON CONFLICT (message, destination) DO UPDATE SET
             state = 'due', since = excluded.since, attempts = 0, refusals = 0, streak = 0, probes = 0,
-            look_validity = excluded.look_validity, look_uid = excluded.look_uid
+            look_validity = CASE WHEN look_uid IS NULL THEN excluded.look_validity ELSE look_validity END,
+            look_uid = coalesce(look_uid, excluded.look_uid)
         WHERE state = 'skipped'";
     let routed = "
         UPDATE messages SET unrouted_at = NULL

@@ -56,8 +56,8 @@ pub struct Books {
     pub delivered_to: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// For each destination how many deliveries of a [`content`] were sent again unverified.
     pub unverified: BTreeMap<String, BTreeMap<Vec<u8>, usize>>,
-    /// [`content`] of each message that was ever retrieved.
-    pub retrieved: BTreeSet<Vec<u8>>,
+    /// UIDL and [`content`] of each message that was ever retrieved.
+    pub retrieved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     /// [`content`] of each message whose DELE was about to be sent, or more.
     pub announced: BTreeSet<Vec<u8>>,
     /// Deliveries that can be given up: row of the message, its UIDL, the destination.
@@ -166,7 +166,7 @@ impl From<Vec<Row>> for Books {
         for Row { id, uidl, content, announced, name, state, unverified } in rows {
             let (name, state) = (name.unwrap_or_default(), state.unwrap_or_default());
             if ["due", "deferred", "parked", "attempting"].contains(&&*state) {
-                books.waiting.push((id, uidl, name.clone()));
+                books.waiting.push((id, uidl.clone(), name.clone()));
             }
             let Some(content) = content else { continue };
             if unverified == Some(true) {
@@ -182,7 +182,7 @@ impl From<Vec<Row>> for Books {
             if announced {
                 books.announced.insert(content.clone());
             }
-            books.retrieved.insert(content);
+            books.retrieved.insert((uidl, content));
         }
         books
     }

@@ -500,6 +500,7 @@ async fn what_was_stored_while_another_copy_was_looked_for_is_looked_for_before_
     assert_eq!(look(&house, ids[0], Found::Absent).await[0].state, State::Due);
 }
 
+/// W13: the answer that named the UID of the one was the last that came.
 #[tokio::test]
 async fn where_uids_are_new_a_copy_may_be_that_of_a_twin() {
     let mut house = House::new().await;

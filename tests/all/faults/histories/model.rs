@@ -216,10 +216,11 @@ impl Model {
             if letter.fate != Fate::There || letter.account != 0 {
                 continue;
             }
-            letter.uidls.push(renumbered(round, letter.serial));
             let content = letter.content;
             let hash = &self.contents[content].hash;
-            let is_unread = !books.retrieved.contains(hash);
+            let was_retrieved = |uidl: &Vec<u8>| books.retrieved.contains(&(uidl.clone(), hash.clone()));
+            let is_unread = !letter.uidls.iter().any(was_retrieved);
+            letter.uidls.push(renumbered(round, letter.serial));
             if is_unread {
                 letter.is_listed = false;
                 // Of a ledger that was replaced it is not known yet whether it knows.
@@ -334,6 +335,9 @@ impl Model {
             let listed = self.letters.iter().filter(|letter| letter.account == account).filter(is_listed);
             terms.import_new && (!self.has_listed[account] || listed.count() >= 20)
         });
+        let is_new = |letter: &&Letter| letter.fate == Fate::There && !letter.is_hidden && !letter.is_listed;
+        let new: BTreeSet<(usize, usize)> =
+            self.letters.iter().filter(is_new).map(|letter| (letter.account, letter.content)).collect();
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             if letter.fate != Fate::There {
@@ -357,6 +361,8 @@ impl Model {
                 (letter.owed[HOME], letter.ever_owed[HOME]) = (false, false);
             }
             if letter.is_hidden {
+                // By the rule "renamed" a twin that comes meanwhile is taken for it, and then it is what is new.
+                letter.is_listed &= !new.contains(&(letter.account, content));
                 // The rule "unknown past": only what an account's first listing shows is looked for.
                 if self.past_is_unknown && !std::mem::replace(&mut letter.was_overlooked, true) {
                     let copies = &mut self.contents[content].copies;
