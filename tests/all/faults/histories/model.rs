@@ -59,8 +59,8 @@ struct Content {
     may_be_skipped: bool,
     /// Copies that the reader has deleted.
     binned: usize,
-    /// The ledger was lost, restored or pruned since it was delivered: one copy may be the proof of several letters, of which
-    /// the ledger knows one only.
+    /// The ledger was lost, restored or pruned since it was delivered: one copy may be the proof of several letters, of
+    /// which the ledger knows one only.
     is_shared: bool,
 }
 
@@ -208,8 +208,8 @@ impl Model {
         }
     }
 
-    /// All UIDLs of the first account change. By the rule "renamed" one whose DELE was announced and had no effect counts as new, and so does one
-    /// that was never retrieved, as nobody knows its content.
+    /// All UIDLs of the first account change. By the rule "renamed" one whose DELE was announced and had no effect counts
+    /// as new, and so does one that was never retrieved, as nobody knows its content.
     pub fn renumbered(&mut self, round: usize, books: &Books) {
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
