@@ -21,7 +21,7 @@ pub use header::{
 pub use junk::{JUNK, SpamSign};
 pub use listing::{Alike, AlikeMessage, Listed, Listing, Sizes};
 pub use routing::{Pattern, Takers, Test, When, takers};
-pub use spool::{Chunks, Content, IN_MEMORY, Message, Spool};
+pub use spool::{Chunks, Content, IN_MEMORY, Message, NotReadBack, Spool};
 pub use stand_in::is_stand_in;
 pub use subject::subject;
 

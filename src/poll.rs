@@ -705,7 +705,7 @@ impl Poll<'_> {
             let takes = match takers(&settings.routes, settings.takers, &parcel.message).await {
                 Ok(takes) => takes,
                 Err(fault) => {
-                    let reason = format!("it could not be read back from its temporary file: {fault}");
+                    let reason = fault.to_string();
                     settled.extend(self.context.ledger.cut_short(parcel.id, reason, self.now()).await?);
                     parcel.deliveries.clear();
                     continue;

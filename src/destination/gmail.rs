@@ -42,6 +42,7 @@ use super::body::Body;
 use super::http::{self, Trust};
 use super::identity::{gist, message_id};
 use super::turns::{Round, Turns};
+use super::unreadable;
 use crate::auth::Login;
 use crate::message::{
     ARCHIVE, JUNK, Mark, Message, Outgoing, Receipt, Route, Verdict, is_plausible, parse_date,
@@ -169,7 +170,7 @@ impl Gmail {
                 ..Mark::default()
             })
         };
-        try_join_all(messages.iter().map(mark)).await.map_err(|fault: io::Error| http::unreadable(&fault))
+        try_join_all(messages.iter().map(mark)).await.map_err(|fault: io::Error| unreadable(&fault))
     }
 
     /// Imports messages, a few at a time. The verdicts are in their order. Once it has shown that no message at all is

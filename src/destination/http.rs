@@ -2,14 +2,12 @@
 //! answer.
 
 use std::any::Any;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::{Client, Response, Url, redirect};
 
-use crate::message::Verdict;
 use crate::net;
 use crate::printable::printable;
 
@@ -121,14 +119,10 @@ fn http_date(value: &str) -> Option<DateTime<Utc>> {
         .map(|date| date.and_utc())
 }
 
-/// The verdict on a message that is gone from this machine's disk.
-pub fn unreadable(fault: &io::Error) -> Verdict {
-    let reason = format!("the message could not be read back from its temporary file ({fault})");
-    Verdict::Deferred { reason, retry_after: None, counts_for_destination: false }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use futures_util::stream;
 
     use super::*;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::sessions::{Lease, Sessions};
 use super::identity::{measure, message_id};
+use super::unreadable;
 use crate::auth::Login;
 pub use crate::imap::Error as Fault;
 use crate::imap::line_ends::LineEnds;
@@ -111,7 +112,7 @@ impl ImapFolder {
             };
             states.insert(folder, state);
             let measured = measure(message.chunks()).await;
-            let (octets, hash) = measured.map_err(|fault| verdict::of_source(&fault))?;
+            let (octets, hash) = measured.map_err(|fault| unreadable(&fault))?;
             marks.push(Mark {
                 folder: folder.to_owned(),
                 uid_validity: state.uid_validity,

@@ -16,6 +16,8 @@ mod outage;
 mod turns;
 pub mod webhook;
 
+use std::fmt::Display;
+
 use crate::message::{DestinationName, Found, Mark, Message, Outgoing, Route, Sought, Verdict};
 
 /// One destination, shared by all accounts that deliver to it.
@@ -162,4 +164,9 @@ impl Destination {
             folder.close_idle().await;
         }
     }
+}
+
+/// The verdict on a message that cannot be read back from this machine's disk.
+fn unreadable(fault: &dyn Display) -> Verdict {
+    Verdict::Deferred { reason: fault.to_string(), retry_after: None, counts_for_destination: false }
 }

@@ -35,9 +35,10 @@ use self::credentials::{Credentials, hidden};
 use self::envelope::Envelope;
 use self::formats::{Encoded, LARGEST_PARSED, Letter};
 use super::body::Body;
-use super::http::{self, Trust, unreadable};
+use super::http::{self, Trust};
 use super::turns::{Round, Turns};
-use crate::message::{DestinationName, Mark, Message, Outgoing, Verdict};
+use super::unreadable;
+use crate::message::{DestinationName, Mark, Message, NotReadBack, Outgoing, Verdict};
 use crate::net::{self, Connector, Connectors};
 use crate::printable::{printable, printable_text};
 
@@ -434,6 +435,9 @@ impl Webhook {
             let advice = "check `url`, and that the endpoint is up";
             let why = http::no_connection(fault, peer, self.settings.connect_timeout, advice);
             return Verdict::Unreachable { reason: format!("{peer}: {why}"), retry_after: None };
+        }
+        if let Some(fault) = NotReadBack::behind(fault) {
+            return unreadable(fault);
         }
         let why = printable(net::innermost(fault).to_string());
         let why = if fault.is_timeout() {

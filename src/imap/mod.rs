@@ -78,7 +78,7 @@ pub enum Error {
     #[error("{0}")]
     Folder(String),
     /// The message itself could not be read back in the middle of sending it.
-    #[error("the message cannot be read back ({0})")]
+    #[error("{0}")]
     Source(io::Error),
 }
 

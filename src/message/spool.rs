@@ -1,5 +1,6 @@
 //! A message's bytes: in memory, or in an unnamed file where there are too many.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -149,11 +150,27 @@ impl Chunks {
             Body::File { file, octets, .. } => {
                 let (file, at) = (Arc::clone(file), self.at);
                 let length = usize::try_from(octets - at).unwrap_or(CHUNK).min(CHUNK);
-                blocking(move || read_at(&file, at, length)).await?
+                let read = blocking(move || read_at(&file, at, length)).await;
+                read.map_err(|fault| io::Error::new(fault.kind(), NotReadBack(fault)))?
             }
         };
         self.at += chunk.len() as u64;
         Ok((!chunk.is_empty()).then_some(chunk))
+    }
+}
+
+/// What [`Chunks::next`] fails of: a fault of this machine, whoever was to have the message.
+#[derive(Debug, thiserror::Error)]
+#[error("the message cannot be read back from its temporary file ({0})")]
+pub struct NotReadBack(#[source] io::Error);
+
+impl NotReadBack {
+    /// Where it is the cause of `error`.
+    pub fn behind<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e NotReadBack> {
+        let causes = std::iter::successors(Some(error), |&error| error.source());
+        causes
+            .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref())
+            .find_map(|inner| inner.downcast_ref())
     }
 }
 

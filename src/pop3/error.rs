@@ -74,7 +74,9 @@ pub enum Error {
     )]
     NoUidl,
     /// The temporary file for a large message: a fault of this machine, not of the account.
-    #[error("a large message cannot be kept in a temporary file ({0}); make room on the ledger's disk")]
+    #[error(
+        "a large message cannot be kept in its temporary file ({0}); see to the disk where the ledger is"
+    )]
     Disk(#[source] io::Error),
 }
 

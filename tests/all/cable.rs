@@ -26,6 +26,8 @@ pub enum Fault {
     Stall { way: Way, after: u64 },
     /// The same, and connections made later are silent from the start: the whole peer hangs.
     Hang { way: Way, after: u64 },
+    /// Nothing comes through until [`Cable::go_on`].
+    Pause { way: Way, after: u64 },
 }
 
 impl Fault {
@@ -34,7 +36,8 @@ impl Fault {
             Fault::Cut { way, .. }
             | Fault::Reset { way, .. }
             | Fault::Stall { way, .. }
-            | Fault::Hang { way, .. } => way,
+            | Fault::Hang { way, .. }
+            | Fault::Pause { way, .. } => way,
         }
     }
 
@@ -43,7 +46,8 @@ impl Fault {
             Fault::Cut { after, .. }
             | Fault::Reset { after, .. }
             | Fault::Stall { after, .. }
-            | Fault::Hang { after, .. } => after,
+            | Fault::Hang { after, .. }
+            | Fault::Pause { after, .. } => after,
         }
     }
 }
@@ -61,6 +65,8 @@ struct State {
     passed: [u64; 2],
     struck: bool,
     told: CancellationToken,
+    /// A pause is over.
+    goes_on: CancellationToken,
     /// What came through, piece by piece, if somebody wants to know.
     heard: Option<Vec<(Way, Vec<u8>)>>,
 }
@@ -107,6 +113,11 @@ impl Cable {
     /// Whether the fault has happened.
     pub fn has_struck(&self) -> bool {
         self.state.lock().unwrap().struck
+    }
+
+    /// Ends a [`Fault::Pause`].
+    pub fn go_on(&self) {
+        self.state.lock().unwrap().goes_on.cancel();
     }
 
     /// Waits until the fault has happened.
@@ -187,27 +198,46 @@ impl Direction {
                 }
                 part = self.pass(length);
             }
-            let bytes = &bytes[..part.unwrap_or(length)];
-            if let Some(heard) = &mut self.state.lock().unwrap().heard {
-                heard.push((self.way, bytes.to_owned()));
-            }
-            to.write_all(bytes).await?;
+            let (before, behind) = bytes[..length].split_at(part.unwrap_or(length));
+            self.hand_over(before, to).await?;
             if part.is_some() {
-                self.strike().await;
-                // What comes behind is gone.
-                return Ok(());
+                if !self.survives().await {
+                    // What comes behind is gone.
+                    return Ok(());
+                }
+                self.pass(behind.len());
+                self.hand_over(behind, to).await?;
             }
         }
     }
 
-    async fn strike(&self) {
-        let fault = self.state.lock().unwrap().fault;
-        let stalls = matches!(fault, Some(Fault::Stall { .. } | Fault::Hang { .. }));
-        if stalls {
-            self.frozen.cancel();
-            std::future::pending::<()>().await;
+    async fn hand_over(&self, bytes: &[u8], to: &mut OwnedWriteHalf) -> io::Result<()> {
+        if let Some(heard) = &mut self.state.lock().unwrap().heard {
+            heard.push((self.way, bytes.to_owned()));
         }
-        self.end.cancel();
+        to.write_all(bytes).await
+    }
+
+    /// The fault happens. Returns whether the connection goes on.
+    async fn survives(&self) -> bool {
+        let (fault, goes_on) = {
+            let state = self.state.lock().unwrap();
+            (state.fault, state.goes_on.clone())
+        };
+        match fault {
+            Some(Fault::Stall { .. } | Fault::Hang { .. }) => {
+                self.frozen.cancel();
+                std::future::pending().await
+            }
+            Some(Fault::Pause { .. }) => {
+                goes_on.cancelled().await;
+                true
+            }
+            _ => {
+                self.end.cancel();
+                false
+            }
+        }
     }
 
     /// Counts bytes that are about to go through; where the fault happens among them, it says after how many.

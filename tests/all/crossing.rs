@@ -4,6 +4,7 @@
 //! Many crossings share one server, each with users and a ledger of its own.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +13,9 @@ use tokio::sync::Semaphore;
 
 use crate::dovecot::Dovecot;
 use crate::faults::{self, UNUSUAL};
-use crate::ferry::{Ferry, LEDGER, PATIENCE, Ran, account, imap_destination, message, webhook_destination};
+use crate::ferry::{
+    Ferry, LEDGER, PATIENCE, Ran, account_at, imap_destination, message, webhook_destination,
+};
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::receiver::Receiver;
 use crate::world::WEBHOOK_SECRET;
@@ -32,6 +35,15 @@ impl Way {
             Way::ImapThenDelete => "imap",
             Way::WebhookAndKeep => "webhook",
         }
+    }
+}
+
+impl FromStr for Way {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Way, String> {
+        let way = Way::ALL.into_iter().find(|way| way.as_str() == text);
+        way.ok_or_else(|| format!("`{text}` is no way: it is imap or webhook"))
     }
 }
 
@@ -61,14 +73,23 @@ impl Bench {
     const AT_WORK: Duration = Duration::from_secs(2);
 
     pub fn new() -> Bench {
+        Bench::of(three_messages())
+    }
+
+    pub fn of(messages: Vec<Vec<u8>>) -> Bench {
         Bench {
             server: faults::server_with_an_unusual_password(),
-            messages: three_messages(),
+            messages,
             begun: AtomicUsize::new(0),
             places: Semaphore::new(Bench::AT_ONCE),
             began: Instant::now(),
             tally: Mutex::default(),
         }
+    }
+
+    /// Where its server is asked for mail.
+    pub fn pop3(&self) -> u16 {
+        self.server.pop3
     }
 
     pub async fn at_work<T>(&self, work: impl Future<Output = T>) -> T {
@@ -132,6 +153,11 @@ pub struct Crossing<'b> {
 impl Crossing<'_> {
     /// All is ready, but for the messages.
     pub async fn prepare(bench: &Bench, way: Way) -> Crossing<'_> {
+        Crossing::prepare_by(bench, way, bench.server.pop3).await
+    }
+
+    /// As [`Crossing::prepare`], with another way to the source: what listens at this port leads there.
+    pub async fn prepare_by(bench: &Bench, way: Way, pop3: u16) -> Crossing<'_> {
         let n = bench.begun.fetch_add(1, Ordering::Relaxed);
         let (from, to) = (format!("from{n}"), format!("to{n}"));
         let (receiver, destination, rest) = match way {
@@ -145,7 +171,7 @@ impl Crossing<'_> {
                 (Some(receiver), destination, "deliver = [{ to = \"app\" }]")
             }
         };
-        let account = account("old", &bench.server, &from, &format!("every = \"1h\"\n{rest}"));
+        let account = account_at("old", pop3, &from, &format!("every = \"1h\"\n{rest}"));
         let ferry = Ferry::new(&faults::with_unusual_password(&(destination + &account)));
         Crossing { bench, way, from, to, receiver, ferry }
     }
@@ -170,6 +196,17 @@ impl Crossing<'_> {
         }
         let files = ["", "-wal", ".lock"].map(|end| self.ferry.folder().join(format!("{LEDGER}{end}")));
         expect_no_secret(&[UNUSUAL, WEBHOOK_SECRET], said.as_bytes(), &files)
+    }
+
+    /// A daemon that was struck has ended, and so has the command that asked it for a poll.
+    pub async fn judge_struck_daemon(&self, was_killed: bool, asked: &Ran, ran: &Ran) -> Result<(), String> {
+        let ends_well = if was_killed { ran.code == -1 } else { [0, 74, 75].contains(&ran.code) };
+        if !ends_well {
+            return Err(format!("the daemon ended with {}", ran.code));
+        }
+        self.expect_plain_words(asked)?;
+        self.expect_sane_words(ran)?;
+        self.judge(asked.code == 0).await
     }
 
     /// The fault is gone: two polls, and all is delivered.

@@ -13,6 +13,7 @@ mod panics;
 mod quirks;
 mod readers;
 mod slices;
+mod spools;
 mod stalls;
 mod syscalls;
 mod tokens;

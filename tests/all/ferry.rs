@@ -246,7 +246,11 @@ pub fn webhook_destination(name: &str, url: &str, format: &str) -> String {
 
 /// An account at a test server, in the clear on loopback. `rest` are more of its keys.
 pub fn account(name: &str, server: &Dovecot, user: &str, rest: &str) -> String {
-    let port = server.pop3;
+    account_at(name, server.pop3, user, rest)
+}
+
+/// An account at whatever listens at that port.
+pub fn account_at(name: &str, port: u16, user: &str, rest: &str) -> String {
     format!(
         "[account.{name}]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nuser = \"{user}\"\n\
          password = \"{PASSWORD}\"\n{rest}\n\n"

@@ -133,22 +133,45 @@ impl Trace {
     }
 }
 
-/// strace, joined to one thread of a process that runs already. It ends with that.
+/// strace, joined to a process that runs already. It ends with that, or with the threads that it watches.
 pub struct Joined {
     strace: Child,
     trace: PathBuf,
 }
 
+/// Whose calls are struck.
+pub enum Among {
+    /// Those of these threads.
+    Threads(Vec<i32>),
+    /// Those of all threads of a process that name this path, or a file that is open by that name.
+    All { process: u32, path: PathBuf },
+}
+
 impl Joined {
-    pub async fn join(thread: i32, strike: &Strike, folder: &Path) -> Joined {
+    pub async fn join(among: &Among, strike: &Strike, folder: &Path) -> Joined {
         let trace = folder.join("trace");
         let mut strace = Command::new("strace");
-        strace.args(["-p", &thread.to_string(), "-o"]).arg(&trace);
+        let attached = match among {
+            Among::Threads(threads) => {
+                strace.args(threads.iter().map(|thread| format!("-p{thread}")));
+                threads.len()
+            }
+            Among::All { process, path } => {
+                strace.args(["-f".to_owned(), format!("-p{process}"), format!("-P{}", path.display())]);
+                1
+            }
+        };
+        strace.arg("-o").arg(&trace);
         strace.args([format!("-etrace=?{}", strike.call), format!("-einject=?{strike}")]);
         let mut strace = strace.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut said = BufReader::new(strace.stderr.take().unwrap()).lines();
-        let line = said.next_line().await.unwrap().unwrap_or_default();
-        assert!(line.contains("attached"), "{line}");
+        let mut seen = 0;
+        while seen < attached {
+            let line = said.next_line().await.unwrap().expect("it attaches");
+            // With -P it says first what a path leads to.
+            seen += usize::from(line.contains("attached"));
+            assert!(!line.contains("denied") && !line.contains("No such process"), "{line}");
+        }
         Joined { strace, trace }
     }
 

@@ -12,7 +12,7 @@ use reqwest::{Client, Method, Response, Url};
 use secrecy::ExposeSecret;
 
 use super::super::body::Body;
-use super::super::http;
+use super::super::{http, unreadable};
 use super::answer::Answer;
 use crate::auth::{self, Login, Proof};
 use crate::message::Verdict;
@@ -137,7 +137,7 @@ impl Api {
                 retry_after: None,
                 counts_for_destination: true,
             },
-            Fault::Source(fault) => http::unreadable(&fault),
+            Fault::Source(fault) => unreadable(&fault),
         }
     }
 

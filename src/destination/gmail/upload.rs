@@ -46,9 +46,7 @@ pub async fn upload(api: &Api, begin: &Request, message: &Message) -> Result<Ans
         }
         Err(Fault::SignIn(error)) => Err(Fault::Lost(error.to_string())),
         Err(Fault::NoConnection(why)) => Err(Fault::Lost(why)),
-        Err(Fault::Source(fault)) => {
-            Err(Fault::Lost(format!("an answer was lost, and the message cannot be read back ({fault})")))
-        }
+        Err(Fault::Source(fault)) => Err(Fault::Lost(format!("an answer was lost, and {fault}"))),
         outcome => outcome,
     }
 }

@@ -1,8 +1,8 @@
 //! What a server's refusal, or its silence, means for a message.
 
-use std::io;
 use std::time::Duration;
 
+use super::super::unreadable;
 use super::receipt;
 use crate::imap::{Error, Fate, Refusal};
 use crate::message::{MERGED, Receipt, Verdict};
@@ -57,7 +57,7 @@ fn unknown(fault: Option<&Verdict>) -> Verdict {
 /// The verdict on all messages that were not yet sent, or not yet prepared.
 pub fn of_error(fault: &Error, reason: String) -> Verdict {
     match fault {
-        Error::Source(fault) => of_source(fault),
+        Error::Source(fault) => unreadable(fault),
         Error::Folder(_) => deferred(reason),
         // A folder that cannot be made is no reason for others to wait.
         Error::Refused { command: "CREATE" | "STATUS", refusal } if !concerns_server(refusal) => {
@@ -69,10 +69,6 @@ pub fn of_error(fault: &Error, reason: String) -> Verdict {
         Error::Bye(text) => Verdict::Unreachable { reason, retry_after: wait_after(text) },
         _ => Verdict::Unreachable { reason, retry_after: None },
     }
-}
-
-pub fn of_source(fault: &io::Error) -> Verdict {
-    deferred(format!("the message cannot be read back from its temporary file ({fault})"))
 }
 
 fn deferred(reason: String) -> Verdict {

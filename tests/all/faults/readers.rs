@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::crossing::{Bench, Crossing, Way};
 use crate::faults;
 use crate::ferry::{PATIENCE, Ran};
-use crate::strace::{Joined, Lasts, Strike};
+use crate::strace::{Among, Joined, Lasts, Strike};
 
 /// Threads that read, beside the one that writes.
 const READERS: usize = 2;
@@ -83,7 +83,7 @@ async fn attempt(bench: &Bench, trial: &Trial) -> bool {
     if !was_struck {
         return false;
     }
-    let outcome = match judge_struck(&crossing, trial, &asked, &ran).await {
+    let outcome = match crossing.judge_struck_daemon(trial.strike.kills(), &asked, &ran).await {
         Ok(()) => crossing.recover().await,
         broken => broken,
     };
@@ -101,21 +101,11 @@ async fn run_struck(crossing: &Crossing<'_>, trial: &Trial) -> (Ran, Ran, bool) 
     daemon.wait_for("poll").await;
     // The first of them writes.
     let thread = daemon.threads("sqlx-sqlite-wor")[1 + trial.reader];
-    let strace = Joined::join(thread, &trial.strike, crossing.ferry.folder()).await;
+    let strace = Joined::join(&Among::Threads(vec![thread]), &trial.strike, crossing.ferry.folder()).await;
     crossing.put();
     let asked = crossing.ferry.run(&["fetch"]).await;
     daemon.signal(Signal::TERM);
     let ran = daemon.end().await;
     let was_struck = strace.has_struck().await || (trial.strike.kills() && ran.code == -1);
     (asked, ran, was_struck)
-}
-
-async fn judge_struck(crossing: &Crossing<'_>, trial: &Trial, asked: &Ran, ran: &Ran) -> Result<(), String> {
-    let ends_well = if trial.strike.kills() { ran.code == -1 } else { [0, 74, 75].contains(&ran.code) };
-    if !ends_well {
-        return Err(format!("the daemon ended with {}", ran.code));
-    }
-    crossing.expect_plain_words(asked)?;
-    crossing.expect_sane_words(ran)?;
-    crossing.judge(asked.code == 0).await
 }

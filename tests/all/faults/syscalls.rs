@@ -5,7 +5,7 @@
 //! a message: before and during RETR (W1), with the messages retrieved and nothing sent (W2, W3), with the attempt
 //! committed and nothing sent (W4), in the middle of a literal (W5), all sent and no answer read (W6), answered and not
 //! committed (W7), delivered and not deleted (W8), QUIT sent (W9), and the same for a POST (W10); and each moment of
-//! making a ledger. What other threads than the first can meet is in readers.rs.
+//! making a ledger. What other threads than the first can meet is in readers.rs and spools.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
@@ -205,9 +205,7 @@ struct Trial {
 impl Trial {
     fn parse(case: &str) -> Trial {
         let (way, strike) = case.split_once(' ').expect("a case is a way and a strike");
-        let way =
-            Way::ALL.into_iter().find(|known| known.as_str() == way).expect("the way is imap or webhook");
-        Trial { way, strike: strike.parse().unwrap() }
+        Trial { way: way.parse().unwrap(), strike: strike.parse().unwrap() }
     }
 }
 

@@ -191,6 +191,7 @@ fn at(link: Link, fault: Fault) -> String {
         Fault::Reset { way, after } => ("reset", way, after),
         Fault::Stall { way, after } => ("stall", way, after),
         Fault::Hang { way, after } => ("hang", way, after),
+        Fault::Pause { way, after } => ("pause", way, after),
     };
     format!("{kind} {} {} {after}", word(&LINKS, link), word(&WAYS, way))
 }
