@@ -603,7 +603,8 @@ impl Poll<'_> {
             ledger.go_alone(&ids).await?;
             return Ok(Vec::new());
         }
-        Ok(ledger.cut_short(item.due.id, error.to_string(), self.now()).await?)
+        let reason = format!("it could not be retrieved: {error}");
+        Ok(ledger.cut_short(item.due.id, reason, self.now()).await?)
     }
 
     /// What is not carried on is put off, parked, or skipped. `common` are the words in which many were refused.

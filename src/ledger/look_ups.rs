@@ -23,11 +23,13 @@ pub struct LookUp {
 /// copy.
 pub(super) const SIDE_BY_SIDE: i64 = 600;
 
-/// Whether `o` was stored under a UID that nobody knows, and as late as that its copy may be taken for that of `d`. `$3` is
-/// [`SIDE_BY_SIDE`].
+/// Whether `o` was stored under a UID that nobody knows, and as late as that its copy may be taken for that of `d`: a server
+/// may show it only when the folder has new UIDs. `$3` is [`SIDE_BY_SIDE`].
 const MAY_BE_OURS: &str = "
-    (o.state = 'delivered' AND o.uid IS NULL AND o.mark_validity = d.mark_validity
-        AND (o.mark_uid_next >= d.mark_uid_next OR o.since >= coalesce(d.marked_at, 0) - $3))";
+    (o.state = 'delivered' AND o.uid IS NULL AND (
+        o.mark_validity = d.mark_validity AND o.mark_uid_next >= d.mark_uid_next
+        OR o.since >= coalesce(d.marked_at, 0) - $3
+    ))";
 
 /// The ids of other deliveries to the folder of `$1`, of an equal message or one with its Message-ID, of which what was sent
 /// is known. An index leads to each: to what is being sent, as to anything of that state, by its account.

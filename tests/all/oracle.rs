@@ -54,6 +54,8 @@ pub struct Books {
     pub delivered: BTreeMap<Vec<u8>, usize>,
     /// For each destination [`content`] of what is delivered there.
     pub delivered_to: BTreeMap<String, BTreeSet<Vec<u8>>>,
+    /// The same, where nobody knows under which UID.
+    pub unplaced: BTreeMap<String, BTreeSet<Vec<u8>>>,
     /// For each destination how many deliveries of a [`content`] were sent again unverified.
     pub unverified: BTreeMap<String, BTreeMap<Vec<u8>, usize>>,
     /// UIDL and [`content`] of each message that was ever retrieved.
@@ -158,12 +160,13 @@ struct Row {
     name: Option<String>,
     state: Option<String>,
     unverified: Option<bool>,
+    is_unplaced: bool,
 }
 
 impl From<Vec<Row>> for Books {
     fn from(rows: Vec<Row>) -> Books {
         let (mut books, mut counted) = (Books::default(), BTreeSet::new());
-        for Row { id, uidl, content, announced, name, state, unverified } in rows {
+        for Row { id, uidl, content, announced, name, state, unverified, is_unplaced } in rows {
             let (name, state) = (name.unwrap_or_default(), state.unwrap_or_default());
             if ["due", "deferred", "parked", "attempting"].contains(&&*state) {
                 books.waiting.push((id, uidl.clone(), name.clone()));
@@ -176,6 +179,9 @@ impl From<Vec<Row>> for Books {
             if state == "delivered" {
                 if counted.insert(id) {
                     *books.delivered.entry(content.clone()).or_default() += 1;
+                }
+                if is_unplaced {
+                    books.unplaced.entry(name.clone()).or_default().insert(content.clone());
                 }
                 books.delivered_to.entry(name).or_default().insert(content.clone());
             }
@@ -233,7 +239,8 @@ impl Snapshot {
             return Ok(Books::default());
         }
         let rows = "
-            SELECT m.id, m.uidl, m.content, m.deleted_at IS NOT NULL AS announced, t.name, d.state, d.unverified
+            SELECT m.id, m.uidl, m.content, m.deleted_at IS NOT NULL AS announced, t.name, d.state, d.unverified,
+                d.uid IS NULL AS is_unplaced
             FROM messages m LEFT JOIN deliveries d ON d.message = m.id LEFT JOIN destinations t ON t.id = d.destination
             ORDER BY d.id";
         let rows: Vec<Row> = sqlx::query_as(rows).fetch_all(&mut self.ledger).await.map_err(unreadable)?;

@@ -37,6 +37,7 @@ struct House {
     leave_copy: LeaveCopy,
     source: &'static str,
     fingerprint: &'static str,
+    uid_validity: u32,
     next_uid: u32,
 }
 
@@ -113,6 +114,7 @@ impl House {
             leave_copy: LeaveCopy::Forever,
             source: "me@pop",
             fingerprint: "as it is",
+            uid_validity: 7,
             next_uid: 1,
         };
         house.configure().await;
@@ -168,6 +170,7 @@ impl House {
             leave_copy: self.leave_copy,
             source: self.source,
             fingerprint: self.fingerprint,
+            uid_validity: self.uid_validity,
             next_uid: self.next_uid,
         }
     }
@@ -222,7 +225,7 @@ impl House {
     fn mark(&self) -> Mark {
         Mark {
             folder: "INBOX".into(),
-            uid_validity: 7,
+            uid_validity: self.uid_validity,
             uid_next: self.next_uid,
             octets: 9,
             hash: [1; 32],
@@ -241,7 +244,7 @@ impl House {
     }
 
     fn stored(&mut self) -> Verdict {
-        let receipt = Receipt::Uid { uid_validity: 7, uid: self.next_uid };
+        let receipt = Receipt::Uid { uid_validity: self.uid_validity, uid: self.next_uid };
         self.next_uid += 1;
         Verdict::Delivered { receipt }
     }

@@ -526,6 +526,21 @@ async fn where_uids_are_new_a_copy_may_be_that_of_a_twin() {
     assert_eq!(house.value("SELECT sum(unverified) FROM deliveries").await, 1);
 }
 
+/// A server may show it only when UIDs are new.
+#[tokio::test]
+async fn a_twin_that_was_stored_just_before_uids_were_new_is_looked_for_first() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[1]).await;
+    house.settle("home", vec![(ids[1], Verdict::Delivered { receipt: Receipt::Stored })]).await;
+    house.uid_validity = 8;
+    house.attempt(ids[0]).await;
+    house.settle("home", vec![(ids[0], unknown())]).await;
+    house.later(1);
+    let wanted: Vec<DeliveryId> = look_ups(&house).await.iter().map(|look_up| look_up.delivery).collect();
+    assert_eq!(wanted, [ids[1], ids[0]]);
+}
+
 #[tokio::test]
 async fn a_twin_without_a_uid_is_not_below_where_it_was_sent() {
     let mut house = House::new().await;

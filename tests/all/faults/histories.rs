@@ -57,7 +57,8 @@ fn no_history_breaks_a_promise() {
         }
     });
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let played = next.into_inner();
+    assert!(failures.is_empty(), "of {played} from number {first}:\n{}", failures.join("\n"));
     let (steps, seconds) = (steps.into_inner(), started.elapsed().as_secs());
     report(
         "histories",

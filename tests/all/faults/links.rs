@@ -4,17 +4,19 @@
 //! A case is its seed: `MAILFERRY_LINKS=SEED` runs one alone.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use rustix::process::Signal;
 
-use super::{count, report, soak};
+use super::{count, report, seed, soak};
 use crate::cable::{Cable, Fault, Way};
 use crate::corpus::{corpus, on_the_wire};
 use crate::dovecot::{Dovecot, PASSWORD};
-use crate::ferry::{Ferry, Ran, webhook_destination};
+use crate::ferry::{Ferry, Ran, message, webhook_destination};
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::receiver::Receiver;
 
@@ -103,6 +105,8 @@ struct Run<'b> {
     bench: &'b Bench,
     plan: Plan,
     user: String,
+    /// Every message that was ever put at the source.
+    put: Vec<Vec<u8>>,
     ferry: Ferry,
     to_pop3: Cable,
     to_home: Cable,
@@ -111,7 +115,8 @@ struct Run<'b> {
 
 impl Run<'_> {
     async fn new(bench: &Bench, plan: Plan, user: String) -> Run<'_> {
-        bench.source.put(&user, &bench.messages);
+        let put = bench.messages.clone();
+        bench.source.put(&user, &put);
         let (to_pop3, to_home) = (Cable::to(bench.source.pop3).await, Cable::to(bench.home(plan).imap).await);
         let receiver = Receiver::start().await;
         let (deletes, app) = (
@@ -129,7 +134,12 @@ impl Run<'_> {
             peer(to_home.port),
             peer(to_pop3.port),
         );
-        Run { bench, plan, ferry: Ferry::new(&config), user, to_pop3, to_home, receiver }
+        Run { bench, plan, ferry: Ferry::new(&config), user, put, to_pop3, to_home, receiver }
+    }
+
+    fn put(&mut self, message: Vec<u8>) {
+        self.bench.source.put(&self.user, std::slice::from_ref(&message));
+        self.put.push(message);
     }
 
     async fn fetch(&self) -> Result<Ran, String> {
@@ -149,10 +159,10 @@ impl Run<'_> {
             destinations.push(Arrived { name: "app", messages: self.receiver.taken()? });
         }
         Ok(Evidence {
-            put: self.bench.messages.clone(),
+            put: self.put.clone(),
             source: self.bench.source.list(&self.user, "INBOX"),
             destinations,
-            ledger: self.ferry.folder().join("mailferry.db"),
+            ledger: self.ferry.ledger(),
         })
     }
 
@@ -163,7 +173,7 @@ impl Run<'_> {
     /// Its mail is not needed any more.
     fn clear(self) {
         for server in [&self.bench.source, self.bench.home(self.plan)] {
-            let _ = std::fs::remove_dir_all(server.maildir(&self.user, "INBOX"));
+            let _ = fs::remove_dir_all(server.maildir(&self.user, "INBOX"));
         }
     }
 }
@@ -261,6 +271,75 @@ async fn cut_at_both_ends_at_any_byte_nothing_is_lost_or_doubled() {
             bench.messages.len(),
             seen.waited.into_inner(),
             started.elapsed().as_secs()
+        ),
+    );
+}
+
+/// Descriptors of a process, and the most memory that it ever held, in KiB.
+fn held(process: u32) -> (usize, u64) {
+    let of = |file: &str| format!("/proc/{process}/{file}");
+    let status = fs::read_to_string(of("status")).unwrap();
+    let peak = status.lines().find_map(|row| row.strip_prefix("VmHWM:")).unwrap();
+    (fs::read_dir(of("fd")).unwrap().count(), peak.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// Octets in a session with one new message, up and down.
+const SESSION: Lengths = [150, 8000];
+
+/// One poll after the other, each with a message to carry. Returns how many cuts there were.
+async fn polls_under_cuts(run: &mut Run<'_>, from: usize, to: usize, random: &mut fastrand::Rng) -> usize {
+    let mut struck = 0;
+    for poll in from..to {
+        run.put(message(poll));
+        run.to_pop3.arm(Some(fault(random, SESSION)));
+        // A lost answer has to be waited for.
+        run.to_home.arm((poll % 30 == 0).then(|| fault(random, SESSION)));
+        run.fetch().await.unwrap();
+        for cable in [&run.to_pop3, &run.to_home] {
+            struck += usize::from(cable.has_struck());
+            cable.arm(None);
+        }
+    }
+    struck
+}
+
+/// I8, in the real binary: one process, whose links are cut again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_whose_links_break_holds_no_more_for_it() {
+    let (bench, polls) = (Bench::start(), count(60, 600));
+    let plan = Plan { deletes: false, is_able: true, app: false };
+    let mut run = Run::new(&bench, plan, "daemon".into()).await;
+    let mut random = fastrand::Rng::with_seed(seed("links of a daemon"));
+    let mut daemon = run.ferry.start(&["run"]);
+    let process = daemon.pid();
+    daemon.wait_for("started").await;
+    let work = async {
+        let mut struck = polls_under_cuts(&mut run, 0, polls / 4, &mut random).await;
+        let before = held(process);
+        struck += polls_under_cuts(&mut run, polls / 4, polls, &mut random).await;
+        (struck, before, held(process))
+    };
+    let (struck, (fds_before, kib_before), (fds_after, kib_after)) = tokio::select! {
+        // Its log is read on, so that it is not held up by that.
+        _ = daemon.read_up_to_nth("nobody says this", 1) => panic!("it ended"),
+        held = work => held,
+    };
+    for _ in 0..2 {
+        run.fetch().await.unwrap();
+    }
+    run.expect_all_delivered().await.unwrap();
+    daemon.signal(Signal::TERM);
+    let ran = daemon.end().await.expect_code(0);
+    expect_no_secret(&[PASSWORD], ran.stderr.as_bytes(), &[]).unwrap();
+    assert!(struck >= polls / 2, "only {struck} cuts in {polls} polls");
+    assert!(fds_after <= fds_before + 4, "{fds_before} descriptors became {fds_after}");
+    assert!(kib_after <= kib_before + 4096, "{kib_before} KiB became {kib_after}");
+    report(
+        "a daemon whose links break",
+        &format!(
+            "{struck} cuts in {polls} polls: {fds_before} descriptors and {} MiB, then {fds_after} and {} MiB",
+            kib_before >> 10,
+            kib_after >> 10
         ),
     );
 }

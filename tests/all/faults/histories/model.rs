@@ -37,6 +37,8 @@ pub struct Letter {
     /// The same, whatever the ledger may have forgotten: an old one may know it again.
     ever_owed: Both<bool>,
     is_listed: bool,
+    /// Its UIDL has changed since it was retrieved: the ledger does not know yet that it is this one.
+    is_unrecognized: bool,
     /// When it may have been listed for the last time, at the earliest.
     seen: Option<DateTime<Utc>>,
 }
@@ -59,6 +61,8 @@ struct Content {
     may_be_skipped: bool,
     /// Copies that the reader has deleted.
     binned: usize,
+    /// Copies that the reader has taken out of the folder, of which the ledger did not know the UIDs.
+    unplaced: usize,
     /// The ledger was lost, restored or pruned since it was delivered: one copy may be the proof of several letters, of
     /// which the ledger knows one only.
     is_shared: bool,
@@ -126,7 +130,7 @@ fn is_even(message: &[u8]) -> bool {
     digits.and_then(<[u8]>::last).is_some_and(|digit| digit % 2 == 0)
 }
 
-/// The rule "pruning".
+/// After it was missed first.
 const PRUNED_AFTER: TimeDelta = TimeDelta::days(400);
 
 impl Model {
@@ -134,6 +138,9 @@ impl Model {
         let content = self.find(bytes).unwrap_or_else(|| self.add_content(bytes));
         // What another letter's row says may be said of its twin.
         self.unsettle(content);
+        // "Where the server names no UIDs, so is an equal message" (README).
+        let it = &mut self.contents[content];
+        it.copies[HOME].extra += std::mem::take(&mut it.unplaced);
         let (mut is_vague, mut owed, mut given_up, mut robbed) = (false, [true; 2], [false; 2], Vec::new());
         for other in &mut self.letters {
             let theirs = &self.contents[other.content].bytes;
@@ -171,6 +178,7 @@ impl Model {
             owed,
             ever_owed: owed,
             is_listed: false,
+            is_unrecognized: false,
             seen: None,
         });
     }
@@ -182,6 +190,7 @@ impl Model {
             copies: Both::default(),
             may_be_skipped: false,
             binned: 0,
+            unplaced: 0,
             is_shared: false,
         });
         self.contents.len() - 1
@@ -221,6 +230,7 @@ impl Model {
             let was_retrieved = |uidl: &Vec<u8>| books.retrieved.contains(&(uidl.clone(), hash.clone()));
             let is_unread = !letter.uidls.iter().any(was_retrieved);
             letter.uidls.push(renumbered(round, letter.serial));
+            letter.is_unrecognized |= !is_unread;
             if is_unread {
                 letter.is_listed = false;
                 // Of a ledger that was replaced it is not known yet whether it knows.
@@ -251,8 +261,10 @@ impl Model {
 
     /// The reader takes a copy out of its folder. "A copy that its reader moves or deletes in the seconds after a crash,
     /// before mailferry has looked for it, is delivered again" (README).
-    pub fn copy_has_left(&mut self, content: usize, is_gone: bool) {
+    pub fn copy_has_left(&mut self, content: usize, is_gone: bool, books: &Books) {
         let it = &mut self.contents[content];
+        let is_unplaced = books.unplaced.get(NAMES[HOME]).is_some_and(|there| there.contains(&it.hash));
+        it.unplaced += usize::from(is_unplaced);
         it.binned += usize::from(is_gone);
         it.copies[HOME].extra += usize::from(!it.copies[HOME].is_settled);
     }
@@ -262,6 +274,13 @@ impl Model {
         self.is_warped = true;
         if self.past_is_unknown {
             self.allow_again();
+        }
+    }
+
+    /// It does so no more: of a copy with other bytes it cannot be told any more whose it is.
+    pub fn unwarp(&mut self) {
+        for content in &mut self.contents {
+            content.copies[HOME].extra += content.copies[HOME].there;
         }
     }
 
@@ -340,13 +359,20 @@ impl Model {
             self.letters.iter().filter(is_new).map(|letter| (letter.account, letter.content)).collect();
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
+            // The rule "pruning".
+            let is_forgotten = letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER);
             if letter.fate != Fate::There {
-                // The rule "pruning": the ledger does not know any more whose copy it is.
-                let is_forgotten = letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER);
+                // The ledger does not know any more whose copy it is.
                 self.contents[letter.content].is_shared |= is_forgotten;
                 continue;
             }
             let content = letter.content;
+            if (letter.is_hidden || letter.is_unrecognized) && is_forgotten {
+                (letter.seen, letter.is_listed, letter.is_unrecognized) = (None, false, false);
+                let has_moved = usize::from(letter.uidls.len() > 1);
+                self.allow(content, [1, has_moved]);
+            }
+            let letter = &mut self.letters[at];
             let takes = terms.take(&self.contents[content].bytes);
             // By the rule "settled" the one that is listed is taken for the one that is not.
             if !letter.is_hidden && !letter.is_listed || letter.is_vague {
@@ -369,16 +395,19 @@ impl Model {
                     copies[HOME].extra += copies[HOME].there;
                     copies[APP].extra += 1;
                 }
-                if letter.seen.is_some_and(|seen| now - seen >= PRUNED_AFTER) {
-                    letter.seen = None;
-                    letter.is_listed = false;
-                    let has_moved = usize::from(letter.uidls.len() > 1);
-                    self.allow(content, [1, has_moved]);
-                }
                 continue;
             }
             // As early as it may have been listed for the last time.
             letter.seen.get_or_insert(now);
+        }
+    }
+
+    /// The ledger says under which UIDLs it has retrieved what.
+    pub fn recognize(&mut self, books: &Books) {
+        for letter in &mut self.letters {
+            let hash = &self.contents[letter.content].hash;
+            let is_known = |uidl: &Vec<u8>| books.retrieved.contains(&(uidl.clone(), hash.clone()));
+            letter.is_unrecognized &= !letter.uidls.last().is_some_and(is_known);
         }
     }
 
@@ -388,7 +417,10 @@ impl Model {
             [0, 1].map(|account| account == 0 || self.letters.iter().any(|letter| letter.account == account));
         for letter in self.letters.iter_mut().filter(|letter| letter.fate == Fate::There) {
             if !letter.is_hidden {
-                (letter.is_listed, letter.seen) = (true, Some(now));
+                letter.is_listed = true;
+                if !letter.is_unrecognized {
+                    letter.seen = Some(now);
+                }
             }
         }
         if is_done {

@@ -196,6 +196,7 @@ impl Play {
             neighbour.at_rest().await;
         }
         self.books = Books::read(&self.world.ledger_file()).await?;
+        self.model.recognize(&self.books);
         let (sight, terms) = (self.sight()?, self.terms());
         self.model.judge_poll(&with(&sight, &self.books), terms)?;
         if let Some(is_done) = well {
@@ -327,7 +328,7 @@ impl Play {
             Step::Move(n) | Step::Bin(n) if !folder.messages.is_empty() => {
                 let bytes = folder.messages.remove(n % folder.messages.len()).bytes;
                 let is_gone = matches!(step, Step::Bin(_));
-                self.model.copy_has_left(self.model.content_of(&bytes)?, is_gone);
+                self.model.copy_has_left(self.model.content_of(&bytes)?, is_gone, &self.books);
                 if !is_gone {
                     mail.make("Archive").store(bytes);
                 }
@@ -422,6 +423,9 @@ impl Play {
             Step::Short(commands) => source.ways.lasts = Some(commands),
             Step::Withhold => source.ways.withholds = Some(("", "-ERR [SYS/TEMP] try again later")),
             _ => {
+                if mail.ways.adds_a_field {
+                    self.model.unwarp();
+                }
                 (mail.ways, desk.ways) = (imap::Ways::default(), app::Ways::default());
                 source.ways = pop3::Ways::default();
             }

@@ -259,6 +259,11 @@ impl Case {
         self.sent == Sent::NamesakesInTurn && (self.crashes || !self.uid_plus)
     }
 
+    /// An answer has named the UID of an equal message.
+    fn names_a_twin(self) -> bool {
+        self.sent == Sent::TwinsInTurn && self.uid_plus && !self.crashes
+    }
+
     /// In the order in which they are stored.
     fn unknown_messages(self) -> Vec<Vec<u8>> {
         let mut messages = self.messages();
@@ -274,7 +279,7 @@ impl Case {
             // Whose it is of two, if it is not the message itself that is there.
             Changed if self.has_namesakes() && stored < self.unknown() => (self.unknown(), self.unknown()),
             // Of two equal ones it was known which copy is the first one's.
-            Renumbered if self.sent == Sent::TwinsInTurn && self.uid_plus => (self.unknown(), self.unknown()),
+            Renumbered | RewrittenAndRenumbered if self.names_a_twin() => (self.unknown(), self.unknown()),
             // Neither bytes nor Message-ID tell.
             Changed => {
                 let nameless = stored - named(&self.unknown_messages()[..stored]);
