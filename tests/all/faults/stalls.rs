@@ -170,7 +170,7 @@ async fn run(case: Case) -> Result<(), String> {
         if let Some(polled) = polls.try_join_next() {
             return Err(format!("ended after {passed} s: {:?}", polled.unwrap().outcome));
         }
-        let step = (not_before - passed).min(10);
+        let step = (not_before - passed).min(30);
         clock.pass(&world, Duration::from_secs(step)).await;
         passed += step;
     }
