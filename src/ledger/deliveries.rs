@@ -197,7 +197,7 @@ async fn attempting(
 }
 
 /// Keeps what the folders of these deliveries were last known to have reached: UIDVALIDITY and UIDNEXT.
-async fn note_folders(
+pub(super) async fn note_folders(
     connection: &mut SqliteConnection,
     reached: impl Iterator<Item = (DeliveryId, u32, u32)>,
 ) -> sqlx::Result<()> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 
 use super::columns::{digest, int, list, small, unsigned};
-use super::deliveries::{Proof, delivered, in_vain, settled};
+use super::deliveries::{Proof, delivered, in_vain, note_folders, settled};
 use super::{DeliveryId, Error, Ledger, Outlives, Settled, Terms};
 use crate::message::{AccountName, DestinationName, Found, LeaveCopy, Mark, Receipt, unix};
 
@@ -369,7 +369,12 @@ async fn knows_uid_now(
     let sql = "
         UPDATE deliveries SET uid_validity = $2, uid = $3, receipt = $4 WHERE id = $1 AND state = 'delivered'";
     let known = sqlx::query(sql).bind(id).bind(uid_validity).bind(uid).bind(receipt.to_string());
-    Ok(known.execute(connection).await?.rows_affected() > 0)
+    let is_known = known.execute(&mut *connection).await?.rows_affected() > 0;
+    if is_known {
+        // So that its copy is taken from now on, also where UIDs are new.
+        note_folders(connection, std::iter::once((id, *uid_validity, uid.saturating_add(1)))).await?;
+    }
+    Ok(is_known)
 }
 
 /// Believed at the second look, made long enough after the last byte: a server may still be storing what it

@@ -542,6 +542,23 @@ async fn a_twin_that_was_stored_just_before_uids_were_new_is_looked_for_first() 
 }
 
 #[tokio::test]
+async fn where_uids_are_new_the_copy_of_a_twin_is_taken() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    for (id, verdict) in ids.into_iter().zip([unknown(), Verdict::Delivered { receipt: Receipt::Stored }]) {
+        house.attempt(id).await;
+        house.settle("home", vec![(id, verdict)]).await;
+    }
+    house.later(1);
+    let theirs = Found::Found { receipt: Receipt::Uid { uid_validity: 8, uid: 2 } };
+    let found = vec![(ids[1], theirs), (ids[0], Found::Absent)];
+    assert!(house.ledger.settle_look_ups(found, house.leave_copy, house.now).await.unwrap().is_empty());
+    house.later(60);
+    let look_up = look_ups(&house).await.remove(0);
+    assert_eq!((look_up.delivery, look_up.taken), (ids[0], vec![(8, 2)]));
+}
+
+#[tokio::test]
 async fn a_twin_without_a_uid_is_not_below_where_it_was_sent() {
     let mut house = House::new().await;
     house.list(&vec![("u1", 10, "one"), ("u2", 10, "one")]).await;
