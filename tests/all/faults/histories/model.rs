@@ -151,7 +151,7 @@ impl Model {
             {
                 (is_vague, other.is_vague) = (true, true);
                 // By the rule "settled" it is taken for the other one.
-                owed = [HOME, APP].map(|place| owed[place] && other.owed[place]);
+                owed = both(owed, other.owed);
                 let theirs = [HOME, APP].map(|place| self.contents[other.content].copies[place].is_given_up);
                 given_up = [HOME, APP].map(|place| given_up[place] || theirs[place]);
                 // The other one has moved: beside what is taken for it, it is a message of its own, by the rule "renamed".
@@ -357,6 +357,7 @@ impl Model {
         let is_new = |letter: &&Letter| letter.fate == Fate::There && !letter.is_hidden && !letter.is_listed;
         let new: BTreeSet<(usize, usize)> =
             self.letters.iter().filter(is_new).map(|letter| (letter.account, letter.content)).collect();
+        self.replace_hidden(&new);
         for at in 0..self.letters.len() {
             let letter = &mut self.letters[at];
             // The rule "pruning".
@@ -376,9 +377,7 @@ impl Model {
             let takes = terms.take(&self.contents[content].bytes);
             // By the rule "settled" the one that is listed is taken for the one that is not.
             if !letter.is_hidden && !letter.is_listed || letter.is_vague {
-                for owed in [&mut letter.owed, &mut letter.ever_owed] {
-                    owed.iter_mut().zip(takes).for_each(|(owed, takes)| *owed &= takes);
-                }
+                (letter.owed, letter.ever_owed) = (both(letter.owed, takes), both(letter.ever_owed, takes));
                 // The rule "baseline".
                 self.contents[content].may_be_skipped |= may_skip[letter.account];
             }
@@ -387,8 +386,6 @@ impl Model {
                 (letter.owed[HOME], letter.ever_owed[HOME]) = (false, false);
             }
             if letter.is_hidden {
-                // By the rule "renamed" a twin that comes meanwhile is taken for it, and then it is what is new.
-                letter.is_listed &= !new.contains(&(letter.account, content));
                 // The rule "unknown past": only what an account's first listing shows is looked for.
                 if self.past_is_unknown && !std::mem::replace(&mut letter.was_overlooked, true) {
                     let copies = &mut self.contents[content].copies;
@@ -399,6 +396,29 @@ impl Model {
             }
             // As early as it may have been listed for the last time.
             letter.seen.get_or_insert(now);
+        }
+    }
+
+    /// By the rule "renamed" a twin that comes while a letter is hidden is taken for that, with its deliveries as they are,
+    /// and then the hidden one is what is new. `new` are accounts and contents.
+    fn replace_hidden(&mut self, new: &BTreeSet<(usize, usize)>) {
+        let is_replaced = |letter: &Letter| {
+            let is_known = letter.fate == Fate::There && letter.is_hidden && letter.is_listed;
+            is_known && new.contains(&(letter.account, letter.content))
+        };
+        let replaced = self.letters.iter().filter(|letter| is_replaced(letter));
+        let of = |letter: &Letter| ((letter.account, letter.content), letter.owed, letter.ever_owed);
+        let replaced: Vec<_> = replaced.map(of).collect();
+        for letter in &mut self.letters {
+            if is_replaced(letter) {
+                letter.is_listed = false;
+            } else if !letter.is_hidden && !letter.is_listed && letter.fate == Fate::There {
+                let key = (letter.account, letter.content);
+                for (_, owed, ever_owed) in replaced.iter().filter(|(replaced, ..)| *replaced == key) {
+                    letter.owed = both(letter.owed, *owed);
+                    letter.ever_owed = both(letter.ever_owed, *ever_owed);
+                }
+            }
         }
     }
 
@@ -583,6 +603,10 @@ impl Model {
         }
         Ok(())
     }
+}
+
+fn both(one: Both<bool>, other: Both<bool>) -> Both<bool> {
+    [one[HOME] && other[HOME], one[APP] && other[APP]]
 }
 
 /// The UIDL that a provider gives a message when it moves.
