@@ -131,20 +131,19 @@ impl ImapFolder {
         // Whoever comes second finds a session that is open and knows the folder, or that there is none to be had.
         let _turn = self.learning.lock().await;
         let mut lease = self.sessions.lease(asked).await?;
-        let state = match lease.folders.get(folder) {
-            Some(&state) => state,
-            None => {
-                let learnt = self.learn_state(&mut lease.session, folder).await;
-                let state = learnt.map_err(|fault| self.sessions.out_of_reach(&fault))?;
-                self.past.begin(folder, state).await;
-                // Only UIDs tell twins apart: without them the mark must be above all that is stored by now.
-                if lease.session.capabilities().uid_plus {
-                    lease.folders.insert(folder.to_owned(), state);
-                }
-                state
-            }
-        };
+        if let Some(&state) = lease.folders.get(folder) {
+            self.sessions.keep(lease);
+            return Ok(state);
+        }
+        let learnt = self.learn_state(&mut lease.session, folder).await;
+        let state = learnt.map_err(|fault| self.sessions.out_of_reach(&fault))?;
+        // Only UIDs tell twins apart: without them the mark must be above all that is stored by now.
+        if lease.session.capabilities().uid_plus {
+            lease.folders.insert(folder.to_owned(), state);
+        }
+        // Before the past is asked for: who has that may be waiting for the only session there is.
         self.sessions.keep(lease);
+        self.past.begin(folder, state).await;
         Ok(state)
     }
 

@@ -226,7 +226,8 @@ async fn settle(
     let name = std::slice::from_ref(destination);
     let found = Destination::named(connection, name).await?;
     let destination = found.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-    let verdicts = &without_merged(connection, verdicts, now).await?;
+    let verdicts = without_merged(connection, verdicts, now).await?;
+    let verdicts = &without_taken(connection, verdicts).await?;
     let both_delivered =
         |one: &(_, Verdict), next: &(_, Verdict)| is_delivered(&one.1) && is_delivered(&next.1);
     // Nearly all is delivered, and that in one statement.
@@ -272,6 +273,31 @@ async fn without_merged(
         }
     }
     Ok(judged)
+}
+
+/// A copy that was found in a folder's past may have become the proof of an equal message's delivery since: then this one
+/// is looked for anew. An answer names a UID that is nobody else's.
+async fn without_taken(
+    connection: &mut SqliteConnection,
+    mut verdicts: Vec<(DeliveryId, Verdict)>,
+) -> sqlx::Result<Vec<(DeliveryId, Verdict)>> {
+    let named = verdicts.iter().filter_map(receipt).filter_map(|(id, receipt)| match receipt {
+        Receipt::Uid { uid_validity, uid } => Some(json!([id.0, uid_validity, uid])),
+        _ => None,
+    });
+    let named: Value = named.collect();
+    let sql = "
+        SELECT d.id FROM json_each($1) j CROSS JOIN deliveries d CROSS JOIN deliveries o
+        WHERE d.id = j.value ->> 0 AND d.state IN ('due', 'deferred', 'parked')
+            AND o.destination = d.destination AND o.uid_validity = j.value ->> 1 AND o.uid = j.value ->> 2
+            AND o.folder = d.folder AND o.id <> d.id";
+    let taken: Vec<DeliveryId> =
+        sqlx::query_scalar(sql).bind(named.to_string()).fetch_all(connection).await?;
+    for (_, verdict) in verdicts.iter_mut().filter(|(id, _)| taken.contains(id)) {
+        let reason = "the copy in the folder is that of an equal message".to_owned();
+        *verdict = Verdict::Deferred { reason, retry_after: None, counts_for_destination: false };
+    }
+    Ok(verdicts)
 }
 
 /// The gist, header and body, of the message for which the mailbox of this delivery has first named that id. The body

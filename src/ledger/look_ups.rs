@@ -120,10 +120,12 @@ impl Ledger {
         mark: &Mark,
     ) -> Result<Vec<(u32, u32)>, Error> {
         let sql = "
-            SELECT d.uid_validity, d.uid FROM deliveries d JOIN destinations t ON t.id = d.destination
-            LEFT JOIN folders f ON f.destination = t.id AND f.folder = d.folder
-            WHERE t.name = $1 AND d.folder = $2 AND d.uid_validity IN ($3, f.uid_validity)
-                AND (d.uid >= $4 OR d.uid_validity <> $3)
+            SELECT d.uid_validity, d.uid FROM destinations t CROSS JOIN deliveries d
+            WHERE t.name = $1 AND d.destination = t.id AND d.folder = $2 AND d.uid_validity = $3 AND d.uid >= $4
+            UNION ALL
+            SELECT d.uid_validity, d.uid FROM destinations t CROSS JOIN folders f CROSS JOIN deliveries d
+            WHERE t.name = $1 AND f.destination = t.id AND f.folder = $2 AND f.uid_validity <> $3
+                AND d.destination = t.id AND d.folder = $2 AND d.uid_validity = f.uid_validity AND d.uid >= 0
             ORDER BY 1, 2";
         sqlx::query_as(sql)
             .bind(destination.as_str())
@@ -179,6 +181,22 @@ impl Ledger {
             .await
             .map_err(self.sql_error())?;
         twins.iter().map(|array| uids(array)).collect::<sqlx::Result<_>>().map_err(self.sql_error())
+    }
+
+    /// These were found in the past of that folder, wherever they are to go today: what is known of their UIDs is known of
+    /// that one.
+    pub async fn found_in(&self, deliveries: &[DeliveryId], folder: &str) -> Result<(), Error> {
+        let (ids, folder) = (list(deliveries.iter().copied()), folder.to_owned());
+        self.write(Outlives::Process, move |connection| {
+            Box::pin(async move {
+                let sql = "
+                    UPDATE deliveries SET folder = $2, look_validity = 0, look_uid = 1
+                    WHERE id IN (SELECT value FROM json_each($1)) AND state <> 'attempting'";
+                sqlx::query(sql).bind(ids).bind(folder).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Takes in what look-ups found. Returns the deliveries that are settled by it, or due again; the others

@@ -80,7 +80,15 @@ impl Poll<'_> {
             let twins = self.context.ledger.twins(&deliveries, folder, validity).await?;
             let sought: Vec<Sought> =
                 asked.into_iter().zip(twins).map(|(mark, twins)| Sought { mark, twins }).collect();
-            for (n, answer) in places.into_iter().zip(destination.look_for_past(&sought, taken).await) {
+            let answers = destination.look_for_past(&sought, taken).await;
+            let is_there = |found: &Found| matches!(found, Found::Found { .. } | Found::Changed { .. });
+            let elsewhere = places.iter().zip(&answers).filter(|(_, found)| is_there(found));
+            let elsewhere = elsewhere.map(|(&n, _)| &load[n].delivery).filter(|it| it.look_in != *folder);
+            let elsewhere: Vec<DeliveryId> = elsewhere.map(|delivery| delivery.id).collect();
+            if !elsewhere.is_empty() {
+                self.context.ledger.found_in(&elsewhere, folder).await?;
+            }
+            for (n, answer) in places.into_iter().zip(answers) {
                 found[n] = Some(answer);
             }
         }

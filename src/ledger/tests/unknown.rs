@@ -542,6 +542,31 @@ async fn a_twin_that_was_stored_just_before_uids_were_new_is_looked_for_first() 
 }
 
 #[tokio::test]
+async fn a_copy_found_in_the_past_is_no_proof_when_an_equal_message_has_it_by_now() {
+    let mut house = House::new().await;
+    let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
+    house.attempt(ids[1]).await;
+    house.settle("home", vec![(ids[1], unknown())]).await;
+    house.later(1);
+    assert_eq!(look(&house, ids[1], Found::Found { receipt: at(1) }).await[0].state, State::Delivered);
+    let delivered = |uid| vec![(ids[0], Verdict::Delivered { receipt: at(uid) })];
+    assert_eq!(house.settle("home", delivered(1)).await[0].state, State::Deferred);
+    assert_eq!(house.settle("home", delivered(2)).await[0].state, State::Delivered);
+}
+
+#[tokio::test]
+async fn what_was_found_in_another_folder_is_known_to_be_there() {
+    let house = House::new().await;
+    house.list(&vec![("u1", 10, "one")]).await;
+    let due = house.due().await.remove(0);
+    let id = house.identify(&due, "one").await.deliveries[0].id;
+    house.ledger.found_in(&[id], "Junk").await.unwrap();
+    house.settle("home", vec![(id, Verdict::Delivered { receipt: at(5) })]).await;
+    let taken = async |folder| house.ledger.taken(&destination("home"), folder, 7, 1).await.unwrap();
+    assert_eq!((taken("INBOX").await, taken("Junk").await), (vec![], vec![5]));
+}
+
+#[tokio::test]
 async fn where_uids_are_new_the_copy_of_a_twin_is_taken() {
     let mut house = House::new().await;
     let ids = two(&mut house, [account(), AccountName::new("other").unwrap()]).await;
