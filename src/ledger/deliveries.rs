@@ -285,14 +285,17 @@ async fn without_taken(
         Receipt::Uid { uid_validity, uid } => Some(json!([id.0, uid_validity, uid])),
         _ => None,
     });
-    let named: Value = named.collect();
+    let named: Vec<Value> = named.collect();
+    if named.is_empty() {
+        return Ok(verdicts);
+    }
     let sql = "
         SELECT d.id FROM json_each($1) j CROSS JOIN deliveries d CROSS JOIN deliveries o
         WHERE d.id = j.value ->> 0 AND d.state IN ('due', 'deferred', 'parked')
             AND o.destination = d.destination AND o.uid_validity = j.value ->> 1 AND o.uid = j.value ->> 2
             AND o.folder = d.folder AND o.id <> d.id";
     let taken: Vec<DeliveryId> =
-        sqlx::query_scalar(sql).bind(named.to_string()).fetch_all(connection).await?;
+        sqlx::query_scalar(sql).bind(Value::from(named).to_string()).fetch_all(connection).await?;
     for (_, verdict) in verdicts.iter_mut().filter(|(id, _)| taken.contains(id)) {
         let reason = "the copy in the folder is that of an equal message".to_owned();
         *verdict = Verdict::Deferred { reason, retry_after: None, counts_for_destination: false };

@@ -4,6 +4,7 @@
 //! Many crossings share one server, each with users and a ledger of its own.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ use crate::ferry::{
 };
 use crate::oracle::{Arrived, Evidence, expect_no_secret};
 use crate::receiver::Receiver;
+use crate::strace::Strike;
 use crate::world::WEBHOOK_SECRET;
 
 /// Where the messages go, and whether they stay.
@@ -44,6 +46,27 @@ impl FromStr for Way {
     fn from_str(text: &str) -> Result<Way, String> {
         let way = Way::ALL.into_iter().find(|way| way.as_str() == text);
         way.ok_or_else(|| format!("`{text}` is no way: it is imap or webhook"))
+    }
+}
+
+/// All messages cross, and one call is struck.
+#[derive(Clone)]
+pub struct Trial {
+    pub way: Way,
+    pub strike: Strike,
+}
+
+impl Trial {
+    /// Reads what it displays.
+    pub fn parse(case: &str) -> Trial {
+        let (way, strike) = case.split_once(' ').expect("a case is a way and a strike");
+        Trial { way: way.parse().unwrap(), strike: strike.parse().unwrap() }
+    }
+}
+
+impl Display for Trial {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.way.as_str(), self.strike)
     }
 }
 

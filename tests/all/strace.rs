@@ -32,6 +32,18 @@ pub enum Lasts {
 
 const STORM: usize = 1000;
 
+/// What may befall a thread that joins in late; a sample takes the first two.
+pub const FAULTS: [(&str, Lasts); 8] = [
+    ("signal=KILL", Lasts::Once),
+    ("error=EIO", Lasts::Once),
+    ("error=EIO", Lasts::ForEver),
+    ("error=ENOSPC", Lasts::Once),
+    ("error=ENOSPC", Lasts::ForEver),
+    ("error=EINTR", Lasts::Storm),
+    ("error=EMFILE", Lasts::Once),
+    ("error=EMFILE", Lasts::ForEver),
+];
+
 /// What strace saw.
 pub struct Trace {
     pub ran: Ran,

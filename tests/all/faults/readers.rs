@@ -11,24 +11,13 @@ use rustix::process::Signal;
 use crate::crossing::{Bench, Crossing, Way};
 use crate::faults;
 use crate::ferry::{PATIENCE, Ran};
-use crate::strace::{Among, Joined, Lasts, Strike};
+use crate::strace::{Among, FAULTS, Joined, Strike};
 
 /// Threads that read, beside the one that writes.
 const READERS: usize = 2;
 
 /// What a reader does with an open ledger.
 const CALLS: [&str; 3] = ["pread64", "fcntl", "newfstatat"];
-
-const FAULTS: [(&str, Lasts); 8] = [
-    ("signal=KILL", Lasts::Once),
-    ("error=EIO", Lasts::Once),
-    ("error=EIO", Lasts::ForEver),
-    ("error=ENOSPC", Lasts::Once),
-    ("error=ENOSPC", Lasts::ForEver),
-    ("error=EINTR", Lasts::Storm),
-    ("error=EMFILE", Lasts::Once),
-    ("error=EMFILE", Lasts::ForEver),
-];
 
 #[tokio::test]
 async fn a_reader_that_fails_loses_and_doubles_nothing() {

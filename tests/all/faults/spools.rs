@@ -4,34 +4,22 @@
 //! Threads that come and go write and read it, and strace counts by thread. So the link stands still in the middle of RETR,
 //! when nobody else does anything, strace joins, and the link goes on.
 
-use std::fmt::{self, Display, Formatter};
 use std::fs;
 
 use futures_util::{StreamExt, future, stream};
 use rustix::process::Signal;
 
 use crate::cable::{Cable, Fault, Way as Direction};
-use crate::crossing::{Bench, Crossing, Way};
+use crate::crossing::{Bench, Crossing, Trial, Way};
 use crate::faults;
 use crate::ferry::{PATIENCE, Ran, Running, message};
-use crate::strace::{Among, Joined, Lasts, Strike};
+use crate::strace::{Among, FAULTS, Joined, Strike};
 
 /// What is done with the temporary file, and so many octets of the mailbox before: it is made after 1 MiB of a message.
 const CALLS: [(&str, u64); 3] = [("openat", 500_000), ("pwrite64", 1_500_000), ("pread64", 1_500_000)];
 
 /// The calls that a sample strikes: the first, and one by which a webhook sends what it has read once already.
 const SAMPLE: [usize; 2] = [1, 20];
-
-const FAULTS: [(&str, Lasts); 8] = [
-    ("error=EIO", Lasts::Once),
-    ("signal=KILL", Lasts::Once),
-    ("error=EIO", Lasts::ForEver),
-    ("error=ENOSPC", Lasts::ForEver),
-    ("error=ENOSPC", Lasts::Once),
-    ("error=EINTR", Lasts::Storm),
-    ("error=EMFILE", Lasts::Once),
-    ("error=EMFILE", Lasts::ForEver),
-];
 
 #[tokio::test]
 async fn a_temporary_file_that_fails_loses_and_doubles_nothing() {
@@ -64,24 +52,6 @@ fn large() -> Vec<u8> {
         large.extend_from_slice(format!("{n:098}\r\n").as_bytes());
     }
     large
-}
-
-struct Trial {
-    way: Way,
-    strike: Strike,
-}
-
-impl Trial {
-    fn parse(case: &str) -> Trial {
-        let (way, strike) = case.split_once(' ').expect("a case is a way and a strike");
-        Trial { way: way.parse().unwrap(), strike: strike.parse().unwrap() }
-    }
-}
-
-impl Display for Trial {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.way.as_str(), self.strike)
-    }
 }
 
 /// Returns whether anything was struck.

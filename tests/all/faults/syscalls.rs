@@ -8,11 +8,10 @@
 //! making a ledger. What other threads than the first can meet is in readers.rs and spools.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Display, Formatter};
 
 use futures_util::{StreamExt, future, stream};
 
-use crate::crossing::{Bench, Crossing, Way};
+use crate::crossing::{Bench, Crossing, Trial, Way};
 use crate::faults;
 use crate::strace::{Lasts, Strike, Trace};
 
@@ -193,26 +192,6 @@ fn sample(row: &str, counts: &BTreeMap<(Way, &str), usize>, lanes: &[Lane]) -> V
     let mut chance = fastrand::Rng::with_seed(faults::seed(row));
     let part = |n: usize| n * all.len() / SAMPLE;
     (0..SAMPLE).map(|n| all[chance.usize(part(n)..part(n + 1))].clone()).collect()
-}
-
-/// Three messages cross, and one call is struck.
-#[derive(Clone)]
-struct Trial {
-    way: Way,
-    strike: Strike,
-}
-
-impl Trial {
-    fn parse(case: &str) -> Trial {
-        let (way, strike) = case.split_once(' ').expect("a case is a way and a strike");
-        Trial { way: way.parse().unwrap(), strike: strike.parse().unwrap() }
-    }
-}
-
-impl Display for Trial {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.way.as_str(), self.strike)
-    }
 }
 
 /// Returns whether anything was struck.
